@@ -1,0 +1,636 @@
+use std::fmt;
+
+use super::{
+    contact::Contact,
+    error::Error,
+    object::{List, Nested, names, object, tagged},
+    scalar::{Degrees, Id, Person, Text, Timestamp},
+};
+
+/// A message that the business received: an element of `messages`.
+#[derive(Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Message<'a> {
+    /// Its id: `wamid.…`, `wacid.…` for voicemail, and neither in the dashboard's tests.
+    pub id: Option<&'a str>,
+    /// When it was sent.
+    pub timestamp: Option<Timestamp>,
+    /// Who sent it.
+    pub sender: Sender<'a>,
+    /// The group that it was written in.
+    pub group_id: Option<&'a str>,
+    /// The type as it was sent (`text`, `image`, …). Absent from Meta's own sample of an answer to a call permission request.
+    pub kind: Option<&'a str>,
+    /// What it says.
+    pub content: Content<'a>,
+    /// What it answers or where it was forwarded from.
+    pub context: Option<Context<'a>>,
+    /// The ad or post that led here. Comes with any type of message.
+    pub referral: Option<Referral<'a>>,
+    /// Why it could not be shown: with `unsupported`, and with media and edits that failed.
+    pub errors: List<'a, Error<'a>>,
+    /// The sender's keys, before there was [`Contact::identity_key_hash`].
+    pub identity: Option<Identity<'a>>,
+}
+
+impl<'a> Message<'a> {
+    pub(super) fn new(wire: WireMessage<'a>, contact: Option<Contact<'a>>) -> Self {
+        Self {
+            id: wire.id,
+            timestamp: wire.timestamp,
+            sender: Sender {
+                phone: wire.from,
+                from_user_id: wire.from_user_id,
+                from_parent_user_id: wire.from_parent_user_id,
+                logical_id: wire.from_logical_id,
+                contact,
+            },
+            group_id: wire.group_id,
+            kind: wire.kind,
+            content: wire.content,
+            context: wire.context,
+            referral: wire.referral,
+            errors: wire.errors,
+            identity: wire.identity,
+        }
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &self.id)
+            .field("timestamp", &self.timestamp)
+            .field("content", &self.content)
+            .field("errors", &self.errors)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who sent a message: from the message itself and from the contact that goes with it, which is found by user id or WhatsApp id.
+///
+/// From 2026 on a sender need not have a phone number. Key people by [`user_id`](Self::user_id) first and by phone number second, and
+/// keep both when both come.
+#[derive(Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Sender<'a> {
+    /// The phone number in digits, as the message has it (`from`). Has been seen to hold a user id.
+    pub phone: Option<&'a str>,
+    from_user_id: Option<&'a str>,
+    from_parent_user_id: Option<&'a str>,
+    /// On the page about payments in Brazil.
+    pub logical_id: Option<&'a str>,
+    /// What else is said of the person.
+    pub contact: Option<Contact<'a>>,
+}
+
+impl<'a> Sender<'a> {
+    /// The business-scoped user id (`US.13…`), from the message or the contact.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&'a str> {
+        self.from_user_id.or(self.contact?.user_id)
+    }
+
+    /// The user id for a parent portfolio, from the message or the contact.
+    #[must_use]
+    pub fn parent_user_id(&self) -> Option<&'a str> {
+        self.from_parent_user_id.or(self.contact?.parent_user_id)
+    }
+
+    /// The WhatsApp id, which need not be the phone number.
+    #[must_use]
+    pub fn wa_id(&self) -> Option<&'a str> {
+        self.contact?.wa_id
+    }
+
+    /// The name that the person chose. May be empty.
+    #[must_use]
+    pub fn name(&self) -> Option<&'a str> {
+        self.contact?.profile?.name
+    }
+
+    /// The user name, with or without a leading `@`.
+    #[must_use]
+    pub fn username(&self) -> Option<&'a str> {
+        self.contact?.profile?.username
+    }
+}
+
+/// Shows no person.
+impl fmt::Debug for Sender<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+object! {
+    /// A message as it stands in the JSON.
+    pub(super) struct WireMessage<'a> {
+        pub(super) id: Option<&'a str> = Id["id"],
+        pub(super) from: Option<&'a str> = Person["from"],
+        pub(super) from_user_id: Option<&'a str> = Person["from_user_id"],
+        from_parent_user_id: Option<&'a str> = Person["from_parent_user_id"],
+        from_logical_id: Option<&'a str> = Person["from_logical_id"],
+        group_id: Option<&'a str> = Id["group_id"],
+        timestamp: Option<Timestamp> = Timestamp["timestamp"],
+        context: Option<Context<'a>> = Context<'a>["context"],
+        referral: Option<Referral<'a>> = Referral<'a>["referral"],
+        errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
+        identity: Option<Identity<'a>> = Identity<'a>["identity"],
+    }
+    tagged {
+        kind,
+        content: Content<'a>,
+    }
+}
+
+tagged! {
+    /// What a message says, by its type.
+    pub enum Content<'a> {
+        /// A text.
+        Text(TextBody<'a>) = "text",
+        /// A picture.
+        Image(Media<'a>) = "image",
+        /// A voice message or other sound.
+        Audio(Media<'a>) = "audio" | "voice",
+        /// A video.
+        Video(Media<'a>) = "video",
+        /// A file.
+        Document(Media<'a>) = "document",
+        /// A sticker.
+        Sticker(Media<'a>) = "sticker",
+        /// A place.
+        Location(Location<'a>) = "location",
+        /// Contact cards. Not to be confused with the contacts *of* a delivery.
+        Contacts(List<'a, Card<'a>>) = "contacts",
+        /// The quick reply of a template was pressed.
+        Button(Button<'a>) = "button",
+        /// The answer to an interactive message.
+        Interactive(Interactive<'a>) = "interactive",
+        /// An order from a catalog.
+        Order(Order<'a>) = "order",
+        /// A reaction to another message, or its withdrawal.
+        Reaction(Reaction<'a>) = "reaction",
+        /// Something about the person: another number, another user id.
+        System(System<'a>) = "system",
+        /// The chat was opened for the first time. Removed by Meta in March 2026.
+        RequestWelcome = "request_welcome",
+        /// A message that Meta does not pass on; [`Message::errors`] tells why.
+        Unsupported(Unsupported<'a>) "left out" = "unsupported" | "unknown",
+        /// An earlier message was edited.
+        Edit(Edit<'a>) = "edit",
+        /// An earlier message was deleted for everyone.
+        Revoke(Revoke<'a>) = "revoke",
+        /// In the history of a chat: media that are not sent along.
+        MediaPlaceholder = "media_placeholder",
+        /// An old mark of disappearing messages.
+        Ephemeral = "ephemeral",
+    }
+}
+
+object! {
+    /// The text of a message.
+    pub struct TextBody<'a> {
+        /// Up to 4096 characters. May contain U+0000, which some databases refuse.
+        pub body: Option<&'a str> = Text["body"],
+    }
+}
+
+object! {
+    /// A file: picture, sound, video, document or sticker.
+    pub struct Media<'a> {
+        /// The id to download it by.
+        pub id: Option<&'a str> = Id["id"],
+        /// For example `image/jpeg` or `audio/ogg; codecs=opus`.
+        pub mime_type: Option<&'a str> = Id["mime_type"],
+        /// The SHA-256 of the file, in base64.
+        pub sha256: Option<&'a str> = Id["sha256"],
+        /// What was written under it.
+        pub caption: Option<&'a str> = Text["caption"],
+        /// The name of a document.
+        pub filename: Option<&'a str> = Text["filename"],
+        /// Where to download it, for some minutes and with a token (since the end of 2025).
+        pub url: Option<&'a str> = Text["url"],
+        /// Whether it is a voice message. Absent from voicemail.
+        pub voice: Option<bool> = bool["voice"],
+        /// Whether a sticker moves.
+        pub animated: Option<bool> = bool["animated"],
+    }
+}
+
+object! {
+    /// A place.
+    pub struct Location<'a> {
+        /// In degrees.
+        pub latitude: Option<f64> = Degrees["latitude"],
+        /// In degrees.
+        pub longitude: Option<f64> = Degrees["longitude"],
+        /// What it is called.
+        pub name: Option<&'a str> = Text["name"],
+        /// Its address.
+        pub address: Option<&'a str> = Text["address"],
+        /// Its site.
+        pub url: Option<&'a str> = Text["url"],
+    }
+}
+
+object! {
+    /// The press of a template's quick reply button.
+    pub struct Button<'a> {
+        /// What stands on the button.
+        pub text: Option<&'a str> = Text["text"],
+        /// What the business put behind it.
+        pub payload: Option<&'a str> = Text["payload"],
+    }
+}
+
+tagged! {
+    /// The answer to an interactive message, by its type.
+    pub enum Interactive<'a> {
+        /// A button was pressed.
+        ButtonReply(ButtonReply<'a>) = "button_reply",
+        /// A row of a list was chosen.
+        ListReply(ListReply<'a>) = "list_reply",
+        /// A flow or an address form was completed.
+        FlowReply(FlowReply<'a>) = "nfm_reply",
+        /// A call was permitted or not.
+        CallPermissionReply(CallPermissionReply<'a>) = "call_permission_reply",
+        /// A stored card was chosen (Brazil).
+        PaymentMethod(PaymentMethod<'a>) = "payment_method",
+    }
+}
+
+object! {
+    /// A button that was pressed.
+    pub struct ButtonReply<'a> {
+        /// The id that the business gave it.
+        pub id: Option<&'a str> = Text["id"],
+        /// What stands on it.
+        pub title: Option<&'a str> = Text["title"],
+    }
+}
+
+object! {
+    /// A row that was chosen.
+    pub struct ListReply<'a> {
+        /// The id that the business gave it.
+        pub id: Option<&'a str> = Text["id"],
+        /// Its title.
+        pub title: Option<&'a str> = Text["title"],
+        /// Its description.
+        pub description: Option<&'a str> = Text["description"],
+    }
+}
+
+object! {
+    /// A flow or form that was completed.
+    pub struct FlowReply<'a> {
+        /// `flow` or `address_message`.
+        pub name: Option<&'a str> = Id["name"],
+        /// `Sent`.
+        pub body: Option<&'a str> = Text["body"],
+        /// The answers: JSON in a string, and not always an object.
+        pub response_json: Option<&'a str> = Text["response_json"],
+    }
+}
+
+object! {
+    /// The answer to a call permission request.
+    pub struct CallPermissionReply<'a> {
+        /// What was answered.
+        pub response: Option<CallPermission<'a>> = CallPermission<'a>["response"],
+        /// Whether it is for ever.
+        pub is_permanent: Option<bool> = bool["is_permanent"],
+        /// Until when, if not.
+        pub expiration_timestamp: Option<Timestamp> = Timestamp["expiration_timestamp"],
+        /// `user_action` or `automatic`.
+        pub response_source: Option<&'a str> = Id["response_source"],
+    }
+}
+
+names! {
+    /// Whether calls are permitted.
+    pub enum CallPermission<'a> {
+        /// They are.
+        Accept = "accept",
+        /// They are not.
+        Reject = "reject",
+    }
+}
+
+object! {
+    /// A stored card that was chosen (Brazil).
+    pub struct PaymentMethod<'a> {
+        /// `offsite_card_pay`.
+        pub payment_method: Option<&'a str> = Id["payment_method"],
+        /// When.
+        pub payment_timestamp: Option<Timestamp> = Timestamp["payment_timestamp"],
+        /// What the business called the payment.
+        pub reference_id: Option<&'a str> = Id["reference_id"],
+        /// The end of the card's number.
+        pub last_four_digits: Option<&'a str> = Person["last_four_digits"],
+        /// The id of the stored card.
+        pub credential_id: Option<&'a str> = Person["credential_id"],
+    }
+}
+
+object! {
+    /// An order from a catalog.
+    pub struct Order<'a> {
+        /// The catalog.
+        pub catalog_id: Option<&'a str> = Id["catalog_id"],
+        /// What was written with it.
+        pub text: Option<&'a str> = Text["text"],
+        /// What was ordered.
+        pub product_items: List<'a, OrderItem<'a>> = List<'a, OrderItem<'a>>["product_items"],
+    }
+}
+
+object! {
+    /// A line of an [`Order`].
+    pub struct OrderItem<'a> {
+        /// The product, as the business calls it.
+        pub product_retailer_id: Option<&'a str> = Id["product_retailer_id"],
+        /// How many.
+        pub quantity: Option<i64> = i64["quantity"],
+        /// The price of one, in units of the currency.
+        pub item_price: Option<f64> = f64["item_price"],
+        /// ISO 4217.
+        pub currency: Option<&'a str> = Id["currency"],
+    }
+}
+
+object! {
+    /// A reaction.
+    pub struct Reaction<'a> {
+        /// The message reacted to.
+        pub message_id: Option<&'a str> = Id["message_id"],
+        /// The emoji; absent when the reaction was withdrawn.
+        pub emoji: Option<&'a str> = Text["emoji"],
+    }
+}
+
+object! {
+    /// A change of the person behind a chat.
+    pub struct System<'a> {
+        /// A sentence about it, with phone numbers in it.
+        pub body: Option<&'a str> = Text["body"],
+        /// What changed.
+        pub kind: Option<SystemKind<'a>> = SystemKind<'a>["type"],
+        /// The new WhatsApp id.
+        pub wa_id: Option<&'a str> = Person["wa_id" | "new_wa_id"],
+        /// The new user id.
+        pub user_id: Option<&'a str> = Person["user_id"],
+        /// The new user id for a parent portfolio.
+        pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
+        /// The new hash of the keys, in old payloads.
+        pub identity: Option<&'a str> = Id["identity"],
+        /// The WhatsApp id before the change, in old payloads.
+        pub customer: Option<&'a str> = Person["customer"],
+    }
+}
+
+names! {
+    /// What changed.
+    pub enum SystemKind<'a> {
+        /// The phone number.
+        UserChangedNumber = "user_changed_number",
+        /// The user id.
+        UserChangedUserId = "user_changed_user_id",
+        /// The phone number, in old payloads.
+        CustomerChangedNumber = "customer_changed_number",
+        /// The keys, in old payloads.
+        CustomerIdentityChanged = "customer_identity_changed",
+    }
+}
+
+object! {
+    /// What kind of message it was that Meta does not pass on.
+    pub struct Unsupported<'a> {
+        /// `poll`, `edit`, `button`, …: an open list.
+        pub kind: Option<&'a str> = Id["type"],
+    }
+}
+
+object! {
+    /// An edit, within 15 minutes of the message.
+    pub struct Edit<'a> {
+        /// The message that was edited.
+        pub original_message_id: Option<&'a str> = Id["original_message_id"],
+        message: Nested<'a, EditedMessage<'a>> = Nested<'a, EditedMessage<'a>>["message"],
+    }
+}
+
+impl<'a> Edit<'a> {
+    /// What the message says now.
+    #[must_use]
+    pub fn message(&self) -> Option<EditedMessage<'a>> {
+        self.message.get()
+    }
+}
+
+object! {
+    /// What an edited message says now.
+    pub struct EditedMessage<'a> {
+        /// What it answers.
+        pub context: Option<Context<'a>> = Context<'a>["context"],
+    }
+    tagged {
+        /// The type as it was sent.
+        pub kind,
+        /// What it says.
+        pub content: Content<'a>,
+    }
+}
+
+object! {
+    /// A message that was deleted for everyone, within 2 days.
+    pub struct Revoke<'a> {
+        /// The message.
+        pub original_message_id: Option<&'a str> = Id["original_message_id"],
+    }
+}
+
+object! {
+    /// What a message answers, or that it was forwarded.
+    pub struct Context<'a> {
+        /// Who wrote the message that is answered: often the business.
+        pub from: Option<&'a str> = Person["from"],
+        /// The message that is answered; absent when forwarded.
+        pub id: Option<&'a str> = Id["id"],
+        /// Forwarded, up to five times.
+        pub forwarded: Option<bool> = bool["forwarded"],
+        /// Forwarded more than five times.
+        pub frequently_forwarded: Option<bool> = bool["frequently_forwarded"],
+        /// The product whose page the message was written from.
+        pub referred_product: Option<ReferredProduct<'a>> = ReferredProduct<'a>["referred_product"],
+    }
+}
+
+object! {
+    /// A product of a catalog.
+    pub struct ReferredProduct<'a> {
+        /// The catalog.
+        pub catalog_id: Option<&'a str> = Id["catalog_id"],
+        /// The product, as the business calls it.
+        pub product_retailer_id: Option<&'a str> = Id["product_retailer_id"],
+    }
+}
+
+object! {
+    /// The ad or post that led to a message.
+    pub struct Referral<'a> {
+        /// Its address.
+        pub source_url: Option<&'a str> = Id["source_url"],
+        /// Its id.
+        pub source_id: Option<&'a str> = Id["source_id"],
+        /// `ad` or `post`.
+        pub source_type: Option<&'a str> = Id["source_type"],
+        /// Its headline.
+        pub headline: Option<&'a str> = Text["headline"],
+        /// Its text.
+        pub body: Option<&'a str> = Text["body"],
+        /// `image` or `video`.
+        pub media_type: Option<&'a str> = Id["media_type"],
+        /// Its picture.
+        pub image_url: Option<&'a str> = Text["image_url"],
+        /// Its video.
+        pub video_url: Option<&'a str> = Text["video_url"],
+        /// A small picture of the video.
+        pub thumbnail_url: Option<&'a str> = Text["thumbnail_url"],
+        /// The id of the click. Absent from ads in WhatsApp Status.
+        pub ctwa_clid: Option<&'a str> = Id["ctwa_clid"],
+        /// The greeting that was shown.
+        pub welcome_message: Option<WelcomeMessage<'a>> = WelcomeMessage<'a>["welcome_message"],
+        /// A text that the advertiser chose.
+        pub reference: Option<&'a str> = Text["ref"],
+    }
+}
+
+object! {
+    /// The greeting of an ad.
+    pub struct WelcomeMessage<'a> {
+        /// Its text.
+        pub text: Option<&'a str> = Text["text"],
+    }
+}
+
+object! {
+    /// The keys of a sender, in old payloads.
+    pub struct Identity<'a> {
+        /// Whether the business has taken note of the change.
+        pub acknowledged: Option<bool> = bool["acknowledged"],
+        /// When they were made.
+        pub created_timestamp: Option<Timestamp> = Timestamp["created_timestamp"],
+        /// Their hash.
+        pub hash: Option<&'a str> = Id["hash"],
+    }
+}
+
+object! {
+    /// A contact card.
+    pub struct Card<'a> {
+        /// The name. May be absent.
+        pub name: Option<CardName<'a>> = CardName<'a>["name"],
+        /// Postal addresses.
+        pub addresses: List<'a, CardAddress<'a>> = List<'a, CardAddress<'a>>["addresses"],
+        /// The birthday, as it was typed.
+        pub birthday: Option<&'a str> = Text["birthday"],
+        /// E-mail addresses.
+        pub emails: List<'a, CardEmail<'a>> = List<'a, CardEmail<'a>>["emails"],
+        /// Where the person works.
+        pub org: Option<CardOrg<'a>> = CardOrg<'a>["org"],
+        /// Phone numbers.
+        pub phones: List<'a, CardPhone<'a>> = List<'a, CardPhone<'a>>["phones"],
+        /// Sites.
+        pub urls: List<'a, CardUrl<'a>> = List<'a, CardUrl<'a>>["urls"],
+        /// The whole card as a vCard.
+        pub vcard: Option<&'a str> = Text["vcard"],
+        /// `contact_request` or `other` (2026).
+        pub origin: Option<&'a str> = Id["origin"],
+    }
+}
+
+object! {
+    /// The name on a [`Card`].
+    pub struct CardName<'a> {
+        /// All of it.
+        pub formatted_name: Option<&'a str> = Text["formatted_name"],
+        /// The first name.
+        pub first_name: Option<&'a str> = Text["first_name"],
+        /// The last name.
+        pub last_name: Option<&'a str> = Text["last_name"],
+        /// The middle name.
+        pub middle_name: Option<&'a str> = Text["middle_name"],
+        /// What stands before it.
+        pub prefix: Option<&'a str> = Text["prefix"],
+        /// What stands after it.
+        pub suffix: Option<&'a str> = Text["suffix"],
+    }
+}
+
+object! {
+    /// A postal address on a [`Card`].
+    pub struct CardAddress<'a> {
+        /// Street and number.
+        pub street: Option<&'a str> = Text["street"],
+        /// City.
+        pub city: Option<&'a str> = Text["city"],
+        /// State.
+        pub state: Option<&'a str> = Text["state"],
+        /// Postal code.
+        pub zip: Option<&'a str> = Text["zip"],
+        /// Country.
+        pub country: Option<&'a str> = Text["country"],
+        /// ISO 3166.
+        pub country_code: Option<&'a str> = Text["country_code"],
+        /// `HOME` or `WORK`.
+        pub kind: Option<&'a str> = Id["type"],
+    }
+}
+
+object! {
+    /// An e-mail address on a [`Card`].
+    pub struct CardEmail<'a> {
+        /// The address.
+        pub email: Option<&'a str> = Text["email"],
+        /// `HOME` or `WORK`.
+        pub kind: Option<&'a str> = Id["type"],
+    }
+}
+
+object! {
+    /// Where the person of a [`Card`] works.
+    pub struct CardOrg<'a> {
+        /// The company.
+        pub company: Option<&'a str> = Text["company"],
+        /// The department.
+        pub department: Option<&'a str> = Text["department"],
+        /// The title.
+        pub title: Option<&'a str> = Text["title"],
+    }
+}
+
+object! {
+    /// A phone number on a [`Card`].
+    pub struct CardPhone<'a> {
+        /// The number, as it was typed.
+        pub phone: Option<&'a str> = Text["phone"],
+        /// The WhatsApp id, if the number has one.
+        pub wa_id: Option<&'a str> = Person["wa_id"],
+        /// The user id (2026).
+        pub user_id: Option<&'a str> = Person["user_id"],
+        /// `CELL`, `HOME`, `WORK`, …
+        pub kind: Option<&'a str> = Id["type"],
+    }
+}
+
+object! {
+    /// A site on a [`Card`].
+    pub struct CardUrl<'a> {
+        /// The address.
+        pub url: Option<&'a str> = Text["url"],
+        /// `HOME` or `WORK`.
+        pub kind: Option<&'a str> = Id["type"],
+    }
+}

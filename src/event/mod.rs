@@ -1,0 +1,72 @@
+//! Typed events: what a delivery says, taken apart. Pure data: no HTTP, no async.
+//!
+//! A delivery is a batch. Meta nests it (`entry`, `changes`, `value`, and lists in that), groups it as it likes, and groups it anew
+//! when it sends it again. The unit that a host handles is one element: one message, one status. That is an [`Event`], and
+//! [`Notification::events`] has them all, in the order of the body.
+//!
+//! ```
+//! use tower_whatsapp::{Notification, Payload, event::{Content, State}};
+//!
+//! let notification = Notification::parse(r#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{
+//!     "field":"messages",
+//!     "value":{
+//!         "messaging_product":"whatsapp",
+//!         "metadata":{"display_phone_number":"15550000001","phone_number_id":"100000000000001"},
+//!         "contacts":[{"profile":{"name":"Ada"},"wa_id":"16505550001","user_id":"US.1"}],
+//!         "messages":[{"from":"16505550001","from_user_id":"US.1","id":"wamid.A","timestamp":"1760000000",
+//!                      "type":"text","text":{"body":"hi"}}],
+//!         "statuses":[{"id":"wamid.B","status":"read","timestamp":"1760000000","recipient_id":"16505550001"}]
+//!     }}]}]}"#)?;
+//!
+//! for event in notification.events() {
+//!     assert_eq!(event.phone_number_id(), Some("100000000000001"));
+//!     match event.payload() {
+//!         Payload::Message(message) => {
+//!             assert_eq!(message.sender.name(), Some("Ada"));
+//!             let Content::Text(text) = message.content else { unreachable!() };
+//!             assert_eq!(text.body, Some("hi"));
+//!         }
+//!         Payload::Status(status) => assert_eq!(status.state, Some(State::Read)),
+//!         // New kinds arrive all the time: log, count, keep `event.raw()`, and answer 200.
+//!         _ => {}
+//!     }
+//! }
+//! # Ok::<(), tower_whatsapp::event::ParseError>(())
+//! ```
+//!
+//! # Nothing is lost
+//!
+//! A signed delivery that is JSON always reaches the host. What this version does not know arrives as [`Payload::Unknown`], or inside a
+//! known type as an absent key, an `Other` name or [`Content::Unknown`]; [`Event::known`] tells, and [`Event::raw`] has the JSON of the
+//! element exactly as it was received. One rule holds for all types: *a key in a shape that is not its own is absent, and costs its
+//! neighbours nothing*. Every key is optional, for that reason and because Meta leaves out every one of them somewhere.
+//!
+//! # What it costs
+//!
+//! The body is checked and cut into events once. A payload borrows from it and is read when it is asked for, on the stack, without an
+//! allocation: ask once per event and keep the result. An [`Event`] keeps the whole body alive.
+//!
+//! Facts about the protocol in the docs of this module are from Meta's pages under
+//! <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages>.
+
+mod contact;
+mod error;
+mod message;
+mod notification;
+mod object;
+mod payload;
+mod raw;
+mod scalar;
+mod status;
+mod wire;
+
+pub use self::{
+    contact::{Contact, Profile},
+    error::{Error, ErrorData},
+    message::*,
+    notification::{Event, Notification, ParseError},
+    object::{Iter, List},
+    payload::{Payload, Reason, Unknown},
+    scalar::Timestamp,
+    status::*,
+};

@@ -1,0 +1,280 @@
+use std::{error::Error, fmt, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    contact::Contact,
+    error,
+    message::{Message, WireMessage},
+    object::Reader,
+    payload::{Payload, Unknown},
+    raw::{Cursor, Document, Span},
+    scalar::{Id, Timestamp},
+    status::{Status, WireStatus},
+    wire::{Element, Envelope, Kind},
+};
+
+/// A delivery, taken apart into its [`Event`]s.
+///
+/// In the extensions of every request that the [`WebhookLayer`](crate::WebhookLayer) lets through on its path. A clone is cheap: the
+/// body is shared.
+#[derive(Clone)]
+pub struct Notification {
+    envelope: Arc<Envelope>,
+    events: Arc<[Event]>,
+}
+
+impl Notification {
+    /// Takes a body apart, without HTTP and without a signature: for consumers of a queue and for tests.
+    ///
+    /// The body is not copied. Its length must fit into 32 bits; the layer's limit is far below.
+    ///
+    /// ```
+    /// use tower_whatsapp::Notification;
+    ///
+    /// let notification = Notification::parse(r#"{"object":"whatsapp_business_account","entry":[]}"#)?;
+    /// assert!(notification.events().is_empty());
+    /// assert!(Notification::parse("not JSON").is_err());
+    /// # Ok::<(), tower_whatsapp::event::ParseError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`] if it is not one JSON text in UTF-8, or nested deeper than 127. Whatever is JSON is taken, whatever it says.
+    pub fn parse(body: impl Into<Bytes>) -> Result<Self, ParseError> {
+        let envelope = Arc::new(Envelope::new(Document::new(body.into())?));
+        let events = (0..envelope.elements.len())
+            .map(|index| Event {
+                envelope: Arc::clone(&envelope),
+                index,
+            })
+            .collect();
+        Ok(Self { envelope, events })
+    }
+
+    /// All events, in the order of the body. May be empty: Meta's own page has a delivery without any.
+    ///
+    /// More than 32,768 are not told apart: see [`Reason::Overflow`](super::Reason::Overflow).
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// What the delivery is about: `whatsapp_business_account`.
+    #[must_use]
+    pub fn object(&self) -> Option<&str> {
+        self.envelope.scalar(self.envelope.object)
+    }
+
+    /// The body exactly as it was received and signed.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        self.envelope.document.body()
+    }
+}
+
+/// Shows counts, nothing that anybody wrote.
+impl fmt::Debug for Notification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notification")
+            .field("events", &self.events.len())
+            .field("bytes", &self.body().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One element of a delivery: one message, one status, or one thing that this version does not know.
+///
+/// A clone is cheap, and may be moved into tasks. It keeps the whole body alive, of up to 4 MiB.
+#[derive(Clone)]
+pub struct Event {
+    envelope: Arc<Envelope>,
+    index: usize,
+}
+
+impl Event {
+    /// What it says. Read from the JSON at each call: ask once and keep the result, which borrows from this event.
+    #[must_use]
+    pub fn payload(&self) -> Payload<'_> {
+        let mut cursor = self.cursor();
+        let payload = match self.element().kind {
+            Kind::Message => WireMessage::read(&mut cursor).map(|wire| {
+                let contact = self.contact([wire.from_user_id, wire.from]);
+                Payload::Message(Message::new(wire, contact))
+            }),
+            Kind::Status => WireStatus::read(&mut cursor).map(|wire| {
+                let contact = self.contact([wire.recipient_user_id, wire.recipient_id]);
+                Payload::Status(Status::new(wire, contact))
+            }),
+            Kind::Error => error::Error::read(&mut cursor).map(Payload::Error),
+            Kind::Unknown(_) => None,
+        };
+        payload.unwrap_or_else(|| Payload::Unknown(self.unknown()))
+    }
+
+    /// Whether this version knows it in all its parts. If not, something in [`payload`](Self::payload) is absent, `Other` or
+    /// `Unknown`, and [`raw`](Self::raw) has it. Keys that Meta has added to a known type do not count.
+    #[must_use]
+    pub fn known(&self) -> bool {
+        let mut cursor = self.cursor();
+        match self.element().kind {
+            Kind::Message => WireMessage::known(&mut cursor),
+            Kind::Status => WireStatus::known(&mut cursor),
+            Kind::Error => error::Error::known(&mut cursor),
+            Kind::Unknown(_) => false,
+        }
+    }
+
+    /// Its id: that of the message, or of the message that a status is about.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        let mut cursor = self.cursor();
+        cursor.object()?;
+        let mut id = None;
+        while let Some(key) = cursor.key() {
+            match key {
+                "id" if !cursor.null() => id = Id::read(&mut cursor),
+                _ => {
+                    cursor.skip();
+                }
+            }
+        }
+        id
+    }
+
+    /// Its JSON, exactly as it was received. Valid JSON, except for [`Reason::Overflow`](super::Reason::Overflow).
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        self.envelope.document.text(self.element().raw)
+    }
+
+    /// [`raw`](Self::raw) as bytes that share the body.
+    #[must_use]
+    pub fn raw_bytes(&self) -> Bytes {
+        let body = self.envelope.document.body();
+        body.slice(self.element().raw.range())
+    }
+
+    /// The JSON of the whole `value` that it is in, which may say more than its elements do.
+    #[must_use]
+    pub fn value(&self) -> Option<&str> {
+        let value = self.envelope.change(&self.element()).value?;
+        Some(self.envelope.document.text(value))
+    }
+
+    /// The field that the app has subscribed to: `messages`, `account_update`, ….
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        self.envelope
+            .scalar(self.envelope.change(&self.element()).field)
+    }
+
+    /// The id of the entry: most often that of the WhatsApp Business Account; `0` in the dashboard's tests.
+    #[must_use]
+    pub fn entry_id(&self) -> Option<&str> {
+        self.envelope
+            .scalar(self.envelope.entry(&self.element()).id)
+    }
+
+    /// When the notification was sent. Absent from `messages`.
+    #[must_use]
+    pub fn entry_time(&self) -> Option<Timestamp> {
+        let time = self.envelope.entry(&self.element()).time?;
+        Timestamp::read(&mut self.envelope.document.cursor_at(time))
+    }
+
+    /// The id of the business phone number that it is about.
+    #[must_use]
+    pub fn phone_number_id(&self) -> Option<&str> {
+        self.metadata("phone_number_id")
+    }
+
+    /// The business phone number that it is about, for people: mostly digits.
+    #[must_use]
+    pub fn display_phone_number(&self) -> Option<&str> {
+        self.metadata("display_phone_number")
+    }
+
+    fn metadata(&self, name: &str) -> Option<&str> {
+        let metadata = self.envelope.change(&self.element()).metadata?;
+        let mut cursor = self.envelope.document.cursor_at(metadata);
+        cursor.object()?;
+        while let Some(key) = cursor.key() {
+            if key == name {
+                return cursor.scalar().filter(|text| !text.is_empty());
+            }
+            cursor.skip();
+        }
+        None
+    }
+
+    fn contact(&self, keys: [Option<&str>; 2]) -> Option<Contact<'_>> {
+        let element = self.element();
+        keys.into_iter().flatten().find_map(|key| {
+            let mut cursor = self.envelope.contact(&element, key)?;
+            Contact::read(&mut cursor)
+        })
+    }
+
+    fn unknown(&self) -> Unknown<'_> {
+        let element = self.element();
+        Unknown {
+            reason: match element.kind {
+                Kind::Unknown(reason) => reason,
+                _ => super::Reason::Shape,
+            },
+            list: self.envelope.list(&element),
+            id: self.id(),
+        }
+    }
+
+    fn cursor(&self) -> Cursor<'_> {
+        self.envelope.document.cursor_at(self.element().raw)
+    }
+
+    fn element(&self) -> Element {
+        self.envelope.element(self.index)
+    }
+}
+
+/// Shows what it is and its id, nothing that anybody wrote.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("payload", &self.payload())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Envelope {
+    fn scalar(&self, span: Option<Span>) -> Option<&str> {
+        self.document.cursor_at(span?).scalar()
+    }
+}
+
+/// Why a body was not taken apart. Says nothing of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// It is not UTF-8.
+    NotUtf8,
+    /// It is not one JSON text.
+    NotJson,
+    /// It is nested deeper than 127.
+    TooDeep,
+    /// It is longer than 4,294,967,295 bytes.
+    TooLarge,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotUtf8 => "the body is not UTF-8",
+            Self::NotJson => "the body is not JSON",
+            Self::TooDeep => "the body is nested too deeply",
+            Self::TooLarge => "the body is too large",
+        })
+    }
+}
+
+impl Error for ParseError {}

@@ -1,0 +1,659 @@
+//! How the objects of the protocol are written down once, and read, checked and shown from that.
+//!
+//! The rule, one for all: a key in a shape that is not its own is absent, its neighbours stay, and [`Reader::known`] is false for the
+//! whole. `null` is absence and nothing odd; keys that nobody knows are nothing odd either; of two equal keys the last counts.
+
+use std::{fmt, marker::PhantomData};
+
+use super::raw::Cursor;
+
+/// Reads one value of a kind.
+pub(crate) trait Reader<'a> {
+    /// What comes out.
+    type Out;
+
+    /// Whether `Debug` may show it: no text that a person wrote, no number that names one.
+    const SHOWN: bool;
+
+    /// Whether an empty string stands for absence, and is nothing odd.
+    const EMPTY_IS_ABSENT: bool = false;
+
+    /// Reads the next value, which is not `null`, and passes over it in any case.
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self::Out>;
+
+    /// Whether the next value is known in all its parts. Passes over it.
+    fn known(cursor: &mut Cursor<'a>) -> bool {
+        if Self::EMPTY_IS_ABSENT {
+            cursor.scalar().is_some()
+        } else {
+            Self::read(cursor).is_some()
+        }
+    }
+}
+
+/// A list inside of an event, read while it is iterated: it takes no memory, however long it is.
+///
+/// An element that is not of the list's type is passed over; [`Event::raw`](super::Event::raw) has it, and
+/// [`Event::known`](super::Event::known) tells.
+pub struct List<'a, T> {
+    /// Before the opening bracket.
+    start: Option<Cursor<'a>>,
+    element: PhantomData<fn() -> T>,
+}
+
+#[expect(private_bounds, reason = "the elements are types of this crate")]
+impl<'a, T> List<'a, T>
+where
+    T: Reader<'a, Out = T>,
+{
+    /// Iterates over the elements.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'a, T> {
+        let cursor = self.start.and_then(|mut cursor| {
+            cursor.array()?;
+            Some(cursor)
+        });
+        Iter {
+            cursor,
+            element: PhantomData,
+        }
+    }
+
+    /// The first element.
+    #[must_use]
+    pub fn first(&self) -> Option<T> {
+        self.iter().next()
+    }
+
+    /// Whether there is no element.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first().is_none()
+    }
+}
+
+/// The iterator of [`List`].
+pub struct Iter<'a, T> {
+    cursor: Option<Cursor<'a>>,
+    element: PhantomData<fn() -> T>,
+}
+
+impl<'a, T> Iterator for Iter<'a, T>
+where
+    T: Reader<'a, Out = T>,
+{
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        let cursor = self.cursor.as_mut()?;
+        while cursor.element() {
+            if let Some(element) = T::read(cursor) {
+                return Some(element);
+            }
+        }
+        self.cursor = None;
+        None
+    }
+}
+
+impl<T> fmt::Debug for Iter<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Iter(..)")
+    }
+}
+
+impl<'a, T> IntoIterator for List<'a, T>
+where
+    T: Reader<'a, Out = T>,
+{
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &List<'a, T>
+where
+    T: Reader<'a, Out = T>,
+{
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<T> Clone for List<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for List<'_, T> {}
+
+impl<T> Default for List<'_, T> {
+    fn default() -> Self {
+        Self {
+            start: None,
+            element: PhantomData,
+        }
+    }
+}
+
+impl<'a, T> PartialEq for List<'a, T>
+where
+    T: Reader<'a, Out = T> + PartialEq,
+{
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<'a, T> fmt::Debug for List<'a, T>
+where
+    T: Reader<'a, Out = T> + fmt::Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl<'a, T> Reader<'a> for List<'a, T>
+where
+    T: Reader<'a, Out = T>,
+{
+    type Out = Self;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let start = (cursor.peek() == Some(b'[')).then_some(*cursor);
+        cursor.skip();
+        Some(Self {
+            start: Some(start?),
+            element: PhantomData,
+        })
+    }
+
+    fn known(cursor: &mut Cursor<'a>) -> bool {
+        if cursor.array().is_none() {
+            return false;
+        }
+        let mut known = true;
+        while cursor.element() {
+            known &= T::known(cursor);
+        }
+        known
+    }
+}
+
+/// Declares an object of the protocol: for each key its name on the wire (and other spellings that were seen) and its reader.
+///
+/// With `tagged kind, content: Content`, the object also has a `type` and a body under a key of that name: they go into the fields
+/// `kind` and `content`.
+macro_rules! object {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident $(<$lifetime:lifetime>)? {
+            $(
+                $(#[$field_meta:meta])*
+                $field_vis:vis $field:ident: $type:ty = $reader:ty [$($key:literal)|+],
+            )*
+        }
+        $(tagged {
+            $(#[$kind_meta:meta])*
+            $kind_vis:vis $kind:ident,
+            $(#[$content_meta:meta])*
+            $content_vis:vis $content:ident: $tags:ty,
+        })?
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Default, PartialEq)]
+        #[non_exhaustive]
+        $vis struct $name $(<$lifetime>)? {
+            $(
+                $(#[$field_meta])*
+                $field_vis $field: $type,
+            )*
+            $(
+                $(#[$kind_meta])*
+                $kind_vis $kind: Option<&'a str>,
+                $(#[$content_meta])*
+                $content_vis $content: $tags,
+            )?
+        }
+
+        impl<'a> $crate::event::object::Reader<'a> for $name $(<$lifetime>)? {
+            type Out = Self;
+            const SHOWN: bool = true;
+
+            fn read(cursor: &mut $crate::event::raw::Cursor<'a>) -> Option<Self> {
+                $(let mut $content = $crate::event::object::Tagged::<'a, $tags>::new(*cursor);)?
+                cursor.object()?;
+                let mut this = Self::default();
+                while let Some(key) = cursor.key() {
+                    match key {
+                        $($($key)|+ => if !cursor.null()
+                            && let Some(value) = <$reader as $crate::event::object::Reader<'a>>::read(cursor)
+                        {
+                            this.$field = value.into();
+                        },)*
+                        _ => $crate::event::object::object!(@other cursor, key $(, $content)?),
+                    }
+                }
+                $(
+                    this.$kind = $content.tag();
+                    this.$content = $content.read();
+                )?
+                Some(this)
+            }
+
+            fn known(cursor: &mut $crate::event::raw::Cursor<'a>) -> bool {
+                $(let mut $content = $crate::event::object::Tagged::<'a, $tags>::new(*cursor);)?
+                if cursor.object().is_none() {
+                    return false;
+                }
+                let mut known = true;
+                while let Some(key) = cursor.key() {
+                    match key {
+                        $($($key)|+ => {
+                            known &= cursor.null()
+                                || <$reader as $crate::event::object::Reader<'a>>::known(cursor);
+                        })*
+                        _ => $crate::event::object::object!(@other cursor, key $(, $content)?),
+                    }
+                }
+                $(known &= $content.known();)?
+                known
+            }
+        }
+
+        impl $(<$lifetime>)? std::fmt::Debug for $name $(<$lifetime>)? {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let mut shown = f.debug_struct(stringify!($name));
+                $(if <$reader as $crate::event::object::Reader<'_>>::SHOWN {
+                    shown.field(stringify!($field), &self.$field);
+                })*
+                $(shown.field(stringify!($content), &self.$content);)?
+                shown.finish_non_exhaustive()
+            }
+        }
+    };
+    (@other $cursor:ident, $key:ident) => {{
+        $cursor.skip();
+    }};
+    (@other $cursor:ident, $key:ident, $content:ident) => {
+        $content.member($key, $cursor)
+    };
+}
+
+/// Declares a tagged union: `type` names the key under which the body stands.
+///
+/// After `=` the tags, which are also the names of the body's key; a variant whose body is left out by Meta has `?`.
+macro_rules! tagged {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $name:ident<'a> {
+            $(
+                $(#[$variant_meta:meta])*
+                $variant:ident $(($body:ty))? $($optional:literal)? = $($tag:literal)|+,
+            )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq)]
+        #[non_exhaustive]
+        $vis enum $name<'a> {
+            $(
+                $(#[$variant_meta])*
+                $variant $(($body))?,
+            )*
+            /// A type that this version does not know, or none at all. [`Event::raw`](super::Event::raw) has it.
+            #[default]
+            Unknown,
+        }
+
+        impl<'a> $crate::event::object::Tags<'a> for $name<'a> {
+            const TAGS: &'static [&'static [&'static str]] = &[$(&[$($tag),+]),*];
+
+            #[allow(unused_assignments, reason = "the last increment is of no use")]
+            fn read(index: usize, body: Option<$crate::event::raw::Cursor<'a>>) -> Self {
+                let mut next = 0;
+                $(
+                    if index == next {
+                        return $crate::event::object::tagged!(@read body, Self::$variant $(, $body)?);
+                    }
+                    next += 1;
+                )*
+                let _ = body;
+                Self::Unknown
+            }
+
+            #[allow(unused_assignments, reason = "the last increment is of no use")]
+            fn known(index: usize, body: Option<$crate::event::raw::Cursor<'a>>) -> bool {
+                let mut next = 0;
+                $(
+                    if index == next {
+                        return $crate::event::object::tagged!(@known body $(, $body)? $(; $optional)?);
+                    }
+                    next += 1;
+                )*
+                let _ = body;
+                false
+            }
+        }
+
+        impl<'a> $crate::event::object::Reader<'a> for $name<'a> {
+            type Out = Self;
+            const SHOWN: bool = true;
+
+            fn read(cursor: &mut $crate::event::raw::Cursor<'a>) -> Option<Self> {
+                $crate::event::object::Tagged::<'a, Self>::object(cursor).map(|tagged| tagged.read())
+            }
+
+            fn known(cursor: &mut $crate::event::raw::Cursor<'a>) -> bool {
+                $crate::event::object::Tagged::<'a, Self>::object(cursor)
+                    .is_some_and(|tagged| tagged.known())
+            }
+        }
+    };
+    (@read $cursor:ident, $variant:path) => { $variant };
+    (@read $cursor:ident, $variant:path, $body:ty) => {
+        $variant(
+            $cursor
+                .and_then(|mut body| <$body as $crate::event::object::Reader<'a>>::read(&mut body))
+                .unwrap_or_default(),
+        )
+    };
+    (@known $cursor:ident) => { true };
+    (@known $cursor:ident, $body:ty) => {
+        $cursor.is_some_and(|mut body| <$body as $crate::event::object::Reader<'a>>::known(&mut body))
+    };
+    (@known $cursor:ident, $body:ty; $optional:literal) => {
+        $cursor.is_none_or(|mut body| <$body as $crate::event::object::Reader<'a>>::known(&mut body))
+    };
+}
+
+/// The variants of a tagged union.
+pub(crate) trait Tags<'a>: Sized {
+    /// For each variant its tags, which are also the keys of its body.
+    const TAGS: &'static [&'static [&'static str]];
+
+    fn read(index: usize, body: Option<Cursor<'a>>) -> Self;
+
+    fn known(index: usize, body: Option<Cursor<'a>>) -> bool;
+}
+
+/// Finds the tag and the body of a tagged union, in whatever order they come.
+#[derive(Clone, Copy)]
+pub(crate) struct Tagged<'a, T> {
+    object: Cursor<'a>,
+    tag: Option<&'a str>,
+    /// The body seen so far that is the likeliest: its variant and where it is.
+    body: Option<(usize, Cursor<'a>)>,
+    tags: PhantomData<fn() -> T>,
+}
+
+impl<'a, T> Tagged<'a, T>
+where
+    T: Tags<'a> + Default,
+{
+    /// `object`: before the object that is about to be walked over.
+    pub(crate) fn new(object: Cursor<'a>) -> Self {
+        Self {
+            object,
+            tag: None,
+            body: None,
+            tags: PhantomData,
+        }
+    }
+
+    /// Walks over an object that has nothing else.
+    pub(crate) fn object(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let mut this = Self::new(*cursor);
+        cursor.object()?;
+        while let Some(key) = cursor.key() {
+            this.member(key, cursor);
+        }
+        Some(this)
+    }
+
+    /// Takes a member of the object, with the cursor before its value, and passes over it.
+    pub(crate) fn member(&mut self, key: &'a str, cursor: &mut Cursor<'a>) {
+        if key == "type" {
+            if !cursor.null() {
+                self.tag = cursor.scalar().filter(|tag| !tag.is_empty());
+            }
+            return;
+        }
+        let value = *cursor;
+        if cursor.null() {
+            return;
+        }
+        cursor.skip();
+        // Without a tag the first variant in the order of the declaration counts, whatever the order of the keys.
+        if let Some(index) = Self::index_of_key(key)
+            && self
+                .body
+                .is_none_or(|(other, _)| index <= other || self.is_tag(index))
+        {
+            self.body = Some((index, value));
+        }
+    }
+
+    pub(crate) fn tag(&self) -> Option<&'a str> {
+        self.tag
+    }
+
+    pub(crate) fn read(&self) -> T {
+        self.index()
+            .map(|index| T::read(index, self.body(index)))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn known(&self) -> bool {
+        self.index()
+            .is_some_and(|index| T::known(index, self.body(index)))
+    }
+
+    fn index(&self) -> Option<usize> {
+        match self.tag {
+            Some(tag) => Self::index_of_tag(tag),
+            None => self.body.map(|(index, _)| index),
+        }
+    }
+
+    fn body(&self, index: usize) -> Option<Cursor<'a>> {
+        match self.body? {
+            (found, body) if found == index => Some(body),
+            // Two bodies, or a body that is not the tag's: rare enough to walk again.
+            _ => {
+                let mut cursor = self.object;
+                let mut body = None;
+                cursor.object()?;
+                while let Some(key) = cursor.key() {
+                    let value = cursor;
+                    if !cursor.null() {
+                        cursor.skip();
+                        if Self::index_of_key(key) == Some(index) {
+                            body = Some(value);
+                        }
+                    }
+                }
+                body
+            }
+        }
+    }
+
+    fn is_tag(&self, index: usize) -> bool {
+        self.tag
+            .is_some_and(|tag| Self::index_of_tag(tag) == Some(index))
+    }
+
+    fn index_of_key(key: &str) -> Option<usize> {
+        T::TAGS.iter().position(|tags| tags.contains(&key))
+    }
+
+    fn index_of_tag(tag: &str) -> Option<usize> {
+        Self::index_of_key(tag).or_else(|| {
+            let same = |tags: &&[&str]| tags.iter().any(|name| same_name(name, tag));
+            T::TAGS.iter().position(same)
+        })
+    }
+}
+
+/// An object inside of an event that is read when it is asked for, because its type contains itself.
+pub(crate) struct Nested<'a, T> {
+    start: Option<Cursor<'a>>,
+    object: PhantomData<fn() -> T>,
+}
+
+impl<'a, T> Nested<'a, T>
+where
+    T: Reader<'a, Out = T>,
+{
+    pub(crate) fn get(&self) -> Option<T> {
+        T::read(&mut self.start?)
+    }
+}
+
+impl<T> Clone for Nested<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Nested<'_, T> {}
+
+impl<T> Default for Nested<'_, T> {
+    fn default() -> Self {
+        Self {
+            start: None,
+            object: PhantomData,
+        }
+    }
+}
+
+impl<'a, T> PartialEq for Nested<'a, T>
+where
+    T: Reader<'a, Out = T> + PartialEq,
+{
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl<'a, T> fmt::Debug for Nested<'a, T>
+where
+    T: Reader<'a, Out = T> + fmt::Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+impl<'a, T> Reader<'a> for Nested<'a, T>
+where
+    T: Reader<'a, Out = T>,
+{
+    type Out = Self;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let start = (cursor.peek() == Some(b'{')).then_some(*cursor);
+        cursor.skip();
+        Some(Self {
+            start: Some(start?),
+            object: PhantomData,
+        })
+    }
+
+    fn known(cursor: &mut Cursor<'a>) -> bool {
+        T::known(cursor)
+    }
+}
+
+/// Declares a set of names that Meta adds to. They are compared without regard to case, and with `-`, `_` and space as the same.
+macro_rules! names {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $name:ident<'a> {
+            $(
+                $(#[$variant_meta:meta])*
+                $variant:ident = $text:literal $(| $alias:literal)*,
+            )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        $vis enum $name<'a> {
+            $(
+                $(#[$variant_meta])*
+                $variant,
+            )*
+            /// A name that this version does not know, as it was sent.
+            Other(&'a str),
+        }
+
+        impl<'a> $name<'a> {
+            /// The name as Meta documents it, or as it was sent if it is not known.
+            #[must_use]
+            pub fn as_str(&self) -> &'a str {
+                match self {
+                    $(Self::$variant => $text,)*
+                    Self::Other(text) => text,
+                }
+            }
+
+            fn from_text(text: &'a str) -> Self {
+                match text {
+                    $($text $(| $alias)* => Self::$variant,)*
+                    $(_ if [$text $(, $alias)*].iter().any(|name| $crate::event::object::same_name(name, text)) => {
+                        Self::$variant
+                    })*
+                    _ => Self::Other(text),
+                }
+            }
+        }
+
+        impl<'a> $crate::event::object::Reader<'a> for $name<'a> {
+            type Out = Self;
+            const SHOWN: bool = true;
+
+            fn read(cursor: &mut $crate::event::raw::Cursor<'a>) -> Option<Self> {
+                cursor.scalar().map(Self::from_text)
+            }
+
+            fn known(cursor: &mut $crate::event::raw::Cursor<'a>) -> bool {
+                Self::read(cursor).is_some_and(|name| !matches!(name, Self::Other(_)))
+            }
+        }
+
+        /// A name that is not known is not shown: nobody can say what it is.
+        impl std::fmt::Debug for $name<'_> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self {
+                    $(Self::$variant => f.write_str(stringify!($variant)),)*
+                    Self::Other(_) => f.write_str("Other(..)"),
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {names, object, tagged};
+
+pub(crate) fn same_name(name: &str, text: &str) -> bool {
+    let fold = |byte: u8| match byte {
+        b'-' | b' ' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    };
+    name.len() == text.len()
+        && name
+            .bytes()
+            .zip(text.bytes())
+            .all(|(left, right)| fold(left) == fold(right))
+}

@@ -1,0 +1,192 @@
+//! Single values, and what they may be written as.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use super::{object::Reader, raw::Cursor};
+
+/// A moment, as Meta writes it: seconds since 1970, in a string or as a number.
+///
+/// Some senders in between write milliseconds: from 10^12 on a value is taken for that.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use tower_whatsapp::{Notification, Payload};
+///
+/// let body = r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[
+///     {"id":"wamid.A","timestamp":"1760000000","type":"text","text":{"body":"hi"}}]}}]}]}"#;
+/// let notification = Notification::parse(body)?;
+/// let Some(Payload::Message(message)) = notification.events().first().map(|event| event.payload()) else {
+///     unreachable!()
+/// };
+/// let timestamp = message.timestamp.ok_or("none")?;
+/// assert_eq!(timestamp.seconds(), 1_760_000_000);
+/// assert_eq!(timestamp.to_system_time(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    millis: u64,
+}
+
+impl Timestamp {
+    /// Seconds since 1970-01-01 00:00 UTC.
+    #[must_use]
+    pub fn seconds(self) -> u64 {
+        self.millis / 1000
+    }
+
+    /// Milliseconds since 1970-01-01 00:00 UTC.
+    #[must_use]
+    pub fn millis(self) -> u64 {
+        self.millis
+    }
+
+    /// The same moment in the terms of the standard library.
+    #[must_use]
+    pub fn to_system_time(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.millis)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        /// From here on a number is one of milliseconds: in seconds it would be in the year 33,658.
+        const MILLIS: u64 = 1_000_000_000_000;
+        /// Further away than any calendar goes.
+        const LIMIT: u64 = 1000 * MILLIS;
+        let number: u64 = text.parse().ok()?;
+        let millis = if number < MILLIS {
+            number * 1000
+        } else {
+            number
+        };
+        (millis < LIMIT).then_some(Self { millis })
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timestamp({}.{:03})", self.seconds(), self.millis % 1000)
+    }
+}
+
+impl<'a> Reader<'a> for Timestamp {
+    type Out = Self;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        Self::parse(cursor.scalar()?)
+    }
+}
+
+/// A text, which may be empty. Not shown by `Debug`: it is what somebody wrote.
+#[derive(Debug)]
+pub(crate) struct Text;
+
+impl<'a> Reader<'a> for Text {
+    type Out = &'a str;
+    const SHOWN: bool = false;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
+        cursor.scalar()
+    }
+}
+
+/// A name or number of a thing, written as a string or as a number.
+#[derive(Debug)]
+pub(crate) struct Id;
+
+impl<'a> Reader<'a> for Id {
+    type Out = &'a str;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
+        cursor.scalar()
+    }
+}
+
+/// A name or number of a person, a phone number among them. Not shown by `Debug`; the empty string, which Meta has used for "not
+/// known", is absence.
+#[derive(Debug)]
+pub(crate) struct Person;
+
+impl<'a> Reader<'a> for Person {
+    type Out = &'a str;
+    const SHOWN: bool = false;
+    const EMPTY_IS_ABSENT: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
+        cursor.scalar().filter(|text| !text.is_empty())
+    }
+}
+
+impl<'a> Reader<'a> for bool {
+    type Out = Self;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        cursor.boolean()
+    }
+}
+
+impl<'a> Reader<'a> for i64 {
+    type Out = Self;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        cursor.scalar()?.parse().ok()
+    }
+}
+
+/// Shown by `Debug`: a quantity or a price, say.
+impl<'a> Reader<'a> for f64 {
+    type Out = Self;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let number: Self = cursor.scalar()?.parse().ok()?;
+        number.is_finite().then_some(number)
+    }
+}
+
+/// A place on the earth, which is not shown by `Debug`.
+#[derive(Debug)]
+pub(crate) struct Degrees;
+
+impl<'a> Reader<'a> for Degrees {
+    type Out = f64;
+    const SHOWN: bool = false;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<f64> {
+        <f64 as Reader<'_>>::read(cursor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_milliseconds() {
+        for (text, millis) in [
+            ("0", Some(0)),
+            ("1760000000", Some(1_760_000_000_000)),
+            ("999999999999", Some(999_999_999_999_000)),
+            ("1760000000123", Some(1_760_000_000_123)),
+            ("999999999999999", Some(999_999_999_999_999)),
+            ("1000000000000000", None),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+            ("2026-01-01", None),
+        ] {
+            assert_eq!(
+                Timestamp::parse(text).map(Timestamp::millis),
+                millis,
+                "{text}"
+            );
+        }
+    }
+}

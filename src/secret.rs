@@ -1,0 +1,205 @@
+//! The two things that a caller must not learn: the app secret and the verify token.
+//!
+//! Both are prepared once, when they are made: the secret as the keyed state of its MAC, the token as a tag. Neither keeps
+//! the text that it was made from, and what they keep is zeroed when they are dropped.
+
+use std::{
+    error::Error,
+    fmt,
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::OnceLock,
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// HMAC-SHA256, the one MAC of this crate.
+pub(crate) type HmacSha256 = Hmac<Sha256>;
+
+/// An app secret: the key under which Meta signs every delivery of the app.
+///
+/// It stands in the App Dashboard under "App settings, Basic": 32 hexadecimal characters, which are used as they are, as ASCII
+/// text, and not decoded (Meta, "Create a webhook endpoint").
+///
+/// `Debug` shows nothing of it, there is no way to read it back, and its state is zeroed when it is dropped. The buffer that it
+/// was made from belongs to the caller, who may want to zero it too.
+///
+/// ```
+/// use tower_whatsapp::secret::AppSecret;
+///
+/// let secret = AppSecret::new("0123456789abcdef0123456789abcdef")?;
+/// assert_eq!(format!("{secret:?}"), "AppSecret([redacted])");
+/// assert!(AppSecret::new("  ").is_err());
+/// # Ok::<(), tower_whatsapp::secret::BlankSecret>(())
+/// ```
+#[derive(Clone)]
+pub struct AppSecret {
+    keyed: HmacSha256,
+}
+
+impl AppSecret {
+    /// Makes a secret ready for use: the state of the MAC is keyed here, once, and only copied for each delivery.
+    ///
+    /// # Errors
+    ///
+    /// [`BlankSecret`] if it is empty or white space only: a signature under such a key can be made by anyone.
+    pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, BlankSecret> {
+        let secret = not_blank(secret.as_ref())?;
+        Ok(Self {
+            keyed: keyed(secret),
+        })
+    }
+
+    /// The state of the MAC before the first byte of a message.
+    pub(crate) fn mac(&self) -> HmacSha256 {
+        self.keyed.clone()
+    }
+}
+
+impl fmt::Debug for AppSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AppSecret([redacted])")
+    }
+}
+
+/// A verify token: the text that the developer chose and typed into the App Dashboard beside the callback URL.
+///
+/// Meta sends it in the query of the GET handshake. It is compared in constant time, and without telling its length: what is
+/// compared are two tags of 32 bytes under a key of this process.
+///
+/// ```
+/// use tower_whatsapp::secret::VerifyToken;
+///
+/// let token = VerifyToken::new("a long random text")?;
+/// assert!(token.matches(b"a long random text"));
+/// assert!(!token.matches(b"a long random tex"));
+/// assert_eq!(format!("{token:?}"), "VerifyToken([redacted])");
+/// # Ok::<(), tower_whatsapp::secret::BlankSecret>(())
+/// ```
+#[derive(Clone)]
+pub struct VerifyToken {
+    /// Has taken the token in; its tag is the expected one.
+    taken: HmacSha256,
+    len: usize,
+}
+
+impl VerifyToken {
+    /// Makes a token ready for use.
+    ///
+    /// # Errors
+    ///
+    /// [`BlankSecret`] if it is empty or white space only.
+    pub fn new(token: impl AsRef<[u8]>) -> Result<Self, BlankSecret> {
+        let token = not_blank(token.as_ref())?;
+        let mut taken = token_key().clone();
+        taken.update(token);
+        Ok(Self {
+            taken,
+            len: token.len(),
+        })
+    }
+
+    /// Whether `candidate` is this token. The time taken depends on the length of `candidate` alone.
+    #[must_use]
+    pub fn matches(&self, candidate: &[u8]) -> bool {
+        let mut offered = token_key().clone();
+        offered.update(candidate);
+        self.taken
+            .clone()
+            .verify(&offered.finalize().into_bytes())
+            .is_ok()
+    }
+
+    /// The length in bytes, which the builder bounds.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl fmt::Debug for VerifyToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VerifyToken([redacted])")
+    }
+}
+
+/// A secret or token was empty or white space only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlankSecret;
+
+impl fmt::Display for BlankSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a secret must not be blank")
+    }
+}
+
+impl Error for BlankSecret {}
+
+fn not_blank(secret: &[u8]) -> Result<&[u8], BlankSecret> {
+    let blank = match std::str::from_utf8(secret) {
+        Ok(text) => text.trim().is_empty(),
+        Err(_) => false,
+    };
+    if blank { Err(BlankSecret) } else { Ok(secret) }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "HMAC takes a key of any length: hmac's `InvalidLength` cannot occur here"
+)]
+fn keyed(key: &[u8]) -> HmacSha256 {
+    HmacSha256::new_from_slice(key).expect("HMAC takes a key of any length")
+}
+
+/// A key that nobody outside of this process can know, so that the time of a comparison says nothing about the token.
+fn token_key() -> &'static HmacSha256 {
+    static KEY: OnceLock<HmacSha256> = OnceLock::new();
+    KEY.get_or_init(|| {
+        // `RandomState` is the randomness of the operating system that the standard library hands out.
+        let mut key = [0; 32];
+        for part in key.chunks_exact_mut(8) {
+            part.copy_from_slice(&RandomState::new().build_hasher().finish().to_ne_bytes());
+        }
+        let keyed = keyed(&key);
+        zeroize::Zeroize::zeroize(&mut key);
+        keyed
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_is_refused_in_every_form() {
+        for blank in ["", " ", "\t\r\n", "\u{a0}\u{2003}"] {
+            assert_eq!(AppSecret::new(blank).unwrap_err(), BlankSecret);
+            assert_eq!(VerifyToken::new(blank).unwrap_err(), BlankSecret);
+        }
+        assert!(AppSecret::new([0xff, 0xfe]).is_ok());
+    }
+
+    #[test]
+    fn a_token_matches_itself_only() {
+        let token = VerifyToken::new("token").unwrap();
+        assert!(token.matches(b"token"));
+        // HMAC pads its *key* with zero bytes: the token must be the message, or the fourth of these would pass.
+        for other in [
+            &b""[..],
+            b"toke",
+            b"tokeN",
+            b"token\0",
+            b"token ",
+            b"tokentoken",
+        ] {
+            assert!(!token.matches(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        let secret = AppSecret::new("sesame").unwrap();
+        let token = VerifyToken::new("sesame").unwrap();
+        assert!(!format!("{secret:?} {token:?} {secret:#?} {token:#?}").contains("sesame"));
+    }
+}

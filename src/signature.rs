@@ -1,0 +1,216 @@
+//! Meta's signature: `X-Hub-Signature-256`, the HMAC-SHA256 of the body under the app secret.
+//!
+//! Usable without HTTP, for consumers of a queue and for tests: read the header with [`Signature::parse`], feed the body to a
+//! [`Verifier`] in as many pieces as it comes in, and ask which secret it was.
+//!
+//! ```
+//! use tower_whatsapp::{secret::AppSecret, signature::{Signature, Verifier}};
+//!
+//! let secret = AppSecret::new("test_app_secret")?;
+//! let signature = Signature::parse(
+//!     b"sha256=dec6a680679a968e7e0319355b23599cbfc54502c0784668e9618baa0c633756",
+//! )?;
+//!
+//! let mut verifier = Verifier::new(&[secret]);
+//! verifier.update(br#"{"object":"whatsapp_business_account","#);
+//! verifier.update(br#""entry":[]}"#);
+//! assert_eq!(verifier.verify(&signature)?, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::{error::Error, fmt};
+
+use hmac::Mac;
+use http::{HeaderMap, HeaderName};
+
+use crate::secret::{AppSecret, HmacSha256};
+
+/// The name of the header. The older `X-Hub-Signature` (SHA-1) is never looked at.
+pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("x-hub-signature-256");
+
+const PREFIX: &[u8] = b"sha256=";
+
+/// A signature as it stood in the header: well formed, not yet verified.
+///
+/// It is not a secret (the sender knows it), but `Debug` does not show it, so that no log becomes a list of valid pairs of body
+/// and signature.
+#[derive(Clone, Copy)]
+pub struct Signature([u8; 32]);
+
+impl Signature {
+    /// Reads the value of the header: `sha256=` and 64 lower-case hexadecimal digits, nothing before, between or after.
+    ///
+    /// This is what Meta sends. Whatever is laxer (other case, white space, several values) would let one signature be written
+    /// in several ways.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::Malformed`] for everything else.
+    pub fn parse(value: &[u8]) -> Result<Self, SignatureError> {
+        let digits = value
+            .strip_prefix(PREFIX)
+            .ok_or(SignatureError::Malformed)?;
+        let mut bytes = [0; 32];
+        if digits.len() != 2 * bytes.len() {
+            return Err(SignatureError::Malformed);
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let &[high, low] = pair else {
+                return Err(SignatureError::Malformed);
+            };
+            *byte = nibble(high)? << 4 | nibble(low)?;
+        }
+        Ok(Self(bytes))
+    }
+
+    /// Finds the one signature of a request.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::Missing`] without the header, [`SignatureError::Malformed`] if there is more than one or if it does not
+    /// [parse](Self::parse).
+    pub fn from_headers(headers: &HeaderMap) -> Result<Self, SignatureError> {
+        let mut values = headers.get_all(SIGNATURE_HEADER).iter();
+        let value = values.next().ok_or(SignatureError::Missing)?;
+        if values.next().is_some() {
+            return Err(SignatureError::Malformed);
+        }
+        Self::parse(value.as_bytes())
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signature(..)")
+    }
+}
+
+/// Computes the signature of a body piece by piece, under every configured secret, and compares at the end.
+///
+/// With one secret a piece costs its SHA-256; with `n` secrets (during a rotation) `n` times that.
+#[derive(Clone)]
+pub struct Verifier {
+    first: Option<HmacSha256>,
+    rest: Vec<HmacSha256>,
+}
+
+impl Verifier {
+    /// Starts with the secrets that may have signed. Without any, nothing verifies.
+    #[must_use]
+    pub fn new(secrets: &[AppSecret]) -> Self {
+        let mut macs = secrets.iter().map(AppSecret::mac);
+        Self {
+            first: macs.next(),
+            rest: macs.collect(),
+        }
+    }
+
+    /// Takes the next piece of the body, as received: never decoded, never serialised anew.
+    pub fn update(&mut self, piece: &[u8]) {
+        for mac in self.first.iter_mut().chain(&mut self.rest) {
+            mac.update(piece);
+        }
+    }
+
+    /// Tells which secret made `signature`, as the index in the slice given to [`new`](Self::new).
+    ///
+    /// Each comparison takes constant time, and every secret is tried whether or not an earlier one matched.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::Mismatch`] if it was none of them.
+    pub fn verify(self, signature: &Signature) -> Result<usize, SignatureError> {
+        let mut matched = None;
+        for (index, mac) in self.first.into_iter().chain(self.rest).enumerate() {
+            let equal = mac.verify_slice(&signature.0).is_ok();
+            if equal && matched.is_none() {
+                matched = Some(index);
+            }
+        }
+        matched.ok_or(SignatureError::Mismatch)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier([redacted])")
+    }
+}
+
+/// Why a signature was not accepted. Carries nothing of the request, and never the expected signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignatureError {
+    /// There is no `X-Hub-Signature-256`.
+    Missing,
+    /// There is more than one, or it is not `sha256=` and 64 lower-case hexadecimal digits.
+    Malformed,
+    /// It is not the signature of these bytes under any of the secrets.
+    Mismatch,
+}
+
+impl fmt::Display for SignatureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "the signature header is missing",
+            Self::Malformed => "the signature header is malformed",
+            Self::Mismatch => "the signature does not match",
+        })
+    }
+}
+
+impl Error for SignatureError {}
+
+/// The signature is public, so this may branch on it.
+fn nibble(digit: u8) -> Result<u8, SignatureError> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        _ => Err(SignatureError::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_in_every_place_decodes_as_the_grammar_says() {
+        let good = format!("sha256={}", "0123456789abcdef".repeat(4)).into_bytes();
+        assert!(Signature::parse(&good).is_ok());
+        for place in 0..good.len() {
+            for byte in 0..=u8::MAX {
+                let mut value = good.clone();
+                value[place] = byte;
+                let allowed = match place {
+                    0..7 => byte == good[place],
+                    _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+                };
+                assert_eq!(Signature::parse(&value).is_ok(), allowed, "{place} {byte}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_other_length_passes() {
+        let good = format!("sha256={}", "a".repeat(64));
+        for len in 0..good.len() {
+            assert_eq!(
+                Signature::parse(&good.as_bytes()[..len]).unwrap_err(),
+                SignatureError::Malformed
+            );
+        }
+        for more in ["a", "aa", " ", ","] {
+            assert!(Signature::parse(format!("{good}{more}").as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn without_secrets_nothing_verifies() {
+        let signature = Signature::parse(format!("sha256={}", "0".repeat(64)).as_bytes()).unwrap();
+        assert_eq!(
+            Verifier::new(&[]).verify(&signature),
+            Err(SignatureError::Mismatch)
+        );
+    }
+}

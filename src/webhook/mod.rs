@@ -1,0 +1,91 @@
+//! The layer: one request's way in.
+//!
+//! # What happens to a request
+//!
+//! 1. Its path is not the configured one: the inner service gets it, body untouched, streaming.
+//! 2. `GET`: the [handshake]. The inner service is never called.
+//! 3. `POST`: the signature header must be there, once, and well formed; the declared length must be within the limit; the body
+//!    must not be compressed. All this before the first byte of the body is read.
+//! 4. The body is received within its limit, its deadlines and the memory budget, and hashed as it arrives.
+//! 5. The signature is compared, in constant time, under every configured secret.
+//! 6. The JSON is taken apart into a [`Notification`](crate::Notification).
+//! 7. The inner service is called with the same bytes as its body, and with the `Notification` and [`Verified`] in the
+//!    extensions. A 2xx answer becomes exactly 200, which is the only answer that Meta does not take for a failure; every other
+//!    answer passes, so that Meta sends the delivery again.
+//! 8. Any other method: 405.
+//!
+//! A request that is not let through gets the answer of its [`RejectionKind`], with an empty body, and the [`Rejection`] in the
+//! extensions of the response, where a layer around this one finds the reason without parsing text.
+//!
+//! # Late readiness: nothing unauthenticated touches the host, not even its permits
+//!
+//! [`Webhook`] is always ready. The inner service is polled for readiness, and called, on a clone, and only after the signature was
+//! found right. A layer that reserves the inner service first hands its permits (those of a `ConcurrencyLimit`, say) to whoever
+//! can open a connection and send a body one byte at a time. What is lost is that an *outer* `LoadShed` does not see that the
+//! inner service is busy: put such a layer inside.
+//!
+//! # What a handler may trust
+//!
+//! The extension, never the path. A request whose path does not match passes through unverified, with our types removed from its
+//! extensions; routers match more loosely than this layer (a trailing slash, a nested prefix, a parameter). A handler that takes
+//! its [`Notification`](crate::Notification) from the extensions cannot be reached around the verification.
+//!
+//! axum's `nest` strips its prefix from the path that a layer *inside* the nested router sees:
+//!
+//! ```
+//! use axum::{Router, routing::post};
+//! use tower_whatsapp::WebhookLayer;
+//!
+//! # async fn on_event() {}
+//! # fn main() -> Result<(), tower_whatsapp::ConfigError> {
+//! // Around the outer router: the whole path.
+//! let outside = WebhookLayer::new("/hooks/whatsapp", "secret", "token")?;
+//! let app: Router = Router::new()
+//!     .nest("/hooks", Router::new().route("/whatsapp", post(on_event)))
+//!     .layer(outside);
+//!
+//! // Inside the nested router: what is left of it.
+//! let inside = WebhookLayer::new("/whatsapp", "secret", "token")?;
+//! let hooks = Router::new().route("/whatsapp", post(on_event)).layer(inside);
+//! let app: Router = Router::new().nest("/hooks", hooks);
+//!
+//! // On one route: no path to get wrong. `any`, because the handshake is a GET.
+//! let on_route = WebhookLayer::builder()
+//!     .any_path()
+//!     .app_secret("secret")
+//!     .verify_token("token")
+//!     .build()?;
+//! let app: Router = Router::new().route("/hooks/whatsapp", axum::routing::any(on_event).layer(on_route));
+//! # Ok(()) }
+//! ```
+//!
+//! # Placement
+//!
+//! Outermost, or at least outside of anything that changes bodies: a layer that decompresses or rewrites a body around this one
+//! makes every signature wrong. Put timeouts and limits of the handler inside. An `axum::middleware::from_fn` directly under this
+//! layer *in the same `ServiceBuilder`* does not compile, because it wants axum's own body type: use two calls of
+//! `Router::layer`, or `tower_http`'s `MapRequestBodyLayer::new(axum::body::Body::new)` in between.
+//!
+//! A request that is refused from its headers leaves its body unread. hyper then closes the connection after the answer, and a
+//! sender that is still writing may see a reset instead of the answer. That is meant: the alternative is to read what nobody
+//! vouches for.
+//!
+//! [handshake]: https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint
+
+mod body;
+mod builder;
+mod future;
+mod layer;
+mod rejection;
+mod service;
+mod verified;
+
+pub use self::{
+    body::{RequestBody, ResponseBody},
+    builder::{ConfigError, WebhookLayerBuilder},
+    future::ResponseFuture,
+    layer::WebhookLayer,
+    rejection::{Rejection, RejectionKind},
+    service::Webhook,
+    verified::Verified,
+};
