@@ -164,7 +164,7 @@ impl<'a> Walk<'a> {
             let change = self.change_without_value(None);
             self.push(
                 Kind::Unknown(Reason::Shape),
-                cursor.since(&start),
+                cursor.since(start),
                 change,
                 None,
             );
@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
             let change = self.change_without_value(Some(entry));
             self.push(
                 Kind::Unknown(Reason::Shape),
-                cursor.since(&start),
+                cursor.since(start),
                 change,
                 None,
             );
@@ -237,7 +237,7 @@ impl<'a> Walk<'a> {
         }
         self.by_field(&change, elements, index);
         if self.elements.len() == elements {
-            let raw = cursor.since(&start);
+            let raw = cursor.since(start);
             self.push(Kind::Unknown(Reason::Shape), raw, index, None);
         }
         change.contacts = (position(contacts), position(self.contacts.len()));
@@ -279,7 +279,7 @@ impl<'a> Walk<'a> {
             loop {
                 let before = *cursor;
                 let Some(key) = cursor.key() else { break };
-                let list = cursor.since(&before);
+                let list = cursor.since(before);
                 match key {
                     "metadata" => present(&mut change.metadata, cursor),
                     "contacts" => self.contacts(cursor),
@@ -295,7 +295,7 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        let value = cursor.since(&start);
+        let value = cursor.since(start);
         change.value = Some(value);
         if self.elements.len() == elements {
             self.push(Kind::Unknown(Reason::Shape), value, index, None);
@@ -308,7 +308,7 @@ impl<'a> Walk<'a> {
         }
         let start = *cursor;
         if cursor.array().is_none() {
-            let raw = cursor.since(&start);
+            let raw = cursor.since(start);
             self.push(Kind::Unknown(Reason::Shape), raw, change, Some(list));
             return;
         }
@@ -340,11 +340,11 @@ impl<'a> Walk<'a> {
                 if !matches!(key, "wa_id" | "user_id") || self.contacts.len() >= MAX_CONTACTS {
                     cursor.skip();
                 } else if Person::read(cursor).is_some() {
-                    let key = cursor.since(&value);
+                    let key = cursor.since(value);
                     self.contacts.push(ContactKey { key, contact: key });
                 }
             }
-            let contact = cursor.since(&start);
+            let contact = cursor.since(start);
             for key in self.contacts.iter_mut().skip(known) {
                 key.contact = contact;
             }
@@ -364,7 +364,7 @@ impl<'a> Walk<'a> {
         let start = *cursor;
         if cursor.array().is_none() {
             let change = self.change_without_value(entry);
-            let raw = cursor.since(&start);
+            let raw = cursor.since(start);
             self.push(Kind::Unknown(Reason::Shape), raw, change, None);
             return;
         }
@@ -387,7 +387,7 @@ impl<'a> Walk<'a> {
         let start = *cursor;
         if self.elements.len() >= MAX_ELEMENTS + MAX_RESTS {
             cursor.end();
-            self.push(kind, cursor.since(&start), change, list);
+            self.push(kind, cursor.since(start), change, list);
             return true;
         }
         let mut raw = cursor.skip();
@@ -436,9 +436,9 @@ fn present(slot: &mut Option<Span>, cursor: &mut Cursor<'_>) {
     if cursor.null() {
         return;
     }
-    let empty = cursor.peek() == Some(b'"') && (*cursor).string() == Some("");
+    let mut ahead = *cursor;
     let value = cursor.skip();
-    if !empty {
+    if ahead.peek() != Some(b'"') || ahead.string() != Some("") {
         *slot = Some(value);
     }
 }

@@ -30,7 +30,6 @@ type OnRejection = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 /// Configures a [`WebhookLayer`]. Every setting is checked in [`build`](Self::build).
 ///
 /// ```
-/// use std::time::Duration;
 /// use tower_whatsapp::WebhookLayer;
 ///
 /// let layer = WebhookLayer::builder()
@@ -39,8 +38,6 @@ type OnRejection = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 ///     .app_secret("the one before, until Meta no longer signs with it")
 ///     .verify_token("a long random text")
 ///     .body_limit(4 * 1024 * 1024)
-///     .body_deadline(Duration::from_secs(10))
-///     .body_idle_timeout(Duration::from_secs(5))
 ///     .memory_budget(64 * 1024 * 1024)
 ///     .on_rejection(|rejection| {
 ///         // Dress the answer, or just count `rejection.kind()`.
@@ -130,6 +127,15 @@ impl WebhookLayerBuilder {
     ///
     /// Servers bound the time for headers and, as hyper does, not that for bodies: a sender of one byte a second would hold its
     /// memory for ever. Needs a Tokio runtime with its time driver on.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_whatsapp::WebhookLayer;
+    ///
+    /// let builder = WebhookLayer::builder()
+    ///     .body_deadline(Duration::from_secs(10))
+    ///     .body_idle_timeout(Duration::from_secs(5));
+    /// ```
     #[cfg(feature = "tokio")]
     pub fn body_deadline(mut self, deadline: std::time::Duration) -> Self {
         self.limits.deadline = deadline;

@@ -1,0 +1,136 @@
+//! What a delivery may cost: whatever it says, its body and all that is made of it take at most four times its length.
+//!
+//! One test alone in its process, because it measures the heap of the process.
+
+use bytes::Bytes;
+use peak_alloc::PeakAlloc;
+use tower_whatsapp::{Notification, Payload, event::Content};
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+const LENGTH: usize = 3 * 1024 * 1024;
+
+#[test]
+fn a_bomb_takes_at_most_four_times_its_length() {
+    let bombs = [
+        // Where nothing is known, and where lists, elements and parts of elements are.
+        ("body", r#"["#, r#"{"":0},"#, r#"0]"#),
+        ("unknown key", r#"{"x":["#, r#"{"":0},"#, r#"0]}"#),
+        ("entries", r#"{"entry":["#, r#"{},"#, r#"{}]}"#),
+        (
+            "entries with members",
+            r#"{"entry":["#,
+            r#"{"id":1,"time":1},"#,
+            r#"{}]}"#,
+        ),
+        (
+            "changes",
+            r#"{"entry":[{"changes":["#,
+            r#"{},"#,
+            r#"{}]}]}"#,
+        ),
+        (
+            "changes with members",
+            r#"{"entry":[{"changes":["#,
+            r#"{"field":"messages","value":{}},"#,
+            r#"{}]}]}"#,
+        ),
+        (
+            "messages",
+            r#"{"entry":[{"changes":[{"value":{"messages":["#,
+            r#"{},"#,
+            r#"{}]}}]}]}"#,
+        ),
+        (
+            "messages with a member",
+            r#"{"entry":[{"changes":[{"value":{"messages":["#,
+            r#"{"":0},"#,
+            r#"{}]}}]}]}"#,
+        ),
+        (
+            "statuses",
+            r#"{"entry":[{"changes":[{"value":{"statuses":["#,
+            r#"{"id":"1"},"#,
+            r#"{}]}}]}]}"#,
+        ),
+        (
+            "unknown list",
+            r#"{"entry":[{"changes":[{"value":{"x":["#,
+            r#"0,"#,
+            r#"0]}}]}]}"#,
+        ),
+        (
+            "many lists",
+            r#"{"entry":[{"changes":[{"value":{"#,
+            r#""":[0],"#,
+            r#""x":[0]}}]}]}"#,
+        ),
+        (
+            "contacts",
+            r#"{"entry":[{"changes":[{"value":{"contacts":["#,
+            r#"{"wa_id":1},"#,
+            r#"{}]}}]}]}"#,
+        ),
+        (
+            "errors",
+            r#"{"entry":[{"changes":[{"value":{"messages":[{"errors":["#,
+            r#"{"":0},"#,
+            r#"{}]}]}}]}]}"#,
+        ),
+        (
+            "context",
+            r#"{"entry":[{"changes":[{"value":{"messages":[{"context":{"x":["#,
+            r#"{"":0},"#,
+            r#"{}]}}]}}]}]}"#,
+        ),
+        (
+            "cards",
+            r#"{"entry":[{"changes":[{"value":{"messages":[{"type":"contacts","contacts":["#,
+            r#"{},"#,
+            r#"{}]}]}}]}]}"#,
+        ),
+        // Strings that have to be decoded.
+        ("escapes", r#"{"x":["#, r#""\n","#, r#"0]}"#),
+        ("escaped text", r#"{"x":""#, r"\n", r#""}"#),
+        (
+            "one escape in each",
+            r#"{"x":["#,
+            r#""\n0123456789","#,
+            r#"0]}"#,
+        ),
+        ("escaped keys", r#"{"x":{"#, r#""\n":0,"#, r#""":0}}"#),
+        (
+            "escaped ids",
+            r#"{"entry":[{"changes":[{"value":{"messages":["#,
+            r#"{"id":"\n"},"#,
+            r#"{}]}}]}]}"#,
+        ),
+    ];
+    for (name, start, middle, end) in bombs {
+        let body = start.to_owned()
+            + &middle.repeat((LENGTH - start.len() - end.len()) / middle.len())
+            + end;
+        let body = Bytes::from(body);
+        let length = body.len();
+        let before = HEAP.current_usage() - length;
+        HEAP.reset_peak_usage();
+        let notification = Notification::parse(body).unwrap();
+        for event in notification.events() {
+            if let Payload::Message(message) = event.payload() {
+                let _ = message.errors.iter().count();
+                if let Content::Contacts(cards) = message.content {
+                    let _ = cards.iter().count();
+                }
+            }
+            let _ = event.known();
+        }
+        let peak = HEAP.peak_usage() - before;
+        println!(
+            "{name}: {:.2} times the body, {} events",
+            peak as f64 / length as f64,
+            notification.events().len()
+        );
+        assert!(peak <= 4 * length, "{name}: {peak}");
+    }
+}
