@@ -1,0 +1,125 @@
+use std::fmt;
+
+use tower_whatsapp::{
+    Event, Payload,
+    event::{Content, Error, Interactive, Message, Status},
+};
+
+/// An event as one line of text, whatever is in it.
+///
+/// It shows what people wrote and their phone numbers, because that is what somebody who tries a webhook wants to see. Keep both out
+/// of the logs of a real service: `Debug` of an event does.
+pub(crate) struct Line<'a>(pub(crate) &'a Event);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(event) = self;
+        match event.payload() {
+            Payload::Message(message) => {
+                show_message(&message, f)?;
+                if message.content == Content::Unknown {
+                    write!(f, " unknown type, {}", Rest(event))?;
+                }
+                Ok(())
+            }
+            Payload::Status(status) => show_status(&status, f),
+            Payload::Error(error) => show_error(&error, f),
+            Payload::Unknown(unknown) => {
+                f.write_str("unknown ")?;
+                match unknown.list {
+                    Some(list) => write!(f, "{}", Word(Some(list)))?,
+                    None => write!(f, "{:?}", unknown.reason)?,
+                }
+                write!(f, " {}, {}", Word(unknown.id), Rest(event))
+            }
+            // A kind of event that a later version has a type for.
+            other => write!(f, "{} {}, {}", other.name(), Word(event.id()), Rest(event)),
+        }
+    }
+}
+
+fn show_message(message: &Message<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let sender = message.sender.phone.or(message.sender.user_id());
+    write!(
+        f,
+        "message {} {} from {}",
+        Word(message.id),
+        Word(message.kind),
+        Word(sender)
+    )?;
+    // `Debug` of a text is in quotes, with everything escaped that could end the line or move the cursor of a terminal.
+    match text(message.content) {
+        Some(text) => write!(f, " {text:?}"),
+        None => Ok(()),
+    }
+}
+
+fn show_status(status: &Status<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let recipient = status.recipient.id.or(status.recipient.user_id);
+    write!(
+        f,
+        "status {} {} to {}",
+        Word(status.id),
+        Word(status.state.map(|state| state.as_str())),
+        Word(recipient)
+    )?;
+    for error in status.errors {
+        f.write_str(", ")?;
+        show_error(&error, f)?;
+    }
+    Ok(())
+}
+
+fn show_error(error: &Error<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("error ")?;
+    match error.code {
+        Some(code) => write!(f, "{code}")?,
+        None => f.write_str("-")?,
+    }
+    match error.title.or(error.message) {
+        Some(title) => write!(f, " {title:?}"),
+        None => Ok(()),
+    }
+}
+
+/// What the sender wrote or chose.
+fn text(content: Content<'_>) -> Option<&str> {
+    match content {
+        Content::Text(text) => text.body,
+        Content::Image(media) | Content::Video(media) | Content::Document(media) => media.caption,
+        Content::Button(button) => button.text,
+        Content::Interactive(Interactive::ButtonReply(reply)) => reply.title,
+        Content::Interactive(Interactive::ListReply(reply)) => reply.title,
+        Content::Reaction(reaction) => reaction.emoji,
+        _ => None,
+    }
+}
+
+/// Where to look for an event that has no type here, and how much there is.
+struct Rest<'a>(&'a Event);
+
+impl fmt::Display for Rest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(event) = self;
+        write!(
+            f,
+            "field {}, {} bytes",
+            Word(event.field()),
+            event.raw().len()
+        )
+    }
+}
+
+/// An id or a name: as it is if it is one plain word, else quoted and escaped.
+struct Word<'a>(Option<&'a str>);
+
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
+        match self.0 {
+            None => f.write_str("-"),
+            Some(word) if !word.is_empty() && word.bytes().all(plain) => f.write_str(word),
+            Some(word) => write!(f, "{word:?}"),
+        }
+    }
+}

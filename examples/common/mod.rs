@@ -1,0 +1,10 @@
+//! What the examples share: settings from the environment, and events as lines of text.
+
+mod line;
+mod printer;
+mod settings;
+
+pub(crate) use self::{
+    printer::Printer,
+    settings::{interrupted, listen, variable},
+};

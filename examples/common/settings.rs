@@ -1,0 +1,39 @@
+use std::{
+    env::{self, VarError},
+    future, process,
+};
+
+use tokio::{net::TcpListener, signal::ctrl_c};
+
+/// A variable of the environment. A blank one is taken for a mistake and not for absence.
+pub(crate) fn variable(name: &str) -> Result<Option<String>, String> {
+    match env::var(name) {
+        Ok(value) if value.trim().is_empty() => Err(format!("{name} is set, and blank")),
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        // The error would show the value, which may be a secret.
+        Err(VarError::NotUnicode(_)) => Err(format!("{name} is not UTF-8")),
+    }
+}
+
+/// Listens on `ADDR`.
+pub(crate) async fn listen(default: &str) -> Result<TcpListener, String> {
+    let address = variable("ADDR")?.unwrap_or_else(|| default.to_owned());
+    TcpListener::bind(&address)
+        .await
+        .map_err(|error| format!("cannot listen on ADDR={address:?}: {error}"))
+}
+
+/// Waits for Ctrl-C. The server then finishes what it has begun; a second Ctrl-C is for who does not want to wait for that, because
+/// a sender may be slow and a stream without an end.
+pub(crate) async fn interrupted() {
+    if ctrl_c().await.is_err() {
+        // Without a handler Ctrl-C ends the process by itself.
+        future::pending::<()>().await;
+    }
+    tokio::spawn(async {
+        if ctrl_c().await.is_ok() {
+            process::exit(130);
+        }
+    });
+}

@@ -1,0 +1,66 @@
+//! A WhatsApp webhook on the port of a gRPC server, under one layer.
+//!
+//! ```text
+//! WHATSAPP_APP_SECRET=… WHATSAPP_VERIFY_TOKEN=… cargo run --example tonic
+//! ```
+//!
+//! gRPC calls, streaming ones among them, are on other paths and pass through untouched. The gRPC service is that of the health protocol:
+//! its `Watch` is a stream. `ADDR` is where to listen (`127.0.0.1:3000`). Every event is printed on one line.
+
+mod common;
+
+use std::{error::Error, io, process::ExitCode};
+
+use axum::{Extension, extract::State, http::StatusCode, routing::post};
+use tonic::{
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
+use tower_whatsapp::{Notification, WebhookLayer};
+
+use self::common::{Printer, interrupted, listen, variable};
+
+async fn on_event(
+    State(printer): State<Printer>,
+    Extension(notification): Extension<Notification>,
+) -> StatusCode {
+    match printer.print(&notification) {
+        Ok(()) => StatusCode::OK,
+        // Not done, so not acknowledged: Meta sends it again.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn Error>> {
+    let secret = variable("WHATSAPP_APP_SECRET")?.ok_or("WHATSAPP_APP_SECRET is not set")?;
+    let token = variable("WHATSAPP_VERIFY_TOKEN")?.ok_or("WHATSAPP_VERIFY_TOKEN is not set")?;
+    let whatsapp = WebhookLayer::new("/webhook", secret, token)?;
+
+    let (_, health) = tonic_health::server::health_reporter();
+    let webhook = post(on_event).with_state(Printer::new(io::stdout()));
+    let routes = Routes::new(health)
+        .into_axum_router()
+        .route("/webhook", webhook);
+
+    let listener = listen("127.0.0.1:3000").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    Server::builder()
+        // gRPC is HTTP/2 only. Meta's webhooks are not, nor are those that a proxy passes on.
+        .accept_http1(true)
+        .layer(whatsapp)
+        .add_routes(Routes::from(routes))
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener), interrupted())
+        .await?;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tonic: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
