@@ -1,0 +1,353 @@
+//! What the host and the sender get to see of bodies, and that the memory of a body is given back whatever happens.
+#![cfg(test)]
+
+mod support;
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    fmt::Debug,
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_whatsapp::{
+    Event, Notification, Rejection, Verified, WebhookLayer,
+    webhook::{RequestBody, ResponseBody, ResponseFuture, Webhook},
+};
+
+use self::support::{BODY_LIMIT, SECRET, Script, Step, handshake, json::one_text, layer, sign};
+
+type Inner = Request<RequestBody<Script>>;
+
+fn trailers() -> Step {
+    let mut fields = HeaderMap::new();
+    fields.insert("x-trailer", HeaderValue::from_static("kept"));
+    Step::Trailers(Box::new(fields))
+}
+
+fn delivery(steps: impl IntoIterator<Item = Step>) -> Request<Script> {
+    Request::post("/wh")
+        .header("x-hub-signature-256", sign(SECRET, one_text()))
+        .body(Script::new(steps))
+        .unwrap()
+}
+
+fn halves() -> [Step; 2] {
+    let body = Bytes::from(one_text());
+    [Step::Data(body.slice(..50)), Step::Data(body.slice(50..))]
+}
+
+/// The request as the host gets it.
+async fn received(request: Request<Script>) -> Inner {
+    let (kept, mut found) = tokio::sync::mpsc::unbounded_channel();
+    let host = service_fn(move |request: Inner| {
+        kept.send(request).unwrap();
+        async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
+    });
+    layer().layer(host).oneshot(request).await.unwrap();
+    found.recv().await.unwrap()
+}
+
+async fn frames<B>(mut body: B) -> Vec<String>
+where
+    B: Body<Data = Bytes, Error: Debug> + Unpin,
+{
+    let mut frames = Vec::new();
+    while let Some(frame) = body.frame().await {
+        frames.push(match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => format!("{} bytes", data.len()),
+            Ok(Err(other)) => format!("trailers {:?}", other.into_trailers().unwrap()),
+            Err(error) => format!("{error:?}"),
+        });
+    }
+    frames
+}
+
+#[tokio::test]
+async fn a_verified_body_is_one_frame_of_a_known_length_without_trailers() {
+    let [first, second] = halves();
+    let body = received(delivery([first, Step::Empty(1), second, trailers()]))
+        .await
+        .into_body();
+    let len = one_text().len();
+    assert_eq!(body.size_hint().exact(), Some(len as u64));
+    assert!(!body.is_end_stream());
+    assert_eq!(format!("{body:?}"), "RequestBody(verified)");
+    assert_eq!(frames(body).await, [format!("{len} bytes")]);
+
+    let mut body = received(delivery(halves())).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    assert!(body.is_end_stream());
+    assert_eq!(body.size_hint().exact(), Some(0));
+}
+
+#[tokio::test]
+async fn another_path_streams_frame_by_frame() {
+    let steps = || {
+        [
+            Step::data("one"),
+            Step::Empty(1),
+            Step::Pending,
+            Step::data("three"),
+            trailers(),
+        ]
+    };
+    let expected = [
+        "3 bytes",
+        "0 bytes",
+        "5 bytes",
+        r#"trailers {"x-trailer": "kept"}"#,
+    ];
+    let mut hint = SizeHint::new();
+    hint.set_lower(3);
+    hint.set_upper(900);
+    let script = Script::new(steps()).with_hint(hint);
+    let counter = script.counter();
+    let request = Request::put("/elsewhere")
+        .header("expect", "100-continue")
+        .body(script)
+        .unwrap();
+    let request = received(request).await;
+    assert_eq!(counter.frames(), 0);
+    assert_eq!(request.headers()["expect"], "100-continue");
+    let body = request.into_body();
+    assert_eq!(
+        (body.size_hint().lower(), body.size_hint().upper()),
+        (3, Some(900))
+    );
+    assert!(!body.is_end_stream());
+    assert_eq!(format!("{body:?}"), "RequestBody(passed through)");
+    assert_eq!(frames(body).await, expected);
+
+    let broken = Request::put("/elsewhere")
+        .body(Script::new([Step::data("x"), Step::Fail]))
+        .unwrap();
+    assert_eq!(
+        frames(received(broken).await.into_body()).await,
+        ["1 bytes", "Broken"]
+    );
+
+    let ended = received(Request::get("/elsewhere").body(Script::new([])).unwrap()).await;
+    assert!(ended.body().is_end_stream());
+}
+
+#[tokio::test]
+async fn a_response_of_the_host_streams_on_every_path() {
+    let host = service_fn(async |_: Inner| {
+        let steps = [Step::data("one"), Step::Pending, Step::Empty(1), trailers()];
+        let mut hint = SizeHint::new();
+        hint.set_upper(9);
+        Ok::<_, Infallible>(Response::new(Script::new(steps).with_hint(hint)))
+    });
+    let elsewhere = Request::get("/elsewhere").body(Script::new([])).unwrap();
+    for request in [delivery(halves()), elsewhere] {
+        let body = layer()
+            .layer(host)
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_body();
+        assert_eq!(body.size_hint().upper(), Some(9));
+        assert!(!body.is_end_stream());
+        assert_eq!(format!("{body:?}"), "ResponseBody(inner)");
+        let expected = ["3 bytes", "0 bytes", r#"trailers {"x-trailer": "kept"}"#];
+        assert_eq!(frames(body).await, expected);
+    }
+    for (request, len) in [
+        (Request::get(handshake(support::TOKEN, "12345")), 5),
+        (Request::get("/wh"), 0),
+    ] {
+        let request = request.body(Script::new([])).unwrap();
+        let body = layer()
+            .layer(host)
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_body();
+        assert_eq!(body.size_hint().exact(), Some(len));
+        assert_eq!(body.is_end_stream(), len == 0);
+        assert_eq!(format!("{body:?}"), "ResponseBody(own)");
+    }
+}
+
+#[tokio::test]
+async fn the_headers_are_true_of_the_body() {
+    let mut request = delivery(halves());
+    let headers = request.headers_mut();
+    for (name, value) in [
+        ("transfer-encoding", "chunked"),
+        ("trailer", "x-trailer"),
+        ("expect", "100-continue"),
+        ("content-length", "7"),
+        ("content-type", "application/json"),
+        ("x-kept", "1"),
+    ] {
+        headers.append(name, HeaderValue::from_static(value));
+    }
+    let request = received(request).await;
+    let headers = request.headers();
+    let lengths: Vec<_> = headers.get_all("content-length").iter().collect();
+    assert_eq!(lengths, [one_text().len().to_string().as_str()]);
+    for gone in ["transfer-encoding", "trailer", "expect"] {
+        assert!(!headers.contains_key(gone), "{gone}");
+    }
+    for kept in ["content-type", "x-kept", "x-hub-signature-256"] {
+        assert!(headers.contains_key(kept), "{kept}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_one_frame_is_not_copied() {
+    let sent = Bytes::from(one_text());
+    let steps = [Step::Empty(2), Step::Data(sent.clone()), Step::Empty(2)];
+    let request = received(delivery(steps)).await;
+    let notification = request.extensions().get::<Notification>().unwrap().clone();
+    let raw = notification.events()[0].raw_bytes();
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, sent);
+    assert_eq!(body.as_ptr(), sent.as_ptr());
+    assert_eq!(notification.body().as_ptr(), sent.as_ptr());
+    assert!(sent.as_ptr_range().contains(&raw.as_ptr()));
+}
+
+/// Every way out that is an answer.
+#[tokio::test]
+async fn the_memory_is_back_after_every_answer() {
+    let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
+    let layer = layer();
+    let free = layer.available_memory();
+    let large = Step::data(vec![b' '; BODY_LIMIT]);
+    let scripts = [
+        vec![],
+        vec![Step::data("x"), Step::data("y")],
+        vec![Step::data("x"), Step::data("y"), Step::Fail],
+        vec![large.clone()],
+        vec![large.clone(), Step::data("x")],
+        vec![Step::data("x"), large],
+        halves().to_vec(),
+    ];
+    for steps in scripts {
+        let response = layer.layer(host).oneshot(delivery(steps)).await.unwrap();
+        assert_eq!(
+            layer.available_memory(),
+            free,
+            "{:?}",
+            response.extensions().get::<Rejection>()
+        );
+    }
+}
+
+/// The body is accounted for until the host has answered, and a future that is dropped gives it back at whatever point.
+#[test]
+fn the_memory_is_back_wherever_the_future_is_dropped() {
+    let layer = layer();
+    let free = layer.available_memory();
+    let start = || {
+        let host = service_fn(async |_: Inner| {
+            for _ in 0..3 {
+                let mut yielded = false;
+                poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    if std::mem::replace(&mut yielded, true) {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+            }
+            Ok::<_, Infallible>(Response::new(Script::new([])))
+        });
+        let [first, second] = halves();
+        let steps = [
+            Step::Pending,
+            first,
+            Step::Pending,
+            Step::Pending,
+            second,
+            Step::Pending,
+        ];
+        Box::pin(layer.layer(host).oneshot(delivery(steps)))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let _entered = runtime.enter();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut taken = Vec::new();
+    for polls in 0.. {
+        let mut future = start();
+        let done = (0..polls).any(|_| future.as_mut().poll(&mut cx).is_ready());
+        taken.push(free - layer.available_memory());
+        drop(future);
+        assert_eq!(layer.available_memory(), free, "after {polls} polls");
+        if done {
+            break;
+        }
+    }
+    // Nothing is taken before the first byte, and something until the answer.
+    assert_eq!((taken[0], taken[1]), (0, 0));
+    assert!(
+        taken[2..taken.len() - 1].iter().all(|taken| *taken > 0),
+        "{taken:?}"
+    );
+    assert!(taken.len() >= 8, "{taken:?}");
+}
+
+#[test]
+fn what_goes_between_threads_may() {
+    fn send<T: Send>() {}
+    fn sync<T: Sync>() {}
+    fn unpin<T: Unpin>() {}
+    type Host = tower::util::BoxCloneSyncService<Inner, Response<Script>, Infallible>;
+    send::<WebhookLayer>();
+    sync::<WebhookLayer>();
+    send::<Webhook<Host>>();
+    sync::<Webhook<Host>>();
+    send::<ResponseFuture<Host, Script>>();
+    send::<RequestBody<Script>>();
+    send::<ResponseBody<Script>>();
+    sync::<RequestBody<Full<Bytes>>>();
+    sync::<ResponseBody<Full<Bytes>>>();
+    unpin::<RequestBody<Full<Bytes>>>();
+    unpin::<ResponseBody<Full<Bytes>>>();
+    send::<Notification>();
+    sync::<Notification>();
+    send::<Event>();
+    sync::<Event>();
+    send::<Verified>();
+    sync::<Verified>();
+    send::<Rejection>();
+    sync::<Rejection>();
+}
+
+/// Neither `Send` nor `'static` is asked of the host.
+#[tokio::test]
+async fn a_host_of_one_thread_that_borrows_will_do() {
+    let calls = Cell::new(0);
+    let borrowed = &calls;
+    let shared = Rc::new(Cell::new(0));
+    let host = service_fn(|_: Inner| {
+        let shared = Rc::clone(&shared);
+        async move {
+            borrowed.set(borrowed.get() + 1);
+            shared.set(shared.get() + 1);
+            Ok::<_, Rc<()>>(Response::new(Script::new([])))
+        }
+    });
+    let mut service = layer().layer(host);
+    assert_eq!(
+        service.call(delivery(halves())).await.unwrap().status(),
+        200
+    );
+    drop(service);
+    assert_eq!((calls.get(), shared.get()), (1, 1));
+}

@@ -1,0 +1,285 @@
+//! What a row of the table is made of.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http_body::Body;
+use tower_whatsapp::{RejectionKind, WebhookLayerBuilder};
+
+use crate::support::{self, CHALLENGE, PATH, SECRET, Script, Step};
+
+/// A request as a sender makes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) method: &'static str,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) framing: Framing,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// How the sender says where its body ends.
+#[derive(Debug, Clone)]
+pub(crate) enum Framing {
+    None,
+    /// `Content-Length`, and true.
+    Length,
+    Chunked,
+    /// `Content-Length`, whatever it says.
+    Declared(String),
+}
+
+impl Sent {
+    fn new(method: &'static str, target: impl Into<String>) -> Self {
+        Self {
+            method,
+            target: target.into(),
+            headers: Vec::new(),
+            framing: Framing::None,
+            steps: Vec::new(),
+        }
+    }
+
+    pub(crate) fn get(target: impl Into<String>) -> Self {
+        Self::new("GET", target)
+    }
+
+    /// A delivery without a signature.
+    pub(crate) fn unsigned(body: impl Into<Bytes>) -> Self {
+        Self::new("POST", PATH).body(body)
+    }
+
+    /// A good delivery.
+    pub(crate) fn post(body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        let signature = support::sign(SECRET, &body);
+        Self::unsigned(body).signature(signature)
+    }
+
+    pub(crate) fn method(mut self, method: &'static str) -> Self {
+        self.method = method;
+        self
+    }
+
+    pub(crate) fn target(mut self, target: impl Into<String>) -> Self {
+        self.target = target.into();
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn signature(self, value: impl Into<Vec<u8>>) -> Self {
+        self.header("x-hub-signature-256", value)
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.framing = Framing::Length;
+        self.steps = vec![Step::Data(body.into())];
+        self
+    }
+
+    pub(crate) fn chunked(mut self, steps: impl Into<Vec<Step>>) -> Self {
+        self.framing = Framing::Chunked;
+        self.steps = steps.into();
+        self
+    }
+
+    /// A length, and after it nothing for ever: who waits for the body waits too long.
+    pub(crate) fn declared(mut self, length: impl fmt::Display) -> Self {
+        self.framing = Framing::Declared(length.to_string());
+        self.steps = vec![Step::Stall];
+        self
+    }
+
+    /// All its data.
+    pub(crate) fn data(&self) -> Vec<u8> {
+        let data = self.steps.iter().filter_map(|step| match step {
+            Step::Data(data) | Step::Bytewise(data) => Some(&data[..]),
+            _ => None,
+        });
+        data.collect::<Vec<_>>().concat()
+    }
+
+    /// What stands in `Content-Length`.
+    pub(crate) fn length(&self) -> Option<String> {
+        match &self.framing {
+            Framing::Length => Some(self.data().len().to_string()),
+            Framing::Declared(length) => Some(length.clone()),
+            Framing::None | Framing::Chunked => None,
+        }
+    }
+
+    /// The body for those drivers that send frames.
+    pub(crate) fn script(&self) -> impl Body<Data = Bytes, Error = support::Broken> + use<> {
+        Script::new(self.steps.clone())
+    }
+}
+
+/// What must come back.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// The layer refuses it.
+    Rejected(RejectionKind),
+    /// The challenge.
+    Echo,
+    /// The host handles it and has these events.
+    Handled(Vec<String>),
+    /// The host handles it and has so many events, of which this is the last.
+    Many(usize, &'static str),
+    /// The host gets it unverified.
+    PassedThrough,
+    /// The server refuses it before the layer hears of it.
+    Server(u16),
+    /// Nothing.
+    Gone,
+}
+
+/// How much of the body may be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Polled {
+    Nothing,
+    All,
+    /// Up to this limit, and the frame that went over it.
+    OneFrameOver(usize),
+    /// What is there until it breaks.
+    Any,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Driver {
+    Tower,
+    Http1,
+    Http2,
+}
+
+pub(crate) struct Row {
+    pub(crate) id: &'static str,
+    /// All of them are to be answered the same.
+    pub(crate) requests: Vec<Sent>,
+    pub(crate) drivers: &'static [Driver],
+    pub(crate) settings: fn() -> WebhookLayerBuilder,
+    pub(crate) answer: Answer,
+    pub(crate) elsewise: Vec<(Driver, Answer)>,
+    pub(crate) polled: Polled,
+    pub(crate) secret_index: usize,
+    /// HTTP/1.1: the connection must not be used again.
+    pub(crate) closes: bool,
+}
+
+impl Row {
+    pub(crate) fn new(id: &'static str, requests: impl IntoIterator<Item = Sent>) -> Self {
+        Self {
+            id,
+            requests: requests.into_iter().collect(),
+            drivers: &[Driver::Tower, Driver::Http1, Driver::Http2],
+            settings: support::builder,
+            answer: Answer::Echo,
+            elsewise: Vec::new(),
+            polled: Polled::Nothing,
+            secret_index: 0,
+            closes: false,
+        }
+    }
+
+    pub(crate) fn one(id: &'static str, request: Sent) -> Self {
+        Self::new(id, [request])
+    }
+
+    /// Refused before the first byte of the body is read.
+    pub(crate) fn unread(mut self, kind: RejectionKind) -> Self {
+        self.answer = Answer::Rejected(kind);
+        self
+    }
+
+    /// Refused after the whole body was read.
+    pub(crate) fn read(mut self, kind: RejectionKind) -> Self {
+        self.answer = Answer::Rejected(kind);
+        self.polled = Polled::All;
+        self
+    }
+
+    pub(crate) fn handled(mut self, events: &[&str]) -> Self {
+        self.answer = Answer::Handled(events.iter().map(ToString::to_string).collect());
+        self.polled = Polled::All;
+        self
+    }
+
+    pub(crate) fn many(mut self, events: usize, last: &'static str) -> Self {
+        self.answer = Answer::Many(events, last);
+        self.polled = Polled::All;
+        self
+    }
+
+    pub(crate) fn passed_through(mut self) -> Self {
+        self.answer = Answer::PassedThrough;
+        self.polled = Polled::All;
+        self
+    }
+
+    pub(crate) fn polled(mut self, polled: Polled) -> Self {
+        self.polled = polled;
+        self
+    }
+
+    pub(crate) fn on(mut self, drivers: &'static [Driver]) -> Self {
+        self.drivers = drivers;
+        self
+    }
+
+    /// Another answer over one of the drivers, because the server there has its own opinion.
+    pub(crate) fn but(mut self, driver: Driver, answer: Answer) -> Self {
+        self.elsewise.push((driver, answer));
+        self
+    }
+
+    pub(crate) fn with(mut self, settings: fn() -> WebhookLayerBuilder) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    pub(crate) fn secret_index(mut self, index: usize) -> Self {
+        self.secret_index = index;
+        self
+    }
+
+    pub(crate) fn closes(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
+    pub(crate) fn answer_over(&self, driver: Driver) -> &Answer {
+        let other = self.elsewise.iter().find(|(other, _)| *other == driver);
+        other.map_or(&self.answer, |(_, answer)| answer)
+    }
+}
+
+/// Status and headers of a refusal, written out again here: the table must not take them from the crate.
+pub(crate) fn refusal(kind: RejectionKind) -> (u16, &'static [(&'static str, &'static str)]) {
+    match kind {
+        RejectionKind::MethodNotAllowed => (405, &[("allow", "GET, POST")]),
+        RejectionKind::MemoryBudget => (503, &[("retry-after", "1")]),
+        RejectionKind::HandshakeMalformed | RejectionKind::BodyBroken => (400, &[]),
+        RejectionKind::HandshakeRefused
+        | RejectionKind::SignatureMissing
+        | RejectionKind::SignatureMalformed
+        | RejectionKind::SignatureMismatch => (403, &[]),
+        RejectionKind::BodyTooLarge => (413, &[]),
+        RejectionKind::ContentEncoding => (415, &[]),
+        RejectionKind::BodyDeadline | RejectionKind::BodyIdle => (408, &[]),
+        RejectionKind::NotJson => (422, &[]),
+        other => panic!("no status is known for {other:?}"),
+    }
+}
+
+/// The headers beside the challenge.
+pub(crate) const ECHO_HEADERS: &[(&str, &str)] = &[
+    ("cache-control", "no-store"),
+    ("content-security-policy", "default-src 'none'; sandbox"),
+    ("content-type", "text/plain; charset=utf-8"),
+    ("x-content-type-options", "nosniff"),
+];
+
+pub(crate) const ECHO_BODY: &str = CHALLENGE;

@@ -1,0 +1,194 @@
+//! B: lengths, frames and encodings. What takes time, breaks off or fills the memory has tests of its own.
+
+use tower_whatsapp::{
+    RejectionKind::{BodyBroken, BodyTooLarge, ContentEncoding, NotJson},
+    WebhookLayerBuilder,
+};
+
+use super::json::ONE_TEXT;
+use crate::{
+    row::{Answer, Driver, Polled, Row, Sent},
+    support::{BODY_LIMIT, Step, builder, json, json::one_text},
+};
+
+/// The limit of the rows that are about the limit, low enough to be quick.
+const LIMIT: usize = 64 * 1024;
+
+const TOWER: &[Driver] = &[Driver::Tower];
+
+pub(crate) fn rows() -> Vec<Row> {
+    let huge = |id, length: u128| {
+        Row::one(id, Sent::post(one_text()).declared(length)).unread(BodyTooLarge)
+    };
+    let encoding = |id, value: &str| {
+        let sent = Sent::post(one_text()).header("content-encoding", value);
+        Row::one(id, sent).unread(ContentEncoding)
+    };
+    let exact = |len| json::padded(len);
+    let text = |len: usize| format!("message wamid.A {}", "x".repeat(len - overhead()));
+    vec![
+        Row::one("B1", Sent::post(exact(LIMIT)))
+            .with(low)
+            .handled(&[&text(LIMIT)]),
+        Row::one("B1 default", Sent::post(exact(BODY_LIMIT)))
+            .handled(&[&text(BODY_LIMIT)])
+            .on(TOWER),
+        Row::one("B1 chunked", chunked(exact(LIMIT)))
+            .with(low)
+            .handled(&[&text(LIMIT)]),
+        Row::one("B2", Sent::post(one_text()).declared(LIMIT + 1))
+            .with(low)
+            .unread(BodyTooLarge)
+            .closes(),
+        Row::one(
+            "B2 default",
+            Sent::post(one_text()).declared(BODY_LIMIT + 1),
+        )
+        .unread(BodyTooLarge)
+        .closes(),
+        Row::one("B2 not signed", Sent::unsigned("").declared(LIMIT + 1))
+            .with(low)
+            .unread(tower_whatsapp::RejectionKind::SignatureMissing)
+            .closes(),
+        Row::one("B3", chunked(exact(LIMIT + 1)))
+            .with(low)
+            .read(BodyTooLarge)
+            .polled(Polled::OneFrameOver(LIMIT)),
+        Row::one("B3 much", chunked(exact(1_000_000)))
+            .with(low)
+            .read(BodyTooLarge)
+            .polled(Polled::OneFrameOver(LIMIT))
+            .closes(),
+        Row::one(
+            "B3 endless",
+            Sent::post("").chunked([Step::data(vec![b' '; LIMIT + 1]), Step::Stall]),
+        )
+        .with(low)
+        .read(BodyTooLarge)
+        .polled(Polled::OneFrameOver(LIMIT))
+        .closes(),
+        huge("B4", 8_000_000_000).closes(),
+        huge("B5", 1 << 60).closes(),
+        // From here on the servers have opinions of their own.
+        huge("B6", 1 << 63),
+        huge("B7", u128::from(u64::MAX))
+            .but(Driver::Http1, Answer::Server(431))
+            .but(Driver::Http2, Answer::Gone),
+        huge("B8", 1 << 64)
+            .but(Driver::Http1, Answer::Server(400))
+            .but(Driver::Http2, Answer::Gone),
+        Row::one("B10", declared(Sent::post(exact(3 * 1024 * 1024)), "10"))
+            .handled(&[&text(3 * 1024 * 1024)])
+            .on(TOWER),
+        Row::one("B10 more", declared(Sent::post(one_text()), "100000"))
+            .handled(&[ONE_TEXT])
+            .on(TOWER),
+        Row::one("B10 plus", declared(Sent::post(one_text()), "+5"))
+            .handled(&[ONE_TEXT])
+            .but(Driver::Http1, Answer::Server(400))
+            .on(&[Driver::Tower, Driver::Http1]),
+        Row::one("B11", bytewise(exact(3 * 1024 * 1024)))
+            .handled(&[&text(3 * 1024 * 1024)])
+            .on(TOWER),
+        Row::one("B11 sockets", bytewise(exact(20_000)))
+            .handled(&[&text(20_000)])
+            .on(&[Driver::Http1]),
+        // h2 ends a connection that sends very many tiny frames, before the layer would mind.
+        Row::one("B11 few", bytewise(exact(300)))
+            .handled(&[&text(300)])
+            .on(&[Driver::Http2]),
+        Row::one(
+            "B12",
+            Sent::post(one_text()).chunked([Step::Empty(100_000), Step::data(one_text())]),
+        )
+        .handled(&[ONE_TEXT])
+        .on(TOWER),
+        Row::one(
+            "B12 between",
+            Sent::post("{}").chunked([
+                Step::data("{"),
+                Step::Empty(1000),
+                Step::Pending,
+                Step::data("}"),
+                Step::Empty(1000),
+            ]),
+        )
+        .handled(&[])
+        .on(TOWER),
+        Row::one(
+            "B14",
+            Sent::post(one_text()).chunked([Step::data(&b"{\"a\":"[..]), Step::Fail]),
+        )
+        .read(BodyBroken)
+        .polled(Polled::Any)
+        .but(Driver::Http2, Answer::Gone)
+        .closes(),
+        Row::one("B14 at once", Sent::post(one_text()).chunked([Step::Fail]))
+            .read(BodyBroken)
+            .polled(Polled::Any)
+            .but(Driver::Http2, Answer::Gone)
+            .closes(),
+        // All bytes are there, and right, and only the end is not.
+        Row::one(
+            "B14 at the end",
+            Sent::post(one_text()).chunked([Step::data(one_text()), Step::Fail]),
+        )
+        .read(BodyBroken)
+        .polled(Polled::Any)
+        .but(Driver::Http2, Answer::Gone)
+        .closes(),
+        Row::one("B18", Sent::post("")).read(NotJson),
+        Row::one("B18 chunked", Sent::post("").chunked([])).read(NotJson),
+        Row::one("B18 white", Sent::post(" \r\n\t")).read(NotJson),
+        encoding("B21", "gzip"),
+        encoding("B21 br", "br"),
+        encoding("B21 two", "identity, gzip"),
+        encoding("B21 nothing", ""),
+        Row::one(
+            "B21 second",
+            Sent::post(one_text())
+                .header("content-encoding", "identity")
+                .header("content-encoding", "gzip"),
+        )
+        .unread(ContentEncoding),
+        Row::one(
+            "B21 identity",
+            Sent::post(one_text()).header("content-encoding", "Identity"),
+        )
+        .handled(&[ONE_TEXT]),
+        Row::one("B26", Sent::post(exact(2_621_440))).handled(&[&text(2_621_440)]),
+        Row::one("B26 chunked", chunked(exact(2_621_440))).handled(&[&text(2_621_440)]),
+    ]
+}
+
+fn low() -> WebhookLayerBuilder {
+    builder().body_limit(LIMIT).memory_budget(1024 * 1024)
+}
+
+/// What of a padded text is not text.
+fn overhead() -> usize {
+    json::messages(&json::text("wamid.A", "")).len()
+}
+
+/// The same delivery in pieces of 10,000 bytes.
+fn chunked(body: String) -> Sent {
+    let pieces: Vec<Step> = body
+        .as_bytes()
+        .chunks(10_000)
+        .map(|piece| Step::data(piece.to_vec()))
+        .collect();
+    Sent::post(body).chunked(pieces)
+}
+
+fn bytewise(body: String) -> Sent {
+    Sent::post(body.clone()).chunked([Step::Bytewise(body.into())])
+}
+
+/// The same delivery with another `Content-Length`.
+fn declared(sent: Sent, length: &str) -> Sent {
+    let steps = sent.steps.clone();
+    Sent {
+        steps,
+        ..sent.declared(length)
+    }
+}
