@@ -3,7 +3,9 @@ use std::fmt;
 use super::{
     contact::Contact,
     error::Error,
-    object::{List, Nested, names, object, tagged},
+    handover::ConversationContext,
+    object::{List, Nested, Reader, names, object, tagged},
+    raw::Cursor,
     scalar::{Degrees, Id, Person, Text, Timestamp},
 };
 
@@ -31,11 +33,17 @@ pub struct Message<'a> {
     pub errors: List<'a, Error<'a>>,
     /// The sender's keys, before there was [`Contact::identity_key_hash`].
     pub identity: Option<Identity<'a>>,
+    /// What was said in the chat before it came to this app (conversation routing).
+    pub conversation: Option<ConversationContext<'a>>,
 }
 
-impl<'a> Message<'a> {
-    pub(super) fn new(wire: WireMessage<'a>, contact: Option<Contact<'a>>) -> Self {
-        Self {
+impl<'a> Reader<'a> for Message<'a> {
+    type Out = Self;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let wire = WireMessage::read(cursor)?;
+        Some(Self {
             id: wire.id,
             timestamp: wire.timestamp,
             sender: Sender {
@@ -43,7 +51,7 @@ impl<'a> Message<'a> {
                 from_user_id: wire.from_user_id,
                 from_parent_user_id: wire.from_parent_user_id,
                 logical_id: wire.from_logical_id,
-                contact,
+                contact: None,
             },
             group_id: wire.group_id,
             kind: wire.kind,
@@ -52,7 +60,12 @@ impl<'a> Message<'a> {
             referral: wire.referral,
             errors: wire.errors,
             identity: wire.identity,
-        }
+            conversation: None,
+        })
+    }
+
+    fn known(cursor: &mut Cursor<'a>) -> bool {
+        WireMessage::known(cursor)
     }
 }
 
@@ -76,7 +89,7 @@ impl fmt::Debug for Message<'_> {
 pub struct Sender<'a> {
     /// The phone number in digits, as the message has it (`from`). Has been seen to hold a user id.
     pub phone: Option<&'a str>,
-    from_user_id: Option<&'a str>,
+    pub(super) from_user_id: Option<&'a str>,
     from_parent_user_id: Option<&'a str>,
     /// On the page about payments in Brazil.
     pub logical_id: Option<&'a str>,
@@ -125,10 +138,10 @@ impl fmt::Debug for Sender<'_> {
 
 object! {
     /// A message as it stands in the JSON.
-    pub(super) struct WireMessage<'a> {
-        pub(super) id: Option<&'a str> = Id["id"],
-        pub(super) from: Option<&'a str> = Person["from"],
-        pub(super) from_user_id: Option<&'a str> = Person["from_user_id"],
+    struct WireMessage<'a> {
+        id: Option<&'a str> = Id["id"],
+        from: Option<&'a str> = Person["from"],
+        from_user_id: Option<&'a str> = Person["from_user_id"],
         from_parent_user_id: Option<&'a str> = Person["from_parent_user_id"],
         from_logical_id: Option<&'a str> = Person["from_logical_id"],
         group_id: Option<&'a str> = Id["group_id"],

@@ -49,8 +49,16 @@
 //! Facts about the protocol in the docs of this module are from Meta's pages under
 //! <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages>.
 
+mod account;
+mod call;
 mod contact;
 mod error;
+mod field;
+mod flow;
+mod group;
+mod handover;
+mod history;
+mod marketing;
 mod message;
 mod notification;
 mod object;
@@ -58,15 +66,26 @@ mod payload;
 mod raw;
 mod scalar;
 mod status;
+mod template;
+mod user;
 mod wire;
 
 pub use self::{
+    account::*,
+    call::*,
     contact::{Contact, Profile},
     error::{Error, ErrorData},
+    flow::*,
+    group::*,
+    handover::*,
+    history::*,
+    marketing::*,
     message::*,
     notification::{Event, Notification, ParseError},
     object::{Iter, List},
     payload::{Payload, Reason, Unknown},
-    scalar::Timestamp,
+    scalar::{Name, Timestamp},
     status::*,
+    template::*,
+    user::*,
 };

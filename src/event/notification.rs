@@ -4,14 +4,14 @@ use bytes::Bytes;
 
 use super::{
     contact::Contact,
-    error,
-    message::{Message, WireMessage},
+    group::{GroupEvent, ParticipantOutcome},
+    handover::ConversationContext,
+    history::{HistoryChunk, ThreadContext},
     object::Reader,
-    payload::{Payload, Unknown},
+    payload::{Kind, Payload, Unknown},
     raw::{Cursor, Document, Span},
-    scalar::{Id, Timestamp},
-    status::{Status, WireStatus},
-    wire::{Element, Envelope, Kind},
+    scalar::{Id, Person, Timestamp},
+    wire::{Change, Element, Envelope},
 };
 
 /// A delivery, taken apart into its [`Event`]s.
@@ -63,7 +63,8 @@ impl Notification {
     /// What the delivery is about: `whatsapp_business_account`.
     #[must_use]
     pub fn object(&self) -> Option<&str> {
-        self.envelope.scalar(self.envelope.object)
+        let object = self.envelope.object?;
+        self.envelope.document.cursor_at(object).scalar()
     }
 
     /// The body exactly as it was received and signed.
@@ -96,33 +97,18 @@ impl Event {
     /// What it says. Read from the JSON at each call: ask once and keep the result, which borrows from this event.
     #[must_use]
     pub fn payload(&self) -> Payload<'_> {
-        let mut cursor = self.cursor();
-        let payload = match self.element().kind {
-            Kind::Message => WireMessage::read(&mut cursor).map(|wire| {
-                let contact = self.contact([wire.from_user_id, wire.from]);
-                Payload::Message(Message::new(wire, contact))
-            }),
-            Kind::Status => WireStatus::read(&mut cursor).map(|wire| {
-                let contact = self.contact([wire.recipient_user_id, wire.recipient_id]);
-                Payload::Status(Status::new(wire, contact))
-            }),
-            Kind::Error => error::Error::read(&mut cursor).map(Payload::Error),
-            Kind::Unknown(_) => None,
-        };
-        payload.unwrap_or_else(|| Payload::Unknown(self.unknown()))
+        let kind = self.element().kind;
+        match kind.read(&mut self.cursor()) {
+            Some(payload) => self.with_surroundings(payload),
+            None => Payload::Unknown(self.unknown()),
+        }
     }
 
     /// Whether this version knows it in all its parts. If not, something in [`payload`](Self::payload) is absent, `Other` or
     /// `Unknown`, and [`raw`](Self::raw) has it. Keys that Meta has added to a known type do not count.
     #[must_use]
     pub fn known(&self) -> bool {
-        let mut cursor = self.cursor();
-        match self.element().kind {
-            Kind::Message => WireMessage::known(&mut cursor),
-            Kind::Status => WireStatus::known(&mut cursor),
-            Kind::Error => error::Error::known(&mut cursor),
-            Kind::Unknown(_) => false,
-        }
+        self.element().kind.known(&mut self.cursor())
     }
 
     /// Its id: that of the message, or of the message that a status is about.
@@ -158,29 +144,26 @@ impl Event {
     /// The JSON of the whole `value` that it is in, which may say more than its elements do.
     #[must_use]
     pub fn value(&self) -> Option<&str> {
-        let value = self.envelope.change(&self.element()).value?;
+        let value = self.change().value?;
         Some(self.envelope.document.text(value))
     }
 
     /// The field that the app has subscribed to: `messages`, `account_update`, ….
     #[must_use]
     pub fn field(&self) -> Option<&str> {
-        self.envelope
-            .scalar(self.envelope.change(&self.element()).field)
+        self.part::<Id>(self.change().field)
     }
 
     /// The id of the entry: most often that of the WhatsApp Business Account; `0` in the dashboard's tests.
     #[must_use]
     pub fn entry_id(&self) -> Option<&str> {
-        self.envelope
-            .scalar(self.envelope.entry(&self.element()).id)
+        self.part::<Id>(self.envelope.entry(&self.element()).id)
     }
 
     /// When the notification was sent. Absent from `messages`.
     #[must_use]
     pub fn entry_time(&self) -> Option<Timestamp> {
-        let time = self.envelope.entry(&self.element()).time?;
-        Timestamp::read(&mut self.envelope.document.cursor_at(time))
+        self.part::<Timestamp>(self.envelope.entry(&self.element()).time)
     }
 
     /// The id of the business phone number that it is about.
@@ -196,7 +179,7 @@ impl Event {
     }
 
     fn metadata(&self, name: &str) -> Option<&str> {
-        let metadata = self.envelope.change(&self.element()).metadata?;
+        let metadata = self.change().metadata?;
         let mut cursor = self.envelope.document.cursor_at(metadata);
         cursor.object()?;
         while let Some(key) = cursor.key() {
@@ -208,12 +191,78 @@ impl Event {
         None
     }
 
+    /// Adds what stands beside the element: the person, the group, the thread.
+    fn with_surroundings<'a>(&'a self, mut payload: Payload<'a>) -> Payload<'a> {
+        match &mut payload {
+            Payload::Message(message) | Payload::StandbyMessage(message) => {
+                let sender = &mut message.sender;
+                sender.contact = self.contact([sender.from_user_id, sender.phone]);
+                message.conversation = self.part::<ConversationContext<'_>>(self.change().conversation);
+            }
+            Payload::Status(status) | Payload::StandbyStatus(status) => {
+                let recipient = &mut status.recipient;
+                recipient.contact = self.contact([recipient.user_id, recipient.id]);
+            }
+            Payload::Call(call) => {
+                let users = [call.from_user_id, call.to_user_id];
+                call.contact = self.contact(users).or_else(|| self.contact([call.from, call.to]));
+            }
+            Payload::CallStatus(status) => {
+                status.contact = self.contact([status.recipient_user_id, status.recipient_id]);
+            }
+            Payload::Echo(echo) => echo.contact = self.contact([echo.to_user_id, echo.to]),
+            Payload::UserPreference(preference) => {
+                preference.contact = self.contact([preference.user_id, preference.wa_id]);
+            }
+            Payload::UserIdUpdate(update) => {
+                let current = update.user_id.and_then(|change| change.current);
+                update.contact = self.contact([current, update.wa_id]);
+            }
+            Payload::UserAction(action) => {
+                let mut contact = self.envelope.only_contact(&self.element());
+                action.contact = contact.as_mut().and_then(Contact::read);
+            }
+            Payload::GroupParticipant(participant) => {
+                let group = self.envelope.group(&self.element());
+                participant.outcome = ParticipantOutcome::of_list(self.list());
+                participant.group_id = self.part::<Id>(group.group_id);
+                participant.event = self.part::<GroupEvent<'_>>(group.event);
+                participant.timestamp = self.part::<Timestamp>(group.timestamp);
+                participant.request_id = self.part::<Id>(group.request_id);
+                participant.reason = self.part::<Id>(group.reason);
+                participant.initiated_by = self.part::<Id>(group.initiated_by);
+                participant.contact = self.contact([participant.user_id, participant.wa_id]);
+            }
+            Payload::HistoryMessage(message) => {
+                let thread = self.envelope.thread(&self.element());
+                message.thread_id = self.part::<Person>(thread.id);
+                message.thread = self.part::<ThreadContext<'_>>(thread.context);
+                message.chunk = self.part::<HistoryChunk>(thread.chunk);
+            }
+            _ => {}
+        }
+        payload
+    }
+
+    /// Reads something that stands beside the element.
+    fn part<'a, R: Reader<'a>>(&'a self, span: Option<Span>) -> Option<R::Out> {
+        R::read(&mut self.envelope.document.cursor_at(span?))
+    }
+
     fn contact(&self, keys: [Option<&str>; 2]) -> Option<Contact<'_>> {
         let element = self.element();
         keys.into_iter().flatten().find_map(|key| {
             let mut cursor = self.envelope.contact(&element, key)?;
             Contact::read(&mut cursor)
         })
+    }
+
+    fn change(&self) -> Change {
+        self.envelope.change(&self.element()) 
+    }
+
+    fn list(&self) -> Option<&str> {
+        self.envelope.list(&self.element())
     }
 
     fn unknown(&self) -> Unknown<'_> {
@@ -223,7 +272,7 @@ impl Event {
                 Kind::Unknown(reason) => reason,
                 _ => super::Reason::Shape,
             },
-            list: self.envelope.list(&element),
+            list: self.list(),
             id: self.id(),
         }
     }
@@ -243,12 +292,6 @@ impl fmt::Debug for Event {
         f.debug_struct("Event")
             .field("payload", &self.payload())
             .finish_non_exhaustive()
-    }
-}
-
-impl Envelope {
-    fn scalar(&self, span: Option<Span>) -> Option<&str> {
-        self.document.cursor_at(span?).scalar()
     }
 }
 

@@ -189,7 +189,8 @@ where
     }
 }
 
-/// Declares an object of the protocol: for each key its name on the wire (and other spellings that were seen) and its reader.
+/// Declares an object of the protocol: for each field its reader, and its key on the wire with other spellings that were seen. A field
+/// without these is filled in from what stands around the object.
 ///
 /// With `tagged kind, content: Content`, the object also has a `type` and a body under a key of that name: they go into the fields
 /// `kind` and `content`.
@@ -199,7 +200,7 @@ macro_rules! object {
         $vis:vis struct $name:ident $(<$lifetime:lifetime>)? {
             $(
                 $(#[$field_meta:meta])*
-                $field_vis:vis $field:ident: $type:ty = $reader:ty [$($key:literal)|+],
+                $field_vis:vis $field:ident: $type:ty $(= $reader:ty [$($key:literal)|+])?,
             )*
         }
         $(tagged {
@@ -235,11 +236,11 @@ macro_rules! object {
                 let mut this = Self::default();
                 while let Some(key) = cursor.key() {
                     match key {
-                        $($($key)|+ => if !cursor.null()
+                        $($($($key)|+ => if !cursor.null()
                             && let Some(value) = <$reader as $crate::event::object::Reader<'a>>::read(cursor)
                         {
                             this.$field = value.into();
-                        },)*
+                        },)?)*
                         _ => $crate::event::object::object!(@other cursor, key $(, $content)?),
                     }
                 }
@@ -258,10 +259,10 @@ macro_rules! object {
                 let mut known = true;
                 while let Some(key) = cursor.key() {
                     match key {
-                        $($($key)|+ => {
+                        $($($($key)|+ => {
                             known &= cursor.null()
                                 || <$reader as $crate::event::object::Reader<'a>>::known(cursor);
-                        })*
+                        })?)*
                         _ => $crate::event::object::object!(@other cursor, key $(, $content)?),
                     }
                 }
@@ -273,9 +274,9 @@ macro_rules! object {
         impl $(<$lifetime>)? std::fmt::Debug for $name $(<$lifetime>)? {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 let mut shown = f.debug_struct(stringify!($name));
-                $(if <$reader as $crate::event::object::Reader<'_>>::SHOWN {
+                $($(if <$reader as $crate::event::object::Reader<'_>>::SHOWN {
                     shown.field(stringify!($field), &self.$field);
-                })*
+                })?)*
                 $(shown.field(stringify!($content), &self.$content);)?
                 shown.finish_non_exhaustive()
             }

@@ -1,35 +1,165 @@
 use std::fmt;
 
-use super::{error::Error, message::Message, status::Status};
+use super::{
+    account::{
+        AccountAlert, AccountReview, AccountSettings, AccountUpdate, BusinessCapability,
+        BusinessStatus, BusinessUsername, PartnerSolution, PaymentConfiguration, PhoneNumberName,
+        PhoneNumberQuality, Security,
+    },
+    call::{Call, CallStatus},
+    error::Error,
+    flow::Flow,
+    group::{Group, GroupParticipant},
+    handover::{Handover, StandbyEcho},
+    history::{AppState, Echo, HistoryMessage, HistoryProgress},
+    marketing::{AutomaticEvent, CampaignStatus, TrackingEvent, UserAction},
+    message::Message,
+    object::Reader,
+    raw::Cursor,
+    status::Status,
+    template::{
+        TemplateCategory, TemplateCategoryDetection, TemplateComponents, TemplateQuality,
+        TemplateStatus,
+    },
+    user::{UserIdUpdate, UserPreference},
+};
 
-/// What an [`Event`](super::Event) is.
-///
-/// More kinds come with every version of this crate: have a `_` arm, and let it do what is right for events that you do not know.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub enum Payload<'a> {
-    /// A message that the business received.
-    Message(Message<'a>),
-    /// What became of a message that the business sent.
-    Status(Status<'a>),
-    /// An error of a phone number or of the whole app.
-    Error(Error<'a>),
-    /// Anything else. [`Event::raw`](super::Event::raw) has it.
-    Unknown(Unknown<'a>),
+macro_rules! payloads {
+    ($($(#[$meta:meta])* $variant:ident($body:ty) = $name:literal,)*) => {
+        /// What an [`Event`](super::Event) is.
+        ///
+        /// More kinds come with every version of this crate: have a `_` arm, and let it do what is right for events that you do not
+        /// know.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        #[non_exhaustive]
+        pub enum Payload<'a> {
+            $($(#[$meta])* $variant($body),)*
+            /// Anything else. [`Event::raw`](super::Event::raw) has it.
+            Unknown(Unknown<'a>),
+        }
+
+        impl Payload<'_> {
+            /// All names, in the order of the declaration.
+            #[doc(hidden)]
+            pub const NAMES: &'static [&'static str] = &[$($name,)* "unknown"];
+
+            /// The kind in snake case (`message`, `status`, `account_update`, …, `unknown`), for logs, metrics and routing. Does not
+            /// change between versions.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                    Self::Unknown(_) => "unknown",
+                }
+            }
+        }
+
+        /// What an element is before it is read.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Kind {
+            $($variant,)*
+            Unknown(Reason),
+        }
+
+        impl Kind {
+            /// Reads an element. What stands around it is not in it yet.
+            pub(crate) fn read<'a>(self, cursor: &mut Cursor<'a>) -> Option<Payload<'a>> {
+                match self {
+                    $(Self::$variant => <$body as Reader<'a>>::read(cursor).map(Payload::$variant),)*
+                    Self::Unknown(_) => None,
+                }
+            }
+
+            /// Whether an element is known in all its parts.
+            pub(crate) fn known<'a>(self, cursor: &mut Cursor<'a>) -> bool {
+                match self {
+                    $(Self::$variant => <$body as Reader<'a>>::known(cursor),)*
+                    Self::Unknown(_) => false,
+                }
+            }
+        }
+    };
 }
 
-impl Payload<'_> {
-    /// The kind in snake case (`message`, `status`, `error`, `unknown`), for logs, metrics and routing. Does not change between
-    /// versions.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Message(_) => "message",
-            Self::Status(_) => "status",
-            Self::Error(_) => "error",
-            Self::Unknown(_) => "unknown",
-        }
-    }
+payloads! {
+    /// A message that the business received.
+    Message(Message<'a>) = "message",
+    /// What became of a message that the business sent.
+    Status(Status<'a>) = "status",
+    /// An error of a phone number, of the app, of a call or of a chunk of history.
+    Error(Error<'a>) = "error",
+    /// What a user did with a marketing message.
+    UserAction(UserAction<'a>) = "user_action",
+    /// An alert about an account, portfolio or phone number.
+    AccountAlert(AccountAlert<'a>) = "account_alert",
+    /// The result of an account review.
+    AccountReview(AccountReview<'a>) = "account_review",
+    /// A change of a phone number's settings.
+    AccountSettings(AccountSettings<'a>) = "account_settings",
+    /// A change of an account.
+    AccountUpdate(AccountUpdate<'a>) = "account_update",
+    /// A lead or purchase that Meta saw in a chat.
+    AutomaticEvent(AutomaticEvent<'a>) = "automatic_event",
+    /// The limits of an account or portfolio.
+    BusinessCapability(BusinessCapability<'a>) = "business_capability",
+    /// Something about the business.
+    BusinessStatus(BusinessStatus<'a>) = "business_status",
+    /// The business's own user name.
+    BusinessUsername(BusinessUsername<'a>) = "business_username",
+    /// Something about a call.
+    Call(Call<'a>) = "call",
+    /// How a call that the business began stands.
+    CallStatus(CallStatus<'a>) = "call_status",
+    /// The state of a campaign.
+    CampaignStatus(CampaignStatus<'a>) = "campaign_status",
+    /// The state or health of a flow.
+    Flow(Flow<'a>) = "flow",
+    /// Something about a group.
+    Group(Group<'a>) = "group",
+    /// Somebody was added to a group, removed from it, or could not be.
+    GroupParticipant(GroupParticipant<'a>) = "group_participant",
+    /// A message of a chat before the business came to the platform.
+    HistoryMessage(HistoryMessage<'a>) = "history_message",
+    /// A chunk of such a history without messages: how far it has come.
+    HistoryProgress(HistoryProgress) = "history_progress",
+    /// A change of the contacts in the business's app.
+    AppState(AppState<'a>) = "app_state",
+    /// A message that the business wrote elsewhere.
+    Echo(Echo<'a>) = "echo",
+    /// A chat was passed from one app to another.
+    Handover(Handover<'a>) = "handover",
+    /// A message in a chat that another app owns: not to be answered.
+    StandbyMessage(Message<'a>) = "standby_message",
+    /// A status in a chat that another app owns.
+    StandbyStatus(Status<'a>) = "standby_status",
+    /// A message of the business in a chat that another app owns.
+    StandbyEcho(StandbyEcho<'a>) = "standby_echo",
+    /// A solution of several partners.
+    PartnerSolution(PartnerSolution<'a>) = "partner_solution",
+    /// The configuration of a payment provider.
+    PaymentConfiguration(PaymentConfiguration<'a>) = "payment_configuration",
+    /// The review of a display name.
+    PhoneNumberName(PhoneNumberName<'a>) = "phone_number_name",
+    /// The quality or throughput of a phone number.
+    PhoneNumberQuality(PhoneNumberQuality<'a>) = "phone_number_quality",
+    /// Something about the PIN of a phone number.
+    Security(Security<'a>) = "security",
+    /// The text or buttons of a template changed.
+    TemplateComponents(TemplateComponents<'a>) = "template_components",
+    /// The quality of a template changed.
+    TemplateQuality(TemplateQuality<'a>) = "template_quality",
+    /// The state of a template changed.
+    TemplateStatus(TemplateStatus<'a>) = "template_status",
+    /// The category of a template changed or is about to.
+    TemplateCategory(TemplateCategory<'a>) = "template_category",
+    /// The category of a template is not what its text is.
+    TemplateCategoryDetection(TemplateCategoryDetection<'a>) = "template_category_detection",
+    /// An event of a marketing message.
+    TrackingEvent(TrackingEvent<'a>) = "tracking_event",
+    /// A user has another user id.
+    UserIdUpdate(UserIdUpdate<'a>) = "user_id_update",
+    /// Whether a user wants marketing messages.
+    UserPreference(UserPreference<'a>) = "user_preference",
 }
 
 /// An element that has no type here.

@@ -165,6 +165,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The text of the next value, whatever it is.
+    pub(crate) fn json(&mut self) -> &'a str {
+        self.peek();
+        let start = self.position;
+        self.skip();
+        self.text.get(start..self.position).unwrap_or_default()
+    }
+
     /// Passes over a `null`.
     pub(crate) fn null(&mut self) -> bool {
         let null = self.peek() == Some(b'n');

@@ -121,6 +121,46 @@ impl<'a> Reader<'a> for Person {
     }
 }
 
+/// A name or number in a list of such.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Name<'a>(&'a str);
+
+impl<'a> Name<'a> {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &'a str {
+        self.0
+    }
+}
+
+impl fmt::Debug for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'a> Reader<'a> for Name<'a> {
+    type Out = Self;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        cursor.scalar().map(Self)
+    }
+}
+
+/// A value that is kept as JSON, because it has no shape that would last.
+#[derive(Debug)]
+pub(crate) struct Json;
+
+impl<'a> Reader<'a> for Json {
+    type Out = &'a str;
+    const SHOWN: bool = false;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
+        Some(cursor.json())
+    }
+}
+
 impl<'a> Reader<'a> for bool {
     type Out = Self;
     const SHOWN: bool = true;

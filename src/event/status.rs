@@ -3,7 +3,8 @@ use std::fmt;
 use super::{
     contact::Contact,
     error::Error,
-    object::{List, names, object},
+    object::{List, Reader, names, object},
+    raw::Cursor,
     scalar::{Id, Person, Text, Timestamp},
 };
 
@@ -39,9 +40,13 @@ pub struct Status<'a> {
     pub payment: Option<Payment<'a>>,
 }
 
-impl<'a> Status<'a> {
-    pub(super) fn new(wire: WireStatus<'a>, contact: Option<Contact<'a>>) -> Self {
-        Self {
+impl<'a> Reader<'a> for Status<'a> {
+    type Out = Self;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let wire = WireStatus::read(cursor)?;
+        Some(Self {
             id: wire.id,
             state: wire.status,
             timestamp: wire.timestamp,
@@ -54,7 +59,7 @@ impl<'a> Status<'a> {
                 participant_user_id: wire.recipient_participant_user_id,
                 participant_parent_user_id: wire.recipient_participant_parent_user_id,
                 identity_key_hash: wire.recipient_identity_key_hash,
-                contact,
+                contact: None,
             },
             group_id: wire.group_id,
             callback_data: wire.biz_opaque_callback_data,
@@ -64,7 +69,11 @@ impl<'a> Status<'a> {
             pricing: wire.pricing,
             errors: wire.errors,
             payment: wire.payment,
-        }
+        })
+    }
+
+    fn known(cursor: &mut Cursor<'a>) -> bool {
+        WireStatus::known(cursor)
     }
 }
 
@@ -112,13 +121,13 @@ impl fmt::Debug for Recipient<'_> {
 
 object! {
     /// A status as it stands in the JSON.
-    pub(super) struct WireStatus<'a> {
-        pub(super) id: Option<&'a str> = Id["id"],
+    struct WireStatus<'a> {
+        id: Option<&'a str> = Id["id"],
         status: Option<State<'a>> = State<'a>["status"],
         timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        pub(super) recipient_id: Option<&'a str> = Person["recipient_id"],
+        recipient_id: Option<&'a str> = Person["recipient_id"],
         recipient_type: Option<&'a str> = Id["recipient_type"],
-        pub(super) recipient_user_id: Option<&'a str> = Person["recipient_user_id"],
+        recipient_user_id: Option<&'a str> = Person["recipient_user_id"],
         recipient_parent_user_id: Option<&'a str> = Person["recipient_parent_user_id" | "parent_recipient_user_id"],
         recipient_participant_id: Option<&'a str> = Person["recipient_participant_id" | "participant_recipient_id"],
         recipient_participant_user_id: Option<&'a str> = Person["recipient_participant_user_id"],

@@ -3,8 +3,9 @@
 //! One walk finds where each element stands and what goes with it. What an element says is not looked at here.
 
 use super::{
+    field::{self, AROUND, Cut, UNNAMED},
     object::Reader,
-    payload::Reason,
+    payload::{Kind, Reason},
     raw::{Cursor, Document, Span},
     scalar::Person,
 };
@@ -29,6 +30,8 @@ pub(crate) struct Envelope {
     entries: Vec<Entry>,
     changes: Vec<Change>,
     contacts: Vec<ContactKey>,
+    groups: Vec<GroupAround>,
+    threads: Vec<ThreadAround>,
     pub(crate) elements: Vec<Element>,
 }
 
@@ -39,13 +42,14 @@ pub(crate) struct Entry {
     pub(crate) time: Option<Span>,
 }
 
-/// What is said of the elements of a change. Elements outside of any change have an empty one.
+/// What is said of the elements of a change.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Change {
-    entry: Option<u32>,
+    entry: u32,
     pub(crate) field: Option<Span>,
     pub(crate) value: Option<Span>,
     pub(crate) metadata: Option<Span>,
+    pub(crate) conversation: Option<Span>,
     /// In `Envelope::contacts`: the first, and the one behind the last.
     contacts: (u32, u32),
 }
@@ -58,21 +62,52 @@ struct ContactKey {
     contact: Span,
 }
 
+/// What is said of the participants of a group.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct GroupAround {
+    pub(crate) group_id: Option<Span>,
+    pub(crate) event: Option<Span>,
+    pub(crate) timestamp: Option<Span>,
+    pub(crate) request_id: Option<Span>,
+    pub(crate) reason: Option<Span>,
+    pub(crate) initiated_by: Option<Span>,
+}
+
+/// What is said of the messages of a thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ThreadAround {
+    pub(crate) id: Option<Span>,
+    pub(crate) context: Option<Span>,
+    pub(crate) chunk: Option<Span>,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Element {
     pub(crate) raw: Span,
     pub(crate) kind: Kind,
+    place: Place,
+}
+
+/// Where an element is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// `NOWHERE` outside of changes.
     change: u32,
-    /// From the end of the member before to the value: the key is in there.
+    /// In a change, the group or thread; outside, the entry.
+    around: u32,
+    /// From the end of the member before to the value: the key of the list is in there.
     list: Option<Span>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Message,
-    Status,
-    Error,
-    Unknown(Reason),
+const NOWHERE: u32 = u32::MAX;
+
+impl Place {
+    fn in_list(self, list: Span) -> Self {
+        Self {
+            list: Some(list),
+            ..self
+        }
+    }
 }
 
 impl Envelope {
@@ -84,7 +119,10 @@ impl Envelope {
             entries: Vec::new(),
             changes: Vec::new(),
             contacts: Vec::new(),
+            groups: Vec::new(),
+            threads: Vec::new(),
             elements: Vec::new(),
+            stopped: false,
         };
         walk.body();
         let Walk {
@@ -92,6 +130,8 @@ impl Envelope {
             entries,
             changes,
             contacts,
+            groups,
+            threads,
             elements,
             ..
         } = walk;
@@ -101,6 +141,8 @@ impl Envelope {
             entries,
             changes,
             contacts,
+            groups,
+            threads,
             elements,
         }
     }
@@ -110,29 +152,51 @@ impl Envelope {
         self.elements.get(index).copied().unwrap_or(Element {
             raw: Span::default(),
             kind: Kind::Unknown(Reason::Shape),
-            change: u32::MAX,
-            list: None,
+            place: Place {
+                change: NOWHERE,
+                around: NOWHERE,
+                list: None,
+            },
         })
     }
 
     pub(crate) fn change(&self, element: &Element) -> Change {
         self.changes
-            .get(element.change as usize)
+            .get(element.place.change as usize)
             .copied()
             .unwrap_or_default()
     }
 
     pub(crate) fn entry(&self, element: &Element) -> Entry {
-        self.change(element)
-            .entry
-            .and_then(|entry| self.entries.get(entry as usize))
-            .copied()
-            .unwrap_or_default()
+        let entry = match element.place.change {
+            NOWHERE => element.place.around,
+            _ => self.change(element).entry,
+        };
+        self.entries.get(entry as usize).copied().unwrap_or_default()
     }
 
     /// The name of the list that the element is in.
     pub(crate) fn list(&self, element: &Element) -> Option<&str> {
-        self.document.cursor_at(element.list?).key()
+        self.document.cursor_at(element.place.list?).key()
+    }
+
+    pub(crate) fn group(&self, element: &Element) -> GroupAround {
+        let group = self.groups.get(element.place.around as usize);
+        group.copied().unwrap_or_default()
+    }
+
+    pub(crate) fn thread(&self, element: &Element) -> ThreadAround {
+        let thread = self.threads.get(element.place.around as usize);
+        thread.copied().unwrap_or_default()
+    }
+
+    /// The contact that goes with the element, if there is one only.
+    pub(crate) fn only_contact(&self, element: &Element) -> Option<Cursor<'_>> {
+        let (first, last) = self.change(element).contacts;
+        let contacts = self.contacts.get(first as usize..last as usize)?;
+        let contact = contacts.first()?.contact;
+        let only = contacts.iter().all(|other| other.contact == contact);
+        only.then(|| self.document.cursor_at(contact))
     }
 
     /// The contact with this WhatsApp id or user id, among those that go with the element.
@@ -153,27 +217,33 @@ struct Walk<'a> {
     entries: Vec<Entry>,
     changes: Vec<Change>,
     contacts: Vec<ContactKey>,
+    groups: Vec<GroupAround>,
+    threads: Vec<ThreadAround>,
     elements: Vec<Element>,
+    /// What is left of the body is one element.
+    stopped: bool,
 }
+
+const SHAPE: Kind = Kind::Unknown(Reason::Shape);
+const LIST: Kind = Kind::Unknown(Reason::List);
 
 impl<'a> Walk<'a> {
     fn body(&mut self) {
+        let nowhere = Place {
+            change: NOWHERE,
+            around: NOWHERE,
+            list: None,
+        };
         let mut cursor = self.document.cursor();
         let start = cursor;
         if cursor.object().is_none() {
-            let change = self.change_without_value(None);
-            self.push(
-                Kind::Unknown(Reason::Shape),
-                cursor.since(start),
-                change,
-                None,
-            );
+            self.push(SHAPE, cursor.since(start), nowhere);
             return;
         }
         while let Some(key) = cursor.key() {
             match key {
                 "object" => present(&mut self.object, &mut cursor),
-                "entry" => self.each(&mut cursor, None, Self::entry),
+                "entry" => self.each(&mut cursor, nowhere, Self::entry),
                 _ => {
                     cursor.skip();
                 }
@@ -186,59 +256,76 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn entry(&mut self, cursor: &mut Cursor<'a>, _: Option<u32>) {
+    fn entry(&mut self, cursor: &mut Cursor<'a>, nowhere: Place) {
         let start = *cursor;
-        let entry = position(self.entries.len());
+        let place = Place {
+            around: position(self.entries.len()),
+            ..nowhere
+        };
         let elements = self.elements.len();
-        self.entries.push(Entry::default());
+        let mut entry = Entry::default();
+        let mut changed = false;
+        self.entries.push(entry);
         if cursor.object().is_some() {
             while let Some(key) = cursor.key() {
-                let this = self.entries.last_mut();
-                match (key, this) {
-                    ("id", Some(this)) => present(&mut this.id, cursor),
-                    ("time", Some(this)) => present(&mut this.time, cursor),
-                    ("changes", _) => self.each(cursor, Some(entry), Self::change),
+                match key {
+                    "id" => present(&mut entry.id, cursor),
+                    "time" => present(&mut entry.time, cursor),
+                    "changes" => {
+                        changed |= cursor.peek() == Some(b'[');
+                        self.each(cursor, place, Self::change);
+                    }
                     _ => {
                         cursor.skip();
                     }
                 }
             }
         }
+        if self.elements.len() == elements && !changed {
+            self.push(SHAPE, cursor.since(start), place);
+        }
+        // What has no elements is not kept: then there is never more of anything than there are elements.
         if self.elements.len() == elements {
-            let change = self.change_without_value(Some(entry));
-            self.push(
-                Kind::Unknown(Reason::Shape),
-                cursor.since(start),
-                change,
-                None,
-            );
+            self.entries.pop();
+        } else if let Some(slot) = self.entries.get_mut(place.around as usize) {
+            *slot = entry;
         }
     }
 
-    fn change(&mut self, cursor: &mut Cursor<'a>, entry: Option<u32>) {
+    fn change(&mut self, cursor: &mut Cursor<'a>, outside: Place) {
         let start = *cursor;
-        let index = self.change_without_value(entry);
+        let place = Place {
+            change: position(self.changes.len()),
+            around: NOWHERE,
+            list: None,
+        };
         let elements = self.elements.len();
         let contacts = self.contacts.len();
         let mut change = Change {
-            entry,
+            entry: outside.around,
             ..Change::default()
         };
+        self.changes.push(change);
+        let mut strange = false;
         if cursor.object().is_some() {
             while let Some(key) = cursor.key() {
                 match key {
                     "field" => present(&mut change.field, cursor),
-                    "value" => self.value(cursor, index, &mut change),
+                    "value" => strange |= self.value(cursor, place, &mut change),
                     _ => {
                         cursor.skip();
                     }
                 }
             }
         }
-        self.by_field(&change, elements, index);
+        match change.value {
+            Some(value) => self.by_field(&change, value, strange, elements, place),
+            None => self.push(SHAPE, cursor.since(start), place),
+        }
         if self.elements.len() == elements {
-            let raw = cursor.since(start);
-            self.push(Kind::Unknown(Reason::Shape), raw, index, None);
+            self.changes.pop();
+            self.contacts.truncate(contacts);
+            return;
         }
         change.contacts = (position(contacts), position(self.contacts.len()));
         if let Some(contacts) = self.contacts.get_mut(contacts..)
@@ -249,79 +336,306 @@ impl<'a> Walk<'a> {
                 scalar(document, left.key).cmp(&scalar(document, right.key))
             });
         }
-        if let Some(slot) = self.changes.get_mut(index as usize) {
+        if let Some(slot) = self.changes.get_mut(place.change as usize) {
             *slot = change;
         }
     }
 
-    /// Every value is walked over as that of a `messages` field, whose name most often comes behind it. This puts right what was not.
-    fn by_field(&mut self, change: &Change, elements: usize, index: u32) {
-        match change.field.and_then(|field| scalar(self.document, field)) {
-            None | Some("messages") => {}
-            // Elements that look like messages, in a field that may mean something else by them: one by one, and without a type.
-            Some(_) if self.is_typed(elements) => self.untype(elements, Reason::Field),
-            Some(_) => {
-                self.elements.truncate(elements);
-                if let Some(value) = change.value {
-                    self.push(Kind::Unknown(Reason::Field), value, index, None);
-                }
-            }
+    /// Walks over the value of a field that is not known yet, because its name most often comes behind it, and takes the elements of
+    /// every list. Tells whether there is anything in the value that nobody has seen in a field of lists.
+    fn value(&mut self, cursor: &mut Cursor<'a>, place: Place, change: &mut Change) -> bool {
+        if cursor.null() {
+            return false;
         }
+        let start = *cursor;
+        let strange = self.members(cursor, place, |this, key, cursor, list| {
+            match key {
+                "metadata" => present(&mut change.metadata, cursor),
+                "conversation_context" => present(&mut change.conversation, cursor),
+                _ if field::is_list(key) => this.list(cursor, LIST, list),
+                _ => return this.other(key, cursor, list),
+            }
+            false
+        });
+        change.value = Some(cursor.since(start));
+        strange
     }
 
-    fn value(&mut self, cursor: &mut Cursor<'a>, index: u32, change: &mut Change) {
-        let start = *cursor;
-        if cursor.null() {
+    /// What the elements are that were taken from a value, now that its field is known; or what is to be taken from it instead.
+    fn by_field(
+        &mut self,
+        change: &Change,
+        value: Span,
+        strange: bool,
+        elements: usize,
+        place: Place,
+    ) {
+        if self.stopped {
             return;
         }
-        let elements = self.elements.len();
-        if cursor.object().is_some() {
-            loop {
-                let before = *cursor;
-                let Some(key) = cursor.key() else { break };
-                let list = cursor.since(before);
-                match key {
-                    "metadata" => present(&mut change.metadata, cursor),
-                    "contacts" => self.contacts(cursor),
-                    "messages" => self.list(cursor, Kind::Message, index, list),
-                    "statuses" => self.list(cursor, Kind::Status, index, list),
-                    "errors" => self.list(cursor, Kind::Error, index, list),
-                    _ if cursor.peek() == Some(b'[') => {
-                        self.list(cursor, Kind::Unknown(Reason::List), index, list);
+        let cut = match change.field {
+            None => Some(UNNAMED),
+            Some(name) => scalar(self.document, name).and_then(field::cut),
+        };
+        let mut cursor = self.document.cursor_at(value);
+        let is_object = cursor.peek() == Some(b'{');
+        let strange = match cut {
+            Some(Cut::Lists(lists)) => {
+                self.assign(lists, elements);
+                strange
+            }
+            // Elements that look like messages, in a field that may mean something else by them: one by one, and without a type.
+            None if self.looks_like_messages(elements) => {
+                self.untype(elements, Reason::Field);
+                return;
+            }
+            _ => {
+                self.elements.truncate(elements);
+                match cut {
+                    Some(Cut::Whole(kind)) if is_object => {
+                        self.push(kind, value, place);
+                        return;
                     }
-                    _ => {
-                        cursor.skip();
+                    Some(Cut::Groups) => self.groups(&mut cursor, place),
+                    Some(Cut::History) => self.history(&mut cursor, place),
+                    Some(Cut::Standby) => self.standby(&mut cursor, place),
+                    Some(_) => true,
+                    None => {
+                        self.push(Kind::Unknown(Reason::Field), value, place);
+                        return;
                     }
                 }
             }
-        }
-        let value = cursor.since(start);
-        change.value = Some(value);
-        if self.elements.len() == elements {
-            self.push(Kind::Unknown(Reason::Shape), value, index, None);
+        };
+        if self.elements.len() == elements && (strange || !is_object) {
+            self.push(SHAPE, value, place);
         }
     }
 
-    fn list(&mut self, cursor: &mut Cursor<'a>, kind: Kind, change: u32, list: Span) {
+    /// Gives the elements of known lists their kinds.
+    fn assign(&mut self, lists: &[(&str, Kind)], elements: usize) {
+        let mut last = (None, LIST);
+        for element in self.elements.iter_mut().skip(elements) {
+            if element.kind != LIST {
+                continue;
+            }
+            if element.place.list != last.0 {
+                let name = element
+                    .place
+                    .list
+                    .and_then(|list| self.document.cursor_at(list).key());
+                let kind = lists.iter().find(|(list, _)| Some(*list) == name);
+                last = (element.place.list, kind.map_or(LIST, |(_, kind)| *kind));
+            }
+            element.kind = last.1;
+        }
+    }
+
+    fn groups(&mut self, cursor: &mut Cursor<'a>, place: Place) -> bool {
+        self.members(cursor, place, |this, key, cursor, list| {
+            match key {
+                "groups" => this.each(cursor, list, Self::group),
+                "errors" => this.list(cursor, Kind::Error, list),
+                _ => return this.other(key, cursor, list),
+            }
+            false
+        })
+    }
+
+    /// The participants of a group, or the group itself where there are none.
+    fn group(&mut self, cursor: &mut Cursor<'a>, place: Place) {
+        let start = *cursor;
+        let elements = self.elements.len();
+        let around = Place {
+            around: position(self.groups.len()),
+            ..place
+        };
+        let mut group = GroupAround::default();
+        self.groups.push(group);
+        let is_object = cursor.peek() == Some(b'{');
+        self.members(cursor, around, |this, key, cursor, list| {
+            match key {
+                "added_participants" | "removed_participants" | "failed_participants" => {
+                    this.list(cursor, Kind::GroupParticipant, list);
+                }
+                "group_id" => present(&mut group.group_id, cursor),
+                "type" => present(&mut group.event, cursor),
+                "timestamp" => present(&mut group.timestamp, cursor),
+                "request_id" => present(&mut group.request_id, cursor),
+                "reason" => present(&mut group.reason, cursor),
+                "initiated_by" => present(&mut group.initiated_by, cursor),
+                _ => {
+                    cursor.skip();
+                }
+            }
+            false
+        });
+        if self.elements.len() > elements {
+            if let Some(slot) = self.groups.get_mut(around.around as usize) {
+                *slot = group;
+            }
+            return;
+        }
+        self.groups.pop();
+        let kind = if is_object { Kind::Group } else { SHAPE };
+        self.push(kind, cursor.since(start), place);
+    }
+
+    fn history(&mut self, cursor: &mut Cursor<'a>, place: Place) -> bool {
+        self.members(cursor, place, |this, key, cursor, list| {
+            match key {
+                "history" => this.each(cursor, list, Self::chunk),
+                // What the placeholders of an earlier chunk stand for.
+                "messages" | "message_echoes" => this.list(cursor, Kind::HistoryMessage, list),
+                "errors" => this.list(cursor, Kind::Error, list),
+                _ => return this.other(key, cursor, list),
+            }
+            false
+        })
+    }
+
+    fn chunk(&mut self, cursor: &mut Cursor<'a>, place: Place) {
+        let start = *cursor;
+        let elements = self.elements.len();
+        let threads = self.threads.len();
+        let mut chunk = None;
+        let is_object = cursor.peek() == Some(b'{');
+        self.members(cursor, place, |this, key, cursor, list| {
+            match key {
+                "metadata" => present(&mut chunk, cursor),
+                "threads" => this.each(cursor, list, Self::thread),
+                "errors" => this.list(cursor, Kind::Error, list),
+                _ => return this.other(key, cursor, list),
+            }
+            false
+        });
+        for thread in self.threads.iter_mut().skip(threads) {
+            thread.chunk = chunk;
+        }
+        if self.elements.len() == elements {
+            let kind = if is_object {
+                Kind::HistoryProgress
+            } else {
+                SHAPE
+            };
+            self.push(kind, cursor.since(start), place);
+        }
+    }
+
+    fn thread(&mut self, cursor: &mut Cursor<'a>, place: Place) {
+        let start = *cursor;
+        let elements = self.elements.len();
+        let around = Place {
+            around: position(self.threads.len()),
+            ..place
+        };
+        let mut thread = ThreadAround::default();
+        self.threads.push(thread);
+        self.members(cursor, around, |this, key, cursor, list| {
+            match key {
+                "id" => present(&mut thread.id, cursor),
+                "context" => present(&mut thread.context, cursor),
+                "messages" => this.list(cursor, Kind::HistoryMessage, list),
+                _ => return this.other(key, cursor, list),
+            }
+            false
+        });
+        if self.elements.len() > elements {
+            if let Some(slot) = self.threads.get_mut(around.around as usize) {
+                *slot = thread;
+            }
+            return;
+        }
+        self.threads.pop();
+        self.push(SHAPE, cursor.since(start), place);
+    }
+
+    fn standby(&mut self, cursor: &mut Cursor<'a>, place: Place) -> bool {
+        self.members(cursor, place, |this, key, cursor, list| match key {
+            "standby" => this.members(cursor, place, |this, key, cursor, list| {
+                match key {
+                    "messages" => this.list(cursor, Kind::StandbyMessage, list),
+                    "statuses" => this.list(cursor, Kind::StandbyStatus, list),
+                    "message_echoes" => this.list(cursor, Kind::StandbyEcho, list),
+                    _ => return this.other(key, cursor, list),
+                }
+                false
+            }),
+            _ => this.other(key, cursor, list),
+        })
+    }
+
+    /// Walks over the members of an object. `member` gets each with the place that the elements of a list have in it, passes over the
+    /// value, and tells whether it is strange. Anything but an object is strange.
+    fn members(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        place: Place,
+        mut member: impl FnMut(&mut Self, &str, &mut Cursor<'a>, Place) -> bool,
+    ) -> bool {
+        if cursor.object().is_none() {
+            return true;
+        }
+        let mut strange = false;
+        loop {
+            let before = *cursor;
+            let Some(key) = cursor.key() else {
+                return strange;
+            };
+            let list = place.in_list(cursor.since(before));
+            strange |= member(self, key, cursor, list);
+        }
+    }
+
+    /// A member that has no meaning where it is. Lists are taken all the same: Meta adds some.
+    fn other(&mut self, key: &str, cursor: &mut Cursor<'a>, list: Place) -> bool {
+        match (key, cursor.peek()) {
+            ("contacts", _) => self.contacts(cursor),
+            (_, Some(b'[')) => self.list(cursor, LIST, list),
+            _ => {
+                let empty = cursor.null();
+                if !empty {
+                    cursor.skip();
+                }
+                return !empty && !AROUND.contains(&key);
+            }
+        }
+        false
+    }
+
+    /// Takes the elements of a list.
+    fn list(&mut self, cursor: &mut Cursor<'a>, kind: Kind, place: Place) {
+        self.each(cursor, place, |this, cursor, place| {
+            let kind = match cursor.peek() {
+                Some(b'{') => kind,
+                _ => SHAPE,
+            };
+            let raw = cursor.skip();
+            this.push(kind, raw, place);
+        });
+    }
+
+    /// Walks over the elements of a list, as far as there is room for more.
+    fn each(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        place: Place,
+        walk: impl Fn(&mut Self, &mut Cursor<'a>, Place),
+    ) {
         if cursor.null() {
             return;
         }
         let start = *cursor;
         if cursor.array().is_none() {
-            let raw = cursor.since(start);
-            self.push(Kind::Unknown(Reason::Shape), raw, change, Some(list));
+            self.push(SHAPE, cursor.since(start), place);
             return;
         }
         while cursor.element() {
-            if self.overflow(cursor, change, Some(list)) {
+            if self.elements.len() >= MAX_ELEMENTS {
+                self.overflow(cursor, place);
                 return;
             }
-            let kind = match cursor.peek() {
-                Some(b'{') => kind,
-                _ => Kind::Unknown(Reason::Shape),
-            };
-            let raw = cursor.skip();
-            self.push(kind, raw, change, Some(list));
+            walk(self, cursor, place);
         }
     }
 
@@ -351,80 +665,38 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Walks over the elements of an `entry` or `changes`.
-    fn each(
-        &mut self,
-        cursor: &mut Cursor<'a>,
-        entry: Option<u32>,
-        walk: impl Fn(&mut Self, &mut Cursor<'a>, Option<u32>),
-    ) {
-        if cursor.null() {
-            return;
-        }
-        let start = *cursor;
-        if cursor.array().is_none() {
-            let change = self.change_without_value(entry);
-            let raw = cursor.since(start);
-            self.push(Kind::Unknown(Reason::Shape), raw, change, None);
-            return;
-        }
-        while cursor.element() {
-            if self.elements.len() >= MAX_ELEMENTS {
-                let change = self.change_without_value(entry);
-                self.overflow(cursor, change, None);
-                return;
-            }
-            walk(self, cursor, entry);
-        }
-    }
-
     /// Beyond the most elements, takes what is left of a list as one; beyond the most of those, what is left of the body.
-    fn overflow(&mut self, cursor: &mut Cursor<'a>, change: u32, list: Option<Span>) -> bool {
-        if self.elements.len() < MAX_ELEMENTS {
-            return false;
-        }
-        let kind = Kind::Unknown(Reason::Overflow);
+    fn overflow(&mut self, cursor: &mut Cursor<'a>, place: Place) {
         let start = *cursor;
-        if self.elements.len() >= MAX_ELEMENTS + MAX_RESTS {
+        let raw = if self.elements.len() >= MAX_ELEMENTS + MAX_RESTS {
             cursor.end();
-            self.push(kind, cursor.since(start), change, list);
-            return true;
-        }
-        let mut raw = cursor.skip();
-        while cursor.element() {
-            raw = raw.until(cursor.skip());
-        }
-        self.push(kind, raw, change, list);
-        true
+            self.stopped = true;
+            cursor.since(start)
+        } else {
+            let mut raw = cursor.skip();
+            while cursor.element() {
+                raw = raw.until(cursor.skip());
+            }
+            raw
+        };
+        self.push(Kind::Unknown(Reason::Overflow), raw, place);
     }
 
-    fn push(&mut self, kind: Kind, raw: Span, change: u32, list: Option<Span>) {
-        self.elements.push(Element {
-            raw,
-            kind,
-            change,
-            list,
-        });
+    fn push(&mut self, kind: Kind, raw: Span, place: Place) {
+        self.elements.push(Element { raw, kind, place });
     }
 
-    fn change_without_value(&mut self, entry: Option<u32>) -> u32 {
-        self.changes.push(Change {
-            entry,
-            ..Change::default()
-        });
-        position(self.changes.len() - 1)
-    }
-
-    fn is_typed(&self, first: usize) -> bool {
-        self.elements
-            .iter()
-            .skip(first)
-            .any(|element| matches!(element.kind, Kind::Message | Kind::Status))
+    fn looks_like_messages(&self, elements: usize) -> bool {
+        self.elements.iter().skip(elements).any(|element| {
+            let list = element.place.list;
+            let name = list.and_then(|list| self.document.cursor_at(list).key());
+            matches!(name, Some("messages" | "statuses"))
+        })
     }
 
     fn untype(&mut self, first: usize, reason: Reason) {
         for element in self.elements.iter_mut().skip(first) {
-            if !matches!(element.kind, Kind::Unknown(_)) {
+            if !matches!(element.kind, SHAPE | Kind::Unknown(Reason::Overflow)) {
                 element.kind = Kind::Unknown(reason);
             }
         }

@@ -1,0 +1,172 @@
+//! The fields that an app can subscribe to, and how the value of each is cut into elements.
+
+use super::payload::Kind;
+
+/// A field.
+pub(super) struct Field {
+    /// Its name, and other spellings that were seen.
+    pub(super) names: &'static [&'static str],
+    pub(super) cut: Cut,
+}
+
+/// How a value is cut.
+#[derive(Clone, Copy)]
+pub(super) enum Cut {
+    /// Not: it is one element.
+    Whole(Kind),
+    /// The elements of these lists.
+    Lists(&'static [(&'static str, Kind)]),
+    /// `groups`, and the participants in each.
+    Groups,
+    /// `history`, the threads in each, the messages in each; and the lists of messages beside it.
+    History,
+    /// The lists in `standby`.
+    Standby,
+}
+
+/// How a value is cut whose field is missing: only `messages` has been seen without its name.
+pub(super) const UNNAMED: Cut = MESSAGES;
+
+/// The keys of a value that bring no element, and no wonder.
+pub(super) const AROUND: &[&str] = &[
+    "messaging_product",
+    "metadata",
+    "conversation_context",
+];
+
+const MESSAGES: Cut = Cut::Lists(&[
+    ("messages", Kind::Message),
+    ("statuses", Kind::Status),
+    ("errors", Kind::Error),
+    ("user_actions", Kind::UserAction),
+]);
+
+const ECHOES: Cut = Cut::Lists(&[("message_echoes", Kind::Echo), ("errors", Kind::Error)]);
+
+/// All of them, in the order of Meta's list of May 2026, then those that came later or were met elsewhere.
+pub(super) const FIELDS: &[Field] = &[
+    field(&["messages"], MESSAGES),
+    field(&["account_alerts"], Cut::Whole(Kind::AccountAlert)),
+    field(&["account_review_update"], Cut::Whole(Kind::AccountReview)),
+    field(&["account_settings_update"], Cut::Whole(Kind::AccountSettings)),
+    field(&["account_update"], Cut::Whole(Kind::AccountUpdate)),
+    field(
+        &["automatic_events"],
+        Cut::Lists(&[("automatic_events", Kind::AutomaticEvent)]),
+    ),
+    field(
+        &["business_capability_update"],
+        Cut::Whole(Kind::BusinessCapability),
+    ),
+    field(&["business_status_update"], Cut::Whole(Kind::BusinessStatus)),
+    field(
+        &[
+            "business_username_updates",
+            "business_username_update",
+            "phone_number_username_update",
+        ],
+        Cut::Whole(Kind::BusinessUsername),
+    ),
+    field(
+        &["calls"],
+        Cut::Lists(&[
+            ("calls", Kind::Call),
+            ("statuses", Kind::CallStatus),
+            ("errors", Kind::Error),
+        ]),
+    ),
+    field(&["flows"], Cut::Whole(Kind::Flow)),
+    field(&["group_lifecycle_update"], Cut::Groups),
+    field(
+        &["group_participants_update", "group_participant_update"],
+        Cut::Groups,
+    ),
+    field(&["group_settings_update"], Cut::Groups),
+    field(&["group_status_update"], Cut::Groups),
+    field(&["history"], Cut::History),
+    field(&["message_echoes"], ECHOES),
+    field(
+        &["message_template_components_update"],
+        Cut::Whole(Kind::TemplateComponents),
+    ),
+    field(
+        &["message_template_quality_update"],
+        Cut::Whole(Kind::TemplateQuality),
+    ),
+    field(
+        &["message_template_status_update"],
+        Cut::Whole(Kind::TemplateStatus),
+    ),
+    field(&["messaging_handovers"], Cut::Whole(Kind::Handover)),
+    field(&["partner_solutions"], Cut::Whole(Kind::PartnerSolution)),
+    field(
+        &["payment_configuration_update"],
+        Cut::Whole(Kind::PaymentConfiguration),
+    ),
+    field(
+        &["phone_number_name_update"],
+        Cut::Whole(Kind::PhoneNumberName),
+    ),
+    field(
+        &["phone_number_quality_update"],
+        Cut::Whole(Kind::PhoneNumberQuality),
+    ),
+    field(&["security"], Cut::Whole(Kind::Security)),
+    field(
+        &["smb_app_state_sync"],
+        Cut::Lists(&[("state_sync", Kind::AppState)]),
+    ),
+    field(&["smb_message_echoes"], ECHOES),
+    field(&["standby"], Cut::Standby),
+    field(
+        &["template_category_update"],
+        Cut::Whole(Kind::TemplateCategory),
+    ),
+    field(
+        &["template_correct_category_detection"],
+        Cut::Whole(Kind::TemplateCategoryDetection),
+    ),
+    field(
+        &["tracking_events"],
+        Cut::Lists(&[("events", Kind::TrackingEvent)]),
+    ),
+    field(
+        &["user_id_update"],
+        Cut::Lists(&[("user_id_update", Kind::UserIdUpdate)]),
+    ),
+    field(
+        &["user_preferences"],
+        Cut::Lists(&[("user_preferences", Kind::UserPreference)]),
+    ),
+    field(&["campaign_status_update"], Cut::Whole(Kind::CampaignStatus)),
+];
+
+const fn field(names: &'static [&'static str], cut: Cut) -> Field {
+    Field { names, cut }
+}
+
+/// Whether a key of a value is that of a list in some field. What stands there is an element even where it is no list.
+pub(super) fn is_list(key: &str) -> bool {
+    matches!(
+        key,
+        "messages"
+            | "statuses"
+            | "errors"
+            | "user_actions"
+            | "automatic_events"
+            | "calls"
+            | "message_echoes"
+            | "state_sync"
+            | "events"
+            | "user_id_update"
+            | "user_preferences"
+    )
+}
+
+/// The cut of a field, if it is known.
+pub(super) fn cut(name: &str) -> Option<Cut> {
+    FIELDS
+        .iter()
+        .find(|field| field.names.contains(&name))
+        .map(|field| field.cut)
+}
