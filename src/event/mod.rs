@@ -51,6 +51,7 @@
 
 mod account;
 mod call;
+pub mod codes;
 mod contact;
 mod error;
 mod field;
@@ -58,6 +59,7 @@ mod flow;
 mod group;
 mod handover;
 mod history;
+mod key;
 mod marketing;
 mod message;
 mod notification;
@@ -79,9 +81,10 @@ pub use self::{
     group::*,
     handover::*,
     history::*,
+    key::{EventKey, ParseKeyError},
     marketing::*,
     message::*,
-    notification::{Event, Notification, ParseError},
+    notification::{DeserializeError, Event, Notification, ParseError},
     object::{Iter, List},
     payload::{Payload, Reason, Unknown},
     scalar::{Name, Timestamp},

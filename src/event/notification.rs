@@ -1,16 +1,20 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
 use super::{
     contact::Contact,
     group::{GroupEvent, ParticipantOutcome},
     handover::ConversationContext,
     history::{HistoryChunk, ThreadContext},
+    key::EventKey,
+    message::Message,
     object::Reader,
     payload::{Kind, Payload, Unknown},
     raw::{Cursor, Document, Span},
     scalar::{Id, Person, Timestamp},
+    status::Status,
     wire::{Change, Element, Envelope},
 };
 
@@ -58,6 +62,29 @@ impl Notification {
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// The messages that the business received: what hosts that do nothing else need.
+    pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
+        self.events.iter().filter_map(|event| match event.payload() {
+            Payload::Message(message) => Some(message),
+            _ => None,
+        })
+    }
+
+    /// The statuses of messages that the business sent.
+    pub fn statuses(&self) -> impl Iterator<Item = Status<'_>> {
+        self.events.iter().filter_map(|event| match event.payload() {
+            Payload::Status(status) => Some(status),
+            _ => None,
+        })
+    }
+
+    /// The events of one business phone number: a delivery may mix those of several.
+    pub fn of_phone_number<'a>(&'a self, phone_number_id: &'a str) -> impl Iterator<Item = &'a Event> {
+        self.events
+            .iter()
+            .filter(move |event| event.phone_number_id() == Some(phone_number_id))
     }
 
     /// What the delivery is about: `whatsapp_business_account`.
@@ -126,6 +153,54 @@ impl Event {
             }
         }
         id
+    }
+
+    /// What makes two deliveries of it the same event. Pure: the same in every process, and however Meta groups deliveries.
+    #[must_use]
+    pub fn key(&self) -> EventKey {
+        EventKey::of(self, "")
+    }
+
+    /// [`key`](Self::key) among those of one app: a process that serves several must not take one app's events for another's.
+    #[must_use]
+    pub fn key_in(&self, app: &str) -> EventKey {
+        EventKey::of(self, app)
+    }
+
+    /// A copy that shares nothing with the body, for tasks and queues that keep single events for long: an event keeps the whole body alive,
+    /// and that of a batch has up to 4 MiB.
+    ///
+    /// All is as before but [`value`](Self::value), which is only kept where it is the event.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        Self {
+            envelope: Arc::new(self.envelope.detached(&self.element())),
+            index: 0,
+        }
+    }
+
+    /// Its JSON as a type of your own.
+    ///
+    /// ```
+    /// use tower_whatsapp::Notification;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Hologram {
+    ///     id: String,
+    ///     depth: u32,
+    /// }
+    ///
+    /// let notification = Notification::parse(r#"{"entry":[{"changes":[{"field":"holograms","value":{"id":"7","depth":3}}]}]}"#)?;
+    /// let hologram: Hologram = notification.events()[0].deserialize_raw()?;
+    /// assert_eq!((hologram.id.as_str(), hologram.depth), ("7", 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`DeserializeError`] if the JSON is not what `T` wants. Its source may quote the JSON.
+    pub fn deserialize_raw<T: DeserializeOwned>(&self) -> Result<T, DeserializeError> {
+        serde_json::from_str(self.raw()).map_err(DeserializeError)
     }
 
     /// Its JSON, exactly as it was received. Valid JSON, except for [`Reason::Overflow`](super::Reason::Overflow).
@@ -261,7 +336,7 @@ impl Event {
         self.envelope.change(&self.element()) 
     }
 
-    fn list(&self) -> Option<&str> {
+    pub(super) fn list(&self) -> Option<&str> {
         self.envelope.list(&self.element())
     }
 
@@ -292,6 +367,22 @@ impl fmt::Debug for Event {
         f.debug_struct("Event")
             .field("payload", &self.payload())
             .finish_non_exhaustive()
+    }
+}
+
+/// The JSON of an event is not what a type wants.
+#[derive(Debug)]
+pub struct DeserializeError(serde_json::Error);
+
+impl fmt::Display for DeserializeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the event is not of the type that it was to become")
+    }
+}
+
+impl Error for DeserializeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
     }
 }
 

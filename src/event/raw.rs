@@ -34,6 +34,18 @@ impl Document {
         Ok(Self { body, unescaped })
     }
 
+    /// A text that is put together of values of another document, each of them valid.
+    pub(crate) fn of_pieces(text: Vec<u8>) -> Self {
+        let unescaped = match std::str::from_utf8(&text) {
+            Ok(text) => Unescaped::new(text).unwrap_or_default(),
+            Err(_) => Unescaped::default(),
+        };
+        Self {
+            body: text.into(),
+            unescaped,
+        }
+    }
+
     /// The cursor before the one value of the text.
     pub(crate) fn cursor(&self) -> Cursor<'_> {
         self.cursor_at(Span {
@@ -82,6 +94,13 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self {
+            start: index(start),
+            end: index(end),
+        }
+    }
+
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
     }
@@ -312,6 +331,7 @@ impl fmt::Debug for Cursor<'_> {
 /// The strings of a document that have escapes, decoded once. Meta escapes `/` and everything that is not ASCII.
 ///
 /// A string takes less room decoded than escaped, so all of them together are shorter than the document.
+#[derive(Default)]
 struct Unescaped {
     decoded: String,
     /// In the order of the document.
@@ -330,10 +350,7 @@ impl Unescaped {
     /// Decodes them all, and measures the nesting in passing.
     fn new(text: &str) -> Result<Self, ParseError> {
         let bytes = text.as_bytes();
-        let mut this = Self {
-            decoded: String::new(),
-            strings: Vec::new(),
-        };
+        let mut this = Self::default();
         // Most deliveries are one message, and many have no escape.
         if Census::of(bytes).is_plain_and_flat() {
             return Ok(this);

@@ -147,6 +147,89 @@ impl Envelope {
         }
     }
 
+    /// A copy with nothing but one element and what goes with it.
+    pub(crate) fn detached(&self, element: &Element) -> Self {
+        let mut copy = Copy::new(&self.document);
+        let mut contacts = Vec::new();
+        for contact in self.contacts_of(element) {
+            contacts.push(ContactKey {
+                key: copy.piece(contact.key),
+                contact: copy.piece(contact.contact),
+            });
+        }
+        let entry = self.entry(element);
+        let change = self.change(element);
+        let group = self.group(element);
+        let thread = self.thread(element);
+        let entry = Entry {
+            id: copy.part(entry.id),
+            time: copy.part(entry.time),
+        };
+        let raw = copy.piece(element.raw);
+        let change = Change {
+            entry: 0,
+            field: copy.part(change.field),
+            value: change
+                .value
+                .filter(|value| *value == element.raw)
+                .map(|_| raw),
+            metadata: copy.part(change.metadata),
+            conversation: copy.part(change.conversation),
+            contacts: (0, position(contacts.len())),
+        };
+        let group = GroupAround {
+            group_id: copy.part(group.group_id),
+            event: copy.part(group.event),
+            timestamp: copy.part(group.timestamp),
+            request_id: copy.part(group.request_id),
+            reason: copy.part(group.reason),
+            initiated_by: copy.part(group.initiated_by),
+        };
+        let thread = ThreadAround {
+            id: copy.part(thread.id),
+            context: copy.part(thread.context),
+            chunk: copy.part(thread.chunk),
+        };
+        let element = Element {
+            raw,
+            kind: element.kind,
+            place: Place {
+                change: 0,
+                around: 0,
+                list: copy.part(element.place.list),
+            },
+        };
+        let object = copy.part(self.object);
+        Self {
+            document: copy.finish(),
+            object,
+            entries: vec![entry],
+            changes: vec![change],
+            contacts,
+            groups: vec![group],
+            threads: vec![thread],
+            elements: vec![element],
+        }
+    }
+
+    /// The contacts that an element may mean: those that it names near its surface, or the only one.
+    fn contacts_of(&self, element: &Element) -> Vec<ContactKey> {
+        let (first, last) = self.change(element).contacts;
+        let range = first as usize..last as usize;
+        let contacts = self.contacts.get(range).unwrap_or_default();
+        if contacts.len() <= 2 {
+            return contacts.to_vec();
+        }
+        let mut names = Vec::new();
+        let mut cursor = self.document.cursor_at(element.raw);
+        surface(&mut cursor, 2, &mut names);
+        contacts
+            .iter()
+            .filter(|contact| names.contains(&scalar(&self.document, contact.key)))
+            .copied()
+            .collect()
+    }
+
     /// The element of an event, which exists.
     pub(crate) fn element(&self, index: usize) -> Element {
         self.elements.get(index).copied().unwrap_or(Element {
@@ -699,6 +782,52 @@ impl<'a> Walk<'a> {
             if !matches!(element.kind, SHAPE | Kind::Unknown(Reason::Overflow)) {
                 element.kind = Kind::Unknown(reason);
             }
+        }
+    }
+}
+
+/// A body made of pieces of another.
+struct Copy<'a> {
+    from: &'a Document,
+    body: Vec<u8>,
+}
+
+impl<'a> Copy<'a> {
+    fn new(from: &'a Document) -> Self {
+        Self {
+            from,
+            body: Vec::new(),
+        }
+    }
+
+    fn piece(&mut self, span: Span) -> Span {
+        let start = self.body.len();
+        self.body.extend_from_slice(self.from.bytes(span));
+        let piece = Span::new(start, self.body.len());
+        // Numbers would run into each other.
+        self.body.push(b' ');
+        piece
+    }
+
+    fn part(&mut self, span: Option<Span>) -> Option<Span> {
+        Some(self.piece(span?))
+    }
+
+    fn finish(mut self) -> Document {
+        self.body.shrink_to_fit();
+        Document::of_pieces(self.body)
+    }
+}
+
+/// The texts and numbers in an object and in those that it contains.
+fn surface<'a>(cursor: &mut Cursor<'a>, depth: usize, names: &mut Vec<Option<&'a str>>) {
+    if cursor.object().is_none() {
+        return;
+    }
+    while cursor.key().is_some() {
+        match cursor.peek() {
+            Some(b'{') if depth > 1 => surface(cursor, depth - 1, names),
+            _ => names.extend(cursor.scalar().map(Some)),
         }
     }
 }
