@@ -26,7 +26,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tower_whatsapp::{Event, Notification, Payload};
+use tower_whatsapp::{Event, Notification};
 
 fn main() -> ExitCode {
     let files: Vec<_> = env::args_os().skip(1).collect();
@@ -80,20 +80,11 @@ fn inspect(file: Option<&str>, body: Vec<u8>, out: &mut impl Write) -> io::Resul
 
 fn describe(file: Option<&str>, event: &Event) -> Value {
     let payload = event.payload();
-    let kind = match &payload {
-        Payload::Message(message) => message.kind.map(str::to_owned),
-        Payload::Status(status) => status.state.map(|state| state.as_str().to_owned()),
-        Payload::Unknown(unknown) => Some(match unknown.list {
-            Some(list) => list.to_owned(),
-            None => format!("{:?}", unknown.reason).to_lowercase(),
-        }),
-        _ => None,
-    };
     json!({
         "file": file,
         "field": event.field(),
         "payload": payload.name(),
-        "type": kind,
+        "type": payload.subtype(),
         "id": event.id(),
         "known": event.known(),
     })

@@ -74,6 +74,7 @@
 //! |---|---|---|
 //! | `tokio` | yes | The deadlines for slow bodies. Without it the host has to bound the time of a request. |
 //! | `axum` | no | [`Notification`] and [`Verified`] as handler arguments, and no 2 MB limit on bodies that were verified. |
+//! | `testing` | no | For the tests of hosts: deliveries of every kind as Meta sends them, and their signatures. |
 //!
 //! # Minimum supported Rust version
 //!
@@ -90,6 +91,8 @@ mod handshake;
 mod receive;
 pub mod secret;
 pub mod signature;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod webhook;
 
 pub use self::{

@@ -1,5 +1,7 @@
 //! What a body says, and what is left of it when its shapes are odd.
 
+#![cfg(test)]
+
 use std::time::{Duration, SystemTime};
 
 use tower_whatsapp::{
@@ -405,7 +407,7 @@ fn all_lists_of_all_values_of_all_entries_are_delivered_in_order() {
     let change = |id: &str| {
         format!(
             r#"{{"field":"messages","value":{{"messages":[{{"id":"{id}1"}},{{"id":"{id}2"}}],"statuses":[{{"id":"{id}3"}}],
-                "errors":[{{"code":4}}],"user_actions":[{{"id":"{id}5"}}]}}}}"#
+                "errors":[{{"code":4}}],"new":[{{"id":"{id}5"}}]}}}}"#
         )
     };
     let body = format!(
@@ -495,7 +497,22 @@ fn what_is_not_known_arrives_with_its_json() {
             Reason::Object,
             r#"{"id":1}"#,
         ),
+        (
+            r#"{"object":"page","entry":[{"id":"1"}]}"#,
+            Reason::Object,
+            r#"{"id":"1"}"#,
+        ),
         // Other shapes, at every level.
+        (
+            r#"{"field":"messages","value":{"messages":[{}]}}"#,
+            Reason::Shape,
+            r#"{"field":"messages","value":{"messages":[{}]}}"#,
+        ),
+        (
+            r#"{"entry":[{"changes":[{"field":"messages","value":{"new":1}}]}]}"#,
+            Reason::Shape,
+            r#"{"new":1}"#,
+        ),
         (
             r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[3]}}]}]}"#,
             Reason::Shape,
@@ -505,16 +522,6 @@ fn what_is_not_known_arrives_with_its_json() {
             r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":{"id":"1"}}}]}]}"#,
             Reason::Shape,
             r#"{"id":"1"}"#,
-        ),
-        (
-            r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[]}}]}]}"#,
-            Reason::Shape,
-            r#"{"messages":[]}"#,
-        ),
-        (
-            r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":null}}]}]}"#,
-            Reason::Shape,
-            r#"{"messages":null}"#,
         ),
         (
             r#"{"entry":[{"changes":[{"field":"messages","value":"v"}]}]}"#,
@@ -541,7 +548,12 @@ fn what_is_not_known_arrives_with_its_json() {
     }
     for body in [
         "{}",
+        r#"{"object":"whatsapp_business_account"}"#,
         r#"{"object":"whatsapp_business_account","entry":[]}"#,
+        // Nothing in them that is an event.
+        r#"{"entry":[{"id":"1","changes":[]}]}"#,
+        r#"{"entry":[{"changes":[{"field":"messages","value":{}}]}]}"#,
+        r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[],"statuses":null,"metadata":{}}}]}]}"#,
         r#"{"entry":null,"object":null}"#,
     ] {
         assert!(parse(body).is_empty(), "{body}");
@@ -715,7 +727,7 @@ fn beyond_the_cap_the_rest_of_a_list_is_one_event() {
     const CAP: usize = 32_768;
     let list = |count: usize| vec![r#"{"id":"1"}"#; count].join(",");
     for (count, events) in [
-        (0, 1),
+        (0, 0),
         (1, 1),
         (1000, 1000),
         (1001, 1001),

@@ -2,6 +2,8 @@
 //!
 //! One test alone in its process, because it measures the heap of the process.
 
+#![cfg(test)]
+
 use bytes::Bytes;
 use peak_alloc::PeakAlloc;
 use tower_whatsapp::{Notification, Payload, event::Content};

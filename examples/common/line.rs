@@ -28,7 +28,7 @@ impl fmt::Display for Line<'_> {
                 f.write_str("unknown ")?;
                 match unknown.list {
                     Some(list) => write!(f, "{}", Word(Some(list)))?,
-                    None => write!(f, "{:?}", unknown.reason)?,
+                    None => f.write_str(unknown.reason.as_str())?,
                 }
                 write!(f, " {}, {}", Word(unknown.id), Rest(event))
             }

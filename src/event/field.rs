@@ -15,7 +15,7 @@ pub(super) enum Cut {
     /// Not: it is one element.
     Whole(Kind),
     /// The elements of these lists.
-    Lists(&'static [(&'static str, Kind)]),
+    Lists(&'static [(&'static [u8], Kind)]),
     /// `groups`, and the participants in each.
     Groups,
     /// `history`, the threads in each, the messages in each; and the lists of messages beside it.
@@ -28,37 +28,39 @@ pub(super) enum Cut {
 pub(super) const UNNAMED: Cut = MESSAGES;
 
 /// The keys of a value that bring no element, and no wonder.
-pub(super) const AROUND: &[&str] = &[
-    "messaging_product",
-    "metadata",
-    "conversation_context",
-];
+pub(super) const AROUND: &[&[u8]] = &[b"messaging_product", b"metadata", b"conversation_context"];
 
 const MESSAGES: Cut = Cut::Lists(&[
-    ("messages", Kind::Message),
-    ("statuses", Kind::Status),
-    ("errors", Kind::Error),
-    ("user_actions", Kind::UserAction),
+    (b"messages", Kind::Message),
+    (b"statuses", Kind::Status),
+    (b"errors", Kind::Error),
+    (b"user_actions", Kind::UserAction),
 ]);
 
-const ECHOES: Cut = Cut::Lists(&[("message_echoes", Kind::Echo), ("errors", Kind::Error)]);
+const ECHOES: Cut = Cut::Lists(&[(b"message_echoes", Kind::Echo), (b"errors", Kind::Error)]);
 
 /// All of them, in the order of Meta's list of May 2026, then those that came later or were met elsewhere.
 pub(super) const FIELDS: &[Field] = &[
     field(&["messages"], MESSAGES),
     field(&["account_alerts"], Cut::Whole(Kind::AccountAlert)),
     field(&["account_review_update"], Cut::Whole(Kind::AccountReview)),
-    field(&["account_settings_update"], Cut::Whole(Kind::AccountSettings)),
+    field(
+        &["account_settings_update"],
+        Cut::Whole(Kind::AccountSettings),
+    ),
     field(&["account_update"], Cut::Whole(Kind::AccountUpdate)),
     field(
         &["automatic_events"],
-        Cut::Lists(&[("automatic_events", Kind::AutomaticEvent)]),
+        Cut::Lists(&[(b"automatic_events", Kind::AutomaticEvent)]),
     ),
     field(
         &["business_capability_update"],
         Cut::Whole(Kind::BusinessCapability),
     ),
-    field(&["business_status_update"], Cut::Whole(Kind::BusinessStatus)),
+    field(
+        &["business_status_update"],
+        Cut::Whole(Kind::BusinessStatus),
+    ),
     field(
         &[
             "business_username_updates",
@@ -70,9 +72,9 @@ pub(super) const FIELDS: &[Field] = &[
     field(
         &["calls"],
         Cut::Lists(&[
-            ("calls", Kind::Call),
-            ("statuses", Kind::CallStatus),
-            ("errors", Kind::Error),
+            (b"calls", Kind::Call),
+            (b"statuses", Kind::CallStatus),
+            (b"errors", Kind::Error),
         ]),
     ),
     field(&["flows"], Cut::Whole(Kind::Flow)),
@@ -114,7 +116,7 @@ pub(super) const FIELDS: &[Field] = &[
     field(&["security"], Cut::Whole(Kind::Security)),
     field(
         &["smb_app_state_sync"],
-        Cut::Lists(&[("state_sync", Kind::AppState)]),
+        Cut::Lists(&[(b"state_sync", Kind::AppState)]),
     ),
     field(&["smb_message_echoes"], ECHOES),
     field(&["standby"], Cut::Standby),
@@ -128,17 +130,20 @@ pub(super) const FIELDS: &[Field] = &[
     ),
     field(
         &["tracking_events"],
-        Cut::Lists(&[("events", Kind::TrackingEvent)]),
+        Cut::Lists(&[(b"events", Kind::TrackingEvent)]),
     ),
     field(
         &["user_id_update"],
-        Cut::Lists(&[("user_id_update", Kind::UserIdUpdate)]),
+        Cut::Lists(&[(b"user_id_update", Kind::UserIdUpdate)]),
     ),
     field(
         &["user_preferences"],
-        Cut::Lists(&[("user_preferences", Kind::UserPreference)]),
+        Cut::Lists(&[(b"user_preferences", Kind::UserPreference)]),
     ),
-    field(&["campaign_status_update"], Cut::Whole(Kind::CampaignStatus)),
+    field(
+        &["campaign_status_update"],
+        Cut::Whole(Kind::CampaignStatus),
+    ),
 ];
 
 const fn field(names: &'static [&'static str], cut: Cut) -> Field {
@@ -146,20 +151,20 @@ const fn field(names: &'static [&'static str], cut: Cut) -> Field {
 }
 
 /// Whether a key of a value is that of a list in some field. What stands there is an element even where it is no list.
-pub(super) fn is_list(key: &str) -> bool {
+pub(super) fn is_list(key: &[u8]) -> bool {
     matches!(
         key,
-        "messages"
-            | "statuses"
-            | "errors"
-            | "user_actions"
-            | "automatic_events"
-            | "calls"
-            | "message_echoes"
-            | "state_sync"
-            | "events"
-            | "user_id_update"
-            | "user_preferences"
+        b"messages"
+            | b"statuses"
+            | b"errors"
+            | b"user_actions"
+            | b"automatic_events"
+            | b"calls"
+            | b"message_echoes"
+            | b"state_sync"
+            | b"events"
+            | b"user_id_update"
+            | b"user_preferences"
     )
 }
 

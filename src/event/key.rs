@@ -3,10 +3,7 @@ use std::{error::Error, fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
-use super::{
-    Event,
-    payload::Payload,
-};
+use super::{Event, payload::Payload, scalar::Timestamp};
 
 /// What makes two deliveries of an event the same event: 16 bytes, the beginning of a SHA-256.
 ///
@@ -82,7 +79,7 @@ impl EventKey {
                     recipient.participant_user_id,
                     transaction.and_then(|transaction| transaction.id),
                 ]);
-                parts.number(status.timestamp.map(|timestamp| timestamp.millis()));
+                parts.number(status.timestamp.map(Timestamp::millis));
             }),
             Payload::Call(call) => call.id.map(|id| {
                 parts.all([
@@ -91,7 +88,7 @@ impl EventKey {
                     Some(id),
                     call.event.map(|event| event.as_str()),
                 ]);
-                parts.number(call.timestamp.map(|timestamp| timestamp.millis()));
+                parts.number(call.timestamp.map(Timestamp::millis));
             }),
             Payload::CallStatus(status) => status.id.map(|id| {
                 parts.all([
@@ -102,7 +99,7 @@ impl EventKey {
                     status.recipient_id,
                     status.recipient_user_id,
                 ]);
-                parts.number(status.timestamp.map(|timestamp| timestamp.millis()));
+                parts.number(status.timestamp.map(Timestamp::millis));
             }),
             Payload::GroupParticipant(participant) => {
                 parts.all([
@@ -114,7 +111,7 @@ impl EventKey {
                     participant.request_id,
                     Some(event.raw()),
                 ]);
-                parts.number(participant.timestamp.map(|timestamp| timestamp.millis()));
+                parts.number(participant.timestamp.map(Timestamp::millis));
                 Some(())
             }
             _ => None,
@@ -126,7 +123,7 @@ impl EventKey {
                 event.list(),
                 Some(event.raw()),
             ]);
-            parts.number(event.entry_time().map(|time| time.millis()));
+            parts.number(event.entry_time().map(Timestamp::millis));
         }
         parts.finish()
     }

@@ -69,6 +69,14 @@ impl<'a> Reader<'a> for Message<'a> {
     }
 }
 
+impl<'a> Message<'a> {
+    /// The text of the message, whatever its type: see [`Content::text`].
+    #[must_use]
+    pub fn text(&self) -> Option<&'a str> {
+        self.content.text()
+    }
+}
+
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
@@ -199,6 +207,85 @@ tagged! {
         /// An old mark of disappearing messages.
         Ephemeral = "ephemeral",
     }
+}
+
+impl<'a> Content<'a> {
+    /// What the person wrote or chose, whatever the type: the text, the caption, what stands on the button, the title of the row, the
+    /// text of the order, the emoji of the reaction, the new text of an edited message.
+    #[must_use]
+    pub fn text(&self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => text.body,
+            Self::Button(button) => button.text,
+            Self::Interactive(Interactive::ButtonReply(reply)) => reply.title,
+            Self::Interactive(Interactive::ListReply(reply)) => reply.title,
+            Self::Interactive(Interactive::FlowReply(reply)) => reply.body,
+            Self::Order(order) => order.text,
+            Self::Reaction(reaction) => reaction.emoji,
+            Self::Edit(edit) => edit.message()?.content.text(),
+            other => other.media()?.caption,
+        }
+    }
+
+    /// The file, whatever the type: picture, sound, video, document or sticker.
+    #[must_use]
+    pub fn media(&self) -> Option<Media<'a>> {
+        match self {
+            Self::Image(media)
+            | Self::Audio(media)
+            | Self::Video(media)
+            | Self::Document(media)
+            | Self::Sticker(media) => Some(*media),
+            _ => None,
+        }
+    }
+}
+
+impl Media<'_> {
+    /// The SHA-256 of the file as bytes. Meta writes it in base64, in the history of a chat in hexadecimal digits.
+    #[must_use]
+    pub fn sha256_bytes(&self) -> Option<[u8; 32]> {
+        let text = self.sha256?.as_bytes();
+        match text.len() {
+            64 => decode(text, 4, |digit| {
+                char::from(digit)
+                    .to_digit(16)
+                    .and_then(|value| u8::try_from(value).ok())
+            }),
+            // 43 digits and the padding, which may be left out.
+            _ => decode(
+                text.strip_suffix(b"=").unwrap_or(text),
+                6,
+                |digit| match digit {
+                    b'A'..=b'Z' => Some(digit - b'A'),
+                    b'a'..=b'z' => Some(digit - b'a' + 26),
+                    b'0'..=b'9' => Some(digit - b'0' + 52),
+                    b'+' | b'-' => Some(62),
+                    b'/' | b'_' => Some(63),
+                    _ => None,
+                },
+            ),
+        }
+    }
+}
+
+/// Puts 32 bytes together from digits of so many bits. Bits that are left over must be zero.
+fn decode(digits: &[u8], bits: u32, value: impl Fn(u8) -> Option<u8>) -> Option<[u8; 32]> {
+    let mut bytes = Vec::with_capacity(33);
+    let (mut pending, mut filled) = (0u32, 0);
+    for digit in digits {
+        pending = pending << bits | u32::from(value(*digit)?);
+        filled += bits;
+        if filled >= 8 {
+            filled -= 8;
+            bytes.push(u8::try_from(pending >> filled & 0xff).ok()?);
+            pending &= (1 << filled) - 1;
+        }
+    }
+    if pending != 0 || filled >= bits {
+        return None;
+    }
+    bytes.try_into().ok()
 }
 
 object! {
@@ -645,5 +732,50 @@ object! {
         pub url: Option<&'a str> = Text["url"],
         /// `HOME` or `WORK`.
         pub kind: Option<&'a str> = Id["type"],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sha256_bytes(text: &str) -> Option<[u8; 32]> {
+        let media = Media {
+            sha256: Some(text),
+            ..Media::default()
+        };
+        media.sha256_bytes()
+    }
+
+    proptest! {
+        #[test]
+        fn a_hash_is_read_in_either_form(hash in any::<[u8; 32]>(), other in "[A-Za-z0-9+/=]{0,66}") {
+            use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, Engine};
+            let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            prop_assert_eq!(sha256_bytes(&hex), Some(hash));
+            prop_assert_eq!(sha256_bytes(&hex.to_uppercase()), Some(hash));
+            prop_assert_eq!(sha256_bytes(&BASE64_STANDARD.encode(hash)), Some(hash));
+            prop_assert_eq!(sha256_bytes(&BASE64_STANDARD_NO_PAD.encode(hash)), Some(hash));
+            if let Some(hash) = sha256_bytes(&other)
+                && other.len() != 64
+            {
+                prop_assert_eq!(BASE64_STANDARD_NO_PAD.encode(hash), other.trim_end_matches('='));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_hash_is_none() {
+        for text in [
+            "",
+            "x",
+            "SfInY0gGKTsJlUWbwxC1k+FAD0FZHvzwfpvO0zX0GU==",
+            &"0".repeat(63),
+            &"g".repeat(64),
+        ] {
+            assert_eq!(sha256_bytes(text), None, "{text}");
+        }
     }
 }

@@ -28,7 +28,7 @@
 //!         }
 //!         Payload::Status(status) => assert_eq!(status.state, Some(State::Read)),
 //!         // New kinds arrive all the time: log, count, keep `event.raw()`, and answer 200.
-//!         _ => {}
+//!         other => unreachable!("not in this delivery: {}", other.name()),
 //!     }
 //! }
 //! # Ok::<(), tower_whatsapp::event::ParseError>(())
@@ -49,6 +49,8 @@
 //! Facts about the protocol in the docs of this module are from Meta's pages under
 //! <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages>.
 
+#![doc = include_str!("fields.md")]
+
 mod account;
 mod call;
 pub mod codes;
@@ -56,6 +58,7 @@ mod contact;
 mod error;
 mod field;
 mod flow;
+mod grammar;
 mod group;
 mod handover;
 mod history;

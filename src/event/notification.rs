@@ -66,22 +66,29 @@ impl Notification {
 
     /// The messages that the business received: what hosts that do nothing else need.
     pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
-        self.events.iter().filter_map(|event| match event.payload() {
-            Payload::Message(message) => Some(message),
-            _ => None,
-        })
+        self.events
+            .iter()
+            .filter_map(|event| match event.payload() {
+                Payload::Message(message) => Some(message),
+                _ => None,
+            })
     }
 
     /// The statuses of messages that the business sent.
     pub fn statuses(&self) -> impl Iterator<Item = Status<'_>> {
-        self.events.iter().filter_map(|event| match event.payload() {
-            Payload::Status(status) => Some(status),
-            _ => None,
-        })
+        self.events
+            .iter()
+            .filter_map(|event| match event.payload() {
+                Payload::Status(status) => Some(status),
+                _ => None,
+            })
     }
 
     /// The events of one business phone number: a delivery may mix those of several.
-    pub fn of_phone_number<'a>(&'a self, phone_number_id: &'a str) -> impl Iterator<Item = &'a Event> {
+    pub fn of_phone_number<'a>(
+        &'a self,
+        phone_number_id: &'a str,
+    ) -> impl Iterator<Item = &'a Event> {
         self.events
             .iter()
             .filter(move |event| event.phone_number_id() == Some(phone_number_id))
@@ -121,6 +128,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// Its kind in snake case, as [`Payload::name`], without reading it: for logs, metrics and routing. Does not change between versions.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.element().kind.name()
+    }
+
     /// What it says. Read from the JSON at each call: ask once and keep the result, which borrows from this event.
     #[must_use]
     pub fn payload(&self) -> Payload<'_> {
@@ -146,7 +159,7 @@ impl Event {
         let mut id = None;
         while let Some(key) = cursor.key() {
             match key {
-                "id" if !cursor.null() => id = Id::read(&mut cursor),
+                b"id" if !cursor.null() => id = Id::read(&mut cursor),
                 _ => {
                     cursor.skip();
                 }
@@ -258,7 +271,7 @@ impl Event {
         let mut cursor = self.envelope.document.cursor_at(metadata);
         cursor.object()?;
         while let Some(key) = cursor.key() {
-            if key == name {
+            if key == name.as_bytes() {
                 return cursor.scalar().filter(|text| !text.is_empty());
             }
             cursor.skip();
@@ -272,7 +285,8 @@ impl Event {
             Payload::Message(message) | Payload::StandbyMessage(message) => {
                 let sender = &mut message.sender;
                 sender.contact = self.contact([sender.from_user_id, sender.phone]);
-                message.conversation = self.part::<ConversationContext<'_>>(self.change().conversation);
+                message.conversation =
+                    self.part::<ConversationContext<'_>>(self.change().conversation);
             }
             Payload::Status(status) | Payload::StandbyStatus(status) => {
                 let recipient = &mut status.recipient;
@@ -280,7 +294,9 @@ impl Event {
             }
             Payload::Call(call) => {
                 let users = [call.from_user_id, call.to_user_id];
-                call.contact = self.contact(users).or_else(|| self.contact([call.from, call.to]));
+                call.contact = self
+                    .contact(users)
+                    .or_else(|| self.contact([call.from, call.to]));
             }
             Payload::CallStatus(status) => {
                 status.contact = self.contact([status.recipient_user_id, status.recipient_id]);
@@ -294,8 +310,7 @@ impl Event {
                 update.contact = self.contact([current, update.wa_id]);
             }
             Payload::UserAction(action) => {
-                let mut contact = self.envelope.only_contact(&self.element());
-                action.contact = contact.as_mut().and_then(Contact::read);
+                action.contact = self.envelope.only_contact(&self.element());
             }
             Payload::GroupParticipant(participant) => {
                 let group = self.envelope.group(&self.element());
@@ -326,14 +341,14 @@ impl Event {
 
     fn contact(&self, keys: [Option<&str>; 2]) -> Option<Contact<'_>> {
         let element = self.element();
-        keys.into_iter().flatten().find_map(|key| {
-            let mut cursor = self.envelope.contact(&element, key)?;
-            Contact::read(&mut cursor)
-        })
+        keys.into_iter()
+            .flatten()
+            .find_map(|key| self.envelope.contact(&element, key))
+            .map(|(contact, _)| contact)
     }
 
     fn change(&self) -> Change {
-        self.envelope.change(&self.element()) 
+        self.envelope.change(&self.element())
     }
 
     pub(super) fn list(&self) -> Option<&str> {

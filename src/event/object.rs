@@ -235,14 +235,15 @@ macro_rules! object {
                 cursor.object()?;
                 let mut this = Self::default();
                 while let Some(key) = cursor.key() {
-                    match key {
-                        $($($($key)|+ => if !cursor.null()
+                    $($(if $(key == $key.as_bytes())||+ {
+                        if !cursor.null()
                             && let Some(value) = <$reader as $crate::event::object::Reader<'a>>::read(cursor)
                         {
                             this.$field = value.into();
-                        },)?)*
-                        _ => $crate::event::object::object!(@other cursor, key $(, $content)?),
-                    }
+                        }
+                        continue;
+                    })?)*
+                    $crate::event::object::object!(@other cursor, key $(, $content)?);
                 }
                 $(
                     this.$kind = $content.tag();
@@ -258,13 +259,12 @@ macro_rules! object {
                 }
                 let mut known = true;
                 while let Some(key) = cursor.key() {
-                    match key {
-                        $($($($key)|+ => {
-                            known &= cursor.null()
-                                || <$reader as $crate::event::object::Reader<'a>>::known(cursor);
-                        })?)*
-                        _ => $crate::event::object::object!(@other cursor, key $(, $content)?),
-                    }
+                    $($(if $(key == $key.as_bytes())||+ {
+                        known &= cursor.null()
+                            || <$reader as $crate::event::object::Reader<'a>>::known(cursor);
+                        continue;
+                    })?)*
+                    $crate::event::object::object!(@other cursor, key $(, $content)?);
                 }
                 $(known &= $content.known();)?
                 known
@@ -422,8 +422,8 @@ where
     }
 
     /// Takes a member of the object, with the cursor before its value, and passes over it.
-    pub(crate) fn member(&mut self, key: &'a str, cursor: &mut Cursor<'a>) {
-        if key == "type" {
+    pub(crate) fn member(&mut self, key: &'a [u8], cursor: &mut Cursor<'a>) {
+        if key == b"type" {
             if !cursor.null() {
                 self.tag = cursor.scalar().filter(|tag| !tag.is_empty());
             }
@@ -493,12 +493,13 @@ where
             .is_some_and(|tag| Self::index_of_tag(tag) == Some(index))
     }
 
-    fn index_of_key(key: &str) -> Option<usize> {
-        T::TAGS.iter().position(|tags| tags.contains(&key))
+    fn index_of_key(key: &[u8]) -> Option<usize> {
+        let is_key = |tag: &&str| tag.as_bytes() == key;
+        T::TAGS.iter().position(|tags| tags.iter().any(is_key))
     }
 
     fn index_of_tag(tag: &str) -> Option<usize> {
-        Self::index_of_key(tag).or_else(|| {
+        Self::index_of_key(tag.as_bytes()).or_else(|| {
             let same = |tags: &&[&str]| tags.iter().any(|name| same_name(name, tag));
             T::TAGS.iter().position(same)
         })

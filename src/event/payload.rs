@@ -62,6 +62,13 @@ macro_rules! payloads {
         }
 
         impl Kind {
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                    Self::Unknown(_) => "unknown",
+                }
+            }
+
             /// Reads an element. What stands around it is not in it yet.
             pub(crate) fn read<'a>(self, cursor: &mut Cursor<'a>) -> Option<Payload<'a>> {
                 match self {
@@ -162,6 +169,58 @@ payloads! {
     UserPreference(UserPreference<'a>) = "user_preference",
 }
 
+impl<'a> Payload<'a> {
+    /// What it is more closely: the type of a message, the state of a status, the event of an account, …, as Meta writes it; of what is
+    /// unknown the list, or the reason.
+    ///
+    /// New values arrive all the time: route by it, and do not make metric labels of it.
+    #[must_use]
+    pub fn subtype(&self) -> Option<&'a str> {
+        match self {
+            Self::Message(message) | Self::StandbyMessage(message) => message.kind,
+            Self::Status(status) | Self::StandbyStatus(status) => {
+                status.state.map(|state| state.as_str())
+            }
+            Self::UserAction(action) => action.action_type,
+            Self::AccountAlert(alert) => alert.info().kind,
+            Self::AccountReview(review) => review.decision.map(|decision| decision.as_str()),
+            Self::AccountSettings(settings) => settings.kind,
+            Self::AccountUpdate(update) => update.event.map(|event| event.as_str()),
+            Self::AutomaticEvent(event) => event.event_name,
+            Self::BusinessStatus(status) => status.event,
+            Self::BusinessUsername(username) => username.status,
+            Self::Call(call) => call.event.map(|event| event.as_str()),
+            Self::CallStatus(status) => status.state.map(|state| state.as_str()),
+            Self::CampaignStatus(campaign) => campaign.new_status,
+            Self::Flow(flow) => flow.event.map(|event| event.as_str()),
+            Self::Group(group) => group.event.map(|event| event.as_str()),
+            Self::GroupParticipant(participant) => participant.event.map(|event| event.as_str()),
+            Self::HistoryMessage(message) => message.kind,
+            Self::AppState(state) => state.action,
+            Self::Echo(echo) => echo.kind,
+            Self::Handover(handover) => handover.kind.map(|kind| kind.as_str()),
+            Self::PartnerSolution(solution) => solution.event,
+            Self::PaymentConfiguration(configuration) => configuration.status,
+            Self::PhoneNumberName(name) => name.decision.map(|decision| decision.as_str()),
+            Self::PhoneNumberQuality(quality) => quality.event.map(|event| event.as_str()),
+            Self::Security(security) => security.event.map(|event| event.as_str()),
+            Self::TemplateStatus(status) => status.event.map(|event| event.as_str()),
+            Self::TrackingEvent(event) => event.event_name,
+            Self::UserPreference(preference) => preference.value.map(|value| value.as_str()),
+            Self::Unknown(unknown) => unknown.list.or(Some(unknown.reason.as_str())),
+            Self::Error(_)
+            | Self::BusinessCapability(_)
+            | Self::HistoryProgress(_)
+            | Self::StandbyEcho(_)
+            | Self::TemplateComponents(_)
+            | Self::TemplateQuality(_)
+            | Self::TemplateCategory(_)
+            | Self::TemplateCategoryDetection(_)
+            | Self::UserIdUpdate(_) => None,
+        }
+    }
+}
+
 /// An element that has no type here.
 #[derive(Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -190,11 +249,25 @@ pub enum Reason {
     Field,
     /// This version does not know the list.
     List,
-    /// The `object` of the delivery is not `whatsapp_business_account`.
+    /// The `object` of the delivery is not `whatsapp_business_account`, whatever is in it.
     Object,
-    /// The shape is none that an element, change, entry or body has; or there is nothing in it.
+    /// The shape is none that an element, change, entry or body has.
     Shape,
     /// The delivery has more than 32,768 events. The raw text is what is left of the list: elements with commas between them, and no
     /// brackets around them; of the whole body, if many lists are left.
     Overflow,
+}
+
+impl Reason {
+    /// The reason in snake case, for logs, metrics and routing. Does not change between versions.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Field => "field",
+            Self::List => "list",
+            Self::Object => "object",
+            Self::Shape => "shape",
+            Self::Overflow => "overflow",
+        }
+    }
 }

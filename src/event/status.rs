@@ -168,6 +168,38 @@ names! {
     }
 }
 
+impl State<'_> {
+    /// A place in an order, for hosts that keep one state per message: statuses overtake each other, and the one with the higher rank is what
+    /// became of the message.
+    ///
+    /// `pending` < `sent` < `failed` < `delivered` = `captured` < `read` < `played` < `deleted`: what was delivered has not failed. Warnings
+    /// and states that are not known rank lowest.
+    ///
+    /// ```
+    /// use tower_whatsapp::event::State;
+    ///
+    /// let mut last = State::Read;
+    /// let late = State::Delivered;
+    /// if late.rank() > last.rank() {
+    ///     last = late;
+    /// }
+    /// assert_eq!(last, State::Read);
+    /// ```
+    #[must_use]
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Other(_) | Self::Warning => 0,
+            Self::Pending => 1,
+            Self::Sent => 2,
+            Self::Failed => 3,
+            Self::Delivered | Self::Captured => 4,
+            Self::Read => 5,
+            Self::Played => 6,
+            Self::Deleted => 7,
+        }
+    }
+}
+
 object! {
     /// The conversation that a message belongs to.
     pub struct Conversation<'a> {

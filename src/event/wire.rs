@@ -2,7 +2,10 @@
 //!
 //! One walk finds where each element stands and what goes with it. What an element says is not looked at here.
 
+use std::sync::OnceLock;
+
 use super::{
+    contact::Contact,
     field::{self, AROUND, Cut, UNNAMED},
     object::Reader,
     payload::{Kind, Reason},
@@ -22,6 +25,9 @@ const MAX_RESTS: usize = 256;
 /// The most contacts that are found again.
 const MAX_CONTACTS: usize = 32_768;
 
+/// Up to so many contacts of a change are looked through one by one.
+const FEW_CONTACTS: usize = 4;
+
 /// A body, cut into elements.
 #[derive(Debug)]
 pub(crate) struct Envelope {
@@ -29,7 +35,9 @@ pub(crate) struct Envelope {
     pub(crate) object: Option<Span>,
     entries: Vec<Entry>,
     changes: Vec<Change>,
-    contacts: Vec<ContactKey>,
+    contacts: Vec<Span>,
+    /// The ways to the contacts, where a change has many of them: made when somebody asks.
+    directory: OnceLock<Vec<ContactKey>>,
     groups: Vec<GroupAround>,
     threads: Vec<ThreadAround>,
     pub(crate) elements: Vec<Element>,
@@ -60,6 +68,8 @@ struct ContactKey {
     /// A WhatsApp id or a user id.
     key: Span,
     contact: Span,
+    /// The first contact of the change.
+    first: u32,
 }
 
 /// What is said of the participants of a group.
@@ -141,6 +151,7 @@ impl Envelope {
             entries,
             changes,
             contacts,
+            directory: OnceLock::new(),
             groups,
             threads,
             elements,
@@ -150,13 +161,11 @@ impl Envelope {
     /// A copy with nothing but one element and what goes with it.
     pub(crate) fn detached(&self, element: &Element) -> Self {
         let mut copy = Copy::new(&self.document);
-        let mut contacts = Vec::new();
-        for contact in self.contacts_of(element) {
-            contacts.push(ContactKey {
-                key: copy.piece(contact.key),
-                contact: copy.piece(contact.contact),
-            });
-        }
+        let contacts: Vec<_> = self
+            .contacts_of(element)
+            .into_iter()
+            .map(|contact| copy.piece(contact))
+            .collect();
         let entry = self.entry(element);
         let change = self.change(element);
         let group = self.group(element);
@@ -206,28 +215,29 @@ impl Envelope {
             entries: vec![entry],
             changes: vec![change],
             contacts,
+            directory: OnceLock::new(),
             groups: vec![group],
             threads: vec![thread],
             elements: vec![element],
         }
     }
 
-    /// The contacts that an element may mean: those that it names near its surface, or the only one.
-    fn contacts_of(&self, element: &Element) -> Vec<ContactKey> {
-        let (first, last) = self.change(element).contacts;
-        let range = first as usize..last as usize;
-        let contacts = self.contacts.get(range).unwrap_or_default();
-        if contacts.len() <= 2 {
+    /// The contacts that an element may mean: those that it names near its surface, or all if there are few.
+    fn contacts_of(&self, element: &Element) -> Vec<Span> {
+        let contacts = self.contacts_around(element);
+        if contacts.len() <= 1 {
             return contacts.to_vec();
         }
         let mut names = Vec::new();
         let mut cursor = self.document.cursor_at(element.raw);
         surface(&mut cursor, 2, &mut names);
-        contacts
-            .iter()
-            .filter(|contact| names.contains(&scalar(&self.document, contact.key)))
-            .copied()
-            .collect()
+        let mut found: Vec<_> = names
+            .into_iter()
+            .filter_map(|name| Some(self.contact(element, name?)?.1))
+            .collect();
+        found.sort_by_key(|contact| contact.range().start);
+        found.dedup();
+        found
     }
 
     /// The element of an event, which exists.
@@ -255,12 +265,16 @@ impl Envelope {
             NOWHERE => element.place.around,
             _ => self.change(element).entry,
         };
-        self.entries.get(entry as usize).copied().unwrap_or_default()
+        self.entries
+            .get(entry as usize)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// The name of the list that the element is in.
     pub(crate) fn list(&self, element: &Element) -> Option<&str> {
-        self.document.cursor_at(element.place.list?).key()
+        let key = self.document.cursor_at(element.place.list?).key()?;
+        std::str::from_utf8(key).ok()
     }
 
     pub(crate) fn group(&self, element: &Element) -> GroupAround {
@@ -274,22 +288,80 @@ impl Envelope {
     }
 
     /// The contact that goes with the element, if there is one only.
-    pub(crate) fn only_contact(&self, element: &Element) -> Option<Cursor<'_>> {
-        let (first, last) = self.change(element).contacts;
-        let contacts = self.contacts.get(first as usize..last as usize)?;
-        let contact = contacts.first()?.contact;
-        let only = contacts.iter().all(|other| other.contact == contact);
-        only.then(|| self.document.cursor_at(contact))
+    pub(crate) fn only_contact(&self, element: &Element) -> Option<Contact<'_>> {
+        let [contact] = *self.contacts_around(element) else {
+            return None;
+        };
+        self.contact_at(contact)
     }
 
-    /// The contact with this WhatsApp id or user id, among those that go with the element.
-    pub(crate) fn contact(&self, element: &Element, key: &str) -> Option<Cursor<'_>> {
-        let (first, last) = self.change(element).contacts;
-        let contacts = self.contacts.get(first as usize..last as usize)?;
-        let found = contacts
-            .binary_search_by(|contact| scalar(&self.document, contact.key).cmp(&Some(key)))
+    /// The contact with this WhatsApp id or user id, among those that go with the element, and where it stands.
+    pub(crate) fn contact(&self, element: &Element, key: &str) -> Option<(Contact<'_>, Span)> {
+        let contacts = self.contacts_around(element);
+        if contacts.len() <= FEW_CONTACTS {
+            return contacts.iter().find_map(|span| {
+                let contact = self.contact_at(*span)?;
+                let is_meant = [contact.user_id, contact.wa_id].contains(&Some(key));
+                is_meant.then_some((contact, *span))
+            });
+        }
+        let (first, _) = self.change(element).contacts;
+        let directory = self.directory.get_or_init(|| self.directory());
+        let found = directory
+            .binary_search_by(|way| {
+                let way = (way.first, scalar(&self.document, way.key));
+                way.cmp(&(first, Some(key)))
+            })
             .ok()?;
-        Some(self.document.cursor_at(contacts.get(found)?.contact))
+        let span = directory.get(found)?.contact;
+        Some((self.contact_at(span)?, span))
+    }
+
+    fn contact_at(&self, contact: Span) -> Option<Contact<'_>> {
+        Contact::read(&mut self.document.cursor_at(contact))
+    }
+
+    fn contacts_around(&self, element: &Element) -> &[Span] {
+        let (first, last) = self.change(element).contacts;
+        let range = first as usize..last as usize;
+        self.contacts.get(range).unwrap_or_default()
+    }
+
+    /// The ways to all contacts of changes that have many.
+    fn directory(&self) -> Vec<ContactKey> {
+        let mut directory = Vec::new();
+        for change in &self.changes {
+            let (first, last) = change.contacts;
+            let contacts = self.contacts.get(first as usize..last as usize);
+            let contacts = contacts.unwrap_or_default();
+            if contacts.len() <= FEW_CONTACTS {
+                continue;
+            }
+            for contact in contacts {
+                let mut cursor = self.document.cursor_at(*contact);
+                if cursor.object().is_none() {
+                    continue;
+                }
+                while let Some(name) = cursor.key() {
+                    let value = cursor;
+                    if matches!(name, b"wa_id" | b"user_id") && Person::read(&mut cursor).is_some()
+                    {
+                        directory.push(ContactKey {
+                            key: cursor.since(value),
+                            contact: *contact,
+                            first,
+                        });
+                    } else if !matches!(name, b"wa_id" | b"user_id") {
+                        cursor.skip();
+                    }
+                }
+            }
+        }
+        directory.sort_by(|left, right| {
+            let left = (left.first, scalar(&self.document, left.key));
+            left.cmp(&(right.first, scalar(&self.document, right.key)))
+        });
+        directory
     }
 }
 
@@ -299,7 +371,7 @@ struct Walk<'a> {
     object: Option<Span>,
     entries: Vec<Entry>,
     changes: Vec<Change>,
-    contacts: Vec<ContactKey>,
+    contacts: Vec<Span>,
     groups: Vec<GroupAround>,
     threads: Vec<ThreadAround>,
     elements: Vec<Element>,
@@ -323,14 +395,23 @@ impl<'a> Walk<'a> {
             self.push(SHAPE, cursor.since(start), nowhere);
             return;
         }
+        let (mut entered, mut strange) = (false, false);
         while let Some(key) = cursor.key() {
             match key {
-                "object" => present(&mut self.object, &mut cursor),
-                "entry" => self.each(&mut cursor, nowhere, Self::entry),
+                b"object" => present(&mut self.object, &mut cursor),
+                b"entry" => {
+                    entered = true;
+                    self.each(&mut cursor, nowhere, Self::entry);
+                }
                 _ => {
+                    strange = true;
                     cursor.skip();
                 }
             }
+        }
+        // A change without its envelope, for example: the dashboard shows such.
+        if strange && !entered {
+            self.push(SHAPE, cursor.since(start), nowhere);
         }
         if let Some(object) = self.object
             && scalar(self.document, object) != Some("whatsapp_business_account")
@@ -352,9 +433,9 @@ impl<'a> Walk<'a> {
         if cursor.object().is_some() {
             while let Some(key) = cursor.key() {
                 match key {
-                    "id" => present(&mut entry.id, cursor),
-                    "time" => present(&mut entry.time, cursor),
-                    "changes" => {
+                    b"id" => present(&mut entry.id, cursor),
+                    b"time" => present(&mut entry.time, cursor),
+                    b"changes" => {
                         changed |= cursor.peek() == Some(b'[');
                         self.each(cursor, place, Self::change);
                     }
@@ -393,8 +474,8 @@ impl<'a> Walk<'a> {
         if cursor.object().is_some() {
             while let Some(key) = cursor.key() {
                 match key {
-                    "field" => present(&mut change.field, cursor),
-                    "value" => strange |= self.value(cursor, place, &mut change),
+                    b"field" => present(&mut change.field, cursor),
+                    b"value" => strange |= self.value(cursor, place, &mut change),
                     _ => {
                         cursor.skip();
                     }
@@ -411,14 +492,6 @@ impl<'a> Walk<'a> {
             return;
         }
         change.contacts = (position(contacts), position(self.contacts.len()));
-        if let Some(contacts) = self.contacts.get_mut(contacts..)
-            && contacts.len() > 1
-        {
-            let document = self.document;
-            contacts.sort_by(|left, right| {
-                scalar(document, left.key).cmp(&scalar(document, right.key))
-            });
-        }
         if let Some(slot) = self.changes.get_mut(place.change as usize) {
             *slot = change;
         }
@@ -433,8 +506,8 @@ impl<'a> Walk<'a> {
         let start = *cursor;
         let strange = self.members(cursor, place, |this, key, cursor, list| {
             match key {
-                "metadata" => present(&mut change.metadata, cursor),
-                "conversation_context" => present(&mut change.conversation, cursor),
+                b"metadata" => present(&mut change.metadata, cursor),
+                b"conversation_context" => present(&mut change.conversation, cursor),
                 _ if field::is_list(key) => this.list(cursor, LIST, list),
                 _ => return this.other(key, cursor, list),
             }
@@ -496,7 +569,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Gives the elements of known lists their kinds.
-    fn assign(&mut self, lists: &[(&str, Kind)], elements: usize) {
+    fn assign(&mut self, lists: &[(&[u8], Kind)], elements: usize) {
         let mut last = (None, LIST);
         for element in self.elements.iter_mut().skip(elements) {
             if element.kind != LIST {
@@ -517,8 +590,8 @@ impl<'a> Walk<'a> {
     fn groups(&mut self, cursor: &mut Cursor<'a>, place: Place) -> bool {
         self.members(cursor, place, |this, key, cursor, list| {
             match key {
-                "groups" => this.each(cursor, list, Self::group),
-                "errors" => this.list(cursor, Kind::Error, list),
+                b"groups" => this.each(cursor, list, Self::group),
+                b"errors" => this.list(cursor, Kind::Error, list),
                 _ => return this.other(key, cursor, list),
             }
             false
@@ -538,15 +611,15 @@ impl<'a> Walk<'a> {
         let is_object = cursor.peek() == Some(b'{');
         self.members(cursor, around, |this, key, cursor, list| {
             match key {
-                "added_participants" | "removed_participants" | "failed_participants" => {
+                b"added_participants" | b"removed_participants" | b"failed_participants" => {
                     this.list(cursor, Kind::GroupParticipant, list);
                 }
-                "group_id" => present(&mut group.group_id, cursor),
-                "type" => present(&mut group.event, cursor),
-                "timestamp" => present(&mut group.timestamp, cursor),
-                "request_id" => present(&mut group.request_id, cursor),
-                "reason" => present(&mut group.reason, cursor),
-                "initiated_by" => present(&mut group.initiated_by, cursor),
+                b"group_id" => present(&mut group.group_id, cursor),
+                b"type" => present(&mut group.event, cursor),
+                b"timestamp" => present(&mut group.timestamp, cursor),
+                b"request_id" => present(&mut group.request_id, cursor),
+                b"reason" => present(&mut group.reason, cursor),
+                b"initiated_by" => present(&mut group.initiated_by, cursor),
                 _ => {
                     cursor.skip();
                 }
@@ -567,10 +640,10 @@ impl<'a> Walk<'a> {
     fn history(&mut self, cursor: &mut Cursor<'a>, place: Place) -> bool {
         self.members(cursor, place, |this, key, cursor, list| {
             match key {
-                "history" => this.each(cursor, list, Self::chunk),
+                b"history" => this.each(cursor, list, Self::chunk),
                 // What the placeholders of an earlier chunk stand for.
-                "messages" | "message_echoes" => this.list(cursor, Kind::HistoryMessage, list),
-                "errors" => this.list(cursor, Kind::Error, list),
+                b"messages" | b"message_echoes" => this.list(cursor, Kind::HistoryMessage, list),
+                b"errors" => this.list(cursor, Kind::Error, list),
                 _ => return this.other(key, cursor, list),
             }
             false
@@ -585,9 +658,9 @@ impl<'a> Walk<'a> {
         let is_object = cursor.peek() == Some(b'{');
         self.members(cursor, place, |this, key, cursor, list| {
             match key {
-                "metadata" => present(&mut chunk, cursor),
-                "threads" => this.each(cursor, list, Self::thread),
-                "errors" => this.list(cursor, Kind::Error, list),
+                b"metadata" => present(&mut chunk, cursor),
+                b"threads" => this.each(cursor, list, Self::thread),
+                b"errors" => this.list(cursor, Kind::Error, list),
                 _ => return this.other(key, cursor, list),
             }
             false
@@ -616,9 +689,9 @@ impl<'a> Walk<'a> {
         self.threads.push(thread);
         self.members(cursor, around, |this, key, cursor, list| {
             match key {
-                "id" => present(&mut thread.id, cursor),
-                "context" => present(&mut thread.context, cursor),
-                "messages" => this.list(cursor, Kind::HistoryMessage, list),
+                b"id" => present(&mut thread.id, cursor),
+                b"context" => present(&mut thread.context, cursor),
+                b"messages" => this.list(cursor, Kind::HistoryMessage, list),
                 _ => return this.other(key, cursor, list),
             }
             false
@@ -635,11 +708,11 @@ impl<'a> Walk<'a> {
 
     fn standby(&mut self, cursor: &mut Cursor<'a>, place: Place) -> bool {
         self.members(cursor, place, |this, key, cursor, list| match key {
-            "standby" => this.members(cursor, place, |this, key, cursor, list| {
+            b"standby" => this.members(cursor, place, |this, key, cursor, list| {
                 match key {
-                    "messages" => this.list(cursor, Kind::StandbyMessage, list),
-                    "statuses" => this.list(cursor, Kind::StandbyStatus, list),
-                    "message_echoes" => this.list(cursor, Kind::StandbyEcho, list),
+                    b"messages" => this.list(cursor, Kind::StandbyMessage, list),
+                    b"statuses" => this.list(cursor, Kind::StandbyStatus, list),
+                    b"message_echoes" => this.list(cursor, Kind::StandbyEcho, list),
                     _ => return this.other(key, cursor, list),
                 }
                 false
@@ -654,7 +727,7 @@ impl<'a> Walk<'a> {
         &mut self,
         cursor: &mut Cursor<'a>,
         place: Place,
-        mut member: impl FnMut(&mut Self, &str, &mut Cursor<'a>, Place) -> bool,
+        mut member: impl FnMut(&mut Self, &[u8], &mut Cursor<'a>, Place) -> bool,
     ) -> bool {
         if cursor.object().is_none() {
             return true;
@@ -671,9 +744,9 @@ impl<'a> Walk<'a> {
     }
 
     /// A member that has no meaning where it is. Lists are taken all the same: Meta adds some.
-    fn other(&mut self, key: &str, cursor: &mut Cursor<'a>, list: Place) -> bool {
+    fn other(&mut self, key: &[u8], cursor: &mut Cursor<'a>, list: Place) -> bool {
         match (key, cursor.peek()) {
-            ("contacts", _) => self.contacts(cursor),
+            (b"contacts", _) => self.contacts(cursor),
             (_, Some(b'[')) => self.list(cursor, LIST, list),
             _ => {
                 let empty = cursor.null();
@@ -727,23 +800,9 @@ impl<'a> Walk<'a> {
             return;
         }
         while cursor.element() {
-            let start = *cursor;
-            let known = self.contacts.len();
-            if cursor.object().is_none() {
-                continue;
-            }
-            while let Some(key) = cursor.key() {
-                let value = *cursor;
-                if !matches!(key, "wa_id" | "user_id") || self.contacts.len() >= MAX_CONTACTS {
-                    cursor.skip();
-                } else if Person::read(cursor).is_some() {
-                    let key = cursor.since(value);
-                    self.contacts.push(ContactKey { key, contact: key });
-                }
-            }
-            let contact = cursor.since(start);
-            for key in self.contacts.iter_mut().skip(known) {
-                key.contact = contact;
+            let contact = cursor.skip();
+            if self.contacts.len() < MAX_CONTACTS {
+                self.contacts.push(contact);
             }
         }
     }
@@ -773,13 +832,13 @@ impl<'a> Walk<'a> {
         self.elements.iter().skip(elements).any(|element| {
             let list = element.place.list;
             let name = list.and_then(|list| self.document.cursor_at(list).key());
-            matches!(name, Some("messages" | "statuses"))
+            matches!(name, Some(b"messages" | b"statuses"))
         })
     }
 
     fn untype(&mut self, first: usize, reason: Reason) {
         for element in self.elements.iter_mut().skip(first) {
-            if !matches!(element.kind, SHAPE | Kind::Unknown(Reason::Overflow)) {
+            if element.kind != Kind::Unknown(Reason::Overflow) {
                 element.kind = Kind::Unknown(reason);
             }
         }
@@ -834,12 +893,13 @@ fn surface<'a>(cursor: &mut Cursor<'a>, depth: usize, names: &mut Vec<Option<&'a
 
 /// Keeps a value that is there: neither `null` nor the empty string.
 fn present(slot: &mut Option<Span>, cursor: &mut Cursor<'_>) {
+    const EMPTY: usize = "\"\"".len();
     if cursor.null() {
         return;
     }
-    let mut ahead = *cursor;
+    let string = cursor.peek() == Some(b'"');
     let value = cursor.skip();
-    if ahead.peek() != Some(b'"') || ahead.string() != Some("") {
+    if !(string && value.range().len() == EMPTY) {
         *slot = Some(value);
     }
 }

@@ -49,13 +49,14 @@
 //! let hooks = Router::new().route("/whatsapp", post(on_event)).layer(inside);
 //! let app: Router = Router::new().nest("/hooks", hooks);
 //!
-//! // On one route: no path to get wrong. `any`, because the handshake is a GET.
+//! // On one route: no path to get wrong. The layer is around the method router and not around the handler, so the GET of the
+//! // handshake reaches it.
 //! let on_route = WebhookLayer::builder()
 //!     .any_path()
 //!     .app_secret("secret")
 //!     .verify_token("token")
 //!     .build()?;
-//! let app: Router = Router::new().route("/hooks/whatsapp", axum::routing::any(on_event).layer(on_route));
+//! let app: Router = Router::new().route("/hooks/whatsapp", post(on_event).layer(on_route));
 //! # Ok(()) }
 //! ```
 //!

@@ -1,0 +1,202 @@
+//! Field `messages`, without the statuses.
+
+use super::template::{Template, listed};
+
+const MESSAGES: &str = r#"{$pn,$contacts,"messages":[$each]}"#;
+
+const fn message(name: &'static str, element: &'static str) -> Template {
+    listed(name, "messages", MESSAGES, element)
+}
+
+pub(super) const TEMPLATES: &[Template] = &[
+    message("text", r#"{$head,"type":"text","text":{"body":"$text"}}"#),
+    listed(
+        "bsuid_only",
+        "messages",
+        r#"{$pn,$hidden,"messages":[$each]}"#,
+        r#"{"from_user_id":"$user_id","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"}}"#,
+    ),
+    listed(
+        "parent_user_id",
+        "messages",
+        r#"{$pn,"contacts":[{"profile":{"name":"Zoë Sample","username":"@zoe.sample","country_code":"DE"},"wa_id":"$user","user_id":"$user_id","parent_user_id":"DE.ENT.SampleParent01","identity_key_hash":"SampleHash01="}],"messages":[$each]}"#,
+        r#"{"from":"$user","from_user_id":"$user_id","from_parent_user_id":"DE.ENT.SampleParent01","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"}}"#,
+    ),
+    message(
+        "group_text",
+        r#"{$head,"group_id":"SampleGroup01","type":"text","text":{"body":"$text"}}"#,
+    ),
+    message(
+        "quoted_text",
+        r#"{"context":{"from":"12025550199","id":"wamid.SAMPLEQUOTED","referred_product":{"catalog_id":"610000000000001","product_retailer_id":"sample-product-1"}},$head,"type":"text","text":{"body":"$text"}}"#,
+    ),
+    message(
+        "forwarded_text",
+        r#"{"context":{"forwarded":true},$head,"type":"text","text":{"body":"$text"}}"#,
+    ),
+    message(
+        "often_forwarded_text",
+        r#"{"context":{"frequently_forwarded":true},$head,"type":"text","text":{"body":"$text"}}"#,
+    ),
+    message(
+        "ad_text",
+        r#"{$head,"type":"text","text":{"body":"$text"},"referral":{"source_url":"https://ads.example/1","source_id":"620000000000001","source_type":"ad","headline":"A sample of an ad","body":"Write to us","media_type":"video","image_url":"https://ads.example/1.jpg","video_url":"https://ads.example/1.mp4","thumbnail_url":"https://ads.example/1.small.jpg","ctwa_clid":"SampleClick01","welcome_message":{"text":"Welcome!"},"ref":"sample-campaign"}}"#,
+    ),
+    message(
+        "identity_text",
+        r#"{$head,"identity":{"acknowledged":true,"created_timestamp":"$time","hash":"SampleHash01="},"type":"text","text":{"body":"$text"}}"#,
+    ),
+    listed(
+        "routed_text",
+        "messages",
+        r#"{$pn,$contacts,"messages":[$each],"conversation_context":{"type":"summary","summary":{"text":"Asked for the price of a sample."}}}"#,
+        r#"{$head,"type":"text","text":{"body":"$text"}}"#,
+    ),
+    message(
+        "image",
+        r#"{$head,"type":"image","image":{"caption":"A sample of a picture","mime_type":"image/jpeg","sha256":"U2FtcGxlIG9mIGEgcGljdHVyZQ==","id":"630000000000001","url":"https://media.example/?mid=630000000000001"}}"#,
+    ),
+    message(
+        "audio",
+        r#"{$head,"type":"audio","audio":{"mime_type":"audio/ogg; codecs=opus","sha256":"U2FtcGxlIG9mIGEgc291bmQ=","id":"630000000000002","url":"https://media.example/?mid=630000000000002","voice":true}}"#,
+    ),
+    message(
+        "voice",
+        r#"{$head,"type":"voice","voice":{"mime_type":"audio/ogg; codecs=opus","sha256":"U2FtcGxlIG9mIGEgc291bmQ=","id":"630000000000003"}}"#,
+    ),
+    message(
+        "voicemail",
+        r#"{"from":"$user","from_user_id":"$user_id","id":"$call_id","timestamp":"$time","type":"audio","audio":{"mime_type":"audio/ogg; codecs=opus","sha256":"U2FtcGxlIG9mIGEgc291bmQ=","id":"630000000000004"}}"#,
+    ),
+    message(
+        "video",
+        r#"{$head,"type":"video","video":{"caption":"A sample of a video","mime_type":"video/mp4","sha256":"U2FtcGxlIG9mIGEgdmlkZW8=","id":"630000000000005"}}"#,
+    ),
+    message(
+        "document",
+        r#"{$head,"type":"document","document":{"caption":"A sample of a file","filename":"sample.pdf","mime_type":"application/pdf","sha256":"U2FtcGxlIG9mIGEgZmlsZQ==","id":"630000000000006"}}"#,
+    ),
+    message(
+        "sticker",
+        r#"{$head,"type":"sticker","sticker":{"mime_type":"image/webp","sha256":"U2FtcGxlIG9mIGEgc3RpY2tlcg==","id":"630000000000007","animated":false}}"#,
+    ),
+    message(
+        "location",
+        r#"{$head,"type":"location","location":{"latitude":52.5,"longitude":-13.25,"name":"Sample Café","address":"1 Sample Street","url":"https://cafe.example/"}}"#,
+    ),
+    message(
+        "contacts",
+        r#"{$head,"type":"contacts","contacts":[{"name":{"formatted_name":"Dr. Ida B. Sample Jr.","first_name":"Ida","middle_name":"B.","last_name":"Sample","prefix":"Dr.","suffix":"Jr."},"addresses":[{"street":"1 Sample Street","city":"Sampleton","state":"SA","zip":"01234","country":"Germany","country_code":"de","type":"HOME"}],"birthday":"1990-01-31","emails":[{"email":"ida@mail.example","type":"WORK"}],"org":{"company":"Samples Ltd","department":"Tests","title":"Tester"},"phones":[{"phone":"+1 202-555-0102","wa_id":"12025550102","user_id":"US.SampleUser0002","type":"CELL"}],"urls":[{"url":"https://ida.example/","type":"WORK"}],"vcard":"BEGIN:VCARD\nEND:VCARD","origin":"other"}]}"#,
+    ),
+    message(
+        "button",
+        r#"{"context":{"from":"12025550199","id":"wamid.SAMPLEQUOTED"},$head,"type":"button","button":{"text":"No more of it","payload":"sample-stop"}}"#,
+    ),
+    message(
+        "button_reply",
+        r#"{"context":{"from":"12025550199","id":"wamid.SAMPLEQUOTED"},$head,"type":"interactive","interactive":{"type":"button_reply","button_reply":{"id":"sample-yes","title":"Yes"}}}"#,
+    ),
+    message(
+        "list_reply",
+        r#"{"context":{"from":"12025550199","id":"wamid.SAMPLEQUOTED"},$head,"type":"interactive","interactive":{"type":"list_reply","list_reply":{"id":"sample-row","title":"A row","description":"The row of a sample"}}}"#,
+    ),
+    message(
+        "flow_reply",
+        r#"{"context":{"from":"12025550199","id":"wamid.SAMPLEQUOTED"},$head,"type":"interactive","interactive":{"type":"nfm_reply","nfm_reply":{"name":"flow","body":"Sent","response_json":"{\"flow_token\":\"sample-token\",\"answer\":1}"}}}"#,
+    ),
+    message(
+        "call_permission_accept",
+        r#"{"context":{"from":"$user","id":"wamid.SAMPLEQUOTED"},$head,"type":"interactive","interactive":{"type":"call_permission_reply","call_permission_reply":{"response":"accept","is_permanent":false,"expiration_timestamp":"$time","response_source":"user_action"}}}"#,
+    ),
+    // As on the page about permissions: without a type of the message.
+    message(
+        "call_permission_reject",
+        r#"{"context":{"from":"$user","id":"wamid.SAMPLEQUOTED"},$head,"interactive":{"type":"call_permission_reply","call_permission_reply":{"response":"reject","response_source":"user_action"}}}"#,
+    ),
+    message(
+        "payment_method",
+        r#"{"from":"$user","from_user_id":"$user_id","from_logical_id":"640000000000001","id":"$id","timestamp":"$time","type":"interactive","interactive":{"type":"payment_method","payment_method":{"payment_method":"offsite_card_pay","payment_timestamp":$time,"reference_id":"sample-order-1","last_four_digits":"0000","credential_id":"650000000000001"}}}"#,
+    ),
+    message(
+        "order",
+        r#"{$head,"type":"order","order":{"catalog_id":"610000000000001","text":"Two of these","product_items":[{"product_retailer_id":"sample-product-1","quantity":2,"item_price":4.5,"currency":"EUR"}]}}"#,
+    ),
+    message(
+        "reaction",
+        r#"{$head,"type":"reaction","reaction":{"message_id":"wamid.SAMPLEQUOTED","emoji":"👍"}}"#,
+    ),
+    message(
+        "reaction_removed",
+        r#"{$head,"type":"reaction","reaction":{"message_id":"wamid.SAMPLEQUOTED"}}"#,
+    ),
+    listed(
+        "changed_number",
+        "messages",
+        r#"{$pn,"messages":[$each]}"#,
+        r#"{$head,"type":"system","system":{"body":"User Zoë Sample changed from $user to 12025550103","wa_id":"12025550103","type":"user_changed_number"}}"#,
+    ),
+    listed(
+        "changed_user_id",
+        "messages",
+        r#"{$pn,"messages":[$each]}"#,
+        r#"{$head,"type":"system","system":{"body":"User Zoë Sample changed user id","user_id":"US.SampleUser0003","parent_user_id":"US.ENT.SampleParent03","type":"user_changed_user_id"}}"#,
+    ),
+    listed(
+        "changed_number_old",
+        "messages",
+        r#"{$pn,"messages":[$each]}"#,
+        r#"{"from":"$user","id":"$id","timestamp":"$time","type":"system","system":{"body":"$user changed to 12025550103","new_wa_id":12025550103,"type":"customer_changed_number"}}"#,
+    ),
+    listed(
+        "changed_identity_old",
+        "messages",
+        r#"{$pn,"messages":[$each]}"#,
+        r#"{"from":"$user","id":"$id","timestamp":"$time","type":"system","system":{"body":"$user changed keys","identity":"SampleHash02=","customer":"$user","type":"customer_identity_changed"}}"#,
+    ),
+    message("request_welcome", r#"{$head,"type":"request_welcome"}"#),
+    message(
+        "unsupported",
+        r#"{$head,"type":"unsupported","unsupported":{"type":"poll"},"errors":[{"code":131051,"title":"Message type unknown","message":"Message type unknown","error_data":{"details":"A sample of a poll."}}]}"#,
+    ),
+    message(
+        "unsupported_old",
+        r#"{"from":"$user","id":"$id","timestamp":"$time","type":"unknown","errors":[{"code":131051,"details":"A sample of an old one","title":"Message type unknown"}]}"#,
+    ),
+    message(
+        "edit",
+        r#"{$head,"type":"edit","edit":{"original_message_id":"wamid.SAMPLEQUOTED","message":{"context":{"id":"wamid.SAMPLEEARLIER"},"type":"text","text":{"body":"$text"}}}}"#,
+    ),
+    message(
+        "revoke",
+        r#"{$head,"type":"revoke","revoke":{"original_message_id":"wamid.SAMPLEQUOTED"}}"#,
+    ),
+    message("ephemeral", r#"{$head,"type":"ephemeral"}"#),
+    listed("error", "messages", r#"{$pn,"errors":[$each]}"#, "$error"),
+    listed(
+        "link_click",
+        "messages",
+        r#"{$pn,$contacts,"user_actions":[$each]}"#,
+        r#"{"action_type":"marketing_messages_link_click","timestamp":"$time","marketing_messages_link_click_data":{"click_component":"cta","product_id":"sample-product-1","click_id":"SampleClick01","tracking_token":"SampleToken01"}}"#,
+    ),
+    message(
+        "unknown_type",
+        r#"{$head,"type":"hologram","hologram":{"depth":3}}"#,
+    ),
+    message(
+        "unknown_interactive",
+        r#"{$head,"type":"interactive","interactive":{"type":"hologram_reply","hologram_reply":{"depth":3}}}"#,
+    ),
+    message("unknown_shape", r#""not an object""#),
+    listed(
+        "unknown_list",
+        "messages",
+        r#"{$pn,$contacts,"holograms":[$each]}"#,
+        r#"{"id":"$id","timestamp":"$time","depth":3}"#,
+    ),
+    listed(
+        "unknown_field",
+        "holograms",
+        "$each",
+        r#"{$pn,"id":"$id","depth":3}"#,
+    ),
+];

@@ -1,0 +1,114 @@
+//! The statuses of the field `messages`.
+
+use super::template::{Template, listed};
+
+const STATUSES: &str = r#"{$pn,$contacts,"statuses":[$each]}"#;
+/// Meta leaves the contacts out of failures and of what was sent to groups.
+const ALONE: &str = r#"{$pn,"statuses":[$each]}"#;
+
+const fn status(name: &'static str, element: &'static str) -> Template {
+    listed(name, "messages", STATUSES, element)
+}
+
+const fn alone(name: &'static str, element: &'static str) -> Template {
+    listed(name, "messages", ALONE, element)
+}
+
+/// The category that stands in the name is that of the price.
+macro_rules! priced {
+    ($name:literal, $category:literal) => {
+        status(
+            $name,
+            concat!(
+                r#"{"id":"$id","status":"delivered","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","pricing":{"billable":true,"pricing_model":"PMP","type":"regular","category":""#,
+                $category,
+                r#""}}"#
+            ),
+        )
+    };
+}
+
+pub(super) const TEMPLATES: &[Template] = &[
+    status(
+        "status_sent",
+        r#"{"id":"$id","status":"sent","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","biz_opaque_callback_data":"sample-callback","pricing":{"billable":false,"pricing_model":"PMP","type":"free_customer_service","category":"service"}}"#,
+    ),
+    status(
+        "status_delivered",
+        r#"{"id":"$id","status":"delivered","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","pricing":{"billable":false,"pricing_model":"PMP","type":"free_customer_service","category":"service"}}"#,
+    ),
+    status(
+        "status_read",
+        r#"{"id":"$id","status":"read","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id"}"#,
+    ),
+    status(
+        "status_played",
+        r#"{"id":"$id","status":"played","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id"}"#,
+    ),
+    alone(
+        "status_failed",
+        r#"{"id":"$id","status":"failed","timestamp":"$time","recipient_id":"$user","errors":[{"code":131047,"title":"Re-engagement message","message":"Re-engagement message","error_data":{"details":"The user wrote more than a day ago."},"href":"/documentation/business-messaging/whatsapp/support/error-codes"}]}"#,
+    ),
+    alone(
+        "status_deleted",
+        r#"{"id":"$id","status":"deleted","timestamp":"$time","recipient_id":"$user"}"#,
+    ),
+    alone(
+        "status_warning",
+        r#"{"id":"$id","status":"warning","timestamp":"$time","recipient_id":"$user"}"#,
+    ),
+    alone(
+        "status_pending",
+        r#"{"id":"$id","status":"pending","timestamp":"$time","recipient_id":"$user","type":"payment","payment":{"reference_id":"sample-order-1","amount":{"value":45000,"offset":100},"currency":"INR","transaction":{"id":"sample-transaction-1","type":"razorpay","status":"failed","created_timestamp":$time,"updated_timestamp":$time,"error":{"code":"sample_declined","reason":"The sample was declined"}}}}"#,
+    ),
+    alone(
+        "status_captured",
+        r#"{"id":"$id","status":"captured","timestamp":"$time","recipient_id":"$user","type":"payment","payment":{"reference_id":"sample-order-1","amount":{"value":45000,"offset":100},"currency":"INR","receipt":"sample-receipt-1","transaction":{"id":"sample-transaction-2","pg_transaction_id":"sample-gateway-2","type":"razorpay","status":"success","created_timestamp":"$time","updated_timestamp":"$time","method":{"type":"upi"},"refunds":[{"id":"sample-refund-1","amount":{"value":5000,"offset":100},"speed_processed":"normal","status":"success","created_timestamp":$time,"updated_timestamp":$time}]}}}"#,
+    ),
+    // The state is filled in: for names that this version does not know.
+    status(
+        "unknown_state",
+        r#"{"id":"$id","status":"$state","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id"}"#,
+    ),
+    status(
+        "status_bsuid_only",
+        r#"{"id":"$id","status":"delivered","timestamp":"$time","recipient_user_id":"$user_id","recipient_parent_user_id":"DE.ENT.SampleParent01","recipient_identity_key_hash":"SampleHash01="}"#,
+    ),
+    status(
+        "status_parent_old",
+        r#"{"id":"$id","status":"read","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","parent_recipient_user_id":"DE.ENT.SampleParent01"}"#,
+    ),
+    alone(
+        "status_group",
+        r#"{"id":"$id","status":"read","timestamp":"$time","recipient_id":"SampleGroup01","recipient_type":"group","recipient_participant_id":"$user","recipient_participant_user_id":"$user_id","recipient_participant_parent_user_id":"DE.ENT.SampleParent01","group_id":"SampleGroup01","pricing":{"billable":true,"pricing_model":"PMP","category":"group_marketing"}}"#,
+    ),
+    // As on the pages about groups: the participant under another key, the price in the conversation.
+    alone(
+        "status_group_old",
+        r#"{"id":"$id","status":"delivered","timestamp":"$time","recipient_id":"SampleGroup01","recipient_type":"group","participant_recipient_id":"$user","conversation":{"id":"SampleConversation01","origin":{"type":"group_utility"},"pricing":{"billable":true,"pricing_model":"PMP","category":"group_utility"}}}"#,
+    ),
+    status(
+        "status_conversation",
+        r#"{"id":"$id","status":"sent","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","type":"message","template_id":"660000000000001","conversation":{"id":"SampleConversation01","expiration_timestamp":"$time","origin":{"type":"referral_conversion"}},"pricing":{"billable":false,"pricing_model":"CBP","pricing_type":"free_entry_point","category":"referral_conversion"}}"#,
+    ),
+    status(
+        "status_conversation_old",
+        r#"{"id":"$id","status":"sent","timestamp":"$time","recipient_id":"$user","conversation":{"id":"SampleConversation02","expiration_timestamp":$time,"origin":{"type":"business_initiated"}},"pricing":{"billable":true,"pricing_model":"CBP","category":"business_initiated"}}"#,
+    ),
+    priced!("priced_authentication", "authentication"),
+    // Meta writes a hyphen here, and an underscore in the origin of a conversation.
+    priced!(
+        "priced_authentication_international",
+        "authentication-international"
+    ),
+    status(
+        "conversation_authentication_international",
+        r#"{"id":"$id","status":"sent","timestamp":"$time","recipient_id":"$user","conversation":{"id":"SampleConversation03","origin":{"type":"authentication_international"}}}"#,
+    ),
+    priced!("priced_marketing", "marketing"),
+    priced!("priced_marketing_lite", "marketing_lite"),
+    priced!("priced_utility", "utility"),
+    priced!("priced_group_service", "group_service"),
+    priced!("priced_general_purpose_ai", "general_purpose_ai"),
+    priced!("priced_user_initiated", "user_initiated"),
+];
