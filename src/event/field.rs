@@ -150,24 +150,6 @@ const fn field(names: &'static [&'static str], cut: Cut) -> Field {
     Field { names, cut }
 }
 
-/// Whether a key of a value is that of a list in some field. What stands there is an element even where it is no list.
-pub(super) fn is_list(key: &[u8]) -> bool {
-    matches!(
-        key,
-        b"messages"
-            | b"statuses"
-            | b"errors"
-            | b"user_actions"
-            | b"automatic_events"
-            | b"calls"
-            | b"message_echoes"
-            | b"state_sync"
-            | b"events"
-            | b"user_id_update"
-            | b"user_preferences"
-    )
-}
-
 /// The cut of a field, if it is known.
 pub(super) fn cut(name: &str) -> Option<Cut> {
     FIELDS

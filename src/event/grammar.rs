@@ -1,4 +1,4 @@
-//! Is it JSON? (RFC 8259.) One pass over the bytes, which also says which strings have escapes.
+//! Is it JSON? (RFC 8259.) One pass over the bytes, which also says which strings have escapes, and where the large containers end.
 //!
 //! This is the only place where a body can be refused for what it says. `serde_json` is the model: the tests compare with it.
 
@@ -7,20 +7,38 @@ use super::notification::ParseError;
 /// The deepest nesting that is let through: what `serde_json` allows for its own types.
 const MAX_DEPTH: usize = 127;
 
+/// Containers are in the list of extents down to this depth, which is that of the elements of a list and what they contain, and from this
+/// length on. So the list is at most 1.5 times as long as the text, and an ordinary one is a tenth of it.
+const INDEXED_DEPTH: usize = 10;
+const INDEXED_LENGTH: usize = 32;
+
+/// Where a container begins and ends: from its first bracket to behind its last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extent {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
 /// Checks that `bytes`, which are UTF-8, are one JSON text. Not recursive, whatever the nesting.
 ///
-/// `escaped` gets the beginning and end of every string with an escape in it, quotes included, in the order of the text.
-pub(super) fn check(bytes: &[u8], escaped: impl FnMut(usize, usize)) -> Result<(), ParseError> {
+/// `escaped` gets the beginning and end of every string with an escape in it, quotes included, in the order of the text. Returns the extents
+/// of the larger containers, in the order of the text.
+pub(super) fn check(
+    bytes: &[u8],
+    escaped: impl FnMut(usize, usize),
+) -> Result<Vec<Extent>, ParseError> {
     let mut check = Check {
         bytes,
         position: 0,
         containers: 0,
         depth: 0,
+        extents: Vec::new(),
+        open: [0; INDEXED_DEPTH],
         escaped,
     };
     check.value()?;
     match check.peek() {
-        None => Ok(()),
+        None => Ok(check.extents),
         Some(_) => Err(ParseError::NotJson),
     }
 }
@@ -31,6 +49,9 @@ struct Check<'a, F> {
     /// One bit for each container that is open, the innermost lowest: whether it is an object.
     containers: u128,
     depth: usize,
+    extents: Vec<Extent>,
+    /// For each container that is open, its place in `extents`.
+    open: [usize; INDEXED_DEPTH],
     escaped: F,
 }
 
@@ -78,11 +99,7 @@ where
                         }
                         break;
                     }
-                    Some(byte) if byte == end => {
-                        self.position += 1;
-                        self.depth -= 1;
-                        self.containers >>= 1;
-                    }
+                    Some(byte) if byte == end => self.close(),
                     _ => return Err(ParseError::NotJson),
                 }
             }
@@ -90,6 +107,13 @@ where
     }
 
     fn open(&mut self, is_object: bool) -> Result<(), ParseError> {
+        if let Some(open) = self.open.get_mut(self.depth) {
+            *open = self.extents.len();
+            self.extents.push(Extent {
+                start: index(self.position),
+                end: 0,
+            });
+        }
         self.position += 1;
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -97,6 +121,22 @@ where
         }
         self.containers = self.containers << 1 | u128::from(is_object);
         Ok(())
+    }
+
+    fn close(&mut self) {
+        self.position += 1;
+        self.depth -= 1;
+        self.containers >>= 1;
+        let Some(open) = self.open.get(self.depth) else {
+            return;
+        };
+        if let Some(extent) = self.extents.get_mut(*open) {
+            extent.end = index(self.position);
+            // A short one has none in it: it is the last.
+            if self.position - (extent.start as usize) < INDEXED_LENGTH {
+                self.extents.truncate(*open);
+            }
+        }
     }
 
     /// A key and the colon behind it.
@@ -210,6 +250,11 @@ where
             }
         }
     }
+}
+
+/// Documents are at most `u32::MAX` bytes long.
+pub(super) fn index(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
 }
 
 pub(super) fn is_white(byte: u8) -> bool {
@@ -348,6 +393,26 @@ mod tests {
             assert!(!ours(&open.repeat(1_500_000)));
         }
         assert!(ours(&format!("{{\"a\":\"{}\"}}", "[".repeat(1000))));
+    }
+
+    #[test]
+    fn extents_are_those_of_the_larger_containers() {
+        let long = "x".repeat(INDEXED_LENGTH);
+        let text = format!(
+            r#"{{"a":[{{}},{{"b":"{long}"}},["{}"]],"c":1}}"#,
+            "x".repeat(20)
+        );
+        let extents = check(text.as_bytes(), |_, _| {}).unwrap();
+        let found: Vec<_> = extents
+            .iter()
+            .map(|extent| &text[extent.start as usize..extent.end as usize])
+            .collect();
+        let list = &text[5..text.len() - 7];
+        assert_eq!(found, [&text, list, &format!(r#"{{"b":"{long}"}}"#)]);
+
+        let deep = format!("{}\"{long}\"{}", "[".repeat(20), "]".repeat(20));
+        let extents = check(deep.as_bytes(), |_, _| {}).unwrap();
+        assert_eq!(extents.len(), INDEXED_DEPTH);
     }
 
     #[test]

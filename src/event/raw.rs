@@ -9,7 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{
-    grammar::{self, is_white, plain_string_end, string_end},
+    grammar::{self, Extent, index, is_white, plain_string_end, string_end},
     notification::ParseError,
 };
 
@@ -20,6 +20,8 @@ const SHORTEST_ESCAPED: usize = 5;
 pub(crate) struct Document {
     body: Bytes,
     unescaped: Unescaped,
+    /// Where the larger containers end: what need not be looked at is passed over at once.
+    extents: Vec<Extent>,
 }
 
 impl Document {
@@ -29,8 +31,12 @@ impl Document {
         }
         let text = std::str::from_utf8(&body).map_err(|_| ParseError::NotUtf8)?;
         let mut unescaped = Unescaped::default();
-        grammar::check(&body, |start, end| unescaped.push(text, start, end))?;
-        Ok(Self { body, unescaped })
+        let extents = grammar::check(&body, |start, end| unescaped.push(text, start, end))?;
+        Ok(Self {
+            body,
+            unescaped,
+            extents,
+        })
     }
 
     /// A text that is put together of values of another document, each of them valid, and of nothing else that has a quote.
@@ -49,6 +55,7 @@ impl Document {
         Self {
             body: body.into(),
             unescaped,
+            extents: Vec::new(),
         }
     }
 
@@ -62,7 +69,7 @@ impl Document {
         Cursor {
             bytes: &self.body,
             position: span.start as usize,
-            unescaped: &self.unescaped,
+            document: self,
         }
     }
 
@@ -76,6 +83,14 @@ impl Document {
 
     pub(crate) fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    fn end_of_container(&self, start: usize) -> Option<usize> {
+        let start = index(start);
+        let found = self
+            .extents
+            .binary_search_by_key(&start, |extent| extent.start);
+        Some(self.extents.get(found.ok()?)?.end as usize)
     }
 }
 
@@ -125,7 +140,7 @@ impl Span {
 pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     position: usize,
-    unescaped: &'a Unescaped,
+    document: &'a Document,
 }
 
 impl<'a> Cursor<'a> {
@@ -217,7 +232,7 @@ impl<'a> Cursor<'a> {
         }
         let start = self.position;
         if self.skip_string() {
-            return self.unescaped.get(index(start)).map(str::as_bytes);
+            return self.document.unescaped.get(index(start)).map(str::as_bytes);
         }
         self.bytes.get(start + 1..self.position - 1)
     }
@@ -294,7 +309,7 @@ impl<'a> Cursor<'a> {
 
     /// From before an opening quote to behind the closing one. Tells whether there is an escape in between.
     fn skip_string(&mut self) -> bool {
-        if self.unescaped.strings.is_empty() {
+        if self.document.unescaped.strings.is_empty() {
             self.position = plain_string_end(self.bytes, self.position);
             return false;
         }
@@ -305,6 +320,10 @@ impl<'a> Cursor<'a> {
 
     /// Not recursive, whatever the nesting.
     fn skip_nested(&mut self) {
+        if let Some(end) = self.document.end_of_container(self.position) {
+            self.position = end;
+            return;
+        }
         let mut depth = 0usize;
         while let Some(&byte) = self.bytes.get(self.position) {
             match byte {
@@ -433,11 +452,6 @@ fn unescape_unicode<'a>(escape: &'a str, decoded: &mut String) -> &'a str {
             after_first
         }
     }
-}
-
-/// Documents are at most `u32::MAX` bytes long.
-fn index(position: usize) -> u32 {
-    u32::try_from(position).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -132,7 +132,6 @@ impl Envelope {
             groups: Vec::new(),
             threads: Vec::new(),
             elements: Vec::new(),
-            stopped: false,
         };
         walk.body();
         let Walk {
@@ -375,8 +374,6 @@ struct Walk<'a> {
     groups: Vec<GroupAround>,
     threads: Vec<ThreadAround>,
     elements: Vec<Element>,
-    /// What is left of the body is one element.
-    stopped: bool,
 }
 
 const SHAPE: Kind = Kind::Unknown(Reason::Shape);
@@ -470,21 +467,27 @@ impl<'a> Walk<'a> {
             ..Change::default()
         };
         self.changes.push(change);
-        let mut strange = false;
-        if cursor.object().is_some() {
-            while let Some(key) = cursor.key() {
-                match key {
-                    b"field" => present(&mut change.field, cursor),
-                    b"value" => strange |= self.value(cursor, place, &mut change),
-                    _ => {
-                        cursor.skip();
-                    }
-                }
+        // Most often the name of the field stands behind its value, which says nothing without it.
+        let mut ahead = *cursor;
+        members(&mut ahead, |key, cursor| match key {
+            b"field" => present(&mut change.field, cursor),
+            _ => {
+                cursor.skip();
             }
-        }
-        match change.value {
-            Some(value) => self.by_field(&change, value, strange, elements, place),
-            None => self.push(SHAPE, cursor.since(start), place),
+        });
+        let cut = match change.field {
+            None => Some(UNNAMED),
+            Some(name) => scalar(self.document, name).and_then(field::cut),
+        };
+        members(cursor, |key, cursor| match key {
+            b"value" if !cursor.null() => self.value(cursor, cut, place, &mut change),
+            b"value" => {}
+            _ => {
+                cursor.skip();
+            }
+        });
+        if change.value.is_none() {
+            self.push(SHAPE, cursor.since(start), place);
         }
         if self.elements.len() == elements {
             self.changes.pop();
@@ -497,105 +500,85 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Walks over the value of a field that is not known yet, because its name most often comes behind it, and takes the elements of
-    /// every list. Tells whether there is anything in the value that nobody has seen in a field of lists.
-    fn value(&mut self, cursor: &mut Cursor<'a>, place: Place, change: &mut Change) -> bool {
-        if cursor.null() {
-            return false;
-        }
-        let start = *cursor;
-        let strange = self.members(cursor, place, |this, key, cursor, list| {
-            match key {
-                b"metadata" => present(&mut change.metadata, cursor),
-                b"conversation_context" => present(&mut change.conversation, cursor),
-                _ if field::is_list(key) => this.list(cursor, LIST, list),
-                _ => return this.other(key, cursor, list),
-            }
-            false
-        });
-        change.value = Some(cursor.since(start));
-        strange
-    }
-
-    /// What the elements are that were taken from a value, now that its field is known; or what is to be taken from it instead.
-    fn by_field(
+    fn value(
         &mut self,
-        change: &Change,
-        value: Span,
-        strange: bool,
-        elements: usize,
+        cursor: &mut Cursor<'a>,
+        cut: Option<Cut>,
         place: Place,
+        change: &mut Change,
     ) {
-        if self.stopped {
-            return;
-        }
-        let cut = match change.field {
-            None => Some(UNNAMED),
-            Some(name) => scalar(self.document, name).and_then(field::cut),
-        };
-        let mut cursor = self.document.cursor_at(value);
+        let start = *cursor;
+        let elements = self.elements.len();
         let is_object = cursor.peek() == Some(b'{');
-        let strange = match cut {
-            Some(Cut::Lists(lists)) => {
-                self.assign(lists, elements);
-                strange
-            }
-            // Elements that look like messages, in a field that may mean something else by them: one by one, and without a type.
-            None if self.looks_like_messages(elements) => {
-                self.untype(elements, Reason::Field);
+        let lists = match cut {
+            Some(Cut::Whole(kind)) => {
+                cursor.skip();
+                let value = cursor.since(start);
+                change.value = Some(value);
+                self.push(if is_object { kind } else { SHAPE }, value, place);
                 return;
             }
-            _ => {
-                self.elements.truncate(elements);
-                match cut {
-                    Some(Cut::Whole(kind)) if is_object => {
-                        self.push(kind, value, place);
-                        return;
-                    }
-                    Some(Cut::Groups) => self.groups(&mut cursor, place),
-                    Some(Cut::History) => self.history(&mut cursor, place),
-                    Some(Cut::Standby) => self.standby(&mut cursor, place),
-                    Some(_) => true,
-                    None => {
-                        self.push(Kind::Unknown(Reason::Field), value, place);
-                        return;
-                    }
-                }
+            // In a field that nobody knows, elements that look like messages may mean something else: they come one by one, and without
+            // a type.
+            None if !looks_like_messages(*cursor) => {
+                cursor.skip();
+                let value = cursor.since(start);
+                change.value = Some(value);
+                self.push(Kind::Unknown(Reason::Field), value, place);
+                return;
             }
+            None => Cut::Lists(&[]),
+            Some(lists) => lists,
         };
-        if self.elements.len() == elements && (strange || !is_object) {
+        let strange = self.members(cursor, place, |this, key, cursor, list| match key {
+            b"metadata" => {
+                present(&mut change.metadata, cursor);
+                false
+            }
+            b"conversation_context" => {
+                present(&mut change.conversation, cursor);
+                false
+            }
+            _ => this.member(lists, key, cursor, list),
+        });
+        let value = cursor.since(start);
+        change.value = Some(value);
+        if cut.is_none() {
+            self.untype(elements, Reason::Field);
+        }
+        if self.elements.len() == elements && strange {
             self.push(SHAPE, value, place);
         }
     }
 
-    /// Gives the elements of known lists their kinds.
-    fn assign(&mut self, lists: &[(&[u8], Kind)], elements: usize) {
-        let mut last = (None, LIST);
-        for element in self.elements.iter_mut().skip(elements) {
-            if element.kind != LIST {
-                continue;
+    /// A member of a value of lists.
+    fn member(&mut self, cut: Cut, key: &[u8], cursor: &mut Cursor<'a>, list: Place) -> bool {
+        match (cut, key) {
+            (Cut::Lists(lists), _) => match lists.iter().find(|(name, _)| *name == key) {
+                Some((_, kind)) => self.list(cursor, *kind, list),
+                None => return self.other(key, cursor, list),
+            },
+            (Cut::Groups, b"groups") => self.each(cursor, list, Self::group),
+            (Cut::History, b"history") => self.each(cursor, list, Self::chunk),
+            // What the placeholders of an earlier chunk stand for.
+            (Cut::History, b"messages" | b"message_echoes") => {
+                self.list(cursor, Kind::HistoryMessage, list);
             }
-            if element.place.list != last.0 {
-                let name = element
-                    .place
-                    .list
-                    .and_then(|list| self.document.cursor_at(list).key());
-                let kind = lists.iter().find(|(list, _)| Some(*list) == name);
-                last = (element.place.list, kind.map_or(LIST, |(_, kind)| *kind));
+            (Cut::Groups | Cut::History, b"errors") => self.list(cursor, Kind::Error, list),
+            (Cut::Standby, b"standby") => {
+                return self.members(cursor, list, |this, key, cursor, list| {
+                    match key {
+                        b"messages" => this.list(cursor, Kind::StandbyMessage, list),
+                        b"statuses" => this.list(cursor, Kind::StandbyStatus, list),
+                        b"message_echoes" => this.list(cursor, Kind::StandbyEcho, list),
+                        _ => return this.other(key, cursor, list),
+                    }
+                    false
+                });
             }
-            element.kind = last.1;
+            _ => return self.other(key, cursor, list),
         }
-    }
-
-    fn groups(&mut self, cursor: &mut Cursor<'a>, place: Place) -> bool {
-        self.members(cursor, place, |this, key, cursor, list| {
-            match key {
-                b"groups" => this.each(cursor, list, Self::group),
-                b"errors" => this.list(cursor, Kind::Error, list),
-                _ => return this.other(key, cursor, list),
-            }
-            false
-        })
+        false
     }
 
     /// The participants of a group, or the group itself where there are none.
@@ -635,19 +618,6 @@ impl<'a> Walk<'a> {
         self.groups.pop();
         let kind = if is_object { Kind::Group } else { SHAPE };
         self.push(kind, cursor.since(start), place);
-    }
-
-    fn history(&mut self, cursor: &mut Cursor<'a>, place: Place) -> bool {
-        self.members(cursor, place, |this, key, cursor, list| {
-            match key {
-                b"history" => this.each(cursor, list, Self::chunk),
-                // What the placeholders of an earlier chunk stand for.
-                b"messages" | b"message_echoes" => this.list(cursor, Kind::HistoryMessage, list),
-                b"errors" => this.list(cursor, Kind::Error, list),
-                _ => return this.other(key, cursor, list),
-            }
-            false
-        })
     }
 
     fn chunk(&mut self, cursor: &mut Cursor<'a>, place: Place) {
@@ -704,21 +674,6 @@ impl<'a> Walk<'a> {
         }
         self.threads.pop();
         self.push(SHAPE, cursor.since(start), place);
-    }
-
-    fn standby(&mut self, cursor: &mut Cursor<'a>, place: Place) -> bool {
-        self.members(cursor, place, |this, key, cursor, list| match key {
-            b"standby" => this.members(cursor, place, |this, key, cursor, list| {
-                match key {
-                    b"messages" => this.list(cursor, Kind::StandbyMessage, list),
-                    b"statuses" => this.list(cursor, Kind::StandbyStatus, list),
-                    b"message_echoes" => this.list(cursor, Kind::StandbyEcho, list),
-                    _ => return this.other(key, cursor, list),
-                }
-                false
-            }),
-            _ => this.other(key, cursor, list),
-        })
     }
 
     /// Walks over the members of an object. `member` gets each with the place that the elements of a list have in it, passes over the
@@ -812,7 +767,6 @@ impl<'a> Walk<'a> {
         let start = *cursor;
         let raw = if self.elements.len() >= MAX_ELEMENTS + MAX_RESTS {
             cursor.end();
-            self.stopped = true;
             cursor.since(start)
         } else {
             let mut raw = cursor.skip();
@@ -826,14 +780,6 @@ impl<'a> Walk<'a> {
 
     fn push(&mut self, kind: Kind, raw: Span, place: Place) {
         self.elements.push(Element { raw, kind, place });
-    }
-
-    fn looks_like_messages(&self, elements: usize) -> bool {
-        self.elements.iter().skip(elements).any(|element| {
-            let list = element.place.list;
-            let name = list.and_then(|list| self.document.cursor_at(list).key());
-            matches!(name, Some(b"messages" | b"statuses"))
-        })
     }
 
     fn untype(&mut self, first: usize, reason: Reason) {
@@ -889,6 +835,27 @@ fn surface<'a>(cursor: &mut Cursor<'a>, depth: usize, names: &mut Vec<Option<&'a
             _ => names.extend(cursor.scalar().map(Some)),
         }
     }
+}
+
+/// Walks over the members of an object; `member` passes over each value. Anything else is skipped.
+fn members<'a>(cursor: &mut Cursor<'a>, mut member: impl FnMut(&'a [u8], &mut Cursor<'a>)) {
+    if cursor.object().is_none() {
+        return;
+    }
+    while let Some(key) = cursor.key() {
+        member(key, cursor);
+    }
+}
+
+/// Whether a value has a list of messages or statuses.
+fn looks_like_messages(mut value: Cursor<'_>) -> bool {
+    let mut found = false;
+    members(&mut value, |key, cursor| {
+        let is_list = cursor.peek() == Some(b'[');
+        found |= is_list && matches!(key, b"messages" | b"statuses");
+        cursor.skip();
+    });
+    found
 }
 
 /// Keeps a value that is there: neither `null` nor the empty string.
