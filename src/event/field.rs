@@ -151,9 +151,9 @@ const fn field(names: &'static [&'static str], cut: Cut) -> Field {
 }
 
 /// The cut of a field, if it is known.
-pub(super) fn cut(name: &str) -> Option<Cut> {
+pub(super) fn cut(name: &[u8]) -> Option<Cut> {
     FIELDS
         .iter()
-        .find(|field| field.names.contains(&name))
+        .find(|field| field.names.iter().any(|other| other.as_bytes() == name))
         .map(|field| field.cut)
 }

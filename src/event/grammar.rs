@@ -12,6 +12,9 @@ const MAX_DEPTH: usize = 127;
 const INDEXED_DEPTH: usize = 10;
 const INDEXED_LENGTH: usize = 32;
 
+/// So many has a delivery of one message.
+const ORDINARY_EXTENTS: usize = 16;
+
 /// Where a container begins and ends: from its first bracket to behind its last.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extent {
@@ -32,7 +35,7 @@ pub(super) fn check(
         position: 0,
         containers: 0,
         depth: 0,
-        extents: Vec::new(),
+        extents: Vec::with_capacity(ORDINARY_EXTENTS),
         open: [0; INDEXED_DEPTH],
         escaped,
     };
@@ -157,9 +160,7 @@ where
         let mut has_escape = false;
         self.position += 1;
         loop {
-            self.position = find(self.bytes, self.position, |word| {
-                has(word, b'"') | has(word, b'\\') | controls(word)
-            });
+            self.position = find(self.bytes, self.position, ends_or_escapes);
             match self.bytes.get(self.position) {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -316,10 +317,13 @@ fn has(word: u64, byte: u8) -> u64 {
     zero.wrapping_sub(LOW) & !zero & HIGH
 }
 
-/// Marks the control characters, which a string must not have. Above the first one there may be false marks.
+/// Marks quotes, backslashes and control characters, which a string must not have. Above the first one there may be false marks.
 #[inline]
-fn controls(word: u64) -> u64 {
-    word.wrapping_sub(LOW * 0x20) & !word & HIGH
+fn ends_or_escapes(word: u64) -> u64 {
+    let quote = word ^ (LOW * u64::from(b'"'));
+    let backslash = word ^ (LOW * u64::from(b'\\'));
+    let below = |zero: u64, limit: u64| zero.wrapping_sub(LOW * limit) & !zero;
+    (below(quote, 1) | below(backslash, 1) | below(word, 0x20)) & HIGH
 }
 
 #[cfg(test)]

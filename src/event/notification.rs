@@ -139,7 +139,10 @@ impl Event {
     pub fn payload(&self) -> Payload<'_> {
         let kind = self.element().kind;
         match kind.read(&mut self.cursor()) {
-            Some(payload) => self.with_surroundings(payload),
+            Some(mut payload) => {
+                self.add_surroundings(&mut payload);
+                payload
+            }
             None => Payload::Unknown(self.unknown()),
         }
     }
@@ -280,8 +283,8 @@ impl Event {
     }
 
     /// Adds what stands beside the element: the person, the group, the thread.
-    fn with_surroundings<'a>(&'a self, mut payload: Payload<'a>) -> Payload<'a> {
-        match &mut payload {
+    fn add_surroundings<'a>(&'a self, payload: &mut Payload<'a>) {
+        match payload {
             Payload::Message(message) | Payload::StandbyMessage(message) => {
                 let sender = &mut message.sender;
                 sender.contact = self.contact([sender.from_user_id, sender.phone]);
@@ -331,7 +334,6 @@ impl Event {
             }
             _ => {}
         }
-        payload
     }
 
     /// Reads something that stands beside the element.
@@ -368,7 +370,7 @@ impl Event {
     }
 
     fn cursor(&self) -> Cursor<'_> {
-        self.envelope.document.cursor_at(self.element().raw)
+        self.envelope.document.cursor_in(self.element().raw)
     }
 
     fn element(&self) -> Element {

@@ -70,6 +70,17 @@ impl Document {
             bytes: &self.body,
             position: span.start as usize,
             document: self,
+            text: "",
+            offset: 0,
+        }
+    }
+
+    /// The same, for a value of which several texts will be read.
+    pub(crate) fn cursor_in(&self, span: Span) -> Cursor<'_> {
+        Cursor {
+            text: self.text(span),
+            offset: span.start as usize,
+            ..self.cursor_at(span)
         }
     }
 
@@ -141,6 +152,9 @@ pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     position: usize,
     document: &'a Document,
+    /// A part of `bytes` as text, from `offset` on. Texts that are not in it are converted one by one, which costs more.
+    text: &'a str,
+    offset: usize,
 }
 
 impl<'a> Cursor<'a> {
@@ -208,7 +222,7 @@ impl<'a> Cursor<'a> {
         self.peek();
         let start = self.position;
         self.skip();
-        text(self.bytes.get(start..self.position).unwrap_or_default())
+        self.text(start, self.position)
     }
 
     /// Passes over a `null`.
@@ -222,10 +236,27 @@ impl<'a> Cursor<'a> {
 
     /// The next value, if it is a string; anything else is skipped.
     pub(crate) fn string(&mut self) -> Option<&'a str> {
-        self.string_bytes().map(text)
+        if self.peek() != Some(b'"') {
+            self.skip();
+            return None;
+        }
+        let start = self.position;
+        if self.skip_string() {
+            return self.document.unescaped.get(index(start));
+        }
+        Some(self.text(start + 1, self.position - 1))
     }
 
-    fn string_bytes(&mut self) -> Option<&'a [u8]> {
+    fn text(&self, start: usize, end: usize) -> &'a str {
+        let inside = start.wrapping_sub(self.offset)..end.wrapping_sub(self.offset);
+        match self.text.get(inside) {
+            Some(text) => text,
+            None => text(self.bytes.get(start..end).unwrap_or_default()),
+        }
+    }
+
+    /// The same as bytes, for what is only compared.
+    pub(crate) fn string_bytes(&mut self) -> Option<&'a [u8]> {
         if self.peek() != Some(b'"') {
             self.skip();
             return None;
@@ -244,7 +275,7 @@ impl<'a> Cursor<'a> {
             Some(b'-' | b'0'..=b'9') => {
                 let start = self.position;
                 self.skip();
-                self.bytes.get(start..self.position).map(text)
+                Some(self.text(start, self.position))
             }
             _ => {
                 self.skip();

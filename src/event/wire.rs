@@ -126,12 +126,13 @@ impl Envelope {
         let mut walk = Walk {
             document: &document,
             object: None,
-            entries: Vec::new(),
-            changes: Vec::new(),
+            // Most deliveries have one of each.
+            entries: Vec::with_capacity(1),
+            changes: Vec::with_capacity(1),
             contacts: Vec::new(),
             groups: Vec::new(),
             threads: Vec::new(),
-            elements: Vec::new(),
+            elements: Vec::with_capacity(1),
         };
         walk.body();
         let Walk {
@@ -317,7 +318,7 @@ impl Envelope {
     }
 
     fn contact_at(&self, contact: Span) -> Option<Contact<'_>> {
-        Contact::read(&mut self.document.cursor_at(contact))
+        Contact::read(&mut self.document.cursor_in(contact))
     }
 
     fn contacts_around(&self, element: &Element) -> &[Span] {
@@ -411,7 +412,7 @@ impl<'a> Walk<'a> {
             self.push(SHAPE, cursor.since(start), nowhere);
         }
         if let Some(object) = self.object
-            && scalar(self.document, object) != Some("whatsapp_business_account")
+            && self.document.cursor_at(object).string_bytes() != Some(b"whatsapp_business_account")
         {
             self.untype(0, Reason::Object);
         }
@@ -468,24 +469,38 @@ impl<'a> Walk<'a> {
         };
         self.changes.push(change);
         // Most often the name of the field stands behind its value, which says nothing without it.
-        let mut ahead = *cursor;
-        members(&mut ahead, |key, cursor| match key {
+        let (mut first, mut values) = (None, 0);
+        let mut again = *cursor;
+        members(cursor, |key, cursor| match key {
             b"field" => present(&mut change.field, cursor),
+            b"value" if !cursor.null() => {
+                first.get_or_insert(*cursor);
+                values += 1;
+                cursor.skip();
+            }
+            b"value" => {}
             _ => {
                 cursor.skip();
             }
         });
         let cut = match change.field {
             None => Some(UNNAMED),
-            Some(name) => scalar(self.document, name).and_then(field::cut),
+            Some(name) => self
+                .document
+                .cursor_at(name)
+                .string_bytes()
+                .and_then(field::cut),
         };
-        members(cursor, |key, cursor| match key {
-            b"value" if !cursor.null() => self.value(cursor, cut, place, &mut change),
-            b"value" => {}
-            _ => {
-                cursor.skip();
-            }
-        });
+        match (first, values) {
+            (Some(mut value), 1) => self.value(&mut value, cut, place, &mut change),
+            _ => members(&mut again, |key, cursor| match key {
+                b"value" if !cursor.null() => self.value(cursor, cut, place, &mut change),
+                b"value" => {}
+                _ => {
+                    cursor.skip();
+                }
+            }),
+        }
         if change.value.is_none() {
             self.push(SHAPE, cursor.since(start), place);
         }
