@@ -628,17 +628,18 @@ fn new_names_and_types_are_kept() {
     assert!(!event.known());
 
     // A type without its body, and a body that is not the type's.
-    for element in [
-        r#"{"type":"text"}"#,
-        r#"{"type":"text","text":null}"#,
-        r#"{"type":"text","image":{"id":"1"}}"#,
+    for (element, known) in [
+        (r#"{"type":"text"}"#, true),
+        (r#"{"type":"text","text":null}"#, true),
+        (r#"{"type":"text","text":"hi"}"#, false),
+        (r#"{"type":"text","image":{"id":"1"}}"#, false),
     ] {
         let event = message_event(element);
         assert!(
             matches!(message(&event).content, Content::Text(text) if text.body.is_none()),
             "{element}"
         );
-        assert!(!event.known(), "{element}");
+        assert_eq!(event.known(), known, "{element}");
     }
     assert!(!message_event(r#"{"id":"1"}"#).known());
 }

@@ -15,7 +15,7 @@ object! {
         /// When.
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// Who has it now.
-        pub control: Option<Control<'a>> = Control<'a>["control_passed" | "control_taken"],
+        pub control: Option<Control<'a>> = Control<'a>["control_passed" | "control_taken" | "control_shared"],
     }
 }
 
@@ -26,6 +26,8 @@ names! {
         ControlPassed = "control_passed",
         /// Another took it.
         ControlTaken = "control_taken",
+        /// The owner shares it.
+        ControlShared = "control_shared",
     }
 }
 
@@ -53,9 +55,13 @@ object! {
     /// Who has a chat now, and who had it.
     pub struct Control<'a> {
         /// `ai_agent`, `customer_service`, `escalation`, ….
-        pub previous_owner_role: Option<&'a str> = Id["previous_owner_role" | "previous_owner_app_role"],
+        pub previous_owner_role: Option<&'a str> = Id["previous_owner_role"],
         /// The same.
-        pub new_owner_role: Option<&'a str> = Id["new_owner_role" | "new_owner_app_role"],
+        pub new_owner_role: Option<&'a str> = Id["new_owner_role"],
+        /// The role by its older name.
+        pub previous_owner_app_role: Option<&'a str> = Id["previous_owner_app_role"],
+        /// The role by its older name.
+        pub new_owner_app_role: Option<&'a str> = Id["new_owner_app_role"],
         /// The app, in older payloads.
         pub previous_owner_app_id: Option<&'a str> = Id["previous_owner_app_id"],
         /// The app, in older payloads.

@@ -197,7 +197,7 @@ tagged! {
         /// The chat was opened for the first time. Removed by Meta in March 2026.
         RequestWelcome = "request_welcome",
         /// A message that Meta does not pass on; [`Message::errors`] tells why.
-        Unsupported(Unsupported<'a>) "left out" = "unsupported" | "unknown",
+        Unsupported(Unsupported<'a>) = "unsupported" | "unknown",
         /// An earlier message was edited.
         Edit(Edit<'a>) = "edit",
         /// An earlier message was deleted for everyone.

@@ -184,7 +184,7 @@ impl Event {
     }
 
     /// A copy that shares nothing with the body, for tasks and queues that keep single events for long: an event keeps the whole body alive,
-    /// and that of a batch has up to 4 MiB.
+    /// and that of a batch has up to 4 MiB. It costs some 750 bytes beside its JSON, so who keeps *all* events of a batch keeps the batch.
     ///
     /// All is as before but [`value`](Self::value), which is only kept where it is the event.
     #[must_use]

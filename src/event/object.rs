@@ -292,14 +292,14 @@ macro_rules! object {
 
 /// Declares a tagged union: `type` names the key under which the body stands.
 ///
-/// After `=` the tags, which are also the names of the body's key; a variant whose body is left out by Meta has `?`.
+/// After `=` the tags, which are also the names of the body's key.
 macro_rules! tagged {
     (
         $(#[$meta:meta])*
         $vis:vis enum $name:ident<'a> {
             $(
                 $(#[$variant_meta:meta])*
-                $variant:ident $(($body:ty))? $($optional:literal)? = $($tag:literal)|+,
+                $variant:ident $(($body:ty))? = $($tag:literal)|+,
             )*
         }
     ) => {
@@ -333,15 +333,15 @@ macro_rules! tagged {
             }
 
             #[allow(unused_assignments, reason = "the last increment is of no use")]
-            fn known(index: usize, body: Option<$crate::event::raw::Cursor<'a>>) -> bool {
+            fn known(index: usize, body: Option<$crate::event::raw::Cursor<'a>>, other: bool) -> bool {
                 let mut next = 0;
                 $(
                     if index == next {
-                        return $crate::event::object::tagged!(@known body $(, $body)? $(; $optional)?);
+                        return $crate::event::object::tagged!(@known body, other $(, $body)?);
                     }
                     next += 1;
                 )*
-                let _ = body;
+                let _ = (body, other);
                 false
             }
         }
@@ -368,12 +368,12 @@ macro_rules! tagged {
                 .unwrap_or_default(),
         )
     };
-    (@known $cursor:ident) => { true };
-    (@known $cursor:ident, $body:ty) => {
-        $cursor.is_some_and(|mut body| <$body as $crate::event::object::Reader<'a>>::known(&mut body))
-    };
-    (@known $cursor:ident, $body:ty; $optional:literal) => {
-        $cursor.is_none_or(|mut body| <$body as $crate::event::object::Reader<'a>>::known(&mut body))
+    (@known $cursor:ident, $other:ident) => { true };
+    (@known $cursor:ident, $other:ident, $body:ty) => {
+        match $cursor {
+            Some(mut body) => <$body as $crate::event::object::Reader<'a>>::known(&mut body),
+            None => !$other,
+        }
     };
 }
 
@@ -384,7 +384,8 @@ pub(crate) trait Tags<'a>: Sized {
 
     fn read(index: usize, body: Option<Cursor<'a>>) -> Self;
 
-    fn known(index: usize, body: Option<Cursor<'a>>) -> bool;
+    /// `other`: there is a body, and it is not that of this variant.
+    fn known(index: usize, body: Option<Cursor<'a>>, other: bool) -> bool;
 }
 
 /// Finds the tag and the body of a tagged union, in whatever order they come.
@@ -454,9 +455,12 @@ where
             .unwrap_or_default()
     }
 
+    /// A body that is absent is nothing odd; that of another type is.
     pub(crate) fn known(&self) -> bool {
-        self.index()
-            .is_some_and(|index| T::known(index, self.body(index)))
+        self.index().is_some_and(|index| {
+            let body = self.body(index);
+            T::known(index, body, body.is_none() && self.body.is_some())
+        })
     }
 
     fn index(&self) -> Option<usize> {

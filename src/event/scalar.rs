@@ -78,6 +78,12 @@ impl<'a> Reader<'a> for Timestamp {
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         Self::parse(cursor.scalar()?)
     }
+
+    /// An empty string is absence here too.
+    fn known(cursor: &mut Cursor<'a>) -> bool {
+        let text = cursor.scalar();
+        text.is_some_and(|text| text.is_empty() || Self::parse(text).is_some())
+    }
 }
 
 /// A text, which may be empty. Not shown by `Debug`: it is what somebody wrote.

@@ -265,6 +265,11 @@ pub(super) const TEMPLATES: &[Template] = &[
         r#"{"messaging_product":"whatsapp","sender":{"phone_number":"$user"},"recipient":{"phone_number_id":"$number_id","display_phone_number":"12025550199"},"type":"control_taken","timestamp":"$time","control_taken":{"previous_owner_role":"marketing","new_owner_role":"customer_service"}}"#,
     ),
     untimed(
+        "control_shared",
+        "messaging_handovers",
+        r#"{"messaging_product":"whatsapp","recipient":{"phone_number_id":"$number_id","display_phone_number":"12025550199"},"type":"control_shared","timestamp":"$time","control_shared":{"new_owner_role":"escalation","new_owner_app_role":"meta_business_agent"}}"#,
+    ),
+    untimed(
         "control_passed_old",
         "messaging_handovers",
         r#"{"messaging_product":"whatsapp","recipient":{"phone_number_id":"$number_id","display_phone_number":"12025550199"},"sender":{"phone_number":"$user"},"timestamp":"$time","control_passed":{"previous_owner_app_id":"840000000000001","new_owner_app_id":"840000000000002","previous_owner_app_role":"meta_business_agent","new_owner_app_role":"customer_service","metadata":"Wants a person."}}"#,
