@@ -53,7 +53,8 @@
 //! - [`webhook`]: the layer, what happens to a request, where to put it in a stack, and why it is ready so late.
 //! - [`WebhookLayerBuilder`]: the settings, their defaults and the reasons for them.
 //! - [`RejectionKind`]: the answers to requests that are not let through.
-//! - [`event`]: messages, statuses and what is not known yet.
+//! - [`event`]: messages, statuses, all other fields, and what is not known yet.
+//! - [`guide`]: three tasks, whole: routing messages, a delivery report, account alerts.
 #![cfg_attr(
     feature = "axum",
     doc = "- [`extract`]: the notification as an axum handler argument."
@@ -87,6 +88,7 @@
 pub mod event;
 #[cfg(feature = "axum")]
 pub mod extract;
+pub mod guide;
 mod handshake;
 mod receive;
 pub mod secret;

@@ -9,7 +9,7 @@ macro_rules! object {
             #[derive(Deserialize)]
             #[serde(default)]
             #[derive(Default)]
-            #[expect(dead_code, reason = "read by nobody: the cost of making them is what counts")]
+            #[allow(dead_code, reason = "read by nobody: the cost of making them is what counts")]
             $(#[$meta])*
             pub(crate) struct $name {
                 $($(#[$field_meta])* $field: $type,)*

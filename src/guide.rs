@@ -1,0 +1,113 @@
+//! Three things that hosts do with events, each whole.
+//!
+//! # Route a message by its type
+//!
+//! ```
+//! use tower_whatsapp::{Notification, event::{Content, Interactive, Message}};
+//!
+//! /// What the host does next.
+//! #[derive(Debug, PartialEq)]
+//! enum Step<'a> {
+//!     Answer(&'a str),
+//!     Chosen(&'a str),
+//!     Download(&'a str),
+//!     Ignore,
+//!     HandToPerson,
+//! }
+//!
+//! fn route<'a>(message: &Message<'a>) -> Step<'a> {
+//!     match message.content {
+//!         Content::Interactive(Interactive::ButtonReply(reply)) => Step::Chosen(reply.id.unwrap_or_default()),
+//!         Content::Interactive(Interactive::ListReply(reply)) => Step::Chosen(reply.id.unwrap_or_default()),
+//!         Content::Button(button) => Step::Chosen(button.payload.unwrap_or_default()),
+//!         Content::Reaction(_) | Content::System(_) | Content::Revoke(_) => Step::Ignore,
+//!         content => match (content.media().and_then(|media| media.id), content.text()) {
+//!             (Some(id), _) => Step::Download(id),
+//!             (None, Some(text)) => Step::Answer(text),
+//!             // A type that nobody knew when this was written: somebody should look at it.
+//!             (None, None) => Step::HandToPerson,
+//!         },
+//!     }
+//! }
+//!
+//! let notification = Notification::parse(r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[
+//!     {"id":"1","type":"text","text":{"body":"hi"}},
+//!     {"id":"2","type":"image","image":{"id":"77","mime_type":"image/jpeg"}},
+//!     {"id":"3","type":"interactive","interactive":{"type":"list_reply","list_reply":{"id":"row-4","title":"Blue"}}},
+//!     {"id":"4","type":"hologram","hologram":{}}]}}]}]}"#)?;
+//! let steps: Vec<_> = notification.messages().map(|message| route(&message)).collect();
+//! assert_eq!(steps, [Step::Answer("hi"), Step::Download("77"), Step::Chosen("row-4"), Step::HandToPerson]);
+//! # Ok::<(), tower_whatsapp::event::ParseError>(())
+//! ```
+//!
+//! # What became of my orders: a report by callback data
+//!
+//! The text that was given along with a message, `biz_opaque_callback_data`, comes back with each of its statuses. Statuses overtake each
+//! other and come twice: [`State::rank`](crate::event::State::rank) says which one counts.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use tower_whatsapp::{Notification, event::codes};
+//!
+//! /// For each order the rank and name of its last state.
+//! type Report = BTreeMap<String, (u8, String)>;
+//!
+//! fn take(report: &mut Report, notification: &Notification) {
+//!     for status in notification.statuses() {
+//!         let (Some(order), Some(state)) = (status.callback_data, status.state) else { continue };
+//!         let name = match status.errors.first().and_then(|error| error.code) {
+//!             Some(codes::RE_ENGAGEMENT) => "failed: send a template".to_owned(),
+//!             Some(code) => format!("failed: {code}"),
+//!             None => state.as_str().to_owned(),
+//!         };
+//!         let last = report.entry(order.to_owned()).or_default();
+//!         if state.rank() >= last.0 {
+//!             *last = (state.rank(), name);
+//!         }
+//!     }
+//! }
+//!
+//! let mut report = Report::new();
+//! for statuses in [
+//!     r#"{"id":"a","status":"read","biz_opaque_callback_data":"order-1"}"#,
+//!     r#"{"id":"a","status":"delivered","biz_opaque_callback_data":"order-1"},
+//!        {"id":"b","status":"failed","biz_opaque_callback_data":"order-2","errors":[{"code":131047}]}"#,
+//! ] {
+//!     let body = format!(r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"statuses":[{statuses}]}}}}]}}]}}"#);
+//!     take(&mut report, &Notification::parse(body)?);
+//! }
+//! let names: Vec<_> = report.values().map(|(_, name)| name.as_str()).collect();
+//! assert_eq!(names, ["read", "failed: send a template"]);
+//! # Ok::<(), tower_whatsapp::event::ParseError>(())
+//! ```
+//!
+//! # Tell somebody about the account: alerts, restrictions, templates, quality
+//!
+//! ```
+//! use tower_whatsapp::{Event, Notification, Payload, event::{QualityEvent, TemplateEvent}};
+//!
+//! fn alert(event: &Event) -> Option<String> {
+//!     let what = match event.payload() {
+//!         Payload::AccountAlert(alert) => alert.info().kind?.to_owned(),
+//!         Payload::AccountUpdate(update) => update.event?.as_str().to_owned(),
+//!         Payload::PhoneNumberQuality(quality) if quality.event == Some(QualityEvent::Flagged) => "low quality".to_owned(),
+//!         Payload::TemplateStatus(template) => match template.event? {
+//!             TemplateEvent::Rejected | TemplateEvent::Paused | TemplateEvent::Disabled => {
+//!                 format!("template {}: {}", template.name?, template.reason.unwrap_or("no reason"))
+//!             }
+//!             _ => return None,
+//!         },
+//!         _ => return None,
+//!     };
+//!     Some(format!("account {}: {what}", event.entry_id()?))
+//! }
+//!
+//! let notification = Notification::parse(r#"{"object":"whatsapp_business_account","entry":[{"id":"9","time":1760000000,"changes":[
+//!     {"field":"account_alerts","value":{"entity_type":"BUSINESS","alert_info":{"alert_type":"OBA_REJECTED"}}},
+//!     {"field":"account_update","value":{"event":"ACCOUNT_RESTRICTION"}},
+//!     {"field":"message_template_status_update","value":{"event":"APPROVED","message_template_name":"order"}},
+//!     {"field":"message_template_status_update","value":{"event":"PAUSED","message_template_name":"offer","reason":"NONE"}}]}]}"#)?;
+//! let alerts: Vec<_> = notification.events().iter().filter_map(alert).collect();
+//! assert_eq!(alerts, ["account 9: OBA_REJECTED", "account 9: ACCOUNT_RESTRICTION", "account 9: template offer: NONE"]);
+//! # Ok::<(), tower_whatsapp::event::ParseError>(())
+//! ```
