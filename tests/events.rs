@@ -758,13 +758,19 @@ fn beyond_the_cap_the_rest_of_a_list_is_one_event() {
     );
 
     let many = vec![r#""a":[1]"#; 1000].join(",");
-    let body = format!(
-        r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"messages":[{full}],{many}}}}}]}}]}}"#
-    );
-    let found = parse(&body);
-    assert_eq!(found.len(), CAP + 257);
-    let last = found.last().unwrap().raw();
-    assert!(last.ends_with("}]}]}") && last.matches("[1]").count() == 1000 - 257);
+    for behind in [
+        "",
+        r#",{"field":"messages","value":{"messages":[{"id":"2"}]}}"#,
+    ] {
+        let body = format!(
+            r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"messages":[{full}],{many}}}}}{behind}]}}]}}"#
+        );
+        let found = parse(&body);
+        assert_eq!(found.len(), CAP + 257);
+        let last = found.last().unwrap().raw();
+        assert!(last.ends_with(&format!("}}{behind}]}}]}}")));
+        assert_eq!(last.matches("[1]").count(), 1000 - 257);
+    }
 }
 
 #[test]

@@ -133,6 +133,7 @@ impl Envelope {
             groups: Vec::new(),
             threads: Vec::new(),
             elements: Vec::with_capacity(1),
+            ended: false,
         };
         walk.body();
         let Walk {
@@ -344,15 +345,18 @@ impl Envelope {
                 }
                 while let Some(name) = cursor.key() {
                     let value = cursor;
-                    if matches!(name, b"wa_id" | b"user_id") && Person::read(&mut cursor).is_some()
-                    {
-                        directory.push(ContactKey {
-                            key: cursor.since(value),
-                            contact: *contact,
-                            first,
-                        });
-                    } else if !matches!(name, b"wa_id" | b"user_id") {
-                        cursor.skip();
+                    match name {
+                        b"wa_id" | b"user_id" if Person::read(&mut cursor).is_some() => {
+                            directory.push(ContactKey {
+                                key: cursor.since(value),
+                                contact: *contact,
+                                first,
+                            });
+                        }
+                        b"wa_id" | b"user_id" => {}
+                        _ => {
+                            cursor.skip();
+                        }
                     }
                 }
             }
@@ -375,6 +379,8 @@ struct Walk<'a> {
     groups: Vec<GroupAround>,
     threads: Vec<ThreadAround>,
     elements: Vec<Element>,
+    /// What is left of the body is one element.
+    ended: bool,
 }
 
 const SHAPE: Kind = Kind::Unknown(Reason::Shape);
@@ -757,6 +763,10 @@ impl<'a> Walk<'a> {
             return;
         }
         while cursor.element() {
+            if self.ended {
+                cursor.end();
+                return;
+            }
             if self.elements.len() >= MAX_ELEMENTS {
                 self.overflow(cursor, place);
                 return;
@@ -782,6 +792,7 @@ impl<'a> Walk<'a> {
         let start = *cursor;
         let raw = if self.elements.len() >= MAX_ELEMENTS + MAX_RESTS {
             cursor.end();
+            self.ended = true;
             cursor.since(start)
         } else {
             let mut raw = cursor.skip();
