@@ -2,12 +2,16 @@
 
 #![cfg(test)]
 
-use std::time::{Duration, SystemTime};
+use std::{
+    error::Error as _,
+    time::{Duration, SystemTime},
+};
 
 use tower_whatsapp::{
     Event, Notification, Payload,
     event::{
-        CallPermission, Category, Content, Interactive, Message, Reason, State, Status, SystemKind,
+        CallPermission, Category, Content, Interactive, Message, ParseError, Reason, State, Status,
+        SystemKind,
     },
 };
 
@@ -790,4 +794,781 @@ fn debug_shows_no_person_and_no_text() {
         assert!(!shown.contains(secret), "{secret}: {shown}");
     }
     assert!(shown.contains("wamid.A") && shown.contains("wamid.B"));
+}
+
+/// One change of a field.
+fn change(field: &str, value: &str) -> String {
+    format!(
+        r#"{{"object":"whatsapp_business_account","entry":[{{"id":"9","changes":[{{"field":"{field}","value":{value}}}]}}]}}"#
+    )
+}
+
+#[test]
+fn every_kind_has_its_name_and_says_what_it_is_more_closely() {
+    // The field, the value, the kind, and what it is more closely.
+    let cases = [
+        (
+            "messages",
+            r#"{"messages":[{"type":"image"}]}"#,
+            "message",
+            Some("image"),
+        ),
+        (
+            "messages",
+            r#"{"messages":[{"text":{"body":"b"}}]}"#,
+            "message",
+            None,
+        ),
+        (
+            "messages",
+            r#"{"statuses":[{"status":"READ"}]}"#,
+            "status",
+            Some("read"),
+        ),
+        (
+            "messages",
+            r#"{"statuses":[{"status":"teleported"}]}"#,
+            "status",
+            Some("teleported"),
+        ),
+        ("messages", r#"{"statuses":[{"id":"1"}]}"#, "status", None),
+        ("messages", r#"{"errors":[{"code":1}]}"#, "error", None),
+        (
+            "messages",
+            r#"{"user_actions":[{"action_type":"marketing_messages_link_click"}]}"#,
+            "user_action",
+            Some("marketing_messages_link_click"),
+        ),
+        (
+            "messages",
+            r#"{"new":[{"id":"1"}]}"#,
+            "unknown",
+            Some("new"),
+        ),
+        (
+            "account_alerts",
+            r#"{"alert_info":{"alert_type":"OBA_APPROVED"}}"#,
+            "account_alert",
+            Some("OBA_APPROVED"),
+        ),
+        (
+            "account_alerts",
+            r#"{"alert_type":"OBA_APPROVED"}"#,
+            "account_alert",
+            Some("OBA_APPROVED"),
+        ),
+        (
+            "account_review_update",
+            r#"{"decision":"APPROVED"}"#,
+            "account_review",
+            Some("APPROVED"),
+        ),
+        (
+            "account_settings_update",
+            r#"{"type":"phone_number_settings"}"#,
+            "account_settings",
+            Some("phone_number_settings"),
+        ),
+        (
+            "account_update",
+            r#"{"event":"partner_added"}"#,
+            "account_update",
+            Some("PARTNER_ADDED"),
+        ),
+        (
+            "automatic_events",
+            r#"{"automatic_events":[{"event_name":"LeadSubmitted"}]}"#,
+            "automatic_event",
+            Some("LeadSubmitted"),
+        ),
+        (
+            "business_capability_update",
+            r#"{"max_phone_numbers_per_waba":25}"#,
+            "business_capability",
+            None,
+        ),
+        (
+            "business_status_update",
+            r#"{"event":"E"}"#,
+            "business_status",
+            Some("E"),
+        ),
+        (
+            "business_username_updates",
+            r#"{"status":"approved"}"#,
+            "business_username",
+            Some("approved"),
+        ),
+        (
+            "calls",
+            r#"{"calls":[{"event":"connect"}]}"#,
+            "call",
+            Some("connect"),
+        ),
+        (
+            "calls",
+            r#"{"statuses":[{"status":"RINGING"}]}"#,
+            "call_status",
+            Some("RINGING"),
+        ),
+        (
+            "campaign_status_update",
+            r#"{"old_status":"A","new_status":"B"}"#,
+            "campaign_status",
+            Some("B"),
+        ),
+        (
+            "flows",
+            r#"{"event":"FLOW_STATUS_CHANGE"}"#,
+            "flow",
+            Some("FLOW_STATUS_CHANGE"),
+        ),
+        ("flows", r#"{"warning":"w"}"#, "flow", None),
+        (
+            "group_lifecycle_update",
+            r#"{"groups":[{"type":"group_create"}]}"#,
+            "group",
+            Some("group_create"),
+        ),
+        (
+            "group_participants_update",
+            r#"{"groups":[{"added_participants":[{"wa_id":"1"}],"type":"group_add_participants"}]}"#,
+            "group_participant",
+            Some("group_participants_add"),
+        ),
+        (
+            "history",
+            r#"{"history":[{"threads":[{"id":"1","messages":[{"type":"text"}]}]}]}"#,
+            "history_message",
+            Some("text"),
+        ),
+        (
+            "history",
+            r#"{"history":[{"metadata":{"progress":100}}]}"#,
+            "history_progress",
+            None,
+        ),
+        (
+            "smb_app_state_sync",
+            r#"{"state_sync":[{"type":"contact","action":"add"}]}"#,
+            "app_state",
+            Some("add"),
+        ),
+        (
+            "smb_message_echoes",
+            r#"{"message_echoes":[{"type":"video"}]}"#,
+            "echo",
+            Some("video"),
+        ),
+        (
+            "messaging_handovers",
+            r#"{"type":"control_taken"}"#,
+            "handover",
+            Some("control_taken"),
+        ),
+        (
+            "standby",
+            r#"{"standby":{"messages":[{"type":"text"}]}}"#,
+            "standby_message",
+            Some("text"),
+        ),
+        (
+            "standby",
+            r#"{"standby":{"statuses":[{"status":"sent"}]}}"#,
+            "standby_status",
+            Some("sent"),
+        ),
+        (
+            "standby",
+            r#"{"standby":{"message_echoes":[{"id":"1"}]}}"#,
+            "standby_echo",
+            None,
+        ),
+        (
+            "partner_solutions",
+            r#"{"event":"SOLUTION_CREATED"}"#,
+            "partner_solution",
+            Some("SOLUTION_CREATED"),
+        ),
+        (
+            "payment_configuration_update",
+            r#"{"status":"Active"}"#,
+            "payment_configuration",
+            Some("Active"),
+        ),
+        (
+            "phone_number_name_update",
+            r#"{"decision":"DEFERRED"}"#,
+            "phone_number_name",
+            Some("DEFERRED"),
+        ),
+        (
+            "phone_number_quality_update",
+            r#"{"event":"FLAGGED"}"#,
+            "phone_number_quality",
+            Some("FLAGGED"),
+        ),
+        (
+            "security",
+            r#"{"event":"PIN_RESET_SUCCESS"}"#,
+            "security",
+            Some("PIN_REQUEST_SUCCESS"),
+        ),
+        (
+            "message_template_components_update",
+            r#"{"message_template_id":1}"#,
+            "template_components",
+            None,
+        ),
+        (
+            "message_template_quality_update",
+            r#"{"new_quality_score":"GREEN"}"#,
+            "template_quality",
+            None,
+        ),
+        (
+            "message_template_status_update",
+            r#"{"event":"PAUSED"}"#,
+            "template_status",
+            Some("PAUSED"),
+        ),
+        (
+            "template_category_update",
+            r#"{"new_category":"UTILITY"}"#,
+            "template_category",
+            None,
+        ),
+        (
+            "template_correct_category_detection",
+            r#"{"category":"UTILITY"}"#,
+            "template_category_detection",
+            None,
+        ),
+        (
+            "tracking_events",
+            r#"{"events":[{"event_name":"click"}]}"#,
+            "tracking_event",
+            Some("click"),
+        ),
+        (
+            "user_id_update",
+            r#"{"user_id_update":[{"wa_id":"1"}]}"#,
+            "user_id_update",
+            None,
+        ),
+        (
+            "user_preferences",
+            r#"{"user_preferences":[{"value":"stop"}]}"#,
+            "user_preference",
+            Some("stop"),
+        ),
+        // Of what is unknown and in no list, the reason.
+        ("holograms", r#"{"a":1}"#, "unknown", Some("field")),
+        ("messages", r#"{"new":1}"#, "unknown", Some("shape")),
+    ];
+    for (field, value, name, subtype) in cases {
+        let event = only(&change(field, value));
+        let payload = event.payload();
+        assert_eq!(event.kind(), name, "{field}: {value}");
+        assert_eq!(payload.name(), name, "{field}: {value}");
+        assert_eq!(payload.subtype(), subtype, "{field}: {value}");
+    }
+    for name in Payload::NAMES {
+        assert!(cases.iter().any(|case| case.2 == *name), "{name}");
+    }
+    for (reason, name) in [
+        (Reason::Field, "field"),
+        (Reason::List, "list"),
+        (Reason::Object, "object"),
+        (Reason::Shape, "shape"),
+        (Reason::Overflow, "overflow"),
+    ] {
+        assert_eq!(reason.as_str(), name);
+    }
+}
+
+#[test]
+fn a_delivery_is_asked_for_what_the_host_needs() {
+    let of_number = |number: &str, members: &str| {
+        format!(
+            r#"{{"field":"messages","value":{{"metadata":{{"phone_number_id":"{number}"}},{members}}}}}"#
+        )
+    };
+    let body = format!(
+        r#"{{"object":"whatsapp_business_account","entry":[{{"id":"9","changes":[{},{},{}]}}]}}"#,
+        of_number(
+            "1",
+            r#""messages":[{"id":"a","type":"text","text":{"body":"A"}},{"id":"b","type":"sticker"}]"#
+        ),
+        of_number(
+            "2",
+            r#""statuses":[{"id":"c","status":"sent"}],"messages":[{"id":"d"}]"#
+        ),
+        of_number(
+            "1",
+            r#""statuses":[{"id":"e","status":"read"}],"errors":[{"code":1}]"#
+        ),
+    );
+    let notification = Notification::parse(body.clone()).unwrap();
+    assert_eq!(notification.object(), Some("whatsapp_business_account"));
+    assert_eq!(notification.body(), &body);
+
+    let messages: Vec<_> = notification
+        .messages()
+        .map(|message| (message.id, message.text()))
+        .collect();
+    assert_eq!(
+        messages,
+        [(Some("a"), Some("A")), (Some("b"), None), (Some("d"), None)]
+    );
+    let statuses: Vec<_> = notification.statuses().map(|status| status.id).collect();
+    assert_eq!(statuses, [Some("c"), Some("e")]);
+    let ids = |number| -> Vec<_> {
+        notification
+            .of_phone_number(number)
+            .map(|event| event.id().unwrap_or("-"))
+            .collect()
+    };
+    assert_eq!(ids("1"), ["a", "b", "e", "-"]);
+    assert_eq!(ids("2"), ["c", "d"]);
+    assert!(ids("3").is_empty());
+
+    assert_eq!(Notification::parse("{}").unwrap().object(), None);
+}
+
+#[test]
+fn an_event_becomes_a_type_of_the_host() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Hologram {
+        depth: u32,
+    }
+    let event = only(&change("holograms", r#"{"depth":3}"#));
+    assert_eq!(event.deserialize_raw::<Hologram>().unwrap().depth, 3);
+
+    let error = only(&change("holograms", r#"{"depth":"CANARY"}"#))
+        .deserialize_raw::<Hologram>()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the event is not of the type that it was to become"
+    );
+    // What is wrong with it stands in the source alone, which may quote the JSON.
+    assert!(error.source().unwrap().to_string().contains("CANARY"));
+}
+
+#[test]
+fn every_refusal_says_why_and_nothing_of_the_body() {
+    let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
+    for (body, error, text) in [
+        (
+            &b"\"CANARY\xff\""[..],
+            ParseError::NotUtf8,
+            "the body is not UTF-8",
+        ),
+        (b"CANARY", ParseError::NotJson, "the body is not JSON"),
+        (b"", ParseError::NotJson, "the body is not JSON"),
+        (
+            deep.as_bytes(),
+            ParseError::TooDeep,
+            "the body is nested too deeply",
+        ),
+    ] {
+        let found = Notification::parse(body.to_vec()).unwrap_err();
+        assert_eq!(found, error);
+        assert_eq!(found.to_string(), text);
+    }
+    // Nobody wants to make one.
+    assert_eq!(ParseError::TooLarge.to_string(), "the body is too large");
+}
+
+#[test]
+fn what_a_person_wrote_or_chose_is_found_whatever_the_type() {
+    for (members, text, media) in [
+        (r#""type":"text","text":{"body":"T"}"#, Some("T"), None),
+        (
+            r#""type":"button","button":{"text":"T","payload":"p"}"#,
+            Some("T"),
+            None,
+        ),
+        (
+            r#""type":"interactive","interactive":{"type":"button_reply","button_reply":{"id":"b","title":"T"}}"#,
+            Some("T"),
+            None,
+        ),
+        (
+            r#""type":"interactive","interactive":{"type":"list_reply","list_reply":{"id":"l","title":"T","description":"D"}}"#,
+            Some("T"),
+            None,
+        ),
+        (
+            r#""type":"interactive","interactive":{"type":"nfm_reply","nfm_reply":{"name":"flow","body":"T"}}"#,
+            Some("T"),
+            None,
+        ),
+        (
+            r#""type":"interactive","interactive":{"type":"new"}"#,
+            None,
+            None,
+        ),
+        (
+            r#""type":"order","order":{"catalog_id":"c","text":"T"}"#,
+            Some("T"),
+            None,
+        ),
+        (
+            r#""type":"reaction","reaction":{"message_id":"m","emoji":"T"}"#,
+            Some("T"),
+            None,
+        ),
+        (
+            r#""type":"image","image":{"id":"1","caption":"T"}"#,
+            Some("T"),
+            Some("1"),
+        ),
+        (
+            r#""type":"video","video":{"id":"1","caption":"T"}"#,
+            Some("T"),
+            Some("1"),
+        ),
+        (
+            r#""type":"document","document":{"id":"1","caption":"T"}"#,
+            Some("T"),
+            Some("1"),
+        ),
+        (r#""type":"audio","audio":{"id":"1"}"#, None, Some("1")),
+        (r#""type":"sticker","sticker":{"id":"1"}"#, None, Some("1")),
+        (
+            r#""type":"edit","edit":{"message":{"type":"image","image":{"id":"1","caption":"T"}}}"#,
+            Some("T"),
+            None,
+        ),
+        (
+            r#""type":"edit","edit":{"message":"no message"}"#,
+            None,
+            None,
+        ),
+        (r#""type":"location","location":{"name":"n"}"#, None, None),
+        (r#""type":"hologram""#, None, None),
+    ] {
+        let event = message_event(&format!("{{{members}}}"));
+        let message = message(&event);
+        assert_eq!(message.text(), text, "{members}");
+        assert_eq!(
+            message.content.media().map(|media| media.id.unwrap()),
+            media,
+            "{members}"
+        );
+    }
+}
+
+#[test]
+fn of_two_states_the_later_one_ranks_higher() {
+    let order = [
+        &[State::Warning, State::Other("CANARY")][..],
+        &[State::Pending],
+        &[State::Sent],
+        &[State::Failed],
+        &[State::Delivered, State::Captured],
+        &[State::Read],
+        &[State::Played],
+        &[State::Deleted],
+    ];
+    for (rank, states) in (0..).zip(order) {
+        for state in states {
+            assert_eq!(state.rank(), rank, "{state:?}");
+        }
+    }
+}
+
+#[test]
+fn a_person_is_found_among_any_number_of_contacts() {
+    let contact = |number: usize| {
+        // Every key of a contact may be a text, a number or escaped, and one of the two may be missing.
+        match number % 4 {
+            0 => format!(
+                r#"{{"profile":{{"name":"N{number}"}},"wa_id":"1650{number}","user_id":"US.{number}"}}"#
+            ),
+            1 => format!(
+                r#"{{"user_id":"\u0055S.{number}","profile":{{"name":"N{number}"}},"wa_id":null}}"#
+            ),
+            2 => {
+                format!(r#"{{"wa_id":1650{number},"user_id":"","profile":{{"name":"N{number}"}}}}"#)
+            }
+            _ => format!(
+                r#"{{"wa_id":[],"user_id":"US.{number}","new":{{"wa_id":"0"}},"profile":{{"name":"N{number}"}}}}"#
+            ),
+        }
+    };
+    let message =
+        |key: &str, id: &str| format!(r#"{{"{key}":"{id}","type":"text","text":{{"body":"b"}}}}"#);
+    // Up to four are looked through, more are found in a directory: the result is the same.
+    for count in [2, 4, 5, 6, 64] {
+        let list: Vec<_> = (0..count).rev().map(contact).collect();
+        let messages: Vec<_> = (0..count)
+            .flat_map(|number| {
+                [
+                    message("from", &format!("1650{number}")),
+                    message("from_user_id", &format!("US.{number}")),
+                ]
+            })
+            .chain([message("from", "0"), message("from", "1650")])
+            .collect();
+        let value = |contacts: &str| {
+            format!(
+                r#"{{"contacts":[{contacts}],"messages":[{}]}}"#,
+                messages.join(",")
+            )
+        };
+        // Contacts of another change, with the same ids, belong to the messages of that.
+        let others: Vec<_> = list
+            .iter()
+            .map(|contact| contact.replace(":\"N", ":\"Other"))
+            .collect();
+        let body = format!(
+            r#"{{"entry":[{{"changes":[{{"field":"messages","value":{}}},{{"field":"messages","value":{}}},{{"field":"messages","value":{}}}]}}]}}"#,
+            value(&others.join(",")),
+            value(&format!("7,{},[]", list.join(","))),
+            value(""),
+        );
+        let notification = Notification::parse(body).unwrap();
+        let name = |event: &Event| match event.payload() {
+            Payload::Message(message) => message.sender.name().map(str::to_owned),
+            other => panic!("{other:?}"),
+        };
+        let (first, rest) = notification.events().split_at(messages.len());
+        let (second, third) = rest.split_at(messages.len());
+        for (events, prefix) in [(first, "Other"), (second, "N")] {
+            for (index, event) in events.iter().enumerate() {
+                let number = index / 2;
+                let (by_phone, by_user_id) = ([0, 2].contains(&(number % 4)), number % 4 != 2);
+                let is_there = number < count && if index % 2 == 0 { by_phone } else { by_user_id };
+                let wanted = is_there.then(|| format!("{prefix}{number}"));
+                assert_eq!(name(event), wanted, "{count}: {}", event.raw());
+                assert_eq!(name(&event.detach()), wanted, "{count}: {}", event.raw());
+            }
+        }
+        assert!(third.iter().all(|event| name(event).is_none()));
+    }
+}
+
+#[test]
+fn others_than_senders_are_found_among_the_contacts_too() {
+    for count in [3, 9] {
+        let contacts: Vec<_> = (0..count)
+            .map(|number| format!(r#"{{"profile":{{"name":"N{number}"}},"wa_id":"1650{number}","user_id":"US.{number}"}}"#))
+            .collect();
+        let contacts = contacts.join(",");
+        let cases = [
+            ("calls", r#""calls":[{"to":"16501","from":"1"}]"#),
+            ("calls", r#""calls":[{"to":"16500","to_user_id":"US.1"}]"#),
+            ("calls", r#""statuses":[{"recipient_id":"16501"}]"#),
+            ("smb_message_echoes", r#""message_echoes":[{"to":"16501"}]"#),
+            (
+                "user_preferences",
+                r#""user_preferences":[{"wa_id":16501}]"#,
+            ),
+            (
+                "user_id_update",
+                r#""user_id_update":[{"wa_id":"1","user_id":{"previous":"US.0","current":"US.1"}}]"#,
+            ),
+            (
+                "group_participants_update",
+                r#""groups":[{"removed_participants":[{"wa_id":"16501"}]}]"#,
+            ),
+        ];
+        for (field, members) in cases {
+            let event = only(&change(
+                field,
+                &format!(r#"{{{members},"contacts":[{contacts}]}}"#),
+            ));
+            let contact = match event.payload() {
+                Payload::Call(call) => call.contact,
+                Payload::CallStatus(status) => status.contact,
+                Payload::Echo(echo) => echo.contact,
+                Payload::UserPreference(preference) => preference.contact,
+                Payload::UserIdUpdate(update) => update.contact,
+                Payload::GroupParticipant(participant) => participant.contact,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(
+                contact.unwrap().profile.unwrap().name,
+                Some("N1"),
+                "{members}"
+            );
+        }
+        // An action names nobody: with more than one contact it is nobody's.
+        let action = |contacts: &str| {
+            let event = only(&change(
+                "messages",
+                &format!(r#"{{"user_actions":[{{"action_type":"a"}}],"contacts":[{contacts}]}}"#),
+            ));
+            match event.payload() {
+                Payload::UserAction(action) => action
+                    .contact
+                    .and_then(|contact| contact.wa_id)
+                    .map(str::to_owned),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(action(&contacts), None);
+        assert_eq!(action(r#"{"wa_id":"1"}"#).as_deref(), Some("1"));
+    }
+}
+
+#[test]
+fn lists_inside_of_events_are_iterated_compared_and_shown() {
+    let errors = |errors: &str| {
+        message_event(&format!(
+            r#"{{"id":"1","type":"unsupported","errors":{errors}}}"#
+        ))
+    };
+    let one = errors(r#"[{"code":1,"title":"CANARY"},7,{"code":2}]"#);
+    let (one, same, other, none) = (
+        message(&one).errors,
+        errors(r#"[ {"title":"CANARY", "code":"1"}, {"code":2} ]"#),
+        errors(r#"[{"code":1}]"#),
+        errors("[]"),
+    );
+    let mut codes = Vec::new();
+    for error in one {
+        codes.push(error.code);
+    }
+    for error in &one {
+        codes.push(error.code);
+    }
+    // What is no error is passed over.
+    assert_eq!(codes, [Some(1), Some(2), Some(1), Some(2)]);
+    assert!(!one.is_empty());
+    assert!(message(&none).errors.is_empty());
+    assert!(one == message(&same).errors);
+    assert!(one != message(&other).errors);
+    let shown = format!("{one:?} {:?}", one.iter());
+    assert!(
+        shown.contains("code: Some(2)") && shown.ends_with(" Iter(..)"),
+        "{shown}"
+    );
+    assert!(!shown.contains("CANARY"), "{shown}");
+    // At its end an iterator stays there.
+    let mut iter = one.iter();
+    assert_eq!(iter.by_ref().count(), 2);
+    assert!(iter.next().is_none());
+}
+
+#[test]
+fn an_edited_message_is_compared_and_shown_by_what_it_says() {
+    let edit = |text: &str| {
+        message_event(&format!(
+            r#"{{"id":"1","type":"edit","edit":{{"message":{{"type":"text","text":{{"body":"{text}"}}}}}}}}"#
+        ))
+    };
+    let (event, same, other) = (edit("CANARY"), edit(r"\u0043ANARY"), edit("other"));
+    assert!(message(&event).content == message(&same).content);
+    assert!(message(&event).content != message(&other).content);
+    let shown = format!("{:?}", message(&event).content);
+    assert!(
+        shown.contains("Text(") && !shown.contains("CANARY"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn debug_shows_names_that_meta_made() {
+    let event = only(&change(
+        "account_update",
+        r#"{"event":"PARTNER_ADDED","phone_number":"16505550001","waba_info":{"solution_partner_business_ids":["506914307656634"]}}"#,
+    ));
+    let shown = format!("{event:?}");
+    assert!(
+        shown.contains("PartnerAdded") && shown.contains(r#"["506914307656634"]"#),
+        "{shown}"
+    );
+    assert!(!shown.contains("1650555"), "{shown}");
+
+    // A name that nobody knows may be anything.
+    let event = only(&change("account_update", r#"{"event":"CANARY"}"#));
+    let shown = format!("{event:?}");
+    assert!(
+        shown.contains("Other(..)") && !shown.contains("CANARY"),
+        "{shown}"
+    );
+
+    let event = only(&change("holograms", r#"{"id":"CANARY"}"#));
+    let shown = format!("{event:?}");
+    assert!(
+        shown.contains("Field") && !shown.contains("CANARY"),
+        "{shown}"
+    );
+
+    let key = event.key();
+    assert_eq!(format!("{key:?}"), format!("EventKey({key})"));
+}
+
+#[test]
+fn an_alert_is_found_beside_its_place() {
+    for value in [
+        r#"{"entity_type":"WABA","alert_info":{"alert_severity":"CRITICAL","alert_status":"ACTIVE","alert_type":"T","alert_description":"D"}}"#,
+        r#"{"entity_type":"WABA","alert_severity":"CRITICAL","alert_status":"ACTIVE","alert_type":"T","alert_description":"D"}"#,
+    ] {
+        let event = only(&change("account_alerts", value));
+        let Payload::AccountAlert(alert) = event.payload() else {
+            panic!("{event:?}")
+        };
+        let info = alert.info();
+        assert_eq!(
+            (info.severity, info.status),
+            (Some("CRITICAL"), Some("ACTIVE")),
+            "{value}"
+        );
+        assert_eq!(
+            (info.kind, info.description),
+            (Some("T"), Some("D")),
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn people_asked_for_by_themselves_are_not_shown_either() {
+    let event = message_event(
+        r#"{"from":"16505550001","from_user_id":"US.1","type":"text","text":{"body":"b"}}"#,
+    );
+    let sender = message(&event).sender;
+    assert_eq!(sender.name(), Some("Ada"));
+    assert_eq!(format!("{sender:?}"), "Sender { .. }");
+
+    let event = status_event(r#"{"id":"1","status":"sent","recipient_id":"16505550001"}"#);
+    let recipient = status(&event).recipient;
+    assert_eq!(recipient.id, Some("16505550001"));
+    assert_eq!(format!("{recipient:?}"), "Recipient { .. }");
+}
+
+#[test]
+fn names_in_a_list_are_texts_or_numbers() {
+    let event = only(&change(
+        "account_update",
+        r#"{"event":"PARTNER_ADDED","waba_info":{"solution_partner_business_ids":["a\u0062",7,null,[8],"9"]}}"#,
+    ));
+    let Payload::AccountUpdate(update) = event.payload() else {
+        panic!("{event:?}")
+    };
+    let ids = update.waba_info.unwrap().solution_partner_business_ids;
+    let ids: Vec<_> = ids.iter().map(|id| id.as_str()).collect();
+    assert_eq!(ids, ["ab", "7", "9"]);
+    assert!(!event.known());
+}
+
+#[test]
+fn odd_shapes_in_a_history_arrive_with_their_json() {
+    for (history, raw) in [
+        ("[7]", "7"),
+        (r#"[{"threads":[7]}]"#, "7"),
+        (r#"[{"threads":[{"id":"1"}]}]"#, r#"{"id":"1"}"#),
+        (r#"[{"threads":[{"id":"1","messages":["m"]}]}]"#, r#""m""#),
+        (r#"[{"threads":"t"}]"#, r#""t""#),
+        (r#"{"threads":[]}"#, r#"{"threads":[]}"#),
+    ] {
+        let event = only(&change("history", &format!(r#"{{"history":{history}}}"#)));
+        assert_eq!(reason(&event), Reason::Shape, "{history}");
+        assert_eq!(event.raw(), raw, "{history}");
+    }
 }

@@ -21,9 +21,10 @@ macro_rules! sizes {
 #[test]
 fn no_type_grows_unnoticed() {
     let table = sizes![
-        // What hosts keep and move into tasks: a pointer to what they share, and a number; or two pointers and a number.
+        // What hosts keep and move into tasks: a pointer to what they share, a number and a mark; or pointers to that, to the events and to
+        // the suppressed ones.
         Event = 16,
-        Notification = 24,
+        Notification = 48,
         EventKey = 16,
         // As large as the largest kind, a status, and eight bytes that tell which it is.
         Payload<'static> = 912,

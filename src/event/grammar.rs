@@ -5,7 +5,7 @@
 use super::notification::ParseError;
 
 /// The deepest nesting that is let through: what `serde_json` allows for its own types.
-const MAX_DEPTH: usize = 127;
+pub(super) const MAX_DEPTH: usize = 127;
 
 /// Containers are in the list of extents down to this depth, which is that of the elements of a list and what they contain, and from this
 /// length on. So the list is at most 1.5 times as long as the text, and an ordinary one is a tenth of it.
@@ -22,12 +22,14 @@ pub(super) struct Extent {
     pub(super) end: u32,
 }
 
-/// Checks that `bytes`, which are UTF-8, are one JSON text. Not recursive, whatever the nesting.
+/// Checks that `bytes`, which are UTF-8, are one JSON text, nested no deeper than `deepest`, which is at most 128. Not recursive, whatever
+/// the nesting.
 ///
 /// `escaped` gets the beginning and end of every string with an escape in it, quotes included, in the order of the text. Returns the extents
 /// of the larger containers, in the order of the text.
 pub(super) fn check(
     bytes: &[u8],
+    deepest: usize,
     escaped: impl FnMut(usize, usize),
 ) -> Result<Vec<Extent>, ParseError> {
     let mut check = Check {
@@ -35,6 +37,7 @@ pub(super) fn check(
         position: 0,
         containers: 0,
         depth: 0,
+        deepest,
         extents: Vec::with_capacity(ORDINARY_EXTENTS),
         open: [0; INDEXED_DEPTH],
         escaped,
@@ -52,6 +55,7 @@ struct Check<'a, F> {
     /// One bit for each container that is open, the innermost lowest: whether it is an object.
     containers: u128,
     depth: usize,
+    deepest: usize,
     extents: Vec<Extent>,
     /// For each container that is open, its place in `extents`.
     open: [usize; INDEXED_DEPTH],
@@ -119,7 +123,7 @@ where
         }
         self.position += 1;
         self.depth += 1;
-        if self.depth > MAX_DEPTH {
+        if self.depth > self.deepest {
             return Err(ParseError::TooDeep);
         }
         self.containers = self.containers << 1 | u128::from(is_object);
@@ -334,7 +338,7 @@ mod tests {
     use super::*;
 
     fn ours(text: &str) -> bool {
-        check(text.as_bytes(), |_, _| {}).is_ok()
+        check(text.as_bytes(), MAX_DEPTH, |_, _| {}).is_ok()
     }
 
     fn theirs(text: &str) -> bool {
@@ -406,7 +410,7 @@ mod tests {
             r#"{{"a":[{{}},{{"b":"{long}"}},["{}"]],"c":1}}"#,
             "x".repeat(20)
         );
-        let extents = check(text.as_bytes(), |_, _| {}).unwrap();
+        let extents = check(text.as_bytes(), MAX_DEPTH, |_, _| {}).unwrap();
         let found: Vec<_> = extents
             .iter()
             .map(|extent| &text[extent.start as usize..extent.end as usize])
@@ -415,7 +419,7 @@ mod tests {
         assert_eq!(found, [&text, list, &format!(r#"{{"b":"{long}"}}"#)]);
 
         let deep = format!("{}\"{long}\"{}", "[".repeat(20), "]".repeat(20));
-        let extents = check(deep.as_bytes(), |_, _| {}).unwrap();
+        let extents = check(deep.as_bytes(), MAX_DEPTH, |_, _| {}).unwrap();
         assert_eq!(extents.len(), INDEXED_DEPTH);
     }
 
@@ -423,7 +427,10 @@ mod tests {
     fn escapes_are_reported() {
         let text = r#"{"a":"\n","b\"":"x","":"\\"}"#;
         let mut found = Vec::new();
-        check(text.as_bytes(), |start, end| found.push(&text[start..end])).unwrap();
+        check(text.as_bytes(), MAX_DEPTH, |start, end| {
+            found.push(&text[start..end]);
+        })
+        .unwrap();
         assert_eq!(found, [r#""\n""#, r#""b\"""#, r#""\\""#]);
     }
 }

@@ -46,6 +46,36 @@
 //! The body is checked and cut into events once. A payload borrows from it and is read when it is asked for, on the stack, without an
 //! allocation: ask once per event and keep the result. An [`Event`] keeps the whole body alive.
 //!
+//! # Queues
+//!
+//! Who hands events to an engine (NATS JetStream, Kafka, SQS, a table of jobs) writes [`Event::to_queue`] and reads
+//! [`Notification::from_queue`]. What lies in the queue is one event as a delivery that Meta might have sent, and one key more:
+//!
+//! ```
+//! # use tower_whatsapp::Notification;
+//! # let notification = Notification::parse(concat!(
+//! #     r#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"value":{"messaging_product":"whatsapp","#,
+//! #     r#""metadata":{"phone_number_id":"100000000000001"},"contacts":[{"profile":{"name":"Ada"},"wa_id":"16505550001"}],"#,
+//! #     r#""messages":[{"from":"16505550001","id":"wamid.A"},{"id":"wamid.B"}]},"field":"messages"}]}]}"#))?;
+//! # let [event, _] = notification.events() else { unreachable!() };
+//! assert_eq!(event.to_queue(), concat!(
+//!     r#"{"tower_whatsapp":1,"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{"#,
+//!     r#""metadata":{"phone_number_id":"100000000000001"},"contacts":[{"profile":{"name":"Ada"},"wa_id":"16505550001"}],"#,
+//!     r#""messages":[{"from":"16505550001","id":"wamid.A"}]}}]}]}"#,
+//! ));
+//! # Ok::<(), tower_whatsapp::event::ParseError>(())
+//! ```
+//!
+//! - Everything that Meta wrote is in it byte for byte; nothing is made anew but the envelope. Of the value there is what goes with the event: the
+//!   metadata, the conversation, the contacts that it means, and of its group or thread what was said of all of its elements. Consumers in other
+//!   languages read it as any webhook with one event.
+//! - An event that is a whole value, change or entry stands in the place of that. A body that has no envelope stands under the key `body`
+//!   in the place of `entry`.
+//! - `tower_whatsapp` is the version of the form, today 1. A consumer reads its own version and all before; of a later one it says so
+//!   ([`QueueError::LaterVersion`]). So with a new version of this crate update the consumers first. Keys that are added do not make a new version.
+//!   Events have the same [`key`](Event::key) on both sides: it is what to give an engine that drops duplicates itself.
+//! - The signature of the delivery does not hold for it. Whoever can write to the queue can write events.
+//!
 //! Facts about the protocol in the docs of this module are from Meta's pages under
 //! <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages>.
 
@@ -68,6 +98,7 @@ mod message;
 mod notification;
 mod object;
 mod payload;
+mod queue;
 mod raw;
 mod scalar;
 mod status;
@@ -90,6 +121,7 @@ pub use self::{
     notification::{DeserializeError, Event, Notification, ParseError},
     object::{Iter, List},
     payload::{Payload, Reason, Unknown},
+    queue::QueueError,
     scalar::{Name, Timestamp},
     status::*,
     template::*,

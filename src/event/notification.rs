@@ -12,10 +12,11 @@ use super::{
     message::Message,
     object::Reader,
     payload::{Kind, Payload, Unknown},
+    queue::{self, QueueError, Queued},
     raw::{Cursor, Document, Span},
     scalar::{Id, Person, Timestamp},
     status::Status,
-    wire::{Change, Element, Envelope},
+    wire::{Change, Element, Envelope, position},
 };
 
 /// A delivery, taken apart into its [`Event`]s.
@@ -26,6 +27,8 @@ use super::{
 pub struct Notification {
     envelope: Arc<Envelope>,
     events: Arc<[Event]>,
+    suppressed: Arc<[Event]>,
+    unprotected: bool,
 }
 
 impl Notification {
@@ -46,22 +49,30 @@ impl Notification {
     ///
     /// [`ParseError`] if it is not one JSON text in UTF-8, or nested deeper than 127. Whatever is JSON is taken, whatever it says.
     pub fn parse(body: impl Into<Bytes>) -> Result<Self, ParseError> {
-        let envelope = Arc::new(Envelope::new(Document::new(body.into())?));
-        let events = (0..envelope.elements.len())
-            .map(|index| Event {
-                envelope: Arc::clone(&envelope),
-                index,
-            })
-            .collect();
-        Ok(Self { envelope, events })
+        Ok(Self::of(Envelope::new(Document::new(body.into())?)))
     }
 
-    /// All events, in the order of the body. May be empty: Meta's own page has a delivery without any.
+    /// All events, in the order of the body; with a `DedupLayer` those that were not handled yet. May be empty: Meta's own page has a
+    /// delivery without any.
     ///
     /// More than 32,768 are not told apart: see [`Reason::Overflow`](super::Reason::Overflow).
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// The events that are not to be handled, because they were, or are being handled elsewhere, or are in [`events`](Self::events)
+    /// already. Empty without a `DedupLayer`.
+    #[must_use]
+    pub fn suppressed(&self) -> &[Event] {
+        &self.suppressed
+    }
+
+    /// Whether the store of a `DedupLayer` could not be asked, and the layer was told to deliver all the same: these events may have
+    /// been handled before, or be handled again.
+    #[must_use]
+    pub fn unprotected(&self) -> bool {
+        self.unprotected
     }
 
     /// The messages that the business received: what hosts that do nothing else need.
@@ -101,10 +112,73 @@ impl Notification {
         self.envelope.document.cursor_at(object).scalar()
     }
 
-    /// The body exactly as it was received and signed.
+    /// The body exactly as it was received and signed, with all events that are in it.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         self.envelope.document.body()
+    }
+
+    /// The same delivery with these events to be handled, and these not.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn with(
+        &self,
+        fresh: Vec<Event>,
+        suppressed: Vec<Event>,
+        unprotected: bool,
+    ) -> Self {
+        Self {
+            envelope: Arc::clone(&self.envelope),
+            events: fresh.into(),
+            suppressed: suppressed.into(),
+            unprotected,
+        }
+    }
+
+    /// Reads what [`Event::to_queue`] wrote: a notification with that one event, the same in everything that it says, its key included. What
+    /// handles the notifications of the layer handles these as well.
+    ///
+    /// [`body`](Self::body) is what lay in the queue, and [`Event::value`] has of the value what goes with the event. An event for
+    /// [`Reason::Overflow`](super::Reason::Overflow) comes out as the events that it stands for, up to 32,768 of them.
+    ///
+    /// ```
+    /// use tower_whatsapp::Notification;
+    ///
+    /// let delivery = Notification::parse(r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[
+    ///     {"id":"wamid.A","type":"text","text":{"body":"hi"}}, {"id":"wamid.B"}]}}]}]}"#)?;
+    /// let queue: Vec<_> = delivery.events().iter().map(|event| event.to_queue()).collect();
+    ///
+    /// for (queued, event) in queue.into_iter().zip(delivery.events()) {
+    ///     let notification = Notification::from_queue(queued)?;
+    ///     let [again] = notification.events() else { unreachable!() };
+    ///     assert_eq!(again.key(), event.key());
+    ///     assert_eq!(again.payload(), event.payload());
+    ///     assert_eq!(again.raw(), event.raw());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError`] if the bytes are not JSON, not such an event, or written by a later version in a form that this one does not know.
+    pub fn from_queue(bytes: impl Into<Bytes>) -> Result<Self, QueueError> {
+        queue::read(bytes.into()).map(Self::of)
+    }
+
+    fn of(envelope: Envelope) -> Self {
+        let envelope = Arc::new(envelope);
+        let events = (0..position(envelope.elements.len()))
+            .map(|index| Event {
+                envelope: Arc::clone(&envelope),
+                index,
+                stale: false,
+            })
+            .collect();
+        Self {
+            envelope,
+            events,
+            suppressed: Arc::default(),
+            unprotected: false,
+        }
     }
 }
 
@@ -124,7 +198,8 @@ impl fmt::Debug for Notification {
 #[derive(Clone)]
 pub struct Event {
     envelope: Arc<Envelope>,
-    index: usize,
+    index: u32,
+    stale: bool,
 }
 
 impl Event {
@@ -183,16 +258,33 @@ impl Event {
         EventKey::of(self, app)
     }
 
-    /// A copy that shares nothing with the body, for tasks and queues that keep single events for long: an event keeps the whole body alive,
-    /// and that of a batch has up to 4 MiB. It costs some 750 bytes beside its JSON, so who keeps *all* events of a batch keeps the batch.
+    /// A copy that shares nothing with the body, for tasks and lists that keep single events for long: an event keeps the whole body alive,
+    /// and that of a batch has up to 4 MiB. It costs some 800 bytes beside its JSON, so who keeps *all* events of a batch keeps the batch.
     ///
-    /// All is as before but [`value`](Self::value), which is only kept where it is the event.
+    /// All is as before but [`value`](Self::value), of which there is what goes with the event: the copy has the text of
+    /// [`to_queue`](Self::to_queue) as its body.
     #[must_use]
     pub fn detach(&self) -> Self {
-        Self {
-            envelope: Arc::new(self.envelope.detached(&self.element())),
-            index: 0,
+        let queued = Queued::new(&self.envelope, &self.element());
+        match queued.into_envelope() {
+            Some(envelope) => Self {
+                envelope: Arc::new(envelope),
+                index: 0,
+                stale: self.stale,
+            },
+            // The event is all but the whole of a body of 4 GiB: the body is the copy.
+            None => self.clone(),
         }
+    }
+
+    /// The event alone, as JSON for a queue: a delivery that Meta might have sent, with this one event in it. It is read again with
+    /// [`Notification::from_queue`], and by consumers in other languages as any webhook. [The module](super#queues) has the form, and what it
+    /// promises.
+    ///
+    /// It is as long as the event and what goes with it; at least some 200 bytes beside the event.
+    #[must_use]
+    pub fn to_queue(&self) -> Bytes {
+        Queued::new(&self.envelope, &self.element()).into_form()
     }
 
     /// Its JSON as a type of your own.
@@ -255,6 +347,45 @@ impl Event {
     #[must_use]
     pub fn entry_time(&self) -> Option<Timestamp> {
         self.part::<Timestamp>(self.envelope.entry(&self.element()).time)
+    }
+
+    /// When it happened, in its own words, else when the notification was sent.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        let element = self.element();
+        if element.kind == Kind::GroupParticipant {
+            return self.part::<Timestamp>(self.envelope.group(&element).timestamp);
+        }
+        let mut cursor = self.cursor();
+        let mut timestamp = None;
+        if cursor.object().is_some() {
+            while let Some(key) = cursor.key() {
+                match key {
+                    b"timestamp" if !cursor.null() => timestamp = Timestamp::read(&mut cursor),
+                    b"timestamp" => {}
+                    _ => {
+                        cursor.skip();
+                    }
+                }
+            }
+        }
+        timestamp.or_else(|| self.entry_time())
+    }
+
+    /// Whether it is so old that a `DedupLayer` may have forgotten that it was handled: a repeat of a delivery that was captured long
+    /// ago, perhaps. `false` without such a layer.
+    #[must_use]
+    pub fn stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The same event, marked as stale.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_stale(self) -> Self {
+        Self {
+            stale: true,
+            ..self
+        }
     }
 
     /// The id of the business phone number that it is about.

@@ -9,7 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{
-    grammar::{self, Extent, index, is_white, plain_string_end, string_end},
+    grammar::{self, Extent, MAX_DEPTH, index, is_white, plain_string_end, string_end},
     notification::ParseError,
 };
 
@@ -26,12 +26,19 @@ pub(crate) struct Document {
 
 impl Document {
     pub(crate) fn new(body: Bytes) -> Result<Self, ParseError> {
+        Self::nested(body, MAX_DEPTH)
+    }
+
+    /// A text that may be nested so deep.
+    pub(crate) fn nested(body: Bytes, deepest: usize) -> Result<Self, ParseError> {
         if u32::try_from(body.len()).is_err() {
             return Err(ParseError::TooLarge);
         }
         let text = std::str::from_utf8(&body).map_err(|_| ParseError::NotUtf8)?;
         let mut unescaped = Unescaped::default();
-        let extents = grammar::check(&body, |start, end| unescaped.push(text, start, end))?;
+        let extents = grammar::check(&body, deepest, |start, end| {
+            unescaped.push(text, start, end);
+        })?;
         Ok(Self {
             body,
             unescaped,
@@ -39,23 +46,11 @@ impl Document {
         })
     }
 
-    /// A text that is put together of values of another document, each of them valid, and of nothing else that has a quote.
-    pub(crate) fn of_pieces(body: Vec<u8>) -> Self {
-        let mut unescaped = Unescaped::default();
-        let text = std::str::from_utf8(&body).unwrap_or_default();
-        let mut position = 0;
-        while let Some(quote) = text.get(position..).and_then(|rest| rest.find('"')) {
-            let start = position + quote;
-            let (end, has_escape) = string_end(&body, start);
-            if has_escape {
-                unescaped.push(text, start, end);
-            }
-            position = end;
-        }
+    /// The same without what only makes passing over large values faster.
+    pub(crate) fn small(self) -> Self {
         Self {
-            body: body.into(),
-            unescaped,
             extents: Vec::new(),
+            ..self
         }
     }
 
@@ -135,6 +130,15 @@ impl Span {
 
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
+    }
+
+    /// Where what stands in `self` came to stand when `whole`, which it is a part of, was copied to `copy`.
+    pub(crate) fn moved(self, whole: Self, copy: Self) -> Option<Self> {
+        let inside = whole.start <= self.start && self.end <= whole.end;
+        inside.then(|| Self {
+            start: copy.start + (self.start - whole.start),
+            end: copy.start + (self.end - whole.start),
+        })
     }
 
     /// From the beginning of this to the end of `other`.

@@ -10,7 +10,6 @@ use super::{
     object::Reader,
     payload::{Kind, Reason},
     raw::{Cursor, Document, Span},
-    scalar::Person,
 };
 
 /// The most events of a delivery that are told apart.
@@ -33,13 +32,13 @@ const FEW_CONTACTS: usize = 4;
 pub(crate) struct Envelope {
     pub(crate) document: Document,
     pub(crate) object: Option<Span>,
-    entries: Vec<Entry>,
-    changes: Vec<Change>,
-    contacts: Vec<Span>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) changes: Vec<Change>,
+    pub(super) contacts: Vec<Span>,
     /// The ways to the contacts, where a change has many of them: made when somebody asks.
-    directory: OnceLock<Vec<ContactKey>>,
-    groups: Vec<GroupAround>,
-    threads: Vec<ThreadAround>,
+    pub(super) directory: OnceLock<Vec<ContactKey>>,
+    pub(super) groups: Vec<GroupAround>,
+    pub(super) threads: Vec<ThreadAround>,
     pub(crate) elements: Vec<Element>,
 }
 
@@ -53,18 +52,18 @@ pub(crate) struct Entry {
 /// What is said of the elements of a change.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Change {
-    entry: u32,
+    pub(super) entry: u32,
     pub(crate) field: Option<Span>,
     pub(crate) value: Option<Span>,
     pub(crate) metadata: Option<Span>,
     pub(crate) conversation: Option<Span>,
     /// In `Envelope::contacts`: the first, and the one behind the last.
-    contacts: (u32, u32),
+    pub(super) contacts: (u32, u32),
 }
 
 /// A way to a contact.
 #[derive(Debug, Clone, Copy)]
-struct ContactKey {
+pub(super) struct ContactKey {
     /// A WhatsApp id or a user id.
     key: Span,
     contact: Span,
@@ -95,34 +94,66 @@ pub(crate) struct ThreadAround {
 pub(crate) struct Element {
     pub(crate) raw: Span,
     pub(crate) kind: Kind,
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// Where an element is.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+pub(super) struct Place {
     /// `NOWHERE` outside of changes.
-    change: u32,
+    pub(super) change: u32,
     /// In a change, the group or thread; outside, the entry.
-    around: u32,
-    /// From the end of the member before to the value: the key of the list is in there.
-    list: Option<Span>,
+    pub(super) around: u32,
+    /// From the end of the member before to the value: the key of the list is in there. Empty if there is no such list.
+    pub(super) list: Span,
+    pub(super) level: Level,
+    /// It stands where a list should be, and is none.
+    pub(super) instead: bool,
+}
+
+/// What an element stands in the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    /// The body.
+    Body,
+    /// An entry.
+    Entry,
+    /// A change.
+    Change,
+    /// The value of a change.
+    Value,
+    /// An element of a list in the value.
+    List,
+    /// An element of a list in `standby`.
+    Standby,
+    /// A participant of a group.
+    Group,
+    /// An element of a list in a chunk of history.
+    Chunk,
+    /// An element of a list in a thread.
+    Thread,
 }
 
 const NOWHERE: u32 = u32::MAX;
 
 impl Place {
     fn in_list(self, list: Span) -> Self {
-        Self {
-            list: Some(list),
-            ..self
-        }
+        Self { list, ..self }
+    }
+
+    fn at(self, level: Level) -> Self {
+        Self { level, ..self }
     }
 }
 
 impl Envelope {
     /// Cuts a body into elements.
     pub(crate) fn new(document: Document) -> Self {
+        Self::of_body(document, Span::default())
+    }
+
+    /// Cuts a body that stands in a document.
+    pub(super) fn of_body(document: Document, body: Span) -> Self {
         let mut walk = Walk {
             document: &document,
             object: None,
@@ -135,7 +166,7 @@ impl Envelope {
             elements: Vec::with_capacity(1),
             ended: false,
         };
-        walk.body();
+        walk.body(body);
         let Walk {
             object,
             entries,
@@ -159,75 +190,16 @@ impl Envelope {
         }
     }
 
-    /// A copy with nothing but one element and what goes with it.
-    pub(crate) fn detached(&self, element: &Element) -> Self {
-        let mut copy = Copy::new(&self.document);
-        let contacts: Vec<_> = self
-            .contacts_of(element)
-            .into_iter()
-            .map(|contact| copy.piece(contact))
-            .collect();
-        let entry = self.entry(element);
-        let change = self.change(element);
-        let group = self.group(element);
-        let thread = self.thread(element);
-        let entry = Entry {
-            id: copy.part(entry.id),
-            time: copy.part(entry.time),
-        };
-        let raw = copy.piece(element.raw);
-        let change = Change {
-            entry: 0,
-            field: copy.part(change.field),
-            value: change
-                .value
-                .filter(|value| *value == element.raw)
-                .map(|_| raw),
-            metadata: copy.part(change.metadata),
-            conversation: copy.part(change.conversation),
-            contacts: (0, position(contacts.len())),
-        };
-        let group = GroupAround {
-            group_id: copy.part(group.group_id),
-            event: copy.part(group.event),
-            timestamp: copy.part(group.timestamp),
-            request_id: copy.part(group.request_id),
-            reason: copy.part(group.reason),
-            initiated_by: copy.part(group.initiated_by),
-        };
-        let thread = ThreadAround {
-            id: copy.part(thread.id),
-            context: copy.part(thread.context),
-            chunk: copy.part(thread.chunk),
-        };
-        let element = Element {
-            raw,
-            kind: element.kind,
-            place: Place {
-                change: 0,
-                around: 0,
-                list: copy.part(element.place.list),
-            },
-        };
-        let object = copy.part(self.object);
-        Self {
-            document: copy.finish(),
-            object,
-            entries: vec![entry],
-            changes: vec![change],
-            contacts,
-            directory: OnceLock::new(),
-            groups: vec![group],
-            threads: vec![thread],
-            elements: vec![element],
-        }
-    }
-
-    /// The contacts that an element may mean: those that it names near its surface, or all if there are few.
-    fn contacts_of(&self, element: &Element) -> Vec<Span> {
+    /// The contacts that an element may mean: those that it names near its surface, or the only one there is. What is left of a list may
+    /// mean all.
+    pub(super) fn contacts_of(&self, element: &Element) -> Vec<Span> {
         let contacts = self.contacts_around(element);
-        if contacts.len() <= 1 {
+        if contacts.len() <= 1 || element.kind == Kind::Unknown(Reason::Overflow) {
             return contacts.to_vec();
+        }
+        // It means the only one, and this is one of several.
+        if element.kind == Kind::UserAction {
+            return Vec::new();
         }
         let mut names = Vec::new();
         let mut cursor = self.document.cursor_at(element.raw);
@@ -242,16 +214,21 @@ impl Envelope {
     }
 
     /// The element of an event, which exists.
-    pub(crate) fn element(&self, index: usize) -> Element {
-        self.elements.get(index).copied().unwrap_or(Element {
-            raw: Span::default(),
-            kind: Kind::Unknown(Reason::Shape),
-            place: Place {
-                change: NOWHERE,
-                around: NOWHERE,
-                list: None,
-            },
-        })
+    pub(crate) fn element(&self, index: u32) -> Element {
+        self.elements
+            .get(index as usize)
+            .copied()
+            .unwrap_or(Element {
+                raw: Span::default(),
+                kind: Kind::Unknown(Reason::Shape),
+                place: Place {
+                    change: NOWHERE,
+                    around: NOWHERE,
+                    list: Span::default(),
+                    level: Level::Body,
+                    instead: false,
+                },
+            })
     }
 
     pub(crate) fn change(&self, element: &Element) -> Change {
@@ -274,7 +251,8 @@ impl Envelope {
 
     /// The name of the list that the element is in.
     pub(crate) fn list(&self, element: &Element) -> Option<&str> {
-        let key = self.document.cursor_at(element.place.list?).key()?;
+        let list = Some(element.place.list).filter(|list| !list.range().is_empty())?;
+        let key = self.document.cursor_at(list).key()?;
         std::str::from_utf8(key).ok()
     }
 
@@ -308,14 +286,13 @@ impl Envelope {
         }
         let (first, _) = self.change(element).contacts;
         let directory = self.directory.get_or_init(|| self.directory());
+        let way = |way: &ContactKey| (way.first, scalar(&self.document, way.key));
+        // Of several the first, as among few contacts.
+        let found = directory.partition_point(|other| way(other) < (first, Some(key)));
         let found = directory
-            .binary_search_by(|way| {
-                let way = (way.first, scalar(&self.document, way.key));
-                way.cmp(&(first, Some(key)))
-            })
-            .ok()?;
-        let span = directory.get(found)?.contact;
-        Some((self.contact_at(span)?, span))
+            .get(found)
+            .filter(|found| way(found) == (first, Some(key)))?;
+        Some((self.contact_at(found.contact)?, found.contact))
     }
 
     fn contact_at(&self, contact: Span) -> Option<Contact<'_>> {
@@ -343,24 +320,26 @@ impl Envelope {
                 if cursor.object().is_none() {
                     continue;
                 }
+                let meant = self.contact_at(*contact);
                 while let Some(name) = cursor.key() {
-                    let value = cursor;
-                    match name {
-                        b"wa_id" | b"user_id" if Person::read(&mut cursor).is_some() => {
-                            directory.push(ContactKey {
-                                key: cursor.since(value),
-                                contact: *contact,
-                                first,
-                            });
-                        }
-                        b"wa_id" | b"user_id" => {}
-                        _ => {
-                            cursor.skip();
-                        }
+                    let counts = match name {
+                        b"wa_id" => meant.and_then(|meant| meant.wa_id),
+                        b"user_id" => meant.and_then(|meant| meant.user_id),
+                        _ => None,
+                    };
+                    let key = cursor.skip();
+                    // Of two equal keys one counts.
+                    if counts.is_some() && counts == scalar(&self.document, key) {
+                        directory.push(ContactKey {
+                            key,
+                            contact: *contact,
+                            first,
+                        });
                     }
                 }
             }
         }
+        // Stable: of several with the same key the first of the body stays the first.
         directory.sort_by(|left, right| {
             let left = (left.first, scalar(&self.document, left.key));
             left.cmp(&(right.first, scalar(&self.document, right.key)))
@@ -387,13 +366,15 @@ const SHAPE: Kind = Kind::Unknown(Reason::Shape);
 const LIST: Kind = Kind::Unknown(Reason::List);
 
 impl<'a> Walk<'a> {
-    fn body(&mut self) {
+    fn body(&mut self, body: Span) {
         let nowhere = Place {
             change: NOWHERE,
             around: NOWHERE,
-            list: None,
+            list: Span::default(),
+            level: Level::Body,
+            instead: false,
         };
-        let mut cursor = self.document.cursor();
+        let mut cursor = self.document.cursor_at(body);
         let start = cursor;
         if cursor.object().is_none() {
             self.push(SHAPE, cursor.since(start), nowhere);
@@ -405,7 +386,7 @@ impl<'a> Walk<'a> {
                 b"object" => present(&mut self.object, &mut cursor),
                 b"entry" => {
                     entered = true;
-                    self.each(&mut cursor, nowhere, Self::entry);
+                    self.each(&mut cursor, nowhere.at(Level::Entry), Self::entry);
                 }
                 _ => {
                     strange = true;
@@ -441,7 +422,7 @@ impl<'a> Walk<'a> {
                     b"time" => present(&mut entry.time, cursor),
                     b"changes" => {
                         changed |= cursor.peek() == Some(b'[');
-                        self.each(cursor, place, Self::change);
+                        self.each(cursor, place.at(Level::Change), Self::change);
                     }
                     _ => {
                         cursor.skip();
@@ -465,7 +446,7 @@ impl<'a> Walk<'a> {
         let place = Place {
             change: position(self.changes.len()),
             around: NOWHERE,
-            list: None,
+            ..outside
         };
         let elements = self.elements.len();
         let contacts = self.contacts.len();
@@ -489,18 +470,12 @@ impl<'a> Walk<'a> {
                 cursor.skip();
             }
         });
-        let cut = match change.field {
-            None => Some(UNNAMED),
-            Some(name) => self
-                .document
-                .cursor_at(name)
-                .string_bytes()
-                .and_then(field::cut),
-        };
+        let cut = cut(self.document, change.field);
+        let inside = place.at(Level::Value);
         match (first, values) {
-            (Some(mut value), 1) => self.value(&mut value, cut, place, &mut change),
+            (Some(mut value), 1) => self.value(&mut value, cut, inside, &mut change),
             _ => members(&mut again, |key, cursor| match key {
-                b"value" if !cursor.null() => self.value(cursor, cut, place, &mut change),
+                b"value" if !cursor.null() => self.value(cursor, cut, inside, &mut change),
                 b"value" => {}
                 _ => {
                     cursor.skip();
@@ -551,17 +526,22 @@ impl<'a> Walk<'a> {
             None => Cut::Lists(&[]),
             Some(lists) => lists,
         };
-        let strange = self.members(cursor, place, |this, key, cursor, list| match key {
-            b"metadata" => {
-                present(&mut change.metadata, cursor);
-                false
-            }
-            b"conversation_context" => {
-                present(&mut change.conversation, cursor);
-                false
-            }
-            _ => this.member(lists, key, cursor, list),
-        });
+        let strange =
+            self.members(
+                cursor,
+                place.at(Level::List),
+                |this, key, cursor, list| match key {
+                    b"metadata" => {
+                        present(&mut change.metadata, cursor);
+                        false
+                    }
+                    b"conversation_context" => {
+                        present(&mut change.conversation, cursor);
+                        false
+                    }
+                    _ => this.member(lists, key, cursor, list),
+                },
+            );
         let value = cursor.since(start);
         change.value = Some(value);
         if cut.is_none() {
@@ -587,15 +567,19 @@ impl<'a> Walk<'a> {
             }
             (Cut::Groups | Cut::History, b"errors") => self.list(cursor, Kind::Error, list),
             (Cut::Standby, b"standby") => {
-                return self.members(cursor, list, |this, key, cursor, list| {
-                    match key {
-                        b"messages" => this.list(cursor, Kind::StandbyMessage, list),
-                        b"statuses" => this.list(cursor, Kind::StandbyStatus, list),
-                        b"message_echoes" => this.list(cursor, Kind::StandbyEcho, list),
-                        _ => return this.other(key, cursor, list),
-                    }
-                    false
-                });
+                return self.members(
+                    cursor,
+                    list.at(Level::Standby),
+                    |this, key, cursor, list| {
+                        match key {
+                            b"messages" => this.list(cursor, Kind::StandbyMessage, list),
+                            b"statuses" => this.list(cursor, Kind::StandbyStatus, list),
+                            b"message_echoes" => this.list(cursor, Kind::StandbyEcho, list),
+                            _ => return this.other(key, cursor, list),
+                        }
+                        false
+                    },
+                );
             }
             _ => return self.other(key, cursor, list),
         }
@@ -608,7 +592,7 @@ impl<'a> Walk<'a> {
         let elements = self.elements.len();
         let around = Place {
             around: position(self.groups.len()),
-            ..place
+            ..place.at(Level::Group)
         };
         let mut group = GroupAround::default();
         self.groups.push(group);
@@ -647,7 +631,7 @@ impl<'a> Walk<'a> {
         let threads = self.threads.len();
         let mut chunk = None;
         let is_object = cursor.peek() == Some(b'{');
-        self.members(cursor, place, |this, key, cursor, list| {
+        self.members(cursor, place.at(Level::Chunk), |this, key, cursor, list| {
             match key {
                 b"metadata" => present(&mut chunk, cursor),
                 b"threads" => this.each(cursor, list, Self::thread),
@@ -674,7 +658,7 @@ impl<'a> Walk<'a> {
         let elements = self.elements.len();
         let around = Place {
             around: position(self.threads.len()),
-            ..place
+            ..place.at(Level::Thread)
         };
         let mut thread = ThreadAround::default();
         self.threads.push(thread);
@@ -759,6 +743,10 @@ impl<'a> Walk<'a> {
         }
         let start = *cursor;
         if cursor.array().is_none() {
+            let place = Place {
+                instead: true,
+                ..place
+            };
             self.push(SHAPE, cursor.since(start), place);
             return;
         }
@@ -817,39 +805,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A body made of pieces of another.
-struct Copy<'a> {
-    from: &'a Document,
-    body: Vec<u8>,
-}
-
-impl<'a> Copy<'a> {
-    fn new(from: &'a Document) -> Self {
-        Self {
-            from,
-            body: Vec::new(),
-        }
-    }
-
-    fn piece(&mut self, span: Span) -> Span {
-        let start = self.body.len();
-        self.body.extend_from_slice(self.from.bytes(span));
-        let piece = Span::new(start, self.body.len());
-        // Numbers would run into each other.
-        self.body.push(b' ');
-        piece
-    }
-
-    fn part(&mut self, span: Option<Span>) -> Option<Span> {
-        Some(self.piece(span?))
-    }
-
-    fn finish(mut self) -> Document {
-        self.body.shrink_to_fit();
-        Document::of_pieces(self.body)
-    }
-}
-
 /// The texts and numbers in an object and in those that it contains.
 fn surface<'a>(cursor: &mut Cursor<'a>, depth: usize, names: &mut Vec<Option<&'a str>>) {
     if cursor.object().is_none() {
@@ -860,6 +815,14 @@ fn surface<'a>(cursor: &mut Cursor<'a>, depth: usize, names: &mut Vec<Option<&'a
             Some(b'{') if depth > 1 => surface(cursor, depth - 1, names),
             _ => names.extend(cursor.scalar().map(Some)),
         }
+    }
+}
+
+/// How the value of a change is cut whose field this is; `None` for one that nobody knows.
+pub(super) fn cut(document: &Document, field: Option<Span>) -> Option<Cut> {
+    match field {
+        None => Some(UNNAMED),
+        Some(name) => document.cursor_at(name).string_bytes().and_then(field::cut),
     }
 }
 
@@ -902,6 +865,6 @@ fn scalar(document: &Document, span: Span) -> Option<&str> {
 }
 
 /// There are fewer of anything than there are bytes in the body.
-fn position(index: usize) -> u32 {
+pub(super) fn position(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
