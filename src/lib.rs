@@ -54,6 +54,10 @@
 //! - [`WebhookLayerBuilder`]: the settings, their defaults and the reasons for them.
 //! - [`RejectionKind`]: the answers to requests that are not let through.
 //! - [`event`]: messages, statuses, all other fields, and what is not known yet.
+#![cfg_attr(
+    feature = "tokio",
+    doc = "- [`dedup`]: each event handled once, in one process or in many, and through crashes."
+)]
 //! - [`guide`]: three tasks, whole: routing messages, a delivery report, account alerts.
 #![cfg_attr(
     feature = "axum",
@@ -65,7 +69,8 @@
 //!
 //! - Answer 2xx when the events are safe, and anything else when they are not: Meta then sends the delivery again, for up to 7 days.
 //! - Answer quickly: Meta asks for a median of 250 ms, and for less than 1 % above 1 s. Slow work belongs into a task or a queue.
-//! - Expect duplicates and any order: Meta repeats deliveries to all apps that have subscribed, also to those that had answered 200.
+//! - Expect any order, and duplicates if there is no `DedupLayer`: Meta repeats deliveries to all apps that have subscribed, also to those
+//!   that had answered 200.
 //! - Take the [`Notification`] from the extensions, and never conclude from the path that a request was verified.
 //! - Terminate TLS, and bound the headers, connections and streams, as for any other endpoint.
 //!
@@ -73,9 +78,10 @@
 //!
 //! | Feature | Default | What it adds |
 //! |---|---|---|
-//! | `tokio` | yes | The deadlines for slow bodies. Without it the host has to bound the time of a request. |
+//! | `tokio` | yes | The deadlines for slow bodies, and `dedup`. Without it the host has to bound the time of a request. |
 //! | `axum` | no | [`Notification`] and [`Verified`] as handler arguments, and no 2 MB limit on bodies that were verified. |
-//! | `testing` | no | For the tests of hosts: deliveries of every kind as Meta sends them, and their signatures. |
+//! | `redis` | no | A store of handled events for many processes; with `redis-tls` by TLS. |
+//! | `testing` | no | For the tests of hosts: deliveries of every kind as Meta sends them, their signatures, a Meta that repeats, and stores that fail. |
 //!
 //! # Minimum supported Rust version
 //!
@@ -85,6 +91,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]
 
+mod body;
+#[cfg(feature = "tokio")]
+pub mod dedup;
 pub mod event;
 #[cfg(feature = "axum")]
 pub mod extract;

@@ -11,13 +11,9 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::{Service, ServiceExt, util::Oneshot};
 
-use super::{
-    body::{RequestBody, ResponseBody},
-    builder::Config,
-    rejection::RejectionKind,
-    verified::Verified,
-};
+use super::{builder::Config, rejection::RejectionKind, verified::Verified};
 use crate::{
+    body::{RequestBody, ResponseBody},
     event::Notification,
     receive::{Lease, Receive, Received},
     signature::Signature,
@@ -59,7 +55,7 @@ pin_project! {
             #[pin]
             call: Oneshot<S, Request<RequestBody<B>>>,
             // The body lives as long as the request.
-            _lease: Lease,
+            _lease: Arc<Lease>,
         },
     }
 }
@@ -136,10 +132,16 @@ where
                         .map_err(RejectionKind::from)
                         .and_then(|received| authenticate(received, signature));
                     match (authentic, host.take()) {
-                        (Ok((authentic, lease)), Some((parts, inner))) => State::Calling {
-                            call: inner.oneshot(authentic.into_request(parts)),
-                            _lease: lease,
-                        },
+                        (Ok((authentic, lease)), Some((parts, inner))) => {
+                            let lease = Arc::new(lease);
+                            let mut request = authentic.into_request(parts);
+                            // For a task that outlives this future and holds the body still.
+                            request.extensions_mut().insert(Arc::clone(&lease));
+                            State::Calling {
+                                call: inner.oneshot(request),
+                                _lease: lease,
+                            }
+                        }
                         (Err(kind), _) => State::Answered {
                             response: Some(config.reject(kind)),
                         },

@@ -73,7 +73,6 @@
 //!
 //! [handshake]: https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint
 
-mod body;
 mod builder;
 mod future;
 mod layer;
@@ -81,8 +80,9 @@ mod rejection;
 mod service;
 mod verified;
 
+pub use crate::body::{RequestBody, ResponseBody};
+
 pub use self::{
-    body::{RequestBody, ResponseBody},
     builder::{ConfigError, WebhookLayerBuilder},
     future::ResponseFuture,
     layer::WebhookLayer,

@@ -9,13 +9,10 @@ use http_body::Body;
 use tower::Service;
 
 use super::{
-    body::{RequestBody, ResponseBody},
-    builder::Config,
-    future::ResponseFuture,
-    rejection::RejectionKind,
-    verified::Verified,
+    builder::Config, future::ResponseFuture, rejection::RejectionKind, verified::Verified,
 };
 use crate::{
+    body::{RequestBody, ResponseBody},
     event::Notification,
     handshake,
     receive::Receive,

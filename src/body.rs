@@ -20,7 +20,7 @@ pin_project! {
 }
 
 pin_project! {
-    /// The body of a response: that of the inner service, or the short one of this layer.
+    /// The body of a response: that of the inner service, or the short one of a layer.
     pub struct ResponseBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -36,13 +36,13 @@ pin_project! {
 }
 
 impl<B> RequestBody<B> {
-    pub(super) fn verified(body: Bytes) -> Self {
+    pub(crate) fn verified(body: Bytes) -> Self {
         Self {
             kind: Kind::own(body),
         }
     }
 
-    pub(super) fn pass_through(body: B) -> Self {
+    pub(crate) fn pass_through(body: B) -> Self {
         Self {
             kind: Kind::Streamed { body },
         }
@@ -50,13 +50,13 @@ impl<B> RequestBody<B> {
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) fn own(body: Bytes) -> Self {
+    pub(crate) fn own(body: Bytes) -> Self {
         Self {
             kind: Kind::own(body),
         }
     }
 
-    pub(super) fn inner(body: B) -> Self {
+    pub(crate) fn inner(body: B) -> Self {
         Self {
             kind: Kind::Streamed { body },
         }

@@ -1,0 +1,456 @@
+//! One delivery, from the claims to the commit, in a task that outlives the connection.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::{
+    sync::{Notify, Semaphore, oneshot},
+    task::unconstrained,
+    time::{Instant, sleep_until, timeout_at},
+};
+use tower::{Service, ServiceExt};
+
+use super::{
+    builder::{OnStoreError, Times},
+    deferral::{Deferral, DeferralKind},
+    guard::{Failure, Guarded},
+    handle::{Run, Runs, after, count},
+    outcome::Outcome,
+    plan::{Plan, Policy},
+    store::{Claim, Commit, Store, StoreErrorKind, Token},
+};
+use crate::{
+    event::{EventKey, Notification},
+    receive::Lease,
+};
+
+/// The pauses between two looks at events that are being handled elsewhere. What this process handles itself wakes who waits for it.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const LAST_LOOK: Duration = Duration::from_millis(200);
+
+/// The pauses between two tries to tell the store something after the answer has been given.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// The most events of which the store is still owed a word, over all deliveries: some 3 MiB. Beyond, their leases pass.
+const MAX_OWED: usize = 65_536;
+
+/// Who waits for a key is woken when any of its bell is rung.
+const BELLS: usize = 64;
+
+/// What the clones of a layer share.
+pub(super) struct Shared<S> {
+    store: Guarded<S>,
+    policy: Policy,
+    pub(super) times: Times,
+    on_store_error: OnStoreError,
+    waiters: Semaphore,
+    owed: Semaphore,
+    bells: [Notify; BELLS],
+    pub(super) runs: Arc<Runs>,
+}
+
+/// An answer: one of ours, or the handler's.
+pub(super) enum Answer<R> {
+    Own(Response<Bytes>),
+    Inner(Response<R>),
+}
+
+impl<R> From<DeferralKind> for Answer<R> {
+    fn from(kind: DeferralKind) -> Self {
+        Self::Own(Deferral::from(kind).to_response())
+    }
+}
+
+/// What the store is to be told after the answer has been given.
+struct Owed {
+    commit: Vec<(EventKey, Duration)>,
+    release: Vec<EventKey>,
+}
+
+impl Owed {
+    const NOTHING: Self = Self {
+        commit: Vec::new(),
+        release: Vec::new(),
+    };
+
+    fn release(release: Vec<EventKey>) -> Self {
+        Self {
+            release,
+            ..Self::NOTHING
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.commit.len() + self.release.len()
+    }
+}
+
+impl<S: Store> Shared<S> {
+    pub(super) fn new(
+        store: S,
+        policy: Policy,
+        times: Times,
+        waiters: usize,
+        on_store_error: OnStoreError,
+    ) -> Self {
+        let runs = Arc::new(Runs::new(times.store));
+        Self {
+            store: Guarded::new(store, times.store, Arc::clone(&runs.store_failures)),
+            policy,
+            times,
+            on_store_error,
+            waiters: Semaphore::new(waiters.min(Semaphore::MAX_PERMITS)),
+            owed: Semaphore::new(MAX_OWED),
+            bells: std::array::from_fn(|_| Notify::new()),
+            runs,
+        }
+    }
+
+    /// Handles a delivery and answers it. Goes on after the answer with what the store is owed.
+    pub(super) async fn handle<H, B, R>(
+        self: Arc<Self>,
+        inner: H,
+        request: Request<B>,
+        notification: Notification,
+        run: Run,
+        reply: oneshot::Sender<Answer<R>>,
+    ) where
+        H: Service<Request<B>, Response = Response<R>>,
+    {
+        let delivery = Delivery {
+            shared: &self,
+            plan: Plan::new(&notification, &self.policy),
+            token: Token::random(),
+            claimed: Instant::now(),
+            run: &run,
+        };
+        delivery.handle(inner, request, notification, reply).await;
+    }
+
+    fn bell(&self, key: EventKey) -> &Notify {
+        let [first, ..] = key.to_bytes();
+        // A key of the host's own may have anything there; then more are woken than need be.
+        let bell = usize::from(first) % BELLS;
+        #[expect(clippy::indexing_slicing, reason = "a remainder of the length")]
+        &self.bells[bell]
+    }
+
+    fn ring(&self, keys: impl IntoIterator<Item = EventKey>) {
+        for key in keys {
+            self.bell(key).notify_waiters();
+        }
+    }
+
+    async fn commit(&self, keys: &[(EventKey, Duration)], token: Token) -> Result<(), Failure> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let commits = self.store.commit(keys, token).await?;
+        let fenced = commits.iter().filter(|commit| **commit == Commit::Fenced);
+        count(&self.runs.fenced, fenced.count());
+        self.ring(keys.iter().map(|(key, _)| *key));
+        Ok(())
+    }
+
+    async fn release(&self, keys: &[EventKey], token: Token) -> Result<(), Failure> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.store.release(keys, token).await?;
+        self.ring(keys.iter().copied());
+        Ok(())
+    }
+}
+
+struct Delivery<'a, S> {
+    shared: &'a Shared<S>,
+    plan: Plan,
+    token: Token,
+    /// When the last claim was sent: from then on the lease runs, at the earliest.
+    claimed: Instant,
+    run: &'a Run,
+}
+
+/// How the claims ended.
+enum Claimed {
+    /// There is something to handle.
+    Fresh { unprotected: bool },
+    /// There is not.
+    Answered(Answered, Owed),
+}
+
+enum Answered {
+    AllDone,
+    Deferred(DeferralKind),
+}
+
+impl<S: Store> Delivery<'_, S> {
+    async fn handle<H, B, R>(
+        mut self,
+        inner: H,
+        mut request: Request<B>,
+        notification: Notification,
+        reply: oneshot::Sender<Answer<R>>,
+    ) where
+        H: Service<Request<B>, Response = Response<R>>,
+    {
+        let counters = &self.shared.runs;
+        let unprotected = match self.claim().await {
+            Claimed::Fresh { unprotected } => unprotected,
+            Claimed::Answered(answered, owed) => {
+                let answer = match answered {
+                    Answered::AllDone => {
+                        count(&counters.suppressed, notification.events().len());
+                        Answer::Own(Response::new(Bytes::new()))
+                    }
+                    Answered::Deferred(kind) => kind.into(),
+                };
+                drop((request, notification));
+                let _ = reply.send(answer);
+                return self.pay(owed).await;
+            }
+        };
+        // The body stays in the memory budget for as long as the handler may hold it, answered or not.
+        let lease = request.extensions_mut().remove::<Arc<Lease>>();
+        let fresh = self.plan.fresh(&notification, unprotected);
+        count(&counters.handled, fresh.events().len());
+        count(&counters.suppressed, fresh.suppressed().len());
+        if unprotected {
+            count(&counters.unprotected, fresh.events().len());
+        }
+        if self.plan.has_stale {
+            let stale = fresh.events().iter().filter(|event| event.stale());
+            count(&counters.stale, stale.count());
+        }
+        request.extensions_mut().insert(fresh);
+
+        let call = async { inner.oneshot(request).await.map_err(drop) };
+        let end = self.supervise(call).await;
+        let (answer, owed) = match end {
+            End::Answered(response) => {
+                let (done, undone) = self.settle(&response, &notification);
+                self.conclude(response, done, undone).await
+            }
+            End::Failed => self.undo(DeferralKind::HandlerFailed).await,
+            End::Panicked => self.undo(DeferralKind::HandlerPanicked).await,
+            End::TimedOut => self.undo(DeferralKind::HandlerDeadline).await,
+            End::Aborted => self.undo(DeferralKind::Draining).await,
+        };
+        let _ = reply.send(answer);
+        drop((notification, lease));
+        self.plan = Plan::default();
+        self.pay(owed).await;
+    }
+
+    /// Claims what can be claimed, and waits for the rest if that is all there is.
+    async fn claim(&mut self) -> Claimed {
+        let shared = self.shared;
+        let deferred = |kind| Claimed::Answered(Answered::Deferred(kind), Owed::NOTHING);
+        if self.plan.has_stale && shared.policy.refuses_stale {
+            return deferred(DeferralKind::Stale);
+        }
+        let patience = after(Instant::now(), shared.times.wait);
+        let mut waiter = None;
+        let mut look = FIRST_LOOK;
+        loop {
+            let open = self.plan.open();
+            if !open.is_empty() {
+                self.claimed = Instant::now();
+                let claims = shared.store.claim(&open, self.token, shared.times.lease);
+                match claims.await {
+                    Ok(claims) => self.plan.learn(claims),
+                    Err(failure) => return self.without_store(failure, open),
+                }
+            }
+            if self.plan.has(Claim::Claimed) {
+                return Claimed::Fresh { unprotected: false };
+            }
+            let open = self.plan.open();
+            let Some(first) = open.first() else {
+                return if self.plan.has_unkeyed() || self.plan.is_empty() {
+                    Claimed::Fresh { unprotected: false }
+                } else {
+                    Claimed::Answered(Answered::AllDone, Owed::NOTHING)
+                };
+            };
+            if waiter.is_none() {
+                waiter = shared.waiters.try_acquire().ok();
+            }
+            if waiter.is_none() || Instant::now() >= patience || self.run.is_aborted() {
+                return deferred(DeferralKind::InFlight);
+            }
+            let mut rung = pin!(shared.bell(*first).notified());
+            let mut aborted = pin!(self.run.aborted());
+            let woken = std::future::poll_fn(|cx| match rung.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => aborted.as_mut().poll(cx),
+            });
+            let _ = timeout_at(patience.min(Instant::now() + look), woken).await;
+            look = (2 * look).min(LAST_LOOK);
+        }
+    }
+
+    fn without_store(&mut self, failure: Failure, asked: Vec<EventKey>) -> Claimed {
+        if self.shared.on_store_error == OnStoreError::Deliver && self.plan.presume() {
+            return Claimed::Fresh { unprotected: true };
+        }
+        let (kind, owed) = match failure {
+            Failure::NotSent => (DeferralKind::StoreUnavailable, Owed::NOTHING),
+            Failure::Ambiguous(kind) => {
+                let kind = match kind {
+                    StoreErrorKind::Full => DeferralKind::StoreFull,
+                    StoreErrorKind::Unavailable => DeferralKind::StoreUnavailable,
+                };
+                (kind, Owed::release(asked))
+            }
+        };
+        Claimed::Answered(Answered::Deferred(kind), owed)
+    }
+
+    /// Runs the handler, as long as it may.
+    async fn supervise<R, F>(&self, call: F) -> End<R>
+    where
+        F: Future<Output = Result<Response<R>, ()>>,
+    {
+        let mut call = pin!(call);
+        // A handler that has used up the turn of its task leaves nothing for these, if they ask for their share of it.
+        let deadline = after(self.claimed, self.shared.times.handler);
+        let mut deadline = pin!(unconstrained(sleep_until(deadline)));
+        let mut aborted = pin!(unconstrained(self.run.aborted()));
+        std::future::poll_fn(|cx| {
+            // Whatever a handler leaves behind when it panics is dropped with it.
+            let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
+            match polled {
+                Ok(Poll::Ready(Ok(response))) => return Poll::Ready(End::Answered(response)),
+                Ok(Poll::Ready(Err(()))) => return Poll::Ready(End::Failed),
+                Err(_) => return Poll::Ready(End::Panicked),
+                Ok(Poll::Pending) => {}
+            }
+            if deadline.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::TimedOut);
+            }
+            if aborted.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::Aborted);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// What the handler has said of its events: which are done, and which are not.
+    fn settle<R>(
+        &self,
+        response: &Response<R>,
+        notification: &Notification,
+    ) -> (Vec<(EventKey, Duration)>, Vec<EventKey>) {
+        let success = response.status().is_success();
+        match said(response) {
+            // A key of no event here was made in another way than ours, so it may mean any of them: none is taken for done.
+            Some(outcome)
+                if outcome
+                    .keys()
+                    .any(|key| !self.plan.knows(key, notification)) =>
+            {
+                self.plan.settle(|_| true)
+            }
+            Some(outcome) => self.plan.settle(|key| outcome.has_failed(key)),
+            None => self.plan.settle(|_| !success),
+        }
+    }
+
+    /// Tells the store, and says the same to Meta.
+    async fn conclude<R>(
+        &self,
+        mut response: Response<R>,
+        done: Vec<(EventKey, Duration)>,
+        undone: Vec<EventKey>,
+    ) -> (Answer<R>, Owed) {
+        let deferral = if said(&response).is_some() {
+            Some(DeferralKind::PartlyFailed)
+        } else if !response.status().is_success() {
+            Some(DeferralKind::HandlerRefused)
+        } else {
+            None
+        };
+        let mut owed = Owed::NOTHING;
+        if self.shared.commit(&done, self.token).await.is_err() {
+            // The work is done. To say anything else would bring it again.
+            owed.commit = done;
+        }
+        if self.shared.release(&undone, self.token).await.is_err() {
+            owed.release = undone;
+        }
+        let answer = match deferral {
+            Some(kind) => {
+                Deferral::from(kind).mark(&mut response);
+                Answer::Inner(response)
+            }
+            // A 200 would end Meta's tries although the other holder may still fail.
+            None if self.plan.has(Claim::Pending) => DeferralKind::InFlight.into(),
+            None => Answer::Inner(response),
+        };
+        (answer, owed)
+    }
+
+    async fn undo<R>(&self, kind: DeferralKind) -> (Answer<R>, Owed) {
+        let claimed = self.plan.claimed();
+        let owed = match self.shared.release(&claimed, self.token).await {
+            Ok(()) => Owed::NOTHING,
+            Err(_) => Owed::release(claimed),
+        };
+        (kind.into(), owed)
+    }
+
+    /// Tells the store what it has not heard yet, until the lease has passed.
+    async fn pay(&self, mut owed: Owed) {
+        let permits = u32::try_from(owed.len()).unwrap_or(u32::MAX);
+        let Ok(_permits) = self.shared.owed.try_acquire_many(permits) else {
+            return;
+        };
+        let end = after(self.claimed, self.shared.times.lease);
+        let mut pause = FIRST_RETRY;
+        while owed.len() > 0 {
+            let mut last = self.run.is_aborted();
+            if !last {
+                let aborted = pin!(self.run.aborted());
+                let next = Instant::now() + pause;
+                let _ = timeout_at(next.min(end), aborted).await;
+                pause = (2 * pause).min(LAST_RETRY);
+                // Once more when the lease has passed: as long as nobody has taken the event, that it is done can still be recorded.
+                last = Instant::now() >= end;
+            }
+            if self.shared.commit(&owed.commit, self.token).await.is_ok() {
+                owed.commit.clear();
+            }
+            if self.shared.release(&owed.release, self.token).await.is_ok() {
+                owed.release.clear();
+            }
+            if last {
+                return;
+            }
+        }
+    }
+}
+
+/// What a handler has said of single events.
+fn said<R>(response: &Response<R>) -> Option<&Outcome> {
+    let outcome = response.extensions().get::<Outcome>();
+    outcome.filter(|outcome| !outcome.is_empty())
+}
+
+/// How a call of the handler ended.
+enum End<R> {
+    Answered(Response<R>),
+    Failed,
+    Panicked,
+    TimedOut,
+    Aborted,
+}

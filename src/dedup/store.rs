@@ -1,0 +1,223 @@
+use std::{
+    error::Error,
+    fmt,
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+use crate::event::EventKey;
+
+/// Remembers which events are being handled and which were: what a [`DedupLayer`](super::DedupLayer) asks of a store.
+///
+/// There are three operations, each on all keys of a delivery at once. A key is in one of three states:
+///
+/// ```text
+///            claim(token, lease)             commit(token, window)
+///   absent ─────────────────────▶ pending ─────────────────────────▶ done, for the window
+///      ▲       release(token)        │  │ the lease passes
+///      └─────────────────────────────┘  └──▶ as if absent
+/// ```
+///
+/// # Rules
+///
+/// 1. What happens to one key is atomic: of any number of claims at the same time one gets it. The keys of one call need not change
+///    together.
+/// 2. A pending key belongs to a [`Token`]. A commit or release under another token changes nothing of it: a handler that was
+///    slower than its lease must not end the run of its successor.
+/// 3. A commit of a key that is absent records it as done: the lease has passed and nobody has taken it, or the store has lost it.
+///    The work was done all the same.
+/// 4. Done stays done until its window has passed: no claim, commit or release takes it back or shortens it.
+/// 5. The same call again changes nothing more: a claim under the token that holds the key succeeds, a commit of what is done too.
+///    Calls are repeated when their answer was lost.
+/// 6. The store's clock decides what has passed, not that of its callers.
+/// 7. What is pending is never evicted to make room: a store that is full refuses the claim with [`StoreError::full`].
+/// 8. Every answer is in the order of the keys, of which no two are the same in one call.
+///
+/// A future that is dropped may or may not have had its effect. The layer puts a time limit on every call, and gives back what it may
+/// have claimed.
+///
+/// [`testing::store::conformance`](crate::testing::store::conformance) checks the rules on any store.
+///
+/// # A store in SQL
+///
+/// One table does it, `event (key bytea primary key, token bytea, until timestamptz not null)`, where a row without a token is done. Each
+/// operation is one statement over `unnest($1::bytea[])`, sorted by key so that two batches cannot deadlock:
+///
+/// ```sql
+/// -- claim($keys, $token, $lease): the keys that come back are claimed; look the others up: no token is done, a token is pending.
+/// INSERT INTO event SELECT key, $token, now() + $lease FROM unnest($keys) AS key ORDER BY key
+/// ON CONFLICT (key) DO UPDATE SET token = excluded.token, until = excluded.until
+/// WHERE event.until <= now() OR event.token = excluded.token RETURNING key;
+///
+/// -- commit($keys, $windows, $token): the keys that do not come back are fenced, unless they are done.
+/// INSERT INTO event SELECT key, NULL, now() + span FROM unnest($keys, $windows) AS t (key, span) ORDER BY key
+/// ON CONFLICT (key) DO UPDATE SET token = NULL, until = excluded.until
+/// WHERE event.token = $token OR event.until <= now() RETURNING key;
+///
+/// -- release($keys, $token)
+/// DELETE FROM event WHERE key = ANY ($keys) AND token = $token;
+/// ```
+pub trait Store: Send + Sync + 'static {
+    /// Takes each key that is absent, until the lease has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it cannot be told, or there is no room. Some keys may have been claimed all the same.
+    fn claim(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Vec<Claim>, StoreError>> + Send;
+
+    /// Records each key as done for its window, counted from now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it cannot be told. Some keys may have been recorded all the same.
+    fn commit(
+        &self,
+        keys: &[(EventKey, Duration)],
+        token: Token,
+    ) -> impl Future<Output = Result<Vec<Commit>, StoreError>> + Send;
+
+    /// Makes each key that is pending under the token absent again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it cannot be told. Some keys may have been released all the same.
+    fn release(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// What a claim found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "there are three states")]
+pub enum Claim {
+    /// The key is the caller's now.
+    Claimed,
+    /// Somebody else is handling it.
+    Pending,
+    /// It was handled.
+    Done,
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "there are two outcomes")]
+pub enum Commit {
+    /// The key is done.
+    Recorded,
+    /// Somebody else holds it since the lease has passed: nothing was changed.
+    Fenced,
+}
+
+/// Who holds a key: 128 random bits, made anew for every delivery and before the store hears of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token([u8; 16]);
+
+impl Token {
+    /// A token that nobody else has.
+    #[must_use]
+    pub fn random() -> Self {
+        // `RandomState` is the randomness of the operating system that the standard library hands out, the same for a whole thread
+        // but for a counter: so it is hashed, and there is nothing to be guessed here.
+        let mut token = [0; 16];
+        for part in token.chunks_exact_mut(8) {
+            part.copy_from_slice(&RandomState::new().hash_one(()).to_ne_bytes());
+        }
+        Self(token)
+    }
+
+    /// The token of these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({:032x})", u128::from_be_bytes(self.0))
+    }
+}
+
+/// Why a store did not do what was asked of it.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// The reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// It could not be reached, did not answer in time, or answered something else.
+    Unavailable,
+    /// It has no room, and everything in it is needed.
+    Full,
+}
+
+impl StoreError {
+    /// The store could not be reached or did not do it, for this reason.
+    pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            kind: StoreErrorKind::Unavailable,
+            source: Some(source.into()),
+        }
+    }
+
+    /// The store has no room for a claim.
+    #[must_use]
+    pub fn full() -> Self {
+        Self {
+            kind: StoreErrorKind::Full,
+            source: None,
+        }
+    }
+
+    /// The reason.
+    #[must_use]
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            StoreErrorKind::Unavailable => "the store of handled events is not available",
+            StoreErrorKind::Full => "the store of handled events is full",
+        })
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let source = self.source.as_deref()?;
+        Some(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn tokens_differ() {
+        let tokens: HashSet<_> = (0..100_000).map(|_| Token::random()).collect();
+        assert_eq!(tokens.len(), 100_000);
+    }
+}
