@@ -32,11 +32,26 @@
 //! # Ok(()) }
 //! ```
 
+#![cfg_attr(
+    feature = "tokio",
+    doc = "
+Two more are for what takes longer than one delivery. A [`Simulator`] sends what Meta sends in seven days, with everything that it repeats; a
+[`FaultyStore`] fails as a store behind a network does."
+)]
+
 mod accounts;
 mod chats;
+#[cfg(feature = "tokio")]
+mod faults;
 mod messages;
+#[cfg(feature = "tokio")]
+mod random;
 pub mod sample;
+#[cfg(feature = "tokio")]
+mod simulator;
 mod statuses;
+#[cfg(feature = "tokio")]
+pub mod store;
 mod template;
 mod templates;
 
@@ -45,6 +60,11 @@ use hmac::Mac;
 use http::{HeaderValue, Method, Request, Uri, header::CONTENT_TYPE};
 
 pub use self::sample::Sample;
+#[cfg(feature = "tokio")]
+pub use self::{
+    faults::{FaultCounts, Faults, FaultyStore},
+    simulator::{Answer, Delivery, History, Report, Simulator, Traffic},
+};
 use crate::{secret::AppSecret, signature::SIGNATURE_HEADER};
 
 /// Signs a body as Meta does: the value of the header [`SIGNATURE_HEADER`].

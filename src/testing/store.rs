@@ -1,0 +1,690 @@
+//! Whether a store keeps the rules of [`Store`].
+
+#![expect(clippy::panic, reason = "that is how a check says what is wrong")]
+
+use std::{
+    ops::RangeInclusive,
+    panic,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    dedup::{Claim, Commit, Store, StoreError, Token},
+    event::EventKey,
+};
+
+/// Checks a store against the rules of [`Store`]: call it in a test of your own store.
+///
+/// It covers rules 1 to 5 and 8: races of many claims, leases that pass, take-over and fencing, commits and releases of every state by every
+/// caller, windows, repeated calls, batches of none and of a thousand. Rules 6 and 7 cannot be seen from the outside.
+///
+/// It works with keys of its own, random ones, and leaves those of others alone: it can run against a server that others use, again
+/// and again. What it leaves behind are some 10,000 keys, which pass within two minutes.
+///
+/// It takes about 5 seconds. Nothing fails because the machine is slow. A store may round leases and windows up, by less than a
+/// second. Paused time does for a store that lives by [`tokio::time`], but not for one that has a clock of its own.
+///
+/// Many tasks are spawned. On a runtime with several threads the races are those of threads too.
+///
+/// ```
+/// use tower_whatsapp::{dedup::MemoryStore, testing::store::conformance};
+///
+/// #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// async fn main() {
+///     conformance(MemoryStore::new()).await;
+/// }
+/// ```
+///
+/// # Panics
+///
+/// If the store breaks a rule, with the number of the rule and what was seen; if it answers with an error; and outside of a tokio runtime
+/// that has time.
+pub async fn conformance<S: Store>(store: S) {
+    let test = Test(Arc::new(Inner {
+        store,
+        prefix: Token::random(),
+        next: AtomicU64::new(0),
+    }));
+    let mut tests = JoinSet::new();
+    tests.spawn(states(test.clone()));
+    tests.spawn(strangers(test.clone()));
+    tests.spawn(repeats(test.clone()));
+    tests.spawn(done_is_final(test.clone()));
+    tests.spawn(leases_last(test.clone()));
+    tests.spawn(leases_pass(test.clone()));
+    tests.spawn(take_over(test.clone()));
+    tests.spawn(late_commits(test.clone()));
+    tests.spawn(windows_last(test.clone()));
+    tests.spawn(windows_pass(test.clone()));
+    tests.spawn(empty(test.clone()));
+    tests.spawn(large(test.clone()));
+    tests.spawn(race_for_absent(test.clone()));
+    tests.spawn(race_for_passed(test.clone()));
+    tests.spawn(race_with_commit(test.clone()));
+    tests.spawn(race_with_release(test));
+    all(tests).await;
+}
+
+/// Never passes while a check runs.
+const LONG: Duration = Duration::from_secs(100);
+/// Is waited for.
+const SHORT: Duration = Duration::from_secs(1);
+/// After this time what was short has passed, rounded up or not.
+const PASSED: Duration = Duration::from_millis(2100);
+/// What has to be seen in time is tried as often. If the machine is too slow each time, nothing is said of it.
+const ATTEMPTS: usize = 5;
+/// Those who race for a key.
+const RACERS: usize = 16;
+
+/// Rules 1 to 4 with one caller: the three operations in the three states.
+async fn states<S: Store>(test: Test<S>) {
+    let key = test.key();
+    let (first, second) = (Token::random(), Token::random());
+    test.release(&[key], first).await;
+    let claim = test.claim_one(key, first, LONG).await;
+    assert_eq!(claim, Claim::Claimed, "rule 1: a claim of an absent key");
+    let claim = test.claim_one(key, second, LONG).await;
+    assert_eq!(claim, Claim::Pending, "rule 1: a claim of a pending key");
+    test.release(&[key], first).await;
+    let claim = test.claim_one(key, second, LONG).await;
+    assert_eq!(
+        claim,
+        Claim::Claimed,
+        "rule 2: a claim of what its holder has released"
+    );
+    let commit = test.commit_one(key, LONG, second).await;
+    assert_eq!(commit, Commit::Recorded, "rule 2: a commit by the holder");
+    for (token, who) in [(first, "another"), (second, "the holder")] {
+        let claim = test.claim_one(key, token, LONG).await;
+        assert_eq!(claim, Claim::Done, "rule 4: a claim of a done key by {who}");
+    }
+
+    let key = test.key();
+    let commit = test.commit_one(key, LONG, first).await;
+    assert_eq!(
+        commit,
+        Commit::Recorded,
+        "rule 3: a commit of an absent key"
+    );
+    let claim = test.claim_one(key, second, LONG).await;
+    assert_eq!(
+        claim,
+        Claim::Done,
+        "rule 3: a claim after the commit of an absent key"
+    );
+
+    let key = test.key();
+    test.claim_one(key, first, LONG).await;
+    test.release(&[key], first).await;
+    let commit = test.commit_one(key, LONG, first).await;
+    assert_eq!(
+        commit,
+        Commit::Recorded,
+        "rule 3: a commit of a key that was released"
+    );
+    let claim = test.claim_one(key, second, LONG).await;
+    assert_eq!(
+        claim,
+        Claim::Done,
+        "rule 3: a claim after the commit of a released key"
+    );
+}
+
+/// Rule 2: nobody touches what another holds.
+async fn strangers<S: Store>(test: Test<S>) {
+    let key = test.key();
+    let (holder, stranger) = (Token::random(), Token::random());
+    test.claim_one(key, holder, LONG).await;
+    test.release(&[key], stranger).await;
+    let claim = test.claim_one(key, stranger, LONG).await;
+    assert_eq!(
+        claim,
+        Claim::Pending,
+        "rule 2: a claim after a release by another"
+    );
+    let commit = test.commit_one(key, LONG, stranger).await;
+    assert_eq!(commit, Commit::Fenced, "rule 2: a commit by another");
+    let claim = test.claim_one(key, stranger, LONG).await;
+    assert_eq!(
+        claim,
+        Claim::Pending,
+        "rule 2: a claim after a commit by another"
+    );
+    let commit = test.commit_one(key, LONG, holder).await;
+    assert_eq!(
+        commit,
+        Commit::Recorded,
+        "rule 2: a commit by the holder after others have tried"
+    );
+
+    let key = test.key();
+    let mut near = holder.to_bytes();
+    if let Some(last) = near.last_mut() {
+        *last ^= 1;
+    }
+    test.claim_one(key, holder, LONG).await;
+    let commit = test.commit_one(key, LONG, Token::from_bytes(near)).await;
+    assert_eq!(
+        commit,
+        Commit::Fenced,
+        "rule 2: a commit under a token that differs in one bit"
+    );
+}
+
+/// Rule 5: the same call again.
+async fn repeats<S: Store>(test: Test<S>) {
+    let key = test.key();
+    let (holder, other) = (Token::random(), Token::random());
+    for _ in 0..3 {
+        let claim = test.claim_one(key, holder, LONG).await;
+        assert_eq!(claim, Claim::Claimed, "rule 5: a repeated claim");
+    }
+    let claim = test.claim_one(key, other, LONG).await;
+    assert_eq!(
+        claim,
+        Claim::Pending,
+        "rule 5: a claim by another after a repeated one"
+    );
+    for _ in 0..3 {
+        let commit = test.commit_one(key, LONG, holder).await;
+        assert_eq!(commit, Commit::Recorded, "rule 5: a repeated commit");
+    }
+    let claim = test.claim_one(key, other, LONG).await;
+    assert_eq!(
+        claim,
+        Claim::Done,
+        "rule 5: a claim after a repeated commit"
+    );
+
+    let key = test.key();
+    test.claim_one(key, holder, LONG).await;
+    test.release(&[key], holder).await;
+    test.claim_one(key, other, LONG).await;
+    test.release(&[key], holder).await;
+    let claim = test.claim_one(key, holder, LONG).await;
+    assert_eq!(
+        claim,
+        Claim::Pending,
+        "rule 5: a claim after a repeated release, of what another has taken in between"
+    );
+}
+
+/// Rule 4: nothing takes back what is done, or shortens it.
+async fn done_is_final<S: Store>(test: Test<S>) {
+    let (holder, other) = (Token::random(), Token::random());
+    let keys = test.keys(4);
+    let windows: Vec<_> = keys.iter().map(|key| (*key, LONG)).collect();
+    let short: Vec<_> = keys.iter().map(|key| (*key, SHORT)).collect();
+    test.claim(&keys, holder, SHORT).await;
+    test.commit(&windows, holder).await;
+    for token in [holder, other] {
+        test.release(&keys, token).await;
+        let claims = test.claim(&keys, token, SHORT).await;
+        assert!(
+            all_are(&claims, Claim::Done),
+            "rule 4: a claim of done keys after a release: {claims:?}"
+        );
+        let commits = test.commit(&short, token).await;
+        assert!(
+            all_are(&commits, Commit::Recorded),
+            "rule 5: a commit of what is done: {commits:?}"
+        );
+        test.release(&keys, token).await;
+    }
+    sleep(PASSED).await;
+    let claims = test.claim(&keys, other, LONG).await;
+    assert!(
+        all_are(&claims, Claim::Done),
+        "rule 4: done keys after claims, commits with a shorter window, and releases: {claims:?}"
+    );
+}
+
+/// The lease is not shorter than was said.
+async fn leases_last<S: Store>(test: Test<S>) {
+    let lease = 2 * SHORT;
+    for _ in 0..ATTEMPTS {
+        let start = Instant::now();
+        let key = test.key();
+        test.claim_one(key, Token::random(), lease).await;
+        sleep(lease * 3 / 4).await;
+        let claim = test.claim_one(key, Token::random(), LONG).await;
+        if start.elapsed() < lease {
+            assert_eq!(
+                claim,
+                Claim::Pending,
+                "the lease: a claim by another after three quarters of it"
+            );
+            return;
+        }
+    }
+}
+
+/// A lease passes, and is counted anew for the next.
+async fn leases_pass<S: Store>(test: Test<S>) {
+    let (holder, other, third) = (Token::random(), Token::random(), Token::random());
+    let keys = test.keys(3);
+    let claims = test.claim(&keys, holder, SHORT).await;
+    assert!(
+        all_are(&claims, Claim::Claimed),
+        "rule 1: a claim of absent keys: {claims:?}"
+    );
+    sleep(PASSED).await;
+    let claims = test.claim(&keys, other, LONG).await;
+    assert!(
+        all_are(&claims, Claim::Claimed),
+        "the lease: a claim after it has passed: {claims:?}"
+    );
+    let claims = test.claim(&keys, third, LONG).await;
+    assert!(
+        all_are(&claims, Claim::Pending),
+        "the lease: a claim of what was taken over: {claims:?}"
+    );
+}
+
+/// Rule 2: who was slower than the lease does not end the run of the successor.
+async fn take_over<S: Store>(test: Test<S>) {
+    let (slow, next, third) = (Token::random(), Token::random(), Token::random());
+    let key = test.key();
+    test.claim_one(key, slow, SHORT).await;
+    sleep(PASSED).await;
+    let claim = test.claim_one(key, next, LONG).await;
+    assert_eq!(
+        claim,
+        Claim::Claimed,
+        "the lease: a claim after it has passed"
+    );
+    let commit = test.commit_one(key, LONG, slow).await;
+    assert_eq!(
+        commit,
+        Commit::Fenced,
+        "rule 2: a commit after another has taken over"
+    );
+    test.release(&[key], slow).await;
+    for token in [slow, third] {
+        let claim = test.claim_one(key, token, LONG).await;
+        assert_eq!(
+            claim,
+            Claim::Pending,
+            "rule 2: a claim after a commit and a release by the slow one"
+        );
+    }
+    let commit = test.commit_one(key, LONG, next).await;
+    assert_eq!(
+        commit,
+        Commit::Recorded,
+        "rule 2: a commit by the successor"
+    );
+    let commit = test.commit_one(key, LONG, slow).await;
+    assert_eq!(
+        commit,
+        Commit::Recorded,
+        "rule 5: a commit of what the successor has done"
+    );
+}
+
+/// Rule 3: a commit after the lease, when nobody has taken the key.
+async fn late_commits<S: Store>(test: Test<S>) {
+    let (slow, other) = (Token::random(), Token::random());
+    let [late, foreign, released] = [test.key(), test.key(), test.key()];
+    test.claim(&[late, foreign, released], slow, SHORT).await;
+    sleep(PASSED).await;
+    let commit = test.commit_one(late, LONG, slow).await;
+    assert_eq!(
+        commit,
+        Commit::Recorded,
+        "rule 3: a commit by the holder after the lease has passed"
+    );
+    let commit = test.commit_one(foreign, LONG, other).await;
+    assert_eq!(
+        commit,
+        Commit::Recorded,
+        "rule 3: a commit by another after the lease has passed"
+    );
+    test.release(&[released], slow).await;
+    let claims = test
+        .claim(&[late, foreign, released], Token::random(), LONG)
+        .await;
+    assert_eq!(
+        claims,
+        [Claim::Done, Claim::Done, Claim::Claimed],
+        "rule 3: what was committed, committed by another, and released after the lease"
+    );
+}
+
+/// Rule 4: a window is not shorter than was said.
+async fn windows_last<S: Store>(test: Test<S>) {
+    let window = 2 * SHORT;
+    for _ in 0..ATTEMPTS {
+        let (key, token) = (test.key(), Token::random());
+        test.claim_one(key, token, SHORT / 2).await;
+        let start = Instant::now();
+        test.commit_one(key, window, token).await;
+        sleep(window * 3 / 4).await;
+        let claim = test.claim_one(key, Token::random(), LONG).await;
+        if start.elapsed() < window {
+            assert_eq!(
+                claim,
+                Claim::Done,
+                "rule 4: a claim after three quarters of the window"
+            );
+            return;
+        }
+    }
+}
+
+/// A window passes, each key's own, and the key begins anew.
+async fn windows_pass<S: Store>(test: Test<S>) {
+    let (token, next) = (Token::random(), Token::random());
+    let [short, long, absent, last] = [test.key(), test.key(), test.key(), test.key()];
+    test.claim(&[short, long, last], token, LONG).await;
+    let windows = [(short, SHORT), (long, LONG), (absent, SHORT), (last, LONG)];
+    let commits = test.commit(&windows, token).await;
+    assert!(
+        all_are(&commits, Commit::Recorded),
+        "rule 2: a commit with several windows: {commits:?}"
+    );
+    sleep(PASSED).await;
+    let claims = test.claim(&[short, long, absent, last], next, LONG).await;
+    assert_eq!(
+        claims,
+        [Claim::Claimed, Claim::Done, Claim::Claimed, Claim::Done],
+        "rule 4: done for a short window, a long, a short, a long"
+    );
+    let commit = test.commit_one(short, LONG, token).await;
+    assert_eq!(
+        commit,
+        Commit::Fenced,
+        "rule 2: a commit by the one before, whose window has passed"
+    );
+    let commit = test.commit_one(short, LONG, next).await;
+    assert_eq!(
+        commit,
+        Commit::Recorded,
+        "rule 2: a commit of what was done before"
+    );
+    let claim = test.claim_one(short, token, LONG).await;
+    assert_eq!(claim, Claim::Done, "rule 4: done again");
+}
+
+/// Calls without keys.
+async fn empty<S: Store>(test: Test<S>) {
+    let token = Token::random();
+    assert!(test.claim(&[], token, LONG).await.is_empty());
+    assert!(test.commit(&[], token).await.is_empty());
+    test.release(&[], token).await;
+}
+
+/// Rule 8: the order of the answers, in a batch as large as the largest delivery, with every third key of another state.
+async fn large<S: Store>(test: Test<S>) {
+    const KEYS: usize = 1000;
+    let (mine, other) = (Token::random(), Token::random());
+    let keys = test.keys(KEYS);
+    let third = |rest| {
+        keys.iter()
+            .copied()
+            .skip(rest)
+            .step_by(3)
+            .collect::<Vec<_>>()
+    };
+    let (done, pending) = (third(0), third(1));
+    let windows: Vec<_> = done.iter().map(|key| (*key, LONG)).collect();
+    let commits = test.commit(&windows, other).await;
+    assert_eq!(commits.len(), done.len(), "rule 8: an answer for every key");
+    test.claim(&pending, other, LONG).await;
+
+    // What was asked in order must not be what is answered.
+    let mixed = mix(&keys);
+    let place = |key: &EventKey| {
+        keys.iter()
+            .position(|other| other == key)
+            .map(|place| place % 3)
+    };
+    let claims = test.claim(&mixed, mine, LONG).await;
+    let expected: Vec<_> = mixed
+        .iter()
+        .map(|key| match place(key) {
+            Some(0) => Claim::Done,
+            Some(1) => Claim::Pending,
+            _ => Claim::Claimed,
+        })
+        .collect();
+    assert!(
+        claims == expected,
+        "rule 8: the claims of 1000 keys are not right, or not in their order"
+    );
+    let windows: Vec<_> = mix(&mixed).into_iter().map(|key| (key, LONG)).collect();
+    let commits = test.commit(&windows, mine).await;
+    let expected: Vec<_> = windows
+        .iter()
+        .map(|(key, _)| match place(key) {
+            Some(1) => Commit::Fenced,
+            _ => Commit::Recorded,
+        })
+        .collect();
+    assert!(
+        commits == expected,
+        "rule 8: the commits of 1000 keys are not right, or not in their order"
+    );
+    test.release(&mixed, other).await;
+    let claims = test.claim(&keys, mine, LONG).await;
+    let free = claims.iter().enumerate().all(|(index, claim)| {
+        *claim
+            == if index % 3 == 1 {
+                Claim::Claimed
+            } else {
+                Claim::Done
+            }
+    });
+    assert!(
+        free,
+        "rule 2: after the release of 1000 keys those that were pending are free, and no others"
+    );
+}
+
+/// Rule 1: of many claims of an absent key one gets it.
+async fn race_for_absent<S: Store>(test: Test<S>) {
+    for _ in 0..8 {
+        let keys = test.keys(50);
+        race(&test, &keys, 1..=1, "absent keys").await;
+    }
+}
+
+/// Rule 1: of many claims of a key whose lease or window has passed one gets it.
+async fn race_for_passed<S: Store>(test: Test<S>) {
+    let token = Token::random();
+    let keys = test.keys(100);
+    let (lapsed, done) = keys.split_at(50);
+    test.claim(lapsed, token, SHORT).await;
+    let windows: Vec<_> = done.iter().map(|key| (*key, SHORT)).collect();
+    test.commit(&windows, token).await;
+    sleep(PASSED).await;
+    race(&test, &keys, 1..=1, "keys whose lease or window has passed").await;
+}
+
+/// Rules 1 and 4: who claims while the holder commits does not get it.
+async fn race_with_commit<S: Store>(test: Test<S>) {
+    for _ in 0..8 {
+        let keys = test.keys(50);
+        let token = Token::random();
+        test.claim(&keys, token, LONG).await;
+        let commit = {
+            let (test, keys) = (test.clone(), keys.clone());
+            async move {
+                let windows: Vec<_> = keys.iter().map(|key| (*key, LONG)).collect();
+                let commits = test.commit(&windows, token).await;
+                assert!(
+                    all_are(&commits, Commit::Recorded),
+                    "rule 1: a commit while others claim: {commits:?}"
+                );
+            }
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(commit);
+        let racers = test.clone();
+        let contended = keys.clone();
+        tasks.spawn(async move {
+            race(&racers, &contended, 0..=0, "keys that are being committed").await;
+        });
+        all(tasks).await;
+        let claims = test.claim(&keys, Token::random(), LONG).await;
+        assert!(
+            all_are(&claims, Claim::Done),
+            "rule 4: a claim after a commit while others claimed: {claims:?}"
+        );
+    }
+}
+
+/// Rule 1: of many who claim while the holder releases at most one gets it.
+async fn race_with_release<S: Store>(test: Test<S>) {
+    for _ in 0..8 {
+        let keys = test.keys(50);
+        let token = Token::random();
+        test.claim(&keys, token, LONG).await;
+        let mut tasks = JoinSet::new();
+        let (releaser, released) = (test.clone(), keys.clone());
+        tasks.spawn(async move { releaser.release(&released, token).await });
+        let racers = test.clone();
+        tasks.spawn(async move {
+            race(&racers, &keys, 0..=1, "keys that are being released").await;
+        });
+        all(tasks).await;
+    }
+}
+
+/// Lets many claim the same keys, each in another order. So many of them must get each key.
+async fn race<S: Store>(
+    test: &Test<S>,
+    keys: &[EventKey],
+    winners: RangeInclusive<usize>,
+    what: &str,
+) {
+    let mut tasks = JoinSet::new();
+    for racer in 0..RACERS {
+        let test = test.clone();
+        let mut keys = keys.to_vec();
+        let length = keys.len().max(1);
+        keys.rotate_left(racer * 7 % length);
+        tasks.spawn(async move {
+            let claims = test.claim(&keys, Token::random(), LONG).await;
+            let won = keys
+                .iter()
+                .zip(claims)
+                .filter(|(_, claim)| *claim == Claim::Claimed);
+            won.map(|(key, _)| *key).collect::<Vec<_>>()
+        });
+    }
+    let mut won = all(tasks).await.concat();
+    won.sort_unstable();
+    for key in keys {
+        let count = won.iter().filter(|won| *won == key).count();
+        assert!(
+            winners.contains(&count),
+            "rule 1: of {RACERS} claims of {what} at the same time {count} got the same key"
+        );
+    }
+}
+
+/// A store, and keys that nobody else has.
+struct Test<S>(Arc<Inner<S>>);
+
+struct Inner<S> {
+    store: S,
+    prefix: Token,
+    next: AtomicU64,
+}
+
+impl<S> Clone for Test<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Store> Test<S> {
+    fn key(&self) -> EventKey {
+        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        // Numbers differ in their last bytes, as in sorted keys, and what is random stays so.
+        let prefix = u128::from_be_bytes(self.0.prefix.to_bytes());
+        EventKey::from_bytes(prefix.wrapping_add(number.into()).to_be_bytes())
+    }
+
+    fn keys(&self, count: usize) -> Vec<EventKey> {
+        (0..count).map(|_| self.key()).collect()
+    }
+
+    async fn claim(&self, keys: &[EventKey], token: Token, lease: Duration) -> Vec<Claim> {
+        let claims = right(self.0.store.claim(keys, token, lease).await, "a claim");
+        assert_eq!(
+            claims.len(),
+            keys.len(),
+            "rule 8: one answer for every key of a claim"
+        );
+        claims
+    }
+
+    async fn commit(&self, keys: &[(EventKey, Duration)], token: Token) -> Vec<Commit> {
+        let commits = right(self.0.store.commit(keys, token).await, "a commit");
+        assert_eq!(
+            commits.len(),
+            keys.len(),
+            "rule 8: one answer for every key of a commit"
+        );
+        commits
+    }
+
+    async fn release(&self, keys: &[EventKey], token: Token) {
+        right(self.0.store.release(keys, token).await, "a release");
+    }
+
+    async fn claim_one(&self, key: EventKey, token: Token, lease: Duration) -> Claim {
+        one(self.claim(&[key], token, lease).await)
+    }
+
+    async fn commit_one(&self, key: EventKey, window: Duration, token: Token) -> Commit {
+        one(self.commit(&[(key, window)], token).await)
+    }
+}
+
+/// The only answer, which [`Test::claim`] and [`Test::commit`] have counted.
+fn one<T>(mut answers: Vec<T>) -> T {
+    answers
+        .pop()
+        .unwrap_or_else(|| panic!("rule 8: one answer for every key"))
+}
+
+fn right<T>(answer: Result<T, StoreError>, what: &str) -> T {
+    answer.unwrap_or_else(|error| panic!("the store answers {what} with an error: {error:?}"))
+}
+
+fn all_are<T: PartialEq + Copy>(answers: &[T], expected: T) -> bool {
+    answers.iter().all(|answer| *answer == expected)
+}
+
+/// The same keys in another order: every seventh, beginning with the last.
+fn mix(keys: &[EventKey]) -> Vec<EventKey> {
+    let start = |rest| keys.iter().rev().copied().skip(rest).step_by(7);
+    (0..7).flat_map(start).collect()
+}
+
+/// Waits for all tasks. A panic of one is a panic of the caller.
+async fn all<T: 'static>(mut tasks: JoinSet<T>) -> Vec<T> {
+    let mut results = Vec::new();
+    while let Some(result) = tasks.join_next().await {
+        match result {
+            Ok(result) => results.push(result),
+            Err(error) => match error.try_into_panic() {
+                Ok(payload) => panic::resume_unwind(payload),
+                Err(error) => panic!("a check was aborted: {error}"),
+            },
+        }
+    }
+    results
+}
