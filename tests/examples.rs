@@ -437,3 +437,36 @@ fn inspect_goes_on_after_a_bad_file() {
     );
     expected(&lines);
 }
+
+/// A handler is at work on a delivery whose sender has given up, and one is not begun yet, when the process is told to end.
+#[cfg(unix)]
+#[tokio::test]
+async fn shutdown_finishes_what_has_begun() {
+    let env = [ENV[0], ENV[1], ("WORK", "1500")];
+    let (process, address) = Process::serve("shutdown", &env);
+    let deliver = async |id: &str| {
+        let body = text(id);
+        let signed = post(&sign(SECRET, &body));
+        send(address, Version::HTTP_11, signed, &body).await
+    };
+    let given_up = deliver("wamid.given-up");
+    let given_up = tokio::time::timeout(Duration::from_millis(500), given_up).await;
+    assert!(given_up.is_err(), "{given_up:?}");
+
+    let (answered, ()) = tokio::join!(deliver("wamid.answered"), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        process.signal("-TERM");
+    });
+    assert_eq!(answered, (StatusCode::OK, String::new()));
+
+    let output = process.end();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    for id in ["wamid.given-up", "wamid.answered"] {
+        assert_eq!(printed.matches(&line(id)).count(), 1, "{printed}");
+    }
+    let last = printed.lines().last().unwrap();
+    assert!(last.contains("aborted: 0, left: 0"), "{last}");
+    assert!(last.contains("running: 0, handled: 2"), "{last}");
+    assert!(TcpStream::connect(address).await.is_err());
+}

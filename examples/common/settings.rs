@@ -1,8 +1,10 @@
 use std::{
     env::{self, VarError},
-    future, process,
+    future, io, process,
 };
 
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::{net::TcpListener, signal::ctrl_c};
 
 /// A variable of the environment. A blank one is taken for a mistake and not for absence.
@@ -24,16 +26,30 @@ pub(crate) async fn listen(default: &str) -> Result<TcpListener, String> {
         .map_err(|error| format!("cannot listen on ADDR={address:?}: {error}"))
 }
 
-/// Waits for Ctrl-C. The server then finishes what it has begun; a second Ctrl-C is for who does not want to wait for that, because
+/// Waits for Ctrl-C or SIGTERM. The server then finishes what it has begun; a second one is for who does not want to wait for that, because
 /// a sender may be slow and a stream without an end.
 pub(crate) async fn interrupted() {
-    if ctrl_c().await.is_err() {
-        // Without a handler Ctrl-C ends the process by itself.
+    if signalled().await.is_err() {
+        // Without a handler a signal ends the process by itself.
         future::pending::<()>().await;
     }
     tokio::spawn(async {
-        if ctrl_c().await.is_ok() {
+        if signalled().await.is_ok() {
             process::exit(130);
         }
     });
+}
+
+/// Ctrl-C, or what `docker stop` and Kubernetes send.
+async fn signalled() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    ctrl_c().await
 }

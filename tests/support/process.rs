@@ -18,7 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A command without the settings that the caller of the tests may have in the environment.
 pub fn command(example: &str) -> Command {
     let mut command = Command::new(path(example));
-    for variable in ["ADDR", "WHATSAPP_APP_SECRET", "WHATSAPP_VERIFY_TOKEN"] {
+    for variable in [
+        "ADDR",
+        "WHATSAPP_APP_SECRET",
+        "WHATSAPP_VERIFY_TOKEN",
+        "WORK",
+    ] {
         command.env_remove(variable);
     }
     command
@@ -112,14 +117,19 @@ impl Process {
     /// Ends it as Ctrl-C does, and returns everything that it has printed.
     #[cfg(unix)]
     pub fn interrupt(self) -> Output {
-        let id = self.child.id().to_string();
-        let args: [&OsStr; 2] = ["-INT".as_ref(), id.as_ref()];
-        assert!(Command::new("kill").args(args).status().unwrap().success());
+        self.signal("-INT");
         self.end()
     }
 
-    /// Waits until it ends.
-    fn end(mut self) -> Output {
+    #[cfg(unix)]
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let args: [&OsStr; 2] = [signal.as_ref(), id.as_ref()];
+        assert!(Command::new("kill").args(args).status().unwrap().success());
+    }
+
+    /// Waits until it ends, and returns everything that it has printed.
+    pub fn end(mut self) -> Output {
         let status = self.wait();
         Output {
             status,
