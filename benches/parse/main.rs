@@ -6,8 +6,10 @@
 
 mod bodies;
 mod derived;
+#[path = "../support/mod.rs"]
+mod support;
 
-use std::{env, error::Error, hint::black_box, process::Command};
+use std::{env, error::Error, hint::black_box};
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
@@ -33,8 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             } else {
                 [50, 150]
             };
-            let [few, many] = rounds.map(|rounds| instructions(parser, name, rounds));
-            *count = (many? - few?) / u64::from(rounds[1] - rounds[0]);
+            *count = support::per_round(&[parser, name], rounds)?;
         }
         let [check, value, derived, ours] = counts;
         let ratio = |other: u64| ours as f64 / other as f64;
@@ -47,20 +48,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
-}
-
-/// Counts the instructions of this program in another mode.
-fn instructions(parser: &str, body: &str, rounds: u32) -> Result<u64, Box<dyn Error>> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(env::current_exe()?)
-        .args(["work", parser, body, &rounds.to_string()])
-        .output()
-        .map_err(|error| format!("valgrind is needed to count instructions: {error}"))?;
-    let report = String::from_utf8(output.stderr)?;
-    let line = report.lines().find(|line| line.contains("Collected"));
-    let count = line.and_then(|line| line.split_whitespace().last());
-    Ok(count.ok_or("valgrind counted nothing")?.parse()?)
 }
 
 fn work(parser: &str, body: &str, rounds: u32) -> Result<(), Box<dyn Error>> {

@@ -1,0 +1,125 @@
+//! Settings that are wrong or contradict each other, and those at the limit, which do not.
+
+use std::time::Duration;
+
+use tower_whatsapp::dedup::{ConfigError, DedupLayer, DedupLayerBuilder, MemoryStore};
+
+const NANO: Duration = Duration::from_nanos(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+type Builder = DedupLayerBuilder<MemoryStore>;
+
+#[track_caller]
+fn check(configure: impl FnOnce(Builder) -> Builder, expected: Option<ConfigError>) {
+    let built = configure(DedupLayer::builder(MemoryStore::new())).build();
+    assert_eq!(built.err(), expected);
+}
+
+#[test]
+fn the_defaults_are_good() {
+    check(|builder| builder, None);
+    drop(DedupLayer::new(MemoryStore::new()));
+}
+
+#[test]
+fn store_timeout() {
+    let wrong = Some(ConfigError::StoreTimeout);
+    check(|builder| builder.store_timeout(Duration::ZERO), wrong);
+    check(|builder| builder.store_timeout(NANO), None);
+}
+
+#[test]
+fn handler_deadline() {
+    let wrong = Some(ConfigError::HandlerDeadline);
+    check(|builder| builder.handler_deadline(Duration::ZERO), wrong);
+    check(|builder| builder.handler_deadline(NANO), None);
+}
+
+#[test]
+fn lease() {
+    let longest = 29 * SECOND + SECOND / 2;
+    let wrong = Some(ConfigError::Lease);
+    check(|builder| builder.handler_deadline(longest), wrong);
+    check(|builder| builder.handler_deadline(longest - NANO), None);
+    let shortest = 25 * SECOND + SECOND / 2;
+    check(|builder| builder.lease(shortest), wrong);
+    check(|builder| builder.lease(shortest + NANO), None);
+    check(|builder| builder.lease(Duration::ZERO), wrong);
+    check(|builder| builder.handler_deadline(Duration::MAX), wrong);
+}
+
+#[test]
+fn response_deadline() {
+    let wrong = Some(ConfigError::ResponseDeadline);
+    let at = |response| {
+        move |builder: Builder| {
+            builder
+                .in_flight_wait(Duration::ZERO)
+                .response_deadline(response)
+        }
+    };
+    check(at(SECOND / 4), wrong);
+    check(at(SECOND / 4 + NANO), None);
+    check(at(Duration::ZERO), wrong);
+}
+
+#[test]
+fn in_flight_wait() {
+    let longest = 5 * SECOND - SECOND / 4;
+    let wrong = Some(ConfigError::InFlightWait);
+    check(|builder| builder.in_flight_wait(longest + NANO), wrong);
+    check(|builder| builder.in_flight_wait(longest), None);
+    check(|builder| builder.in_flight_wait(Duration::ZERO), None);
+    check(|builder| builder.in_flight_wait(Duration::MAX), wrong);
+    check(|builder| builder.in_flight_waiters(0), None);
+    check(|builder| builder.in_flight_waiters(usize::MAX), None);
+}
+
+#[test]
+fn windows() {
+    check(
+        |builder| builder.window(30 * SECOND - NANO),
+        Some(ConfigError::Window),
+    );
+    check(|builder| builder.window(30 * SECOND), None);
+    let wrong = Some(ConfigError::StatusWindow);
+    check(|builder| builder.status_window(30 * SECOND - NANO), wrong);
+    check(|builder| builder.status_window(30 * SECOND), None);
+    check(|builder| builder.status_window(None), None);
+    // As the window, if nothing is said of it: then the window is what is wrong.
+    check(
+        |builder| builder.window(Duration::ZERO),
+        Some(ConfigError::Window),
+    );
+}
+
+#[test]
+fn key_and_namespace() {
+    let wrong = Some(ConfigError::KeyConflict);
+    check(
+        |builder| builder.namespace("app").key(|event| Some(event.key())),
+        wrong,
+    );
+    check(|builder| builder.key(|event| Some(event.key())), None);
+    check(|builder| builder.namespace("app"), None);
+}
+
+/// Each says which setting it is.
+#[test]
+fn words() {
+    for (error, setting) in [
+        (ConfigError::StoreTimeout, "store_timeout"),
+        (ConfigError::HandlerDeadline, "handler_deadline"),
+        (ConfigError::Lease, "lease"),
+        (ConfigError::ResponseDeadline, "response_deadline"),
+        (ConfigError::InFlightWait, "in_flight_wait"),
+        (ConfigError::Window, "window"),
+        (ConfigError::StatusWindow, "status_window"),
+        (ConfigError::KeyConflict, "key"),
+    ] {
+        assert!(
+            error.to_string().starts_with(&format!("`{setting}`: ")),
+            "{error}"
+        );
+    }
+}

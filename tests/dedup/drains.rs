@@ -1,0 +1,212 @@
+//! Shutting down.
+
+use std::{future::pending, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tower_whatsapp::{
+    dedup::{DeferralKind, Store, Token},
+    testing::sample::Sample,
+};
+
+use super::{
+    host::Host,
+    scripted::{Fault, Held, Op},
+    stack::{Answer, LEASE, Stack, Tally, keys, millis, text},
+};
+
+const TEN: Duration = Duration::from_secs(10);
+
+/// Running, aborted and left.
+async fn drain(stack: &Stack, timeout: Duration) -> (usize, usize, usize) {
+    let drained = stack.handle.drain(timeout).await;
+    (drained.running, drained.aborted, drained.left)
+}
+
+async fn is_closed(stack: &Stack, sample: &Sample) {
+    let ops = stack.store.ops();
+    assert_eq!(
+        stack.send(sample).await,
+        Answer::later(DeferralKind::Draining)
+    );
+    assert_eq!(stack.store.ops(), ops);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle() {
+    let stack = Stack::new(Host::good());
+    let began = Instant::now();
+    assert_eq!(drain(&stack, TEN).await, (0, 0, 0));
+    assert_eq!(began.elapsed(), millis(0));
+    is_closed(&stack, &text("A")).await;
+    // Twice is as good as once.
+    assert_eq!(drain(&stack, TEN).await, (0, 0, 0));
+    stack.at_rest([0, 0, 0], Tally::default()).await;
+    assert_eq!(stack.host.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_that_end() {
+    let stack = Stack::new(Host::slow(millis(2000)));
+    let sent = [stack.begin(&text("A")).await, stack.begin(&text("B")).await];
+    let draining = tokio::spawn({
+        let stack = stack.clone();
+        async move { drain(&stack, TEN).await }
+    });
+    sleep(millis(100)).await;
+    is_closed(&stack, &text("C")).await;
+    // What is running is to be told from what comes: a repeat finds the door closed as well.
+    is_closed(&stack, &text("A")).await;
+    assert_eq!(draining.await.unwrap(), (2, 0, 0));
+    for sent in sent {
+        assert_eq!(sent.await.unwrap(), Answer::good());
+    }
+    stack.at_rest([2, 2, 0], Tally::handled(2)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_has_to_be_stopped() {
+    let stack = Stack::new(Host::new(|call, _| async move {
+        if call == 1 {
+            pending::<()>().await;
+        }
+        sleep(millis(100)).await;
+        super::host::good()
+    }));
+    let sent = stack.begin(&text("A")).await;
+    let good = stack.begin(&text("B")).await;
+    let began = Instant::now();
+    assert_eq!(drain(&stack, millis(3000)).await, (2, 1, 0));
+    assert_eq!(began.elapsed(), millis(3000));
+    assert_eq!(sent.await.unwrap(), Answer::later(DeferralKind::Draining));
+    assert_eq!(good.await.unwrap(), Answer::good());
+    stack.at_rest([2, 1, 1], Tally::handled(2)).await;
+    assert_eq!(
+        stack.held(&text("A").and(text("B"))).await,
+        [Held::Absent, Held::Done]
+    );
+}
+
+/// The release is tried twice, and the drain does not wait for ever.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_gone() {
+    let stack = Stack::new(Host::new(|_, _| pending()));
+    let sent = stack.begin(&text("A")).await;
+    stack.store.down(Fault::Hang);
+    let began = Instant::now();
+    assert_eq!(drain(&stack, millis(500)).await, (1, 1, 0));
+    assert_eq!(began.elapsed(), millis(500 + 250 + 250));
+    assert_eq!(sent.await.unwrap(), Answer::later(DeferralKind::Draining));
+    stack
+        .at_rest([1, 0, 2], Tally::handled(1).and_failures(2))
+        .await;
+    // Until the lease has passed.
+    assert_eq!(stack.held(&text("A")).await, [Held::Pending]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_commit_is_owed() {
+    let stack = Stack::new(Host::good());
+    stack.store.always(Op::Commit, Fault::Fail);
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    let draining = tokio::spawn({
+        let stack = stack.clone();
+        async move { drain(&stack, TEN).await }
+    });
+    sleep(millis(1000)).await;
+    stack.store.heal();
+    assert_eq!(draining.await.unwrap(), (1, 0, 0));
+    assert_eq!(stack.held(&text("A")).await, [Held::Done]);
+
+    // The last try comes when the time is up.
+    let stack = Stack::new(Host::good());
+    for call in 1..=3 {
+        stack.store.at(Op::Commit, call, Fault::Fail);
+    }
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    // Tries at 0, 100 and 300 ms; the next would be at 700.
+    assert_eq!(drain(&stack, millis(500)).await, (1, 1, 0));
+    assert_eq!(stack.held(&text("A")).await, [Held::Done]);
+    stack
+        .at_rest([1, 4, 0], Tally::handled(1).and_failures(3))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn duplicates_that_wait() {
+    let stack = Stack::new(Host::good());
+    stack
+        .store
+        .inner()
+        .claim(&keys(&text("A")), Token::random(), LEASE)
+        .await
+        .unwrap();
+    let sent = stack.begin(&text("A")).await;
+    let began = Instant::now();
+    assert_eq!(drain(&stack, TEN).await, (1, 0, 0));
+    assert_eq!(sent.await.unwrap(), Answer::later(DeferralKind::InFlight));
+    assert!(began.elapsed() <= millis(1000));
+
+    let stack = Stack::new(Host::good());
+    stack
+        .store
+        .inner()
+        .claim(&keys(&text("A")), Token::random(), LEASE)
+        .await
+        .unwrap();
+    let sent = stack.begin(&text("A")).await;
+    let began = Instant::now();
+    assert_eq!(drain(&stack, millis(200)).await, (1, 1, 0));
+    assert_eq!(sent.await.unwrap(), Answer::later(DeferralKind::InFlight));
+    assert!(began.elapsed() <= millis(400));
+    stack.rest().await;
+    assert_eq!(stack.host.calls(), 0);
+}
+
+/// With little time for the store there is little time for all of this, and a waiting duplicate is not to be the last.
+#[tokio::test(start_paused = true)]
+async fn duplicates_that_wait_with_a_quick_store() {
+    let stack = Stack::with(Host::good(), |builder| builder.store_timeout(millis(5)));
+    stack
+        .store
+        .inner()
+        .claim(&keys(&text("A")), Token::random(), LEASE)
+        .await
+        .unwrap();
+    let sent = stack.begin(&text("A")).await;
+    assert_eq!(drain(&stack, millis(400)).await, (1, 1, 0));
+    assert_eq!(sent.await.unwrap(), Answer::later(DeferralKind::InFlight));
+    stack.rest().await;
+}
+
+/// As much time as there is.
+#[tokio::test(start_paused = true)]
+async fn no_limit() {
+    let stack = Stack::new(Host::slow(millis(20_000)));
+    let sent = stack.begin(&text("A")).await;
+    assert_eq!(drain(&stack, Duration::MAX).await, (1, 0, 0));
+    assert_eq!(
+        sent.await.unwrap(),
+        Answer::later(DeferralKind::ResponseDeadline)
+    );
+    stack.at_rest([1, 1, 0], Tally::handled(1)).await;
+}
+
+/// Times that no clock can hold are as good as no limit.
+#[tokio::test(start_paused = true)]
+async fn settings_beyond_the_clock() {
+    let huge = Duration::MAX - Duration::from_secs(10);
+    let stack = Stack::with(Host::good(), |builder| {
+        builder
+            .handler_deadline(huge)
+            .lease(Duration::MAX)
+            .window(Duration::MAX)
+            .response_deadline(huge)
+            .in_flight_wait(huge / 2)
+    });
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    assert_eq!(stack.send(&text("A")).await, Answer::known());
+    stack.store.at(Op::Commit, 2, Fault::Fail);
+    assert_eq!(stack.send(&text("B")).await, Answer::good());
+    stack.rest().await;
+    assert_eq!(stack.host.calls(), 2);
+}

@@ -1,0 +1,406 @@
+//! A store that fails, hangs, or does what it was told and does not say so.
+
+use tokio::time::{Instant, sleep};
+use tower_whatsapp::{
+    dedup::{Claim, DeferralKind, MemoryStore, OnStoreError, Store, Token},
+    event::EventKey,
+};
+
+use super::{
+    host::{Host, good},
+    scripted::{Fault, Held, Op, Scripted},
+    stack::{Answer, LEASE, STORE, Stack, Tally, keys, millis, text},
+};
+
+const FAULTS: [Fault; 3] = [Fault::Fail, Fault::Hang, Fault::LoseReply];
+
+/// How long a call with this fault takes.
+fn lost(fault: Fault) -> std::time::Duration {
+    if fault == Fault::Fail {
+        millis(0)
+    } else {
+        STORE
+    }
+}
+
+/// The work is done: it is 200, and the store hears of it later.
+#[tokio::test(start_paused = true)]
+async fn commit_fails_once() {
+    for fault in FAULTS {
+        let stack = Stack::new(Host::good());
+        stack.store.at(Op::Commit, 1, fault);
+        let began = Instant::now();
+        assert_eq!(stack.send(&text("A")).await, Answer::good(), "{fault:?}");
+        assert_eq!(began.elapsed(), lost(fault));
+        let held = if fault == Fault::LoseReply {
+            Held::Done
+        } else {
+            Held::Pending
+        };
+        assert_eq!(stack.held(&text("A")).await, [held], "{fault:?}");
+        stack
+            .at_rest([1, 2, 0], Tally::handled(1).and_failures(1))
+            .await;
+        let [_, first, second] = &stack.store.calls()[..] else {
+            panic!()
+        };
+        assert_eq!(second.at - first.at, lost(fault) + millis(100));
+        assert_eq!((&second.keys, &second.times), (&first.keys, &first.times));
+        assert_eq!(second.token, first.token);
+        assert_eq!(stack.held(&text("A")).await, [Held::Done]);
+        assert_eq!(stack.send(&text("A")).await, Answer::known());
+        assert_eq!(stack.host.calls(), 1);
+    }
+}
+
+/// Tried again until the lease has passed, at growing intervals, and never after.
+#[tokio::test(start_paused = true)]
+async fn commit_fails_until_the_lease_has_passed() {
+    let stack = Stack::new(Host::good());
+    stack.store.always(Op::Commit, Fault::Hang);
+    let began = Instant::now();
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    assert_eq!(began.elapsed(), STORE);
+    // No budget is held for what is owed.
+    assert_eq!(stack.layer.available_memory(), super::stack::BUDGET);
+    assert_eq!(stack.handle.counters().running, 1);
+    stack.rest().await;
+    assert!(began.elapsed() >= LEASE && began.elapsed() <= LEASE + millis(2));
+    let commits = stack.store.calls_of(Op::Commit);
+    let at: Vec<_> = commits
+        .iter()
+        .map(|call| (call.at - began).as_millis())
+        .collect();
+    // Each call takes 250 ms; after the fifth the store is left alone for a second at a time, and tries in that second are not sent.
+    assert_eq!(at[..5], [0, 350, 800, 1450, 2500], "{at:?}");
+    assert!(at.len() > 8 && at.len() < 15, "{at:?}");
+    assert!(
+        at.windows(2).all(|pair| pair[1] - pair[0] <= 5000 + 250),
+        "{at:?}"
+    );
+    let tries = at.len();
+    sleep(LEASE).await;
+    assert_eq!(stack.store.ops(), [1, tries, 0]);
+    // Nobody knows that it was done: the one case of a second run.
+    stack.store.heal();
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    assert_eq!(stack.host.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commit_fails_and_the_store_comes_back() {
+    let stack = Stack::new(Host::good());
+    stack.store.always(Op::Commit, Fault::Fail);
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    // Meta has its 200. What comes again all the same is not handled meanwhile.
+    sleep(millis(20_000)).await;
+    stack.store.heal();
+    sleep(millis(6_000)).await;
+    assert_eq!(stack.handle.counters().running, 0);
+    assert_eq!(stack.held(&text("A")).await, [Held::Done]);
+    assert_eq!(stack.send(&text("A")).await, Answer::known());
+    stack.rest().await;
+    assert_eq!(stack.host.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commit_answers_for_too_few() {
+    let stack = Stack::new(Host::good());
+    stack.store.at(Op::Commit, 1, Fault::Short);
+    assert_eq!(stack.send(&text("A").repeat(2)).await, Answer::good());
+    stack
+        .at_rest([1, 2, 0], Tally::handled(2).and_failures(1))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn release_fails() {
+    for fault in FAULTS {
+        let stack = Stack::new(Host::says(http::StatusCode::BAD_GATEWAY));
+        stack.store.at(Op::Release, 1, fault);
+        let refused = Answer::of_host(502, Some(DeferralKind::HandlerRefused));
+        assert_eq!(stack.send(&text("A")).await, refused);
+        stack
+            .at_rest([1, 0, 2], Tally::handled(1).and_failures(1))
+            .await;
+        assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
+        let [_, first, second] = &stack.store.calls()[..] else {
+            panic!()
+        };
+        assert_eq!((&second.keys, second.token), (&first.keys, first.token));
+        assert_eq!(second.at - first.at, lost(fault) + millis(100));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn release_after_a_deadline_fails() {
+    let host = Host::new(|_, _| std::future::pending());
+    let stack = Stack::with(host, |builder| builder.handler_deadline(millis(500)));
+    stack.store.at(Op::Release, 1, Fault::Fail);
+    let stopped = Answer::later(DeferralKind::HandlerDeadline);
+    assert_eq!(stack.send(&text("A")).await, stopped);
+    stack
+        .at_rest([1, 0, 2], Tally::handled(1).and_failures(1))
+        .await;
+    assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
+}
+
+/// Both are owed, and both are paid.
+#[tokio::test(start_paused = true)]
+async fn commit_and_release_fail() {
+    let failed = keys(&text("B"));
+    let host = Host::new(move |_, _| {
+        let mut said = good().unwrap();
+        said.extensions_mut()
+            .insert(tower_whatsapp::dedup::Outcome::failed(failed.clone()));
+        async { Ok(said) }
+    });
+    let stack = Stack::new(host);
+    stack.store.at(Op::Commit, 1, Fault::Fail);
+    stack.store.at(Op::Release, 1, Fault::Fail);
+    stack.store.at(Op::Release, 2, Fault::Fail);
+    let both = text("A").and(text("B"));
+    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    assert_eq!(stack.send(&both).await, partly);
+    stack
+        .at_rest([1, 2, 3], Tally::handled(2).and_failures(3))
+        .await;
+    assert_eq!(stack.held(&both).await, [Held::Done, Held::Absent]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_down_at_the_claim_and_refuse() {
+    for fault in FAULTS {
+        let stack = Stack::new(Host::good());
+        stack.store.at(Op::Claim, 1, fault);
+        let began = Instant::now();
+        let down = Answer::later(DeferralKind::StoreUnavailable);
+        assert_eq!(stack.send(&text("A")).await, down);
+        assert_eq!(began.elapsed(), lost(fault));
+        assert_eq!(stack.host.calls(), 0);
+        // It may have been claimed, so it is given back.
+        let held = if fault == Fault::LoseReply {
+            Held::Pending
+        } else {
+            Held::Absent
+        };
+        assert_eq!(stack.held(&text("A")).await, [held]);
+        stack
+            .at_rest([1, 0, 1], Tally::default().and_failures(1))
+            .await;
+        assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
+        let [claim, release] = &stack.store.calls()[..] else {
+            panic!()
+        };
+        assert_eq!((&release.keys, release.token), (&claim.keys, claim.token));
+        assert_eq!(release.at - claim.at, lost(fault) + millis(100));
+        assert_eq!(stack.send(&text("A")).await, Answer::good());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn claim_answers_for_too_few() {
+    let stack = Stack::new(Host::good());
+    stack.store.at(Op::Claim, 1, Fault::Short);
+    let down = Answer::later(DeferralKind::StoreUnavailable);
+    assert_eq!(stack.send(&text("A").repeat(2)).await, down);
+    stack
+        .at_rest([1, 0, 1], Tally::default().and_failures(1))
+        .await;
+    assert_eq!(stack.held(&text("A").repeat(2)).await, [Held::Absent; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_down_at_the_claim_and_deliver() {
+    for fault in [Fault::Fail, Fault::Hang, Fault::LoseReply, Fault::Full] {
+        let stack = Stack::with(Host::good(), |builder| {
+            builder.on_store_error(OnStoreError::Deliver)
+        });
+        stack.store.at(Op::Claim, 1, fault);
+        let twice = text("A").and(text("B")).and(text("A"));
+        assert_eq!(stack.send(&twice).await, Answer::good());
+        let seen = &stack.host.seen()[0];
+        assert!(seen.unprotected);
+        // What is twice in one delivery needs no store.
+        assert_eq!(seen.fresh, keys(&text("A").and(text("B"))));
+        assert_eq!(seen.suppressed, keys(&text("A")));
+        // It is recorded, if the store is back.
+        assert_eq!(stack.held(&twice).await, [Held::Done; 3]);
+        let tally = Tally {
+            unprotected: 2,
+            ..Tally::handled(2)
+        };
+        stack
+            .at_rest([1, 1, 0], tally.and_suppressed(1).and_failures(1))
+            .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unprotected_and_refused() {
+    let host = Host::says(http::StatusCode::BAD_REQUEST);
+    let stack = Stack::with(host, |builder| {
+        builder.on_store_error(OnStoreError::Deliver)
+    });
+    stack.store.at(Op::Claim, 1, Fault::LoseReply);
+    let refused = Answer::of_host(500, Some(DeferralKind::HandlerRefused));
+    assert_eq!(stack.send(&text("A")).await, refused);
+    let tally = Tally {
+        unprotected: 1,
+        ..Tally::handled(1)
+    };
+    stack.at_rest([1, 0, 1], tally.and_failures(1)).await;
+    assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
+}
+
+/// Unprotected is for what nobody knows of. What is known to be another's stays another's.
+#[tokio::test(start_paused = true)]
+async fn what_is_known_to_be_pending_is_not_delivered_unprotected() {
+    let stack = Stack::with(Host::good(), |builder| {
+        builder.on_store_error(OnStoreError::Deliver)
+    });
+    let other = Token::random();
+    let claim = stack
+        .store
+        .inner()
+        .claim(&keys(&text("A")), other, LEASE)
+        .await;
+    assert_eq!(claim.unwrap(), [Claim::Claimed]);
+    stack.store.at(Op::Claim, 2, Fault::Fail);
+    let down = Answer::later(DeferralKind::StoreUnavailable);
+    assert_eq!(stack.send(&text("A")).await, down);
+    stack
+        .at_rest([2, 0, 1], Tally::default().and_failures(1))
+        .await;
+    assert_eq!(stack.host.calls(), 0);
+}
+
+/// With the store away for good: every delivery is answered in time, and nothing is left when the leases have passed.
+#[tokio::test(start_paused = true)]
+async fn store_down_for_good_and_deliver() {
+    let stack = Stack::with(Host::good(), |builder| {
+        builder.on_store_error(OnStoreError::Deliver)
+    });
+    stack.store.down(Fault::Hang);
+    for number in 0..20 {
+        let began = Instant::now();
+        assert_eq!(
+            stack.send(&text(&format!("A{number}"))).await,
+            Answer::good()
+        );
+        assert!(began.elapsed() <= 2 * STORE, "{number}");
+    }
+    assert_eq!(stack.handle.counters().running, 20);
+    stack.rest().await;
+    assert_eq!((stack.host.calls(), stack.tally().unprotected), (20, 20));
+}
+
+/// After five failures in a row the answer is 503 at once; after a second one call finds out.
+#[tokio::test(start_paused = true)]
+async fn circuit_breaker() {
+    let stack = Stack::new(Host::good());
+    stack.store.always(Op::Claim, Fault::Hang);
+    let down = Answer::later(DeferralKind::StoreUnavailable);
+    // All at the same time, so that the releases that follow are not among them.
+    let sent: Vec<_> = (0..5)
+        .map(|n| stack.spawn(&text(&format!("A{n}"))))
+        .collect();
+    let began = Instant::now();
+    for sent in sent {
+        assert_eq!(sent.await.unwrap(), down);
+    }
+    assert_eq!(began.elapsed(), STORE);
+    assert_eq!(stack.store.ops(), [5, 0, 0]);
+    for n in 0..50 {
+        assert_eq!(stack.send(&text(&format!("B{n}"))).await, down);
+    }
+    assert_eq!(began.elapsed(), STORE);
+    sleep(millis(980)).await;
+    assert_eq!(stack.send(&text("C")).await, down);
+    // Neither deliveries nor what is owed reach the store.
+    assert_eq!(stack.store.ops(), [5, 0, 0]);
+    stack.store.heal();
+    stack.rest().await;
+    assert_eq!(stack.store.ops(), [5, 0, 5]);
+    assert_eq!(stack.send(&text("C")).await, Answer::good());
+    stack.rest().await;
+    assert_eq!(stack.store.ops(), [6, 1, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_probe_after_a_second() {
+    let stack = Stack::new(Host::good());
+    // Nothing is owed when a call was not sent; so the failures are made by claims of which nothing is left to release.
+    stack.store.always(Op::Claim, Fault::Fail);
+    stack.store.always(Op::Release, Fault::Fail);
+    let down = Answer::later(DeferralKind::StoreUnavailable);
+    for n in 0..5 {
+        assert_eq!(stack.send(&text(&format!("A{n}"))).await, down);
+    }
+    // The releases are over with their leases.
+    stack.rest().await;
+    let [claims, _, releases] = stack.store.ops();
+    stack.store.heal();
+    stack.store.at(Op::Claim, claims + 1, Fault::Hang);
+    sleep(millis(1001)).await;
+    let probe = stack.begin(&text("B")).await;
+    for n in 0..5 {
+        assert_eq!(stack.send(&text(&format!("C{n}"))).await, down);
+    }
+    assert_eq!(stack.store.ops(), [claims + 1, 0, releases]);
+    assert_eq!(probe.await.unwrap(), down);
+    stack.rest().await;
+    // The probe's own release was the next probe, and went well.
+    assert_eq!(stack.store.ops(), [claims + 1, 0, releases + 1]);
+    assert_eq!(stack.send(&text("B")).await, Answer::good());
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_full() {
+    let stack = Stack::over(
+        Scripted::over(MemoryStore::with_capacity(2)),
+        Host::good(),
+        |builder| builder,
+    );
+    let other: Vec<EventKey> = keys(&text("O").repeat(2));
+    let taken = stack
+        .store
+        .inner()
+        .claim(&other, Token::random(), LEASE)
+        .await;
+    assert_eq!(taken.unwrap(), [Claim::Claimed; 2]);
+    let full = Answer::later(DeferralKind::StoreFull);
+    // A full store is there: the breaker has nothing to do with it.
+    for n in 1..=10 {
+        assert_eq!(stack.send(&text("A")).await, full);
+        stack
+            .at_rest([n, 0, n], Tally::default().and_failures(n as u64))
+            .await;
+    }
+    assert_eq!(stack.host.calls(), 0);
+    sleep(LEASE).await;
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    stack.rest().await;
+}
+
+/// The store is not owed a word of more than 65,536 events: beyond, the leases pass, and no task is left for them.
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_is_bounded() {
+    let stack = Stack::new(Host::good());
+    stack.store.always(Op::Commit, Fault::Hang);
+    const BATCH: usize = 1000;
+    let sent: Vec<_> = (0..70)
+        .map(|n| stack.spawn(&text(&format!("A{n}-")).repeat(BATCH)))
+        .collect();
+    for sent in sent {
+        assert_eq!(sent.await.unwrap(), Answer::good());
+    }
+    sleep(millis(1)).await;
+    assert_eq!(stack.handle.counters().running, 65);
+    stack.store.heal();
+    stack.rest().await;
+    // Those beyond are still pending, until their leases pass.
+    assert_eq!(stack.store.pending(), (70 - 65) * BATCH);
+    sleep(LEASE).await;
+    assert_eq!(stack.store.pending(), 0);
+}

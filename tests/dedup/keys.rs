@@ -1,0 +1,303 @@
+//! Under which keys events are claimed, for how long they are remembered, and which are too old.
+
+use std::time::Duration;
+
+use tower_whatsapp::{
+    dedup::{DeferralKind, OnStale, Store, Token},
+    event::EventKey,
+    testing::sample::{self, Sample},
+};
+
+use super::{
+    host::Host,
+    scripted::{Held, Op},
+    stack::{Answer, LEASE, Stack, Tally, WINDOW, keys, millis, now, sorted, status, text},
+};
+
+/// Messages have the default's key, statuses none.
+fn without_statuses(host: Host) -> Stack {
+    Stack::with(host, |builder| {
+        builder.key(|event| (event.kind() != "status").then(|| event.key()))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_keys_at_all() {
+    let stack = without_statuses(Host::good());
+    for time in 1..=3 {
+        assert_eq!(stack.send(&status("A")).await, Answer::good());
+        // No key, no call of the store.
+        stack.at_rest([0, 0, 0], Tally::handled(time)).await;
+    }
+    assert_eq!(stack.host.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_without_a_key_twice_in_one_delivery_are_two() {
+    let stack = without_statuses(Host::good());
+    stack.send(&status("A").and(status("A"))).await;
+    stack.at_rest([0, 0, 0], Tally::handled(2)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_key_beside_done() {
+    let stack = without_statuses(Host::good());
+    let both = text("A").and(status("A"));
+    assert_eq!(stack.send(&both).await, Answer::good());
+    assert_eq!(stack.send(&both).await, Answer::good());
+    assert_eq!(stack.host.seen()[1].fresh, keys(&status("A")));
+    assert_eq!(stack.host.seen()[1].suppressed, keys(&text("A")));
+    // Nothing was claimed, so there is nothing to commit.
+    stack
+        .at_rest([2, 1, 0], Tally::handled(3).and_suppressed(1))
+        .await;
+}
+
+/// What has no key waits with the rest: it would otherwise be handled with each try.
+#[tokio::test(start_paused = true)]
+async fn no_key_beside_pending() {
+    let stack = without_statuses(Host::good());
+    let other = Token::random();
+    let pending = keys(&text("A"));
+    stack
+        .store
+        .inner()
+        .claim(&pending, other, LEASE)
+        .await
+        .unwrap();
+    let both = text("A").and(status("A"));
+    let later = Answer::later(DeferralKind::InFlight);
+    assert_eq!(stack.send(&both).await, later);
+    assert_eq!(stack.host.calls(), 0);
+    let sent = stack.begin(&both).await;
+    stack
+        .store
+        .inner()
+        .commit(&[(pending[0], WINDOW)], other)
+        .await
+        .unwrap();
+    assert_eq!(sent.await.unwrap(), Answer::good());
+    assert_eq!(stack.host.handled(), keys(&status("A")));
+    stack.rest().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_of_the_hosts_own() {
+    // One for all: whatever comes second is known.
+    let one = EventKey::from_bytes([7; 16]);
+    let stack = Stack::with(Host::good(), |builder| builder.key(move |_| Some(one)));
+    assert_eq!(stack.send(&text("A").and(text("B"))).await, Answer::good());
+    assert_eq!(stack.send(&text("C")).await, Answer::known());
+    assert_eq!(stack.store.calls()[0].keys, [one]);
+    stack
+        .at_rest([2, 1, 0], Tally::handled(1).and_suppressed(2))
+        .await;
+}
+
+/// A function that panics costs the delivery, and nothing else.
+#[tokio::test(start_paused = true)]
+async fn a_key_function_that_panics() {
+    let stack = Stack::with(Host::good(), |builder| {
+        builder.key(|event| {
+            assert!(event.kind() != "status", "no statuses, please");
+            Some(event.key())
+        })
+    });
+    let panicked = Answer::own(500, DeferralKind::HandlerPanicked);
+    assert_eq!(stack.send(&text("A").and(status("A"))).await, panicked);
+    stack.at_rest([0, 0, 0], Tally::default()).await;
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+}
+
+#[tokio::test(start_paused = true)]
+async fn windows() {
+    let both = text("A").and(status("B"));
+    let windows = |stack: &Stack| {
+        let commit = stack.store.calls_of(Op::Commit).remove(0);
+        let window_of = |key: EventKey| {
+            let place = commit.keys.iter().position(|other| *other == key);
+            place.map(|place| commit.times[place])
+        };
+        (
+            window_of(keys(&text("A"))[0]),
+            window_of(keys(&status("B"))[0]),
+        )
+    };
+    let day = Duration::from_secs(24 * 60 * 60);
+
+    let stack = Stack::new(Host::good());
+    stack.send(&both).await;
+    assert_eq!(windows(&stack), (Some(WINDOW), Some(WINDOW)));
+
+    let stack = Stack::with(Host::good(), |builder| builder.window(3 * day));
+    stack.send(&both).await;
+    assert_eq!(windows(&stack), (Some(3 * day), Some(3 * day)));
+
+    let stack = Stack::with(Host::good(), |builder| builder.status_window(day));
+    stack.send(&both).await;
+    assert_eq!(windows(&stack), (Some(WINDOW), Some(day)));
+    tokio::time::sleep(day + Duration::from_secs(1)).await;
+    assert_eq!(stack.held(&both).await, [Held::Done, Held::Absent]);
+
+    let stack = Stack::with(Host::good(), |builder| builder.status_window(None));
+    stack.send(&both).await;
+    assert_eq!(windows(&stack), (Some(WINDOW), None));
+    assert_eq!(stack.send(&both).await, Answer::good());
+    assert_eq!(stack.host.seen()[1].fresh, keys(&status("B")));
+    stack
+        .at_rest([2, 1, 0], Tally::handled(3).and_suppressed(1))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_ends() {
+    let stack = Stack::with(Host::good(), |builder| builder.window(millis(60_000)));
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    tokio::time::sleep(millis(59_000)).await;
+    assert_eq!(stack.send(&text("A")).await, Answer::known());
+    tokio::time::sleep(millis(2_000)).await;
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    stack.rest().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn namespaces() {
+    let stack = Stack::with(Host::good(), |builder| builder.namespace("one"));
+    let other = Stack::over(stack.store.clone(), Host::good(), |builder| {
+        builder.namespace("other")
+    });
+    let none = stack.beside(Host::good());
+    for stack in [&stack, &other, &none] {
+        assert_eq!(stack.send(&text("A")).await, Answer::good());
+        assert_eq!(stack.send(&text("A")).await, Answer::known());
+    }
+    let notification = text("A").notification();
+    let event = &notification.events()[0];
+    let claimed: Vec<_> = stack
+        .store
+        .calls_of(Op::Commit)
+        .into_iter()
+        .flat_map(|call| call.keys)
+        .collect();
+    assert_eq!(
+        claimed,
+        [event.key_in("one"), event.key_in("other"), event.key()]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn duplicates_inside_one_delivery() {
+    let stack = Stack::new(Host::good());
+    let twice = text("A").and(text("B")).and(text("A")).and(text("A"));
+    assert_eq!(stack.send(&twice).await, Answer::good());
+    assert_eq!(stack.host.seen()[0].fresh, keys(&text("A").and(text("B"))));
+    assert_eq!(
+        stack.host.seen()[0].suppressed,
+        keys(&text("A").and(text("A")))
+    );
+    stack
+        .at_rest([1, 1, 0], Tally::handled(2).and_suppressed(2))
+        .await;
+    assert_eq!(
+        stack.store.calls()[0].keys,
+        sorted(keys(&text("A").and(text("B"))))
+    );
+}
+
+fn aged(name: &str, age: Duration) -> Sample {
+    sample::named(name)
+        .unwrap()
+        .timestamp(now() - age.as_secs())
+}
+
+/// Ten minutes before the end of the window, because clocks differ.
+#[tokio::test(start_paused = true)]
+async fn stale_events_are_delivered_and_marked() {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let stack = Stack::new(Host::good());
+    let fresh = aged("text", WINDOW - minutes(12)).id("A");
+    let stale = aged("text", WINDOW - minutes(8)).id("B");
+    assert_eq!(stack.send(&fresh.clone().and(stale)).await, Answer::good());
+    assert_eq!(stack.host.seen()[0].stale, [false, true]);
+    stack
+        .at_rest(
+            [1, 1, 0],
+            Tally {
+                stale: 1,
+                ..Tally::handled(2)
+            },
+        )
+        .await;
+}
+
+/// A tenth of a short window, for the same reason. Each kind has its own.
+#[tokio::test(start_paused = true)]
+async fn stale_by_the_window_of_its_kind() {
+    let seconds = Duration::from_secs;
+    let stack = Stack::with(Host::good(), |builder| {
+        builder.window(seconds(2000)).status_window(seconds(1000))
+    });
+    let aged = |name: &str, age| aged(name, seconds(age));
+    let events = aged("text", 1700)
+        .and(aged("text", 1900))
+        .and(aged("status_read", 800))
+        .and(aged("status_read", 1000));
+    assert_eq!(stack.send(&events).await, Answer::good());
+    assert_eq!(stack.host.seen()[0].stale, [false, true, false, true]);
+    stack.rest().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stale_events_are_refused_if_told_so() {
+    let refuse = || Stack::with(Host::good(), |builder| builder.on_stale(OnStale::Refuse));
+    let stack = refuse();
+    let old = aged("text", WINDOW + millis(1000));
+    let refused = Answer::own(403, DeferralKind::Stale);
+    assert_eq!(stack.send(&old).await, refused);
+    assert_eq!(stack.send(&text("A").and(old)).await, refused);
+    assert_eq!(stack.host.calls(), 0);
+    stack.at_rest([0, 0, 0], Tally::default()).await;
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    stack.rest().await;
+}
+
+/// Old by nature, or nobody knows how old, or remembered by nobody.
+#[tokio::test(start_paused = true)]
+async fn what_is_never_stale() {
+    let year = Duration::from_secs(365 * 24 * 60 * 60);
+    let mut exempt = 0;
+    for (name, sample) in sample::all() {
+        let sample = sample.timestamp(now() - year.as_secs());
+        let notification = sample.notification();
+        let events = notification.events();
+        let is_exempt = events.iter().all(|event| {
+            matches!(event.field(), Some("history" | "smb_app_state_sync"))
+                || event.timestamp().is_none()
+        });
+        let stack = Stack::with(Host::good(), |builder| builder.on_stale(OnStale::Refuse));
+        let answer = stack.send(&sample).await;
+        assert_eq!(answer == Answer::good(), is_exempt, "{name}: {answer:?}");
+        exempt += usize::from(is_exempt);
+        stack.rest().await;
+    }
+    assert!(exempt >= 2, "{exempt}");
+
+    let stack = Stack::with(Host::good(), |builder| {
+        builder.status_window(None).on_stale(OnStale::Refuse)
+    });
+    let old = sample::named("status_read")
+        .unwrap()
+        .timestamp(now() - year.as_secs());
+    assert_eq!(stack.send(&old).await, Answer::good());
+    assert_eq!(stack.host.seen()[0].stale, [false]);
+    stack.rest().await;
+}
+
+/// The clock of Meta may be ahead.
+#[tokio::test(start_paused = true)]
+async fn what_comes_from_the_future_is_not_stale() {
+    let stack = Stack::with(Host::good(), |builder| builder.on_stale(OnStale::Refuse));
+    let early = sample::text("hi").timestamp(now() + 3600);
+    assert_eq!(stack.send(&early).await, Answer::good());
+    stack.rest().await;
+}

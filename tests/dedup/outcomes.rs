@@ -1,0 +1,169 @@
+//! A handler that says of its events one by one whether they were handled.
+
+use http::StatusCode;
+use tower_whatsapp::{
+    dedup::{Claim, DeferralKind, Outcome, Store, Token},
+    event::EventKey,
+};
+
+use super::{
+    host::{Host, says},
+    scripted::{Held, Op},
+    stack::{Answer, LEASE, Stack, Tally, keys, status, text},
+};
+
+/// Says this the first time, and is good from then on.
+fn once(status: u16, failed: Vec<EventKey>) -> Host {
+    Host::new(move |call, _| {
+        let reply = if call == 1 {
+            let mut response = says(StatusCode::from_u16(status).unwrap()).unwrap();
+            response
+                .extensions_mut()
+                .insert(Outcome::failed(failed.clone()));
+            Ok(response)
+        } else {
+            super::host::good()
+        };
+        async { reply }
+    })
+}
+
+/// What is not named is done, what is named is free and comes again alone; whatever the status was.
+#[tokio::test(start_paused = true)]
+async fn some_failed() {
+    let batch = text("A").and(text("B")).and(text("C"));
+    for (said, answered) in [
+        (200, 500),
+        (204, 500),
+        (400, 500),
+        (500, 500),
+        (502, 502),
+        (503, 503),
+    ] {
+        let stack = Stack::new(once(said, keys(&text("B"))));
+        let partly = Answer::of_host(answered, Some(DeferralKind::PartlyFailed));
+        assert_eq!(stack.send(&batch).await, partly, "{said}");
+        assert_eq!(
+            stack.held(&batch).await,
+            [Held::Done, Held::Absent, Held::Done]
+        );
+        stack.at_rest([1, 1, 1], Tally::handled(3)).await;
+        assert_eq!(stack.store.calls_of(Op::Release)[0].keys, keys(&text("B")));
+        assert_eq!(stack.send(&batch).await, Answer::good());
+        assert_eq!(stack.host.seen()[1].fresh, keys(&text("B")));
+        stack
+            .at_rest([2, 2, 1], Tally::handled(4).and_suppressed(2))
+            .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_failed() {
+    let batch = text("A").and(text("B"));
+    let stack = Stack::new(once(200, keys(&batch)));
+    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    assert_eq!(stack.send(&batch).await, partly);
+    assert_eq!(stack.held(&batch).await, [Held::Absent; 2]);
+    stack.at_rest([1, 0, 1], Tally::handled(2)).await;
+}
+
+/// No key is named: the status decides alone.
+#[tokio::test(start_paused = true)]
+async fn none_failed() {
+    let stack = Stack::new(once(200, Vec::new()));
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    stack.at_rest([1, 1, 0], Tally::handled(1)).await;
+
+    let stack = Stack::new(once(500, Vec::new()));
+    let refused = Answer::of_host(500, Some(DeferralKind::HandlerRefused));
+    assert_eq!(stack.send(&text("A")).await, refused);
+    assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
+    stack.at_rest([1, 0, 1], Tally::handled(1)).await;
+}
+
+/// Of an event that is in the delivery twice both are meant.
+#[tokio::test(start_paused = true)]
+async fn failed_and_twice_in_one_delivery() {
+    let batch = text("A").and(text("A"));
+    let stack = Stack::new(once(200, keys(&text("A"))));
+    assert_eq!(stack.send(&batch).await.status, 500);
+    assert_eq!(stack.send(&batch).await, Answer::good());
+    assert_eq!(stack.host.handled(), keys(&batch));
+    stack.rest().await;
+}
+
+/// What is another's is not released by a handler that names it.
+#[tokio::test(start_paused = true)]
+async fn failed_and_pending_elsewhere() {
+    let stack = Stack::new(once(200, keys(&text("A").and(text("B")))));
+    let held = keys(&text("A"));
+    let claims = stack
+        .store
+        .inner()
+        .claim(&held, Token::random(), LEASE)
+        .await;
+    assert_eq!(claims.unwrap(), [Claim::Claimed]);
+    let batch = text("A").and(text("B")).and(text("C"));
+    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    assert_eq!(stack.send(&batch).await, partly);
+    assert_eq!(
+        stack.held(&batch).await,
+        [Held::Pending, Held::Absent, Held::Done]
+    );
+    stack
+        .at_rest([1, 1, 1], Tally::handled(2).and_suppressed(1))
+        .await;
+}
+
+/// An event without a key comes again whatever is said of it; what has one is done.
+#[tokio::test(start_paused = true)]
+async fn failed_without_a_key() {
+    let batch = text("A").and(status("B"));
+    let failing = once(200, keys(&status("B")));
+    let stack = Stack::with(failing, |builder| builder.status_window(None));
+    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    assert_eq!(stack.send(&batch).await, partly);
+    assert_eq!(stack.held(&text("A")).await, [Held::Done]);
+    assert_eq!(stack.send(&batch).await, Answer::good());
+    assert_eq!(stack.host.seen()[1].fresh, keys(&status("B")));
+    stack.rest().await;
+}
+
+/// A key of no event of the delivery was made in some other way, and may mean any of its events: none is taken for done.
+#[tokio::test(start_paused = true)]
+async fn foreign_keys() {
+    let stack = Stack::new(once(200, keys(&text("X").and(text("B")))));
+    let batch = text("A").and(text("B"));
+    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    assert_eq!(stack.send(&batch).await, partly);
+    assert_eq!(stack.held(&batch).await, [Held::Absent; 2]);
+    stack.at_rest([1, 0, 1], Tally::handled(2)).await;
+}
+
+/// As when a host has a namespace, and names its events by the keys that they have without one.
+#[tokio::test(start_paused = true)]
+async fn keys_without_the_namespace() {
+    let failing = once(200, keys(&text("A")));
+    let stack = Stack::with(failing, |builder| builder.namespace("app"));
+    let batch = text("A").and(text("B"));
+    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    assert_eq!(stack.send(&batch).await, partly);
+    assert_eq!(stack.send(&batch).await, Answer::good());
+    assert_eq!(stack.host.seen()[1].fresh.len(), 2);
+    stack.rest().await;
+}
+
+/// A handler that refuses and names nothing that is in the delivery has not handled it.
+#[tokio::test(start_paused = true)]
+async fn foreign_keys_alone_on_a_refusal() {
+    for said in [400, 500, 503] {
+        let stack = Stack::new(once(said, keys(&text("X"))));
+        let batch = text("A").and(text("B"));
+        assert!(stack.send(&batch).await.status >= 500);
+        assert_eq!(stack.held(&batch).await, [Held::Absent; 2]);
+        stack.at_rest([1, 0, 1], Tally::handled(2)).await;
+        assert_eq!(stack.send(&batch).await, Answer::good());
+        assert_eq!(stack.host.calls(), 2);
+        stack.rest().await;
+    }
+}

@@ -1,0 +1,257 @@
+//! A store that does as it is told, and writes down what it was asked.
+
+use std::{
+    future::pending,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{task::yield_now, time::Instant};
+use tower_whatsapp::{
+    dedup::{Claim, Commit, MemoryStore, Store, StoreError, Token},
+    event::EventKey,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Op {
+    Claim,
+    Commit,
+    Release,
+}
+
+/// What happens to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails at once, without an effect.
+    Fail,
+    /// It is refused for want of room.
+    Full,
+    /// It is never answered, and has no effect.
+    Hang,
+    /// It has its effect and is never answered.
+    LoseReply,
+    /// It is done, and answered after this time.
+    Slow(Duration),
+    /// It has its effect, and the answer is for one key less.
+    Short,
+}
+
+/// One call.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) op: Op,
+    pub(crate) keys: Vec<EventKey>,
+    /// Of a commit; of a claim one lease.
+    pub(crate) times: Vec<Duration>,
+    pub(crate) token: Token,
+    /// What a claim found or a commit did, if it was answered.
+    pub(crate) claims: Option<Vec<Claim>>,
+    pub(crate) commits: Option<Vec<Commit>>,
+    pub(crate) at: Instant,
+}
+
+/// What the store holds of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    Absent,
+    Pending,
+    Done,
+}
+
+/// A clone is the same store.
+#[derive(Debug, Clone)]
+pub(crate) struct Scripted<S = MemoryStore> {
+    store: S,
+    script: Arc<Mutex<Script>>,
+}
+
+#[derive(Debug, Default)]
+struct Script {
+    calls: Vec<Call>,
+    /// The operation, which call of it, and what happens.
+    faults: Vec<(Op, usize, Fault)>,
+    always: Vec<(Op, Fault)>,
+    /// Each call yields so many times before and after its effect.
+    yields: usize,
+}
+
+impl Scripted {
+    pub(crate) fn new() -> Self {
+        Self::over(MemoryStore::new())
+    }
+
+    /// How many keys are pending.
+    pub(crate) fn pending(&self) -> usize {
+        self.store.pending()
+    }
+}
+
+impl<S: Store> Scripted<S> {
+    pub(crate) fn over(store: S) -> Self {
+        Self {
+            store,
+            script: Arc::default(),
+        }
+    }
+
+    /// The n-th call of an operation, counted from 1 and from the beginning, goes wrong.
+    pub(crate) fn at(&self, op: Op, call: usize, fault: Fault) {
+        self.script.lock().unwrap().faults.push((op, call, fault));
+    }
+
+    /// All further calls of an operation go wrong.
+    pub(crate) fn always(&self, op: Op, fault: Fault) {
+        self.script.lock().unwrap().always.push((op, fault));
+    }
+
+    /// All operations.
+    pub(crate) fn down(&self, fault: Fault) {
+        for op in [Op::Claim, Op::Commit, Op::Release] {
+            self.always(op, fault);
+        }
+    }
+
+    /// Nothing more goes wrong.
+    pub(crate) fn heal(&self) {
+        let mut script = self.script.lock().unwrap();
+        script.faults.clear();
+        script.always.clear();
+    }
+
+    pub(crate) fn yields(&self, times: usize) {
+        self.script.lock().unwrap().yields = times;
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.script.lock().unwrap().calls.clone()
+    }
+
+    pub(crate) fn calls_of(&self, op: Op) -> Vec<Call> {
+        let mut calls = self.calls();
+        calls.retain(|call| call.op == op);
+        calls
+    }
+
+    /// How many claims, commits and releases there were.
+    pub(crate) fn ops(&self) -> [usize; 3] {
+        [Op::Claim, Op::Commit, Op::Release].map(|op| self.calls_of(op).len())
+    }
+
+    /// The store behind the script.
+    pub(crate) fn inner(&self) -> &S {
+        &self.store
+    }
+
+    /// What it holds of these keys, found without a trace.
+    pub(crate) async fn held(&self, keys: &[EventKey]) -> Vec<Held> {
+        let token = Token::random();
+        let claims = self.store.claim(keys, token, Duration::from_secs(60)).await;
+        let claims = claims.unwrap();
+        self.store.release(keys, token).await.unwrap();
+        let held = claims.into_iter().map(|claim| match claim {
+            Claim::Claimed => Held::Absent,
+            Claim::Pending => Held::Pending,
+            Claim::Done => Held::Done,
+        });
+        held.collect()
+    }
+
+    /// Writes the call down. Returns its number and what is to happen to it.
+    fn begin(&self, op: Op, keys: Vec<EventKey>, times: Vec<Duration>, token: Token) -> Begun {
+        let mut script = self.script.lock().unwrap();
+        script.calls.push(Call {
+            op,
+            keys,
+            times,
+            token,
+            claims: None,
+            commits: None,
+            at: Instant::now(),
+        });
+        let count = script.calls.iter().filter(|call| call.op == op).count();
+        let mut once = script.faults.iter().filter(|fault| fault.0 == op);
+        let once = once.find(|fault| fault.1 == count).map(|fault| fault.2);
+        let mut always = script.always.iter().filter(|fault| fault.0 == op);
+        Begun {
+            index: script.calls.len() - 1,
+            fault: once.or_else(|| always.next().map(|fault| fault.1)),
+            yields: script.yields,
+        }
+    }
+
+    fn note(&self, begun: &Begun, note: impl FnOnce(&mut Call)) {
+        note(&mut self.script.lock().unwrap().calls[begun.index]);
+    }
+}
+
+struct Begun {
+    index: usize,
+    fault: Option<Fault>,
+    yields: usize,
+}
+
+impl Begun {
+    async fn before(&self) -> Result<(), StoreError> {
+        self.pause().await;
+        match self.fault {
+            Some(Fault::Fail) => Err(StoreError::unavailable("the script says so")),
+            Some(Fault::Full) => Err(StoreError::full()),
+            Some(Fault::Hang) => pending().await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn after<T>(&self, answer: &mut Vec<T>) {
+        self.pause().await;
+        match self.fault {
+            Some(Fault::LoseReply) => pending().await,
+            Some(Fault::Slow(time)) => tokio::time::sleep(time).await,
+            Some(Fault::Short) => drop(answer.pop()),
+            _ => {}
+        }
+    }
+
+    async fn pause(&self) {
+        for _ in 0..self.yields {
+            yield_now().await;
+        }
+    }
+}
+
+impl<S: Store> Store for Scripted<S> {
+    async fn claim(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let begun = self.begin(Op::Claim, keys.to_vec(), vec![lease], token);
+        begun.before().await?;
+        let mut claims = self.store.claim(keys, token, lease).await?;
+        begun.after(&mut claims).await;
+        self.note(&begun, |call| call.claims = Some(claims.clone()));
+        Ok(claims)
+    }
+
+    async fn commit(
+        &self,
+        keys: &[(EventKey, Duration)],
+        token: Token,
+    ) -> Result<Vec<Commit>, StoreError> {
+        let (names, times) = keys.iter().copied().unzip();
+        let begun = self.begin(Op::Commit, names, times, token);
+        begun.before().await?;
+        let mut commits = self.store.commit(keys, token).await?;
+        begun.after(&mut commits).await;
+        self.note(&begun, |call| call.commits = Some(commits.clone()));
+        Ok(commits)
+    }
+
+    async fn release(&self, keys: &[EventKey], token: Token) -> Result<(), StoreError> {
+        let begun = self.begin(Op::Release, keys.to_vec(), Vec::new(), token);
+        begun.before().await?;
+        self.store.release(keys, token).await?;
+        begun.after(&mut Vec::<()>::new()).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,372 @@
+//! SIGKILL at each point, and what is left afterwards.
+
+use std::{
+    collections::HashMap,
+    fmt::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use redis::RedisResult;
+use tokio::{
+    sync::Semaphore,
+    task::{JoinHandle, spawn_blocking},
+    time::sleep,
+};
+
+use crate::{
+    client::Connection,
+    delivery::{Delivery, FAILS_ONCE},
+    journal::{self, Entry},
+    point::Point,
+    process::{PATIENCE, Process},
+    redis_server::Server,
+    server::LEASE,
+};
+
+/// So many runs go on at the same time. They wait for leases most of the time.
+const PARALLEL: usize = 16;
+
+const DELIVERIES: usize = 6;
+
+/// The pause of a sender before it tries again what was not answered with 200.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Kills servers so many times at each point, prints what came of it and tells whether it is what was promised.
+pub(crate) async fn run(runs: u32) -> bool {
+    let redis = Arc::new(Server::start());
+    let permits = Arc::new(Semaphore::new(PARALLEL));
+    let start = Instant::now();
+    let mut tasks: Vec<(Point, Vec<JoinHandle<Outcome>>)> = Vec::new();
+    for point in Point::ALL {
+        let tries = (0..runs).map(|run| {
+            let redis = Arc::clone(&redis);
+            let permits = Arc::clone(&permits);
+            tokio::spawn(async move {
+                let _permit = permits.acquire().await.unwrap();
+                Run::new(point, run, &redis).go().await
+            })
+        });
+        tasks.push((point, tries.collect()));
+    }
+    println!("{:<16} {:>6} {:>6} {:>6}", "point", "runs", "lost", "extra");
+    let mut sum = Outcome::default();
+    for (point, tries) in tasks {
+        let mut row = Outcome::default();
+        for outcome in tries {
+            row.add(outcome.await.unwrap());
+        }
+        println!(
+            "{:<16} {runs:>6} {:>6} {:>6}",
+            point.name(),
+            row.lost,
+            row.extra
+        );
+        for complaint in &row.complaints {
+            eprintln!("{}: {complaint}", point.name());
+        }
+        sum.add(row);
+    }
+    eprintln!(
+        "{} kills, {} answers of 200, {} of 503, {} of 500, {} without an answer, {:.0} s",
+        sum.kills,
+        sum.answers(200),
+        sum.answers(503),
+        sum.answers(500),
+        sum.answers(0),
+        start.elapsed().as_secs_f64()
+    );
+    println!(
+        "{} runs, {} lost, {} extra",
+        runs as usize * Point::ALL.len(),
+        sum.lost,
+        sum.extra
+    );
+    sum.lost == 0 && sum.complaints.is_empty() && runs > 0
+}
+
+/// What came of a run, or of several.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// Events of deliveries that were answered with 200, and that nobody had handled then.
+    lost: usize,
+    /// Calls of a handler for a delivery that had been handled before, whole or in part.
+    extra: usize,
+    kills: usize,
+    /// How many times each status was answered. 0: the connection broke.
+    answers: HashMap<u16, usize>,
+    complaints: Vec<String>,
+}
+
+impl Outcome {
+    fn add(&mut self, other: Self) {
+        self.lost += other.lost;
+        self.extra += other.extra;
+        self.kills += other.kills;
+        for (status, count) in other.answers {
+            *self.answers.entry(status).or_default() += count;
+        }
+        self.complaints.extend(other.complaints);
+    }
+
+    fn answers(&self, status: u16) -> usize {
+        self.answers.get(&status).copied().unwrap_or_default()
+    }
+}
+
+struct Run<'a> {
+    name: String,
+    point: Point,
+    number: u32,
+    redis: &'a Server,
+    journal: PathBuf,
+    prefix: String,
+    deliveries: Vec<Delivery>,
+    /// Those that have died, in their order.
+    dead: Vec<u32>,
+    outcome: Outcome,
+}
+
+impl<'a> Run<'a> {
+    fn new(point: Point, number: u32, redis: &'a Server) -> Self {
+        let name = format!("{}-{number}", point.name());
+        let deliveries = (0..DELIVERIES).map(|index| {
+            let ids = (0..2 + index % 4).map(|event| format!("wamid.{name}-{index}-{event}"));
+            let text = if index % 3 == 1 { FAILS_ONCE } else { "hi" };
+            Delivery::new(ids, text)
+        });
+        Self {
+            point,
+            number,
+            redis,
+            journal: redis.dir().join(&name),
+            prefix: format!("{name}:"),
+            deliveries: deliveries.collect(),
+            name,
+            dead: Vec::new(),
+            outcome: Outcome::default(),
+        }
+    }
+
+    async fn go(mut self) -> Outcome {
+        let start = Instant::now();
+        // Every second delivery comes over two connections at once. Each is repeated until it has been answered with 200.
+        let mut left: Vec<(usize, usize)> = (0..DELIVERIES)
+            .map(|index| (index, 1 + (index + 1) % 2))
+            .collect();
+        let mut server = self.start().await;
+        while !left.is_empty() {
+            if start.elapsed() > PATIENCE {
+                self.complain("not everything was answered with 200");
+                break;
+            }
+            let mut died = false;
+            for (index, senders) in &mut left {
+                let (first, second) = {
+                    let delivery = &self.deliveries[*index];
+                    let second = async {
+                        match *senders {
+                            2 => Some(send(server.port, delivery).await),
+                            _ => None,
+                        }
+                    };
+                    tokio::join!(send(server.port, delivery), second)
+                };
+                for status in [Some(first), second].into_iter().flatten() {
+                    *self.outcome.answers.entry(status).or_default() += 1;
+                    match status {
+                        200 => {
+                            *senders -= 1;
+                            self.check_answered(*index);
+                        }
+                        0 => died = true,
+                        _ => {}
+                    }
+                }
+                if died {
+                    break;
+                }
+            }
+            left.retain(|(_, senders)| *senders > 0);
+            if died {
+                self.bury(server).await;
+                server = self.start().await;
+            } else if !left.is_empty() {
+                sleep(PAUSE).await;
+            }
+        }
+        // Whoever dies after the last answer is not missed by any sender.
+        if self.dead.is_empty() {
+            self.bury(server).await;
+        }
+        self.check_journal();
+        self.check_store().await;
+        self.outcome.kills = self.dead.len();
+        self.outcome
+    }
+
+    /// The first server kills itself at the point; in every second run the next one does so too, at once.
+    async fn start(&self) -> Process {
+        let mut settings = vec![
+            "short=".to_owned(),
+            "fails=".to_owned(),
+            // Long enough for two connections to meet.
+            "work=20".to_owned(),
+            format!("redis={}", self.redis.url()),
+            format!("prefix={}", self.prefix),
+            format!("journal={}", self.journal.display()),
+        ];
+        let nth = match (self.dead.len(), self.number % 2) {
+            (0, _) => Some(1 + self.number / 2 % self.passes()),
+            (1, 1) => Some(1),
+            _ => None,
+        };
+        if let Some(nth) = nth {
+            settings.push(format!("trap={}:{nth}", self.point.name()));
+        }
+        Process::serve(&settings).await
+    }
+
+    /// How many times the point is passed at least if nobody dies.
+    fn passes(&self) -> u32 {
+        match self.point {
+            Point::BeforeRelease | Point::AfterRelease => 2,
+            _ => 6,
+        }
+    }
+
+    async fn bury(&mut self, server: Process) {
+        let id = server.id();
+        if let Err(complaint) = server.killed(PATIENCE / 6).await {
+            self.complain(&complaint);
+        }
+        self.dead.push(id);
+    }
+
+    /// Who is told 200 does not come again.
+    fn check_answered(&mut self, index: usize) {
+        let handled = journal::handled(&self.journal);
+        let delivery = &self.deliveries[index];
+        let lost = delivery.names().filter(|name| !handled.contains_key(name));
+        let lost = lost.count();
+        if lost > 0 {
+            self.outcome.lost += lost;
+            self.complain(&format!(
+                "delivery {index}: 200, and {lost} were not handled"
+            ));
+        }
+    }
+
+    fn check_journal(&mut self) {
+        let journal = journal::read(&self.journal);
+        let mut complaints = Vec::new();
+        for (index, delivery) in self.deliveries.iter().enumerate() {
+            let mut calls = Vec::new();
+            for name in delivery.names() {
+                let entries = journal.get(&name).map_or(&[][..], Vec::as_slice);
+                complaints.extend(self.check_event(entries));
+                for entry in entries {
+                    if let Entry::Handled { process, call } = entry
+                        && !calls.contains(&(process, call))
+                    {
+                        calls.push((process, call));
+                    }
+                }
+            }
+            self.outcome.extra += calls.len().saturating_sub(1);
+            if calls.is_empty() {
+                complaints.push(format!("delivery {index} was never handled"));
+            }
+        }
+        if self.outcome.extra > self.dead.len() {
+            complaints.push("more than one extra run for a kill".to_owned());
+        }
+        if self.outcome.extra > 0 && !self.point.may_repeat() {
+            complaints.push("an extra run where there may be none".to_owned());
+        }
+        for complaint in complaints {
+            self.complain(&complaint);
+        }
+    }
+
+    /// An event may be handled again only if whoever had handled it was killed before its commit.
+    fn check_event(&self, entries: &[Entry]) -> Option<String> {
+        let mut before = None;
+        for entry in entries {
+            match entry {
+                Entry::Handled { process, .. } => {
+                    let excused = match before {
+                        None => true,
+                        Some(Entry::Handled { process: dead, .. }) => {
+                            dead != *process && self.dead.contains(&dead)
+                        }
+                        Some(Entry::Committed { .. }) => false,
+                    };
+                    if !excused {
+                        return Some(format!("handled again without need: {entries:?}"));
+                    }
+                }
+                Entry::Committed { .. } => {}
+            }
+            before = Some(*entry);
+        }
+        None
+    }
+
+    /// Every event is done, and nothing else was left.
+    async fn check_store(&mut self) {
+        let (mut connection, prefix) = (self.redis.connection(), self.prefix.clone());
+        let values: RedisResult<Vec<(usize, i64)>> = spawn_blocking(move || {
+            let pattern = format!("{prefix}*");
+            let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg(pattern).query(&mut connection)?;
+            let look = |key| {
+                redis::pipe()
+                    .cmd("STRLEN")
+                    .arg(&key)
+                    .cmd("PTTL")
+                    .arg(&key)
+                    .query(&mut connection)
+            };
+            keys.into_iter().map(look).collect()
+        })
+        .await
+        .unwrap();
+        let values = values.unwrap();
+        let events = self.deliveries.iter().map(|delivery| delivery.keys.len());
+        let (done, pending): (Vec<_>, Vec<_>) = values.iter().partition(|(length, _)| *length == 1);
+        if done.len() != events.sum::<usize>() {
+            self.complain(&format!("{} events are done", done.len()));
+        }
+        if !pending.is_empty() {
+            self.complain(&format!("{} events are pending", pending.len()));
+        }
+        if pending.iter().any(|(_, left)| !within_lease(*left)) {
+            self.complain("a claim is longer than its lease");
+        }
+    }
+
+    fn complain(&mut self, complaint: &str) {
+        let mut text = format!("{}: {complaint}", self.name);
+        if self.outcome.complaints.is_empty() {
+            let _ = write!(text, "\n{}", text_of(&self.journal));
+        }
+        self.outcome.complaints.push(text);
+    }
+}
+
+/// A status, or 0 if there was none.
+async fn send(port: u16, delivery: &Delivery) -> u16 {
+    let Ok(mut connection) = Connection::open(port).await else {
+        return 0;
+    };
+    connection.send_in_halves(delivery).await.unwrap_or(0)
+}
+
+fn within_lease(millis: i64) -> bool {
+    u64::try_from(millis).is_ok_and(|millis| Duration::from_millis(millis) <= LEASE)
+}
+
+fn text_of(journal: &Path) -> String {
+    std::fs::read_to_string(journal).unwrap_or_default()
+}

@@ -1,0 +1,62 @@
+//! Nothing is lost when processes die, and nothing is handled twice by several of them: real servers, a real Redis, real HTTP.
+//!
+//! This program is both the driver and the servers that it starts. It has no harness, because it does nothing unless it is told to:
+//! it needs `redis-server` on the PATH, and minutes.
+//!
+//! ```text
+//! scripts/kill9 50                 # SIGKILL at 12 points, 50 runs at each
+//! cargo test --release --features redis --test kill9 -- --many-processes
+//! cargo test --release --features redis --test kill9 -- --paused-process
+//! cargo test --release --features redis --test kill9 -- --redis-ratio
+//! cargo test --release --features redis --test kill9 -- --redis-trouble
+//! ```
+#![cfg(test)]
+
+mod client;
+mod delivery;
+mod journal;
+mod kill_points;
+mod many_processes;
+mod paused_process;
+mod point;
+mod process;
+mod redis_ratio;
+#[path = "../support/redis.rs"]
+#[allow(dead_code, reason = "these runs need a server and nothing else")]
+mod redis_server;
+mod redis_trouble;
+mod server;
+mod store;
+#[path = "../support/mod.rs"]
+mod support;
+mod wire;
+
+use std::{env, process::ExitCode};
+
+use tokio::runtime::Runtime;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    // Flags, because a name without dashes is a filter for the tests of other files.
+    let good = match arguments.as_slice() {
+        ["--serve", settings @ ..] => return server::run(settings),
+        ["--kill-points", runs] => {
+            let runs = runs.parse().expect("the number of runs at each point");
+            Runtime::new().unwrap().block_on(kill_points::run(runs))
+        }
+        ["--many-processes"] => Runtime::new().unwrap().block_on(many_processes::run()),
+        ["--paused-process"] => Runtime::new().unwrap().block_on(paused_process::run()),
+        ["--redis-ratio"] => Runtime::new().unwrap().block_on(redis_ratio::run()),
+        ["--redis-trouble"] => Runtime::new().unwrap().block_on(redis_trouble::run()),
+        _ => {
+            println!("kill9: nothing was asked for; scripts/kill9 asks");
+            true
+        }
+    };
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,445 @@
+//! Seven days of deliveries, with faults of the store, of the handler and of the process, against oracles.
+//!
+//! `SIM_SEEDS` is how many simulations there are (20), `SIM_SEED` the one to repeat, `SIM_EVENTS` how many events each has (500). Many are for a
+//! release build: `SIM_SEEDS=10000 cargo test --release --all-features --test simulator`.
+#![cfg(test)]
+#![cfg(all(feature = "testing", feature = "tokio"))]
+
+mod broken;
+mod host;
+mod model;
+mod oracle;
+mod sender;
+mod store;
+mod world;
+
+use std::{
+    env, panic,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use tokio::time::{Instant, sleep};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
+use tower_whatsapp::{
+    Event, Notification, Payload, WebhookLayer,
+    dedup::{DedupLayer, MemoryStore, OnStoreError, Outcome},
+    event::EventKey,
+    testing::{Faults, FaultyStore, Simulator},
+    webhook::RequestBody,
+};
+
+use self::{
+    broken::Broken,
+    host::{Host, HostError, Planned},
+    oracle::{Tally, judge},
+    store::{Connection, Kind, Shelf},
+    world::{Process, World},
+};
+
+const SECRET: &str = "the secret of a simulation";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+// The defaults of the layer, written out again.
+const WINDOW: Duration = Duration::from_secs((7 * 24 + 1) * 60 * 60);
+const LEASE: Duration = Duration::from_secs(30);
+const HANDLER_DEADLINE: Duration = Duration::from_secs(25);
+const RESPONSE_DEADLINE: Duration = Duration::from_secs(5);
+const STORE_TIMEOUT: Duration = Duration::from_millis(250);
+
+type App = BoxCloneService<Request<Full<Bytes>>, Response<()>, BoxError>;
+
+/// What is simulated.
+#[derive(Clone, Copy)]
+enum Subject {
+    /// The model, with a rule broken or not.
+    Model(Option<Broken>),
+    /// The layer, with a broken store or key.
+    Layer(Option<Broken>),
+    /// The layer with the store of this crate.
+    Memory,
+    /// The same, and the handler is called when the store fails.
+    Deliver,
+}
+
+impl Subject {
+    fn broken(self) -> Option<Broken> {
+        match self {
+            Self::Model(broken) | Self::Layer(broken) => broken,
+            Self::Memory | Self::Deliver => None,
+        }
+    }
+
+    fn shelf(self, world: &Arc<World>) -> Shelf {
+        let kind = match self {
+            Self::Model(broken) | Self::Layer(broken) => Kind::Model(store::Model::new(broken)),
+            Self::Memory | Self::Deliver => Kind::Memory(MemoryStore::new()),
+        };
+        Shelf {
+            world: Arc::clone(world),
+            kind,
+        }
+    }
+
+    /// A process of the host.
+    fn start(self, process: &Arc<Process>, store: FaultyStore<Shelf>) -> App {
+        let store = Connection {
+            store,
+            process: Arc::clone(process),
+        };
+        let host = Host {
+            process: Arc::clone(process),
+        };
+        let webhook = WebhookLayer::new("/webhook", SECRET, "a verify token").unwrap();
+        match self {
+            Self::Model(broken) => {
+                let model = Arc::new(model::Model {
+                    store,
+                    host,
+                    broken,
+                });
+                let service = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
+                    let model = Arc::clone(&model);
+                    async move {
+                        let Number(number) = *request.extensions().get::<Number>().unwrap();
+                        let notification = request.extensions().get::<Notification>().unwrap();
+                        let key = |event: &Event| (store_key(broken, event), event.key());
+                        let keys = notification.events().iter().map(key).collect();
+                        let mut response = Response::new(Full::<Bytes>::default());
+                        *response.status_mut() = model.answer(number, keys).await;
+                        Ok::<_, BoxError>(response)
+                    }
+                });
+                webhook
+                    .layer(service)
+                    .map_response(|response| response.map(drop))
+                    .boxed_clone()
+            }
+            Self::Layer(_) | Self::Memory | Self::Deliver => {
+                let broken = self.broken();
+                let on_store_error = match self {
+                    Self::Deliver => OnStoreError::Deliver,
+                    _ => OnStoreError::Refuse,
+                };
+                let dedup = DedupLayer::builder(store)
+                    .key(move |event| Some(store_key(broken, event)))
+                    .on_store_error(on_store_error)
+                    .build()
+                    .unwrap();
+                let service = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
+                    let host = host.clone();
+                    async move {
+                        let Number(number) = *request.extensions().get::<Number>().unwrap();
+                        let notification = request.extensions().get::<Notification>().unwrap();
+                        let keys = notification.events().iter().map(Event::key).collect();
+                        let unprotected = notification.unprotected();
+                        let answer = host.handle(number, keys, unprotected).await?;
+                        let mut response = Response::new(Full::<Bytes>::default());
+                        *response.status_mut() = answer.status;
+                        if !answer.failed.is_empty() {
+                            let outcome = Outcome::failed(answer.failed);
+                            response.extensions_mut().insert(outcome);
+                        }
+                        Ok::<_, HostError>(response)
+                    }
+                });
+                let app = webhook.layer(dedup.layer(service));
+                let app = app.map_response(|response| response.map(drop));
+                app.map_err(BoxError::from).boxed_clone()
+            }
+        }
+    }
+}
+
+/// Which request it is.
+#[derive(Clone, Copy)]
+struct Number(usize);
+
+fn store_key(broken: Option<Broken>, event: &Event) -> EventKey {
+    match event.payload() {
+        Payload::Status(status) if broken == Some(Broken::KeyWithoutParticipant) => {
+            let state = status.state.map(|state| state.as_str());
+            let text = format!("{:?} {state:?}", status.id);
+            let mut bytes = [0; 16];
+            for (index, byte) in text.bytes().enumerate() {
+                let mixed: u8 = bytes[index % 16];
+                bytes[index % 16] = mixed.wrapping_mul(31).wrapping_add(byte);
+            }
+            EventKey::from_bytes(bytes)
+        }
+        _ => event.key(),
+    }
+}
+
+/// The address that stays when processes come and go.
+#[derive(Clone)]
+struct Front {
+    subject: Subject,
+    world: Arc<World>,
+    store: FaultyStore<Shelf>,
+    current: Arc<Mutex<(Arc<Process>, App)>>,
+}
+
+impl Front {
+    fn new(subject: Subject, world: &Arc<World>, store: FaultyStore<Shelf>) -> Self {
+        let process = Process::new(0, world);
+        let app = subject.start(&process, store.clone());
+        Self {
+            subject,
+            world: Arc::clone(world),
+            store,
+            current: Arc::new(Mutex::new((process, app))),
+        }
+    }
+
+    async fn answer(
+        self,
+        mut request: Request<Full<Bytes>>,
+        body: Bytes,
+    ) -> Result<Response<()>, BoxError> {
+        let (process, app) = {
+            let mut current = self.current.lock().unwrap();
+            if current.0.is_dead() {
+                let process = Process::new(current.0.id + 1, &self.world);
+                let app = self.subject.start(&process, self.store.clone());
+                *current = (process, app);
+            }
+            current.clone()
+        };
+        let number = {
+            let events = Notification::parse(body)?;
+            let mut ledger = self.world.ledger();
+            ledger.requests.push(world::Request {
+                process: process.id,
+                arrived: Instant::now(),
+                keys: events.events().iter().map(Event::key).collect(),
+                answer: None,
+            });
+            ledger.requests.len() - 1
+        };
+        request.extensions_mut().insert(Number(number));
+        process.may_be_killed();
+        let answer = process.live(app.oneshot(request)).await?;
+        process.may_be_killed();
+        process.live(std::future::ready(())).await;
+        let mut ledger = self.world.ledger();
+        ledger.requests[number].answer = Some((Instant::now(), answer.status()));
+        Ok(answer)
+    }
+}
+
+impl Service<Request<Bytes>> for Front {
+    type Response = Response<()>;
+    type Error = BoxError;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<()>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let body = request.body().clone();
+        Box::pin(self.clone().answer(request.map(Full::new), body))
+    }
+}
+
+/// Simulates seven days, and looks at what came of them.
+fn simulate(subject: Subject, seed: u64, events: usize) -> Tally {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let world = World::new(seed);
+        let weather = world.weather;
+        let store = FaultyStore::new(subject.shelf(&world), seed)
+            .on_claim(Faults::all(weather.claim))
+            .on_commit(Faults::all(weather.commit))
+            .on_release(Faults::all(weather.release));
+        let front = Front::new(subject, &world, store.clone());
+        let calm = tokio::spawn({
+            let (world, store) = (Arc::clone(&world), store.clone());
+            async move {
+                sleep(DAY).await;
+                world.calm_down();
+                store.quiet();
+            }
+        });
+        let (timeout, rate, batch) = {
+            let mut random = world.random();
+            let timeout = if random.chance(0.5) { 5 } else { 20 };
+            // A few large ones would leave little to happen to the others.
+            let batch = if random.chance(0.1) { 1000 } else { 20 };
+            let rate = random.between(5.0, 200.0);
+            (Duration::from_secs(timeout), rate, batch)
+        };
+        let report = Simulator::new(SECRET)
+            .seed(seed)
+            .events(events)
+            .rate(rate.as_secs_f64())
+            .answer_timeout(timeout)
+            .max_batch(batch)
+            .duplicate(0.2)
+            .repeat(0.3)
+            .run(front, |body| body)
+            .await;
+        calm.abort();
+        // What runs on without a sender has ended by then, and the leases of killed processes have passed.
+        sleep(HANDLER_DEADLINE + LEASE + 4 * STORE_TIMEOUT).await;
+        judge(&world.ledger(), &report, &weather, store.store().pending())
+    })
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is not a number: {text}")),
+    )
+}
+
+/// Runs the seeds on two threads.
+fn simulate_all(
+    subject: Subject,
+    seeds: std::ops::Range<u64>,
+    events: usize,
+) -> (Tally, Vec<(u64, Tally)>) {
+    quiet_panics();
+    let next = AtomicU64::new(seeds.start);
+    let all = Mutex::new((Tally::default(), Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    let tally = simulate(subject, seed, events);
+                    let mut all = all.lock().unwrap();
+                    all.0.add(&tally);
+                    if !tally.violations.is_empty() {
+                        all.1.push((seed, tally));
+                    }
+                }
+            });
+        }
+    });
+    all.into_inner().unwrap()
+}
+
+/// The handlers panic on purpose: that is not worth a line each.
+fn quiet_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !info.payload().is::<Planned>() {
+                hook(info);
+            }
+        }));
+    });
+}
+
+fn holds(subject: Subject) {
+    let events = number("SIM_EVENTS").unwrap_or(500) as usize;
+    let seeds = match number("SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIM_SEEDS").unwrap_or(20),
+    };
+    let (tally, bad) = simulate_all(subject, seeds.clone(), events);
+    println!("{tally:?}");
+    for (seed, tally) in bad.iter().take(5) {
+        let weather = world::Weather::of(*seed);
+        println!(
+            "SIM_SEED={seed}: {} violations, {weather:?}",
+            tally.violations.len()
+        );
+        for violation in tally.violations.iter().take(5) {
+            println!("  {violation}");
+        }
+    }
+    let seeds_bad: Vec<_> = bad.iter().map(|(seed, _)| seed).take(20).collect();
+    assert!(
+        bad.is_empty(),
+        "{} seeds of {seeds:?} fail; SIM_SEED={seeds_bad:?}",
+        bad.len()
+    );
+    // Otherwise it proves nothing.
+    if seeds.end - seeds.start >= 20 {
+        assert!(tally.kills > 0 && tally.after_kill > 0, "{tally:?}");
+        let deliver = matches!(subject, Subject::Deliver);
+        assert_eq!(tally.unprotected > 0, deliver, "{tally:?}");
+        assert!(deliver || tally.after_fault > 0, "{tally:?}");
+    }
+}
+
+/// Looks until a seed shows it.
+fn is_caught(subject: Subject) {
+    const SEEDS: u64 = 200;
+    quiet_panics();
+    let caught = (0..SEEDS).find_map(|seed| {
+        let violations = simulate(subject, seed, 100).violations;
+        violations
+            .into_iter()
+            .next()
+            .map(|violation| (seed, violation))
+    });
+    let broken = subject.broken();
+    let (seed, violation) = caught.unwrap_or_else(|| panic!("nobody saw {broken:?}"));
+    println!("{broken:?}: with seed {seed} {violation}");
+}
+
+#[test]
+fn the_layer_holds() {
+    holds(Subject::Layer(None));
+}
+
+#[test]
+fn the_layer_holds_with_the_store_in_memory() {
+    holds(Subject::Memory);
+}
+
+#[test]
+fn nothing_is_lost_when_the_handler_is_called_without_a_store() {
+    holds(Subject::Deliver);
+}
+
+#[test]
+fn the_oracles_find_nothing_wrong_with_the_rules() {
+    holds(Subject::Model(None));
+}
+
+#[test]
+fn the_oracles_see_every_broken_rule() {
+    for broken in Broken::ALL {
+        is_caught(Subject::Model(Some(broken)));
+    }
+}
+
+#[test]
+fn the_oracles_see_through_the_layer_what_is_broken_below_it() {
+    for broken in Broken::BELOW_THE_LAYER {
+        is_caught(Subject::Layer(Some(broken)));
+    }
+}
+
+/// The same seed does the same, so that what is found can be found again.
+#[test]
+fn a_seed_is_always_the_same() {
+    let tallies = [7, 7, 8].map(|seed| {
+        let tally = simulate(Subject::Layer(None), seed, 200);
+        format!("{tally:?}")
+    });
+    assert_eq!(tallies[0], tallies[1]);
+    assert_ne!(tallies[0], tallies[2]);
+}

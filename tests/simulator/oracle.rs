@@ -1,0 +1,212 @@
+//! What must hold, whatever happened.
+
+use std::collections::{HashMap, HashSet};
+
+use http::StatusCode;
+use tokio::time::Instant;
+use tower_whatsapp::{event::EventKey, testing::Report};
+
+use crate::{
+    LEASE, RESPONSE_DEADLINE, STORE_TIMEOUT,
+    world::{Ledger, Run, Weather},
+};
+
+/// What one simulation came to, and what it proves of nothing if it did not happen.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Tally {
+    pub(crate) events: usize,
+    pub(crate) deliveries: usize,
+    pub(crate) runs: usize,
+    pub(crate) kills: usize,
+    /// Handled again after a process was killed between the work and the record of it.
+    pub(crate) after_kill: usize,
+    /// Handled again after the record of it could not be made.
+    pub(crate) after_fault: usize,
+    /// Handled though the store could not be asked.
+    pub(crate) unprotected: usize,
+    pub(crate) violations: Vec<String>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.deliveries += other.deliveries;
+        self.runs += other.runs;
+        self.kills += other.kills;
+        self.after_kill += other.after_kill;
+        self.after_fault += other.after_fault;
+        self.unprotected += other.unprotected;
+    }
+}
+
+pub(crate) fn judge(ledger: &Ledger, report: &Report, weather: &Weather, pending: usize) -> Tally {
+    let mut tally = Tally {
+        events: report.events().len(),
+        deliveries: report.deliveries().len(),
+        runs: ledger.runs.len(),
+        kills: ledger.killed.len(),
+        ..Tally::default()
+    };
+    let mut runs: HashMap<EventKey, Vec<&Run>> = HashMap::new();
+    for run in &ledger.runs {
+        for key in &run.keys {
+            runs.entry(*key).or_default().push(run);
+        }
+    }
+    if pending > 0 {
+        tally
+            .violations
+            .push(format!("{pending} are pending at rest"));
+    }
+    for event in report.events() {
+        let key = event.key();
+        let runs = runs.get(&key).map(Vec::as_slice).unwrap_or_default();
+        if !runs.iter().any(|run| run.good.contains(&key)) {
+            tally
+                .violations
+                .push(format!("{key} is lost: it was never handled"));
+        }
+        if event.acknowledged().is_none() {
+            tally
+                .violations
+                .push(format!("{key} was never answered with 200"));
+        }
+        one_event(ledger, key, runs, weather, &mut tally);
+    }
+    acknowledgements(ledger, &runs, weather, &mut tally);
+    tally
+}
+
+/// When a run was over for good, as far as anybody could know.
+fn end(ledger: &Ledger, run: &Run) -> Option<Instant> {
+    run.end.or_else(|| ledger.killed.get(&run.process).copied())
+}
+
+fn one_event(ledger: &Ledger, key: EventKey, runs: &[&Run], weather: &Weather, tally: &mut Tally) {
+    let record = ledger.keys.get(&key);
+    let done = record.and_then(|record| record.done);
+    if let Some(done) = done {
+        let handled = |run: &&&Run| run.good.contains(&key) && run.start <= done;
+        // A killed process has handled it when it was killed.
+        if !runs
+            .iter()
+            .filter(handled)
+            .any(|run| end(ledger, run).is_some_and(|end| end <= done))
+        {
+            tally
+                .violations
+                .push(format!("{key} was recorded before it was handled"));
+        }
+    }
+    for (index, second) in runs.iter().enumerate() {
+        // Nobody could tell.
+        if second.unprotected {
+            tally.unprotected += 1;
+            continue;
+        }
+        if done.is_some_and(|done| done < second.start) {
+            tally
+                .violations
+                .push(format!("{key} ran after it was done"));
+        }
+        for first in runs[..index].iter().filter(|first| !first.unprotected) {
+            let held_until = first.start + LEASE - STORE_TIMEOUT;
+            match end(ledger, first) {
+                None if second.start < held_until => {
+                    tally.violations.push(format!("{key} ran twice at once"));
+                }
+                Some(end) if second.start < end && second.start < held_until => {
+                    tally.violations.push(format!("{key} ran twice at once"));
+                }
+                _ => {}
+            }
+        }
+        // Only the last of those that handled it: for those before it the same was asked of their successor.
+        let Some(first) = runs[..index]
+            .iter()
+            .rev()
+            .find(|run| run.good.contains(&key))
+        else {
+            continue;
+        };
+        let Some(handled) = end(ledger, first) else {
+            continue;
+        };
+        if first.unprotected {
+            continue;
+        }
+        let killed = ledger.killed.get(&first.process);
+        let called = |called: &&Instant| **called >= handled && **called <= second.start;
+        let called =
+            record.is_some_and(|record| record.commits_called.iter().any(|at| called(&at)));
+        if killed.is_some_and(|killed| *killed <= second.start) {
+            tally.after_kill += 1;
+        } else if (called || !weather.store_is_good())
+            && second.start + STORE_TIMEOUT >= first.start + LEASE
+        {
+            // Not even called: the layer leaves a store alone that has failed five times in a row.
+            tally.after_fault += 1;
+        } else if called {
+            tally
+                .violations
+                .push(format!("{key} ran again, though nobody had lost its lease"));
+        } else {
+            tally.violations.push(format!(
+                "{key} ran again, though it was handled and never recorded"
+            ));
+        }
+    }
+}
+
+fn acknowledgements(
+    ledger: &Ledger,
+    runs: &HashMap<EventKey, Vec<&Run>>,
+    weather: &Weather,
+    tally: &mut Tally,
+) {
+    let mut own: HashMap<usize, Vec<&Run>> = HashMap::new();
+    for run in &ledger.runs {
+        own.entry(run.request).or_default().push(run);
+    }
+    for (index, request) in ledger.requests.iter().enumerate() {
+        let Some((answered, status)) = request.answer else {
+            continue;
+        };
+        if status == StatusCode::OK {
+            for key in &request.keys {
+                let handled = runs.get(key).is_some_and(|runs| {
+                    let good = |run: &&&Run| run.good.contains(key);
+                    runs.iter()
+                        .filter(good)
+                        .any(|run| end(ledger, run).is_some_and(|end| end <= answered))
+                });
+                if !handled {
+                    let violation = format!("request {index} got 200, but {key} was not handled");
+                    tally.violations.push(violation);
+                }
+            }
+            continue;
+        }
+        if answered - request.arrived >= RESPONSE_DEADLINE
+            || ledger.killed.contains_key(&request.process)
+        {
+            continue;
+        }
+        let own = own.get(&index).map(Vec::as_slice).unwrap_or_default();
+        let good: HashSet<_> = own.iter().flat_map(|run| &run.good).collect();
+        // Without a store an event may run, and fail, after it was done.
+        let run: HashSet<_> = own.iter().flat_map(|run| &run.keys).collect();
+        let settled = |key: &EventKey| {
+            let done = ledger.keys.get(key).and_then(|record| record.done);
+            let before = done.is_some_and(|done| done < request.arrived);
+            good.contains(key) || (before && !run.contains(key))
+        };
+        // Without a call of the handler the store may have been the reason.
+        let asked = !own.is_empty() || weather.store_is_good();
+        if asked && request.keys.iter().all(settled) {
+            let violation =
+                format!("request {index} got {status}, but everything in it was handled");
+            tally.violations.push(violation);
+        }
+    }
+}
