@@ -294,17 +294,24 @@ impl Hasher for Mixer {
     }
 
     fn write_u64(&mut self, word: u64) {
-        let product = u128::from(self.state ^ word) * u128::from(self.factor);
-        let [low, high] = [product as u64, (product >> 64) as u64];
-        self.state = low ^ high;
+        self.state = self.folded(self.state ^ word);
     }
 
     fn write_usize(&mut self, length: usize) {
         self.write_u64(length as u64);
     }
 
+    /// Once more: what the host numbers one after the other would still be in steps.
     fn finish(&self) -> u64 {
-        self.state
+        self.folded(self.state)
+    }
+}
+
+impl Mixer {
+    fn folded(&self, word: u64) -> u64 {
+        let product = u128::from(word) * u128::from(self.factor);
+        let [low, high] = [product as u64, (product >> 64) as u64];
+        low ^ high
     }
 }
 
