@@ -36,7 +36,14 @@ use crate::event::EventKey;
 /// A future that is dropped may or may not have had its effect. The layer puts a time limit on every call, and gives back what it may
 /// have claimed.
 ///
-/// [`testing::store::conformance`](crate::testing::store::conformance) checks the rules on any store.
+#[cfg_attr(
+    feature = "testing",
+    doc = "[`testing::store::conformance`](crate::testing::store::conformance) checks the rules on any store."
+)]
+#[cfg_attr(
+    not(feature = "testing"),
+    doc = "`testing::store::conformance` (feature `testing`) checks the rules on any store."
+)]
 ///
 /// # A store in SQL
 ///
