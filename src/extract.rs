@@ -5,7 +5,7 @@
 //! use tower_whatsapp::{Notification, Verified, WebhookLayer};
 //!
 //! async fn on_event(verified: Verified, notification: Notification) -> StatusCode {
-//!     println!("{} events, signed with secret {}", notification.events().len(), verified.secret_index());
+//!     println!("{} events, signed with secret {}", notification.events().len(), verified.secret_label());
 //!     StatusCode::OK
 //! }
 //!
@@ -28,7 +28,7 @@ use axum_core::{
 };
 use http::{Request, StatusCode, request::Parts};
 
-use crate::{event::Notification, webhook::Verified};
+use crate::{event::Notification, verified::Verified};
 
 /// The handler was reached by a request that did not pass through a [`WebhookLayer`](crate::WebhookLayer).
 ///
@@ -83,7 +83,7 @@ where
     type Rejection = LayerMissing;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LayerMissing> {
-        parts.extensions.get().copied().ok_or(LayerMissing)
+        parts.extensions.get().cloned().ok_or(LayerMissing)
     }
 }
 
@@ -94,7 +94,7 @@ where
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-        Ok(parts.extensions.get().copied())
+        Ok(parts.extensions.get().cloned())
     }
 }
 

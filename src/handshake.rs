@@ -33,11 +33,7 @@ pub(crate) fn challenge(
     query: Option<&str>,
     tokens: &[VerifyToken],
 ) -> Result<String, HandshakeError> {
-    let query = query.unwrap_or_default();
-    if query.len() > MAX_QUERY || query.split('&').count() > MAX_PARAMETERS {
-        return Err(HandshakeError::Malformed);
-    }
-    let parameters = Parameters::read(query).ok_or(HandshakeError::Refused)?;
+    let parameters = Parameters::read(query)?;
     let mut known = false;
     for token in tokens {
         known |= token.matches(&parameters.verify_token);
@@ -48,6 +44,12 @@ pub(crate) fn challenge(
     echoable(&parameters.challenge).ok_or(HandshakeError::Malformed)
 }
 
+/// Whether the query could be that of a handshake, whatever the tokens are.
+#[cfg(feature = "apps")]
+pub(crate) fn is_complete(query: Option<&str>) -> Result<(), HandshakeError> {
+    Parameters::read(query).map(drop)
+}
+
 struct Parameters<'a> {
     mode: Cow<'a, [u8]>,
     verify_token: Cow<'a, [u8]>,
@@ -55,9 +57,13 @@ struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// `None` unless there is a mode and a token, and no parameter of the handshake twice. A challenge that is absent is an empty
+    /// Refused unless there is a mode and a token, and no parameter of the handshake twice. A challenge that is absent is an empty
     /// one: malformed, which only who knows the token gets to hear.
-    fn read(query: &'a str) -> Option<Self> {
+    fn read(query: Option<&'a str>) -> Result<Self, HandshakeError> {
+        let query = query.unwrap_or_default();
+        if query.len() > MAX_QUERY || query.split('&').count() > MAX_PARAMETERS {
+            return Err(HandshakeError::Malformed);
+        }
         let (mut mode, mut verify_token, mut challenge) = (None, None, None);
         for (name, value) in pairs(query) {
             let slot = match &*name {
@@ -67,12 +73,12 @@ impl<'a> Parameters<'a> {
                 _ => continue,
             };
             if slot.replace(value).is_some() {
-                return None;
+                return Err(HandshakeError::Refused);
             }
         }
-        Some(Self {
-            mode: mode?,
-            verify_token: verify_token?,
+        Ok(Self {
+            mode: mode.ok_or(HandshakeError::Refused)?,
+            verify_token: verify_token.ok_or(HandshakeError::Refused)?,
             challenge: challenge.unwrap_or_default(),
         })
     }

@@ -58,6 +58,11 @@
     feature = "tokio",
     doc = "- [`dedup`]: each event handled once, in one process or in many, and through crashes."
 )]
+//! - [`App`] and [`Credentials`]: several apps behind one layer, and secrets that change while the service runs.
+#![cfg_attr(
+    feature = "admission",
+    doc = "- [`admission`]: who may call at all, by address and by client certificate."
+)]
 //! - [`guide`]: three tasks, whole: routing messages, a delivery report, account alerts.
 #![cfg_attr(
     feature = "axum",
@@ -79,7 +84,10 @@
 //! | Feature | Default | What it adds |
 //! |---|---|---|
 //! | `tokio` | yes | The deadlines for slow bodies, and `dedup`. Without it the host has to bound the time of a request. |
-//! | `axum` | no | [`Notification`] and [`Verified`] as handler arguments, and no 2 MB limit on bodies that were verified. |
+//! | `axum` | no | [`Notification`] and [`Verified`] as handler arguments, no 2 MB limit on bodies that were verified, and the address of the caller from `ConnectInfo`. |
+//! | `admission` | no | Who may call at all, by address. |
+//! | `client-certificate` | no | The same by client certificate; with `admission`. |
+//! | `apps` | no | Apps that are found by the name in the path. |
 //! | `redis` | no | A store of handled events for many processes; with `redis-tls` by TLS. |
 //! | `testing` | no | For the tests of hosts: deliveries of every kind as Meta sends them, their signatures, a Meta that repeats, and stores that fail. |
 //!
@@ -91,7 +99,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]
 
+#[cfg(feature = "admission")]
+pub mod admission;
 mod body;
+mod credentials;
 #[cfg(feature = "tokio")]
 pub mod dedup;
 pub mod event;
@@ -104,14 +115,22 @@ pub mod secret;
 pub mod signature;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod verified;
 pub mod webhook;
 
 pub use self::{
+    credentials::{Credentials, CredentialsError},
     event::{Event, Notification, Payload},
-    webhook::{ConfigError, Rejection, RejectionKind, Verified, WebhookLayer, WebhookLayerBuilder},
+    verified::Verified,
+    webhook::{App, ConfigError, Rejection, RejectionKind, WebhookLayer, WebhookLayerBuilder},
 };
 
 /// The examples of the README.
-#[cfg(all(doctest, feature = "axum", feature = "tokio"))]
+#[cfg(all(
+    doctest,
+    feature = "apps",
+    feature = "axum",
+    feature = "client-certificate"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -71,7 +71,7 @@ async fn the_arguments_of_a_handler() {
         count(notification).await
     }
     async fn with_verified(verified: Verified, _: Notification) -> String {
-        verified.secret_index().to_string()
+        verified.secret_label().to_owned()
     }
     let handlers = [
         (post(count), "1"),

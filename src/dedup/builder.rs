@@ -22,9 +22,9 @@ const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_millis(250);
 ///     // Three of four events are statuses: remember them for less time than messages …
 ///     .status_window(Duration::from_secs(36 * 60 * 60))
 ///     // … and let those be handled twice for which it does not matter.
-///     .key(|event| match event.payload() {
+///     .key(|event, app| match event.payload() {
 ///         Payload::Status(status) if status.state == Some(State::Sent) => None,
-///         _ => Some(event.key()),
+///         _ => Some(event.key_in(app)),
 ///     })
 ///     .on_store_error(OnStoreError::Deliver)
 ///     .build()?;
@@ -33,8 +33,7 @@ const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_millis(250);
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct DedupLayerBuilder<S> {
     store: S,
-    namespace: Option<String>,
-    key: Option<Arc<KeyOf>>,
+    key: Arc<KeyOf>,
     window: Duration,
     status_window: Option<Option<Duration>>,
     on_stale: OnStale,
@@ -43,7 +42,7 @@ pub struct DedupLayerBuilder<S> {
     waiters: usize,
 }
 
-pub(super) type KeyOf = dyn Fn(&Event) -> Option<EventKey> + Send + Sync;
+pub(super) type KeyOf = dyn Fn(&Event, &str) -> Option<EventKey> + Send + Sync;
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -83,8 +82,7 @@ impl<S: Store> DedupLayerBuilder<S> {
     pub(super) fn new(store: S) -> Self {
         Self {
             store,
-            namespace: None,
-            key: None,
+            key: Arc::new(|event, app| Some(event.key_in(app))),
             window: DEFAULT_WINDOW,
             status_window: None,
             on_stale: OnStale::default(),
@@ -100,24 +98,18 @@ impl<S: Store> DedupLayerBuilder<S> {
         }
     }
 
-    /// Keeps the events of this app apart from those of others in the same store: keys are then [`Event::key_in`] it. Default: none.
-    ///
-    /// Meta sends an event to all apps that have subscribed. If several of them share a store, each is to handle it.
-    pub fn namespace(mut self, app: impl Into<String>) -> Self {
-        self.namespace = Some(app.into());
-        self
-    }
-
-    /// What makes two events the same, in place of [`Event::key`]. `None` is the same as nothing: such an event is always handled, and
+    /// What makes two events the same, in place of [`Event::key_in`] the app. `None` is the same as nothing: such an event is always handled, and
     /// handled again whenever it comes again.
     ///
-    /// Whoever makes a key of less than the default's may lose events: one message to a group has a status for each participant under the
+    /// The second argument is the label of the app that has received the event ([`Verified::app`](crate::Verified::app)), empty if it has none.
+    /// Meta sends an event to all apps that have subscribed, and each is to handle it: a key that knows nothing of the app has one of them lose it.
+    /// Whoever makes a key of less than the default's may lose events too: one message to a group has a status for each participant under the
     /// same id, and a status repeats with another timestamp for good reason.
     pub fn key<F>(mut self, key: F) -> Self
     where
-        F: Fn(&Event) -> Option<EventKey> + Send + Sync + 'static,
+        F: Fn(&Event, &str) -> Option<EventKey> + Send + Sync + 'static,
     {
-        self.key = Some(Arc::new(key));
+        self.key = Arc::new(key);
         self
     }
 
@@ -227,14 +219,8 @@ impl<S: Store> DedupLayerBuilder<S> {
         if status_window.is_some_and(|window| window < times.lease) {
             return Err(ConfigError::StatusWindow);
         }
-        if self.namespace.is_some() && self.key.is_some() {
-            return Err(ConfigError::KeyConflict);
-        }
-        let namespace = self.namespace.unwrap_or_default();
         let policy = Policy {
-            key: self
-                .key
-                .unwrap_or_else(|| Arc::new(move |event: &Event| Some(event.key_in(&namespace)))),
+            key: self.key,
             window: self.window,
             status_window,
             refuses_stale: self.on_stale == OnStale::Refuse,
@@ -254,7 +240,6 @@ impl<S: Store> DedupLayerBuilder<S> {
 impl<S> fmt::Debug for DedupLayerBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DedupLayerBuilder")
-            .field("namespace", &self.namespace)
             .field("window", &self.window)
             .field("status_window", &self.status_window)
             .field("on_stale", &self.on_stale)
@@ -287,9 +272,6 @@ pub enum ConfigError {
     /// The [`status_window`](DedupLayerBuilder::status_window) is shorter than the [`lease`](DedupLayerBuilder::lease). To let all statuses
     /// through it is `None`.
     StatusWindow,
-    /// There is both a [`namespace`](DedupLayerBuilder::namespace) and a [`key`](DedupLayerBuilder::key) function, which knows nothing of
-    /// it: let the function say [`Event::key_in`].
-    KeyConflict,
 }
 
 impl fmt::Display for ConfigError {
@@ -306,7 +288,6 @@ impl fmt::Display for ConfigError {
             }
             Self::Window => "`window`: must not be shorter than `lease`",
             Self::StatusWindow => "`status_window`: must not be shorter than `lease`",
-            Self::KeyConflict => "`key`: choose either a function or a `namespace`",
         })
     }
 }

@@ -22,8 +22,8 @@ use crate::event::EventKey;
 /// }
 /// ```
 ///
-/// Keys are those of the layer: [`Event::key`](crate::Event::key), or [`Event::key_in`](crate::Event::key_in) with a
-/// [namespace](super::DedupLayerBuilder::namespace), or what the layer's own [function](super::DedupLayerBuilder::key) says. If there is a
+/// Keys are those of the layer: [`Event::key`](crate::Event::key), or [`Event::key_in`](crate::Event::key_in) the
+/// [app](crate::Verified::app) if it has a label, or what the layer's own [function](super::DedupLayerBuilder::key) says. If there is a
 /// key that no event of the delivery has, none of the events is taken for done: better twice than lost. If no key is named, the status
 /// decides alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -49,7 +49,7 @@ struct Place {
 }
 
 impl Plan {
-    pub(super) fn new(notification: &Notification, policy: &Policy) -> Self {
+    pub(super) fn new(notification: &Notification, app: &str, policy: &Policy) -> Self {
         let now = SystemTime::now();
         let mut has_stale = false;
         let mut keyed = Vec::with_capacity(notification.events().len());
@@ -57,7 +57,7 @@ impl Plan {
             .events()
             .iter()
             .map(|event| {
-                let remembered = policy.remembers(event);
+                let remembered = policy.remembers(event, app);
                 let stale = remembered.is_some_and(|(_, window)| is_stale(event, window, now));
                 has_stale |= stale;
                 keyed.extend(remembered.map(|(key, window)| Keyed {
@@ -150,9 +150,9 @@ impl Plan {
     }
 
     /// Whether this is the key of an event of the delivery: of one that has a key here, or the usual one of one that has not.
-    pub(super) fn knows(&self, key: EventKey, notification: &Notification) -> bool {
+    pub(super) fn knows(&self, key: EventKey, notification: &Notification, app: &str) -> bool {
         let is_unkeyed =
-            |(event, place): (&Event, &Place)| place.key.is_none() && event.key() == key;
+            |(event, place): (&Event, &Place)| place.key.is_none() && event.key_in(app) == key;
         let found = self.keyed.binary_search_by_key(&key, |keyed| keyed.key);
         found.is_ok()
             || notification
@@ -187,14 +187,14 @@ impl Plan {
 }
 
 impl Policy {
-    fn remembers(&self, event: &Event) -> Option<(EventKey, Duration)> {
+    fn remembers(&self, event: &Event, app: &str) -> Option<(EventKey, Duration)> {
         let is_status = matches!(event.kind(), "status" | "standby_status");
         let window = if is_status {
             self.status_window?
         } else {
             self.window
         };
-        Some(((self.key)(event)?, window))
+        Some(((self.key)(event, app)?, window))
     }
 }
 

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     event::{EventKey, Notification},
     receive::Lease,
+    verified::Verified,
 };
 
 /// The pauses between two looks at events that are being handled elsewhere. What this process handles itself wakes who waits for it.
@@ -125,9 +126,12 @@ impl<S: Store> Shared<S> {
     ) where
         H: Service<Request<B>, Response = Response<R>>,
     {
+        let verified = request.extensions().get::<Verified>().cloned();
+        let app = verified.as_ref().map_or("", Verified::app);
         let delivery = Delivery {
             shared: &self,
-            plan: Plan::new(&notification, &self.policy),
+            plan: Plan::new(&notification, app, &self.policy),
+            app,
             token: Token::random(),
             claimed: Instant::now(),
             run: &run,
@@ -173,6 +177,8 @@ impl<S: Store> Shared<S> {
 struct Delivery<'a, S> {
     shared: &'a Shared<S>,
     plan: Plan,
+    /// The label of the app that has received it: two apps may receive the same event, and both handle it.
+    app: &'a str,
     token: Token,
     /// When the last claim was sent: from then on the lease runs, at the earliest.
     claimed: Instant,
@@ -357,7 +363,7 @@ impl<S: Store> Delivery<'_, S> {
             Some(outcome)
                 if outcome
                     .keys()
-                    .any(|key| !self.plan.knows(key, notification)) =>
+                    .any(|key| !self.plan.knows(key, notification, self.app)) =>
             {
                 self.plan.settle(|_| true)
             }

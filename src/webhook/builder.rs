@@ -1,22 +1,28 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use bytes::Bytes;
-use http::{Response, uri::PathAndQuery};
+use http::Response;
 
+#[cfg(feature = "apps")]
+use super::directory::Directory;
 use super::{
+    app::App,
     layer::WebhookLayer,
     rejection::{Rejection, RejectionKind},
+    routes::{Path, Routes},
 };
+#[cfg(feature = "client-certificate")]
+use crate::admission::ClientCertificate;
+#[cfg(feature = "admission")]
+use crate::admission::{Admission, Admit, IpAllowList, TrustedProxies};
 use crate::{
+    credentials::{Credentials, CredentialsError},
     receive::{Budget, Limits},
     secret::{AppSecret, BlankSecret, VerifyToken},
 };
 
-/// Twice as long would still be found in the query of a handshake when every byte of it is percent-encoded.
-const MAX_VERIFY_TOKEN: usize = 512;
-
 /// Positions in a body are kept as `u32`.
-const MAX_BODY_LIMIT: usize = u32::MAX as usize;
+pub(super) const MAX_BODY_LIMIT: usize = u32::MAX as usize;
 
 const DEFAULT_BODY_LIMIT: usize = 4 * 1024 * 1024;
 const DEFAULT_MEMORY_BUDGET: usize = 64 * 1024 * 1024;
@@ -52,8 +58,14 @@ pub struct WebhookLayerBuilder {
     paths: usize,
     app_secrets: Vec<Result<AppSecret, BlankSecret>>,
     verify_tokens: Vec<Result<VerifyToken, BlankSecret>>,
+    credentials: Option<Credentials>,
+    routes: Vec<(String, App)>,
+    #[cfg(feature = "apps")]
+    apps: Vec<(String, Directory)>,
     limits: Limits,
     memory_budget: usize,
+    #[cfg(feature = "admission")]
+    admission: Admission,
     on_rejection: Option<Arc<OnRejection>>,
 }
 
@@ -64,6 +76,10 @@ impl WebhookLayerBuilder {
             paths: 0,
             app_secrets: Vec::new(),
             verify_tokens: Vec::new(),
+            credentials: None,
+            routes: Vec::new(),
+            #[cfg(feature = "apps")]
+            apps: Vec::new(),
             limits: Limits {
                 body: DEFAULT_BODY_LIMIT,
                 #[cfg(feature = "tokio")]
@@ -72,6 +88,8 @@ impl WebhookLayerBuilder {
                 idle: DEFAULT_BODY_IDLE,
             },
             memory_budget: DEFAULT_MEMORY_BUDGET,
+            #[cfg(feature = "admission")]
+            admission: Admission::default(),
             on_rejection: None,
         }
     }
@@ -82,7 +100,8 @@ impl WebhookLayerBuilder {
     /// added or removed, no case is folded. It starts with `/` and has no query; `{` and `}` are refused, because nothing is
     /// matched. The path is not what makes a handler safe: see [the module docs](crate::webhook#what-a-handler-may-trust).
     ///
-    /// One layer serves one path: choose either this or [`any_path`](Self::any_path), once.
+    /// This is the path of the one app whose secrets and tokens are given to this builder. Choose either this or [`any_path`](Self::any_path),
+    /// once. For several paths or apps there is [`route`](Self::route).
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = Some(Path::Exact(path.into()));
         self.paths += 1;
@@ -99,8 +118,9 @@ impl WebhookLayerBuilder {
 
     /// A secret of the app, from the App Dashboard. At least one is needed, and there is no way to do without.
     ///
-    /// May be called several times: during a rotation, or for several apps that share the URL. Every delivery is tried under all
-    /// of them, and [`Verified::secret_index`](super::Verified::secret_index) tells which it was.
+    /// May be called several times: every delivery is tried under all of them, and
+    /// [`Verified::secret_label`](crate::Verified::secret_label) tells which it was. To change them while the service runs there are
+    /// [`credentials`](Self::credentials).
     pub fn app_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.app_secrets.push(AppSecret::new(secret));
         self
@@ -111,6 +131,39 @@ impl WebhookLayerBuilder {
     /// May be called several times, since every override of the callback URL (per account or phone number) has a token of its own.
     pub fn verify_token(mut self, token: impl AsRef<[u8]>) -> Self {
         self.verify_tokens.push(VerifyToken::new(token));
+        self
+    }
+
+    /// The secrets and tokens of the app, which can then be changed while the service runs; in place of [`app_secret`](Self::app_secret) and
+    /// [`verify_token`](Self::verify_token).
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// One more path, and the app of which it is. May be called any number of times; one app may have several paths.
+    ///
+    /// Paths are compared as that of [`path`](Self::path). A delivery is tried under the secrets of the app of its path and of no other.
+    ///
+    /// ```
+    /// use tower_whatsapp::{App, Credentials, WebhookLayer};
+    ///
+    /// let shop = App::new("shop", Credentials::new([("2026", "secret")], [("1", "token")])?)?;
+    /// let layer = WebhookLayer::builder().route("/hooks/shop", shop).build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn route(mut self, path: impl Into<String>, app: App) -> Self {
+        self.routes.push((path.into(), app));
+        self
+    }
+
+    /// Paths with the name of an app in them, and where the app of a name is found: `"/hooks/{app}"`. Paths that are set by themselves go first.
+    ///
+    /// `{app}` is one whole segment of the path. A name is 1 to 128 letters, digits and `.`, `_`, `~`, `-`; any other segment there is refused
+    /// without a look. See [`Directory`] for what strangers can make it do.
+    #[cfg(feature = "apps")]
+    pub fn apps(mut self, pattern: impl Into<String>, apps: impl Into<Directory>) -> Self {
+        self.apps.push((pattern.into(), apps.into()));
         self
     }
 
@@ -161,6 +214,43 @@ impl WebhookLayerBuilder {
         self
     }
 
+    /// Refuses every POST that does not come from one of these addresses, before its signature is looked at. Default: every address.
+    ///
+    /// The GET of the handshake is answered whoever sends it: its token is what it proves itself by.
+    ///
+    /// The address is that of the connection: from axum's `ConnectInfo<SocketAddr>` (feature `axum`), or from the
+    /// [`PeerAddr`](crate::admission::PeerAddr) that the host has put into the extensions. Where there is neither, nobody is let in. Behind a
+    /// proxy it is the proxy's: see [`trusted_proxies`](Self::trusted_proxies).
+    #[cfg(feature = "admission")]
+    pub fn ip_allow_list(mut self, list: IpAllowList) -> Self {
+        self.admission.list = Some(list);
+        self
+    }
+
+    /// Believes these proxies what they say of the caller. Default: no header is believed.
+    #[cfg(feature = "admission")]
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.admission.proxies = Some(proxies);
+        self
+    }
+
+    /// Refuses every POST whose sender has not shown this certificate. Default: none is asked for.
+    ///
+    /// It says that the sender is Meta, and not for which app: the signature is needed all the same.
+    #[cfg(feature = "client-certificate")]
+    pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
+        self.admission.certificate = Some(certificate);
+        self
+    }
+
+    /// Whether a sender must pass both the [`ip_allow_list`](Self::ip_allow_list) and the
+    /// [`client_certificate`](Self#method.client_certificate), or one of them. Default: both, as far as they are set.
+    #[cfg(feature = "admission")]
+    pub fn admit(mut self, admit: Admit) -> Self {
+        self.admission.admit = admit;
+        self
+    }
+
     /// Dresses the answer to a request that is refused. Default: [`Rejection::to_response`], with an empty body.
     ///
     /// Three things are seen to afterwards: a 2xx becomes the status of the rejection again (it would tell Meta that the delivery
@@ -179,25 +269,37 @@ impl WebhookLayerBuilder {
     ///
     /// A [`ConfigError`] that names the first setting that is missing or wrong.
     pub fn build(self) -> Result<WebhookLayer, ConfigError> {
-        let path = match self.path {
-            None => return Err(ConfigError::PathMissing),
-            Some(_) if self.paths > 1 => return Err(ConfigError::PathConflict),
-            Some(Path::Exact(path)) if !is_path(&path) => return Err(ConfigError::PathInvalid),
-            Some(path) => path,
-        };
-        let app_secrets = all(self.app_secrets).map_err(|_| ConfigError::AppSecretBlank)?;
-        if app_secrets.is_empty() {
-            return Err(ConfigError::AppSecretMissing);
+        let mut routes = Routes::default();
+        let has_credentials = self.credentials.is_some()
+            || !self.app_secrets.is_empty()
+            || !self.verify_tokens.is_empty();
+        let has_routes = !self.routes.is_empty();
+        #[cfg(feature = "apps")]
+        let has_routes = has_routes || !self.apps.is_empty();
+        if self.path.is_some() || has_credentials || !has_routes {
+            let path = match self.path {
+                None => return Err(ConfigError::PathMissing),
+                Some(_) if self.paths > 1 => return Err(ConfigError::PathConflict),
+                Some(path) => path,
+            };
+            let app_secrets = all(self.app_secrets).map_err(|_| ConfigError::AppSecretBlank)?;
+            let verify_tokens =
+                all(self.verify_tokens).map_err(|_| ConfigError::VerifyTokenBlank)?;
+            let credentials = match self.credentials {
+                None => Credentials::numbered(app_secrets, verify_tokens)?,
+                Some(credentials) if app_secrets.is_empty() && verify_tokens.is_empty() => {
+                    credentials
+                }
+                Some(_) => return Err(ConfigError::CredentialsConflict),
+            };
+            routes.set_first(path, App::unnamed(credentials))?;
         }
-        let verify_tokens = all(self.verify_tokens).map_err(|_| ConfigError::VerifyTokenBlank)?;
-        if verify_tokens.is_empty() {
-            return Err(ConfigError::VerifyTokenMissing);
+        for (path, app) in self.routes {
+            routes.add(path, app)?;
         }
-        if verify_tokens
-            .iter()
-            .any(|token| token.len() > MAX_VERIFY_TOKEN)
-        {
-            return Err(ConfigError::VerifyTokenTooLong);
+        #[cfg(feature = "apps")]
+        for (pattern, directory) in self.apps {
+            routes.add_pattern(&pattern, directory)?;
         }
         if !(1..=MAX_BODY_LIMIT).contains(&self.limits.body) {
             return Err(ConfigError::BodyLimit);
@@ -211,15 +313,27 @@ impl WebhookLayerBuilder {
                 return Err(ConfigError::BodyIdleTimeout);
             }
         }
-        if Budget::longest_body(self.memory_budget) < self.limits.body {
+        let longest = Budget::longest_body(self.memory_budget);
+        let own_limits = routes.apps().filter_map(App::own_body_limit);
+        if own_limits
+            .chain([self.limits.body])
+            .any(|body| body > longest)
+        {
             return Err(ConfigError::MemoryBudget);
+        }
+        #[cfg(feature = "client-certificate")]
+        if (self.admission.certificate.as_ref()).is_some_and(ClientCertificate::is_forwarded)
+            && !(self.admission.proxies.as_ref()).is_some_and(TrustedProxies::have_addresses)
+        {
+            return Err(ConfigError::TrustedProxiesMissing);
         }
         Ok(WebhookLayer {
             config: Arc::new(Config {
-                path,
-                app_secrets,
-                verify_tokens,
+                routes,
+                #[cfg(feature = "admission")]
+                admission: self.admission,
                 limits: self.limits,
+                longest,
                 budget: Arc::new(Budget::new(self.memory_budget)),
                 on_rejection: self.on_rejection,
             }),
@@ -233,6 +347,8 @@ impl fmt::Debug for WebhookLayerBuilder {
             .field("path", &self.path)
             .field("app_secrets", &self.app_secrets.len())
             .field("verify_tokens", &self.verify_tokens.len())
+            .field("credentials", &self.credentials)
+            .field("routes", &self.routes)
             .field("limits", &self.limits)
             .field("memory_budget", &self.memory_budget)
             .finish_non_exhaustive()
@@ -243,9 +359,10 @@ impl fmt::Debug for WebhookLayerBuilder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Neither [`path`](WebhookLayerBuilder::path) nor [`any_path`](WebhookLayerBuilder::any_path) was chosen.
+    /// None of [`path`](WebhookLayerBuilder::path), [`any_path`](WebhookLayerBuilder::any_path) and [`route`](WebhookLayerBuilder::route)
+    /// was chosen, or there are secrets or tokens whose path was not.
     PathMissing,
-    /// More than one path was chosen.
+    /// `path` or `any_path` was chosen more than once, or a path has two apps.
     PathConflict,
     /// The path does not start with `/`, has a query or a fragment, a brace, or a character that no path can have.
     PathInvalid,
@@ -259,6 +376,18 @@ pub enum ConfigError {
     VerifyTokenBlank,
     /// A [`verify_token`](WebhookLayerBuilder::verify_token) is longer than 512 bytes.
     VerifyTokenTooLong,
+    /// There are [`credentials`](WebhookLayerBuilder::credentials), and a secret or token beside them.
+    CredentialsConflict,
+    /// The label of an [`App`](crate::App) is not 1 to 64 letters, digits and `.`, `_`, `~`, `-`.
+    AppLabel,
+    /// The [`accounts`](super::AppBuilder::accounts) of an app are an empty list: it could receive nothing.
+    Accounts,
+    /// The pattern of [`apps`](WebhookLayerBuilder#method.apps) is not a path with one segment `{app}`.
+    PatternInvalid,
+    /// There are two patterns of [`apps`](WebhookLayerBuilder#method.apps).
+    PatternConflict,
+    /// A setting of a [directory](WebhookLayerBuilder#method.apps) of apps is zero.
+    Directory,
     /// The [`body_limit`](WebhookLayerBuilder::body_limit) is 0 or over 4,294,967,295 bytes.
     BodyLimit,
     /// The [`body_deadline`](WebhookLayerBuilder#method.body_deadline) is zero.
@@ -268,13 +397,19 @@ pub enum ConfigError {
     /// The [`memory_budget`](WebhookLayerBuilder::memory_budget) has no room for one body at its limit: three quarters of it and
     /// 16 KiB must be at least the [`body_limit`](WebhookLayerBuilder::body_limit).
     MemoryBudget,
+    /// The [`client_certificate`](WebhookLayerBuilder#method.client_certificate) is believed from a header, and there are no
+    /// [`trusted_proxies`](WebhookLayerBuilder#method.trusted_proxies) with addresses from which it could have come. How many there are does not
+    /// do: then whoever reaches the host is believed.
+    TrustedProxiesMissing,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::PathMissing => "`path`: set it, or choose `any_path` for a layer on one route",
-            Self::PathConflict => "`path`: choose one path, or `any_path`, and only once",
+            Self::PathConflict => {
+                "`path`: choose one path, or `any_path`, and only once; `route`: one app for each path"
+            }
             Self::PathInvalid => {
                 "`path`: must start with `/` and be matched as it is: no query, no fragment, no braces"
             }
@@ -283,11 +418,22 @@ impl fmt::Display for ConfigError {
             Self::VerifyTokenMissing => "`verify_token`: at least one is needed",
             Self::VerifyTokenBlank => "`verify_token`: must not be blank",
             Self::VerifyTokenTooLong => "`verify_token`: must not be longer than 512 bytes",
+            Self::CredentialsConflict => {
+                "`credentials`: choose either them or `app_secret` and `verify_token`"
+            }
+            Self::AppLabel => "`App`: the label must be 1 to 64 letters, digits and `.`, `_`, `~`, `-`",
+            Self::Accounts => "`accounts`: must not be an empty list",
+            Self::PatternInvalid => "`apps`: must be a path with one segment `{app}`",
+            Self::PatternConflict => "`apps`: choose one pattern",
+            Self::Directory => "`Directory`: no setting may be zero",
             Self::BodyLimit => "`body_limit`: must be at least 1 and at most 4294967295 bytes",
             Self::BodyDeadline => "`body_deadline`: must not be zero",
             Self::BodyIdleTimeout => "`body_idle_timeout`: must not be zero",
             Self::MemoryBudget => {
                 "`memory_budget`: three quarters of it and 16 KiB must be at least `body_limit`"
+            }
+            Self::TrustedProxiesMissing => {
+                "`trusted_proxies`: `client_certificate` is to be believed from a header, so say from which addresses"
             }
         })
     }
@@ -295,24 +441,35 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
+impl From<CredentialsError> for ConfigError {
+    fn from(error: CredentialsError) -> Self {
+        match error {
+            CredentialsError::SecretMissing => Self::AppSecretMissing,
+            CredentialsError::SecretBlank => Self::AppSecretBlank,
+            CredentialsError::TokenBlank => Self::VerifyTokenBlank,
+            CredentialsError::TokenTooLong => Self::VerifyTokenTooLong,
+            // Labels are numbers here.
+            CredentialsError::TokenMissing
+            | CredentialsError::LabelInvalid
+            | CredentialsError::LabelTaken
+            | CredentialsError::LabelUnknown => Self::VerifyTokenMissing,
+        }
+    }
+}
+
 /// The settings of a layer, checked.
 pub(super) struct Config {
-    path: Path,
-    pub(super) app_secrets: Vec<AppSecret>,
-    pub(super) verify_tokens: Vec<VerifyToken>,
+    pub(super) routes: Routes,
     pub(super) limits: Limits,
+    /// The longest body for which the budget has room.
+    pub(super) longest: usize,
     pub(super) budget: Arc<Budget>,
+    #[cfg(feature = "admission")]
+    pub(super) admission: Admission,
     on_rejection: Option<Arc<OnRejection>>,
 }
 
 impl Config {
-    pub(super) fn serves(&self, path: &str) -> bool {
-        match &self.path {
-            Path::Exact(exact) => exact == path,
-            Path::Any => true,
-        }
-    }
-
     pub(super) fn reject(&self, kind: impl Into<RejectionKind>) -> Response<Bytes> {
         let rejection = Rejection::from(kind.into());
         let mut response = match &self.on_rejection {
@@ -327,26 +484,11 @@ impl Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("path", &self.path)
-            .field("app_secrets", &self.app_secrets.len())
-            .field("verify_tokens", &self.verify_tokens.len())
+            .field("routes", &self.routes)
             .field("limits", &self.limits)
             .field("budget", &self.budget)
             .finish_non_exhaustive()
     }
-}
-
-#[derive(Debug)]
-enum Path {
-    Exact(String),
-    Any,
-}
-
-fn is_path(path: &str) -> bool {
-    path.starts_with('/')
-        && !path.contains(['{', '}', '#'])
-        && PathAndQuery::try_from(path)
-            .is_ok_and(|parsed| parsed.path() == path && parsed.query().is_none())
 }
 
 fn all<T>(secrets: Vec<Result<T, BlankSecret>>) -> Result<Vec<T>, BlankSecret> {

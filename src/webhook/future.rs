@@ -11,12 +11,19 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::{Service, ServiceExt, util::Oneshot};
 
-use super::{builder::Config, rejection::RejectionKind, verified::Verified};
+use super::{
+    app::App,
+    builder::Config,
+    rejection::RejectionKind,
+    service::{Asked, answer},
+};
 use crate::{
     body::{RequestBody, ResponseBody},
+    credentials::KeyRing,
     event::Notification,
     receive::{Lease, Receive, Received},
     signature::Signature,
+    verified::Verified,
 };
 
 pin_project! {
@@ -29,6 +36,8 @@ pin_project! {
         state: State<S, B>,
     }
 }
+
+type Finding = Pin<Box<dyn Future<Output = Result<App, RejectionKind>> + Send>>;
 
 pin_project! {
     #[project = StateProj]
@@ -43,10 +52,16 @@ pin_project! {
             #[pin]
             call: Oneshot<S, Request<RequestBody<B>>>,
         },
+        Finding {
+            found: Finding,
+            // Taken when it is known whose request this is.
+            request: Option<(Asked, Request<B>, S)>,
+            config: Arc<Config>,
+        },
         Receiving {
             #[pin]
             receive: Receive<B>,
-            signature: Signature,
+            check: Check,
             // Taken when the body is complete.
             host: Option<(Parts, S)>,
             config: Arc<Config>,
@@ -80,9 +95,26 @@ where
         }
     }
 
+    #[cfg(feature = "apps")]
+    pub(super) fn finding(
+        found: impl Future<Output = Result<App, RejectionKind>> + Send + 'static,
+        asked: Asked,
+        request: Request<B>,
+        inner: S,
+        config: Arc<Config>,
+    ) -> Self {
+        Self {
+            state: State::Finding {
+                found: Box::pin(found),
+                request: Some((asked, request, inner)),
+                config,
+            },
+        }
+    }
+
     pub(super) fn receiving(
         receive: Receive<B>,
-        signature: Signature,
+        check: Check,
         parts: Parts,
         inner: S,
         config: Arc<Config>,
@@ -90,7 +122,7 @@ where
         Self {
             state: State::Receiving {
                 receive,
-                signature,
+                check,
                 host: Some((parts, inner)),
                 config,
             },
@@ -100,7 +132,7 @@ where
 
 impl<S, B, R> Future for ResponseFuture<S, B>
 where
-    S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+    S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes>,
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
@@ -121,16 +153,34 @@ where
                     let response = ready!(call.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
+                StateProj::Finding {
+                    found,
+                    request,
+                    config,
+                } => {
+                    let found = ready!(found.as_mut().poll(cx));
+                    // Always there: the state is left now.
+                    let Some((asked, request, inner)) = request.take() else {
+                        return Poll::Pending;
+                    };
+                    let answer = found.and_then(|app| answer(asked, request, &app, config, &inner));
+                    match answer {
+                        Ok(future) => future.state,
+                        Err(kind) => State::Answered {
+                            response: Some(config.reject(kind)),
+                        },
+                    }
+                }
                 StateProj::Receiving {
                     receive,
-                    signature,
+                    check,
                     host,
                     config,
                 } => {
                     let received = ready!(receive.poll(cx));
                     let authentic = received
                         .map_err(RejectionKind::from)
-                        .and_then(|received| authenticate(received, signature));
+                        .and_then(|received| authenticate(received, check));
                     match (authentic, host.take()) {
                         (Ok((authentic, lease)), Some((parts, inner))) => {
                             let lease = Arc::new(lease);
@@ -168,6 +218,13 @@ where
     }
 }
 
+/// What a delivery must fit.
+pub(super) struct Check {
+    pub(super) app: App,
+    pub(super) ring: Arc<KeyRing>,
+    pub(super) signature: Signature,
+}
+
 /// What is left of a delivery once it is known to be Meta's.
 struct Authentic {
     body: Bytes,
@@ -176,17 +233,20 @@ struct Authentic {
 }
 
 /// First the signature, then the JSON: nothing looks into a body before it is known to be Meta's.
-fn authenticate(
-    received: Received,
-    signature: &Signature,
-) -> Result<(Authentic, Lease), RejectionKind> {
-    let secret_index = received.verifier.verify(signature)?;
+fn authenticate(received: Received, check: &Check) -> Result<(Authentic, Lease), RejectionKind> {
+    let index = received.verifier.verify(&check.signature)?;
+    // It may have been removed while the body was on its way.
+    let label = (check.app.credentials().still_held(&check.ring, index))
+        .ok_or(RejectionKind::SignatureMismatch)?;
     let notification =
         Notification::parse(received.body.clone()).map_err(|_| RejectionKind::NotJson)?;
+    if !check.app.receives(&notification) {
+        return Err(RejectionKind::AccountRefused);
+    }
     let authentic = Authentic {
         body: received.body,
         notification,
-        verified: Verified::new(secret_index),
+        verified: Verified::new(check.app.shared_label(), label),
     };
     Ok((authentic, received.lease))
 }

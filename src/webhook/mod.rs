@@ -4,10 +4,11 @@
 //!
 //! 1. Its path is not the configured one: the inner service gets it, body untouched, streaming.
 //! 2. `GET`: the [handshake]. The inner service is never called.
-//! 3. `POST`: the signature header must be there, once, and well formed; the declared length must be within the limit; the body
-//!    must not be compressed. All this before the first byte of the body is read.
+//! 3. `POST`: the caller must be admitted, by address and certificate, if that is asked for (`admission`); the signature header must be there,
+//!    once, and well formed. If the path has the name of an app in it, the app is looked up. The declared length must be within the limit; the
+//!    body must not be compressed. All this before the first byte of the body is read.
 //! 4. The body is received within its limit, its deadlines and the memory budget, and hashed as it arrives.
-//! 5. The signature is compared, in constant time, under every configured secret.
+//! 5. The signature is compared, in constant time, under every secret of the app of this path.
 //! 6. The JSON is taken apart into a [`Notification`](crate::Notification).
 //! 7. The inner service is called with the same bytes as its body, and with the `Notification` and [`Verified`] in the
 //!    extensions. A 2xx answer becomes exactly 200, which is the only answer that Meta does not take for a failure; every other
@@ -73,20 +74,28 @@
 //!
 //! [handshake]: https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint
 
+mod app;
 mod builder;
+#[cfg(feature = "apps")]
+mod directory;
 mod future;
 mod layer;
 mod rejection;
+mod routes;
 mod service;
-mod verified;
 
-pub use crate::body::{RequestBody, ResponseBody};
+pub use crate::{
+    body::{RequestBody, ResponseBody},
+    verified::Verified,
+};
 
+#[cfg(feature = "apps")]
+pub use self::directory::{Apps, AppsError, Directory, DirectoryBuilder};
 pub use self::{
+    app::{App, AppBuilder},
     builder::{ConfigError, WebhookLayerBuilder},
     future::ResponseFuture,
     layer::WebhookLayer,
     rejection::{Rejection, RejectionKind},
     service::Webhook,
-    verified::Verified,
 };

@@ -3,6 +3,8 @@ use std::{error::Error, fmt};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
+#[cfg(feature = "admission")]
+use crate::admission::Refused;
 use crate::{handshake::HandshakeError, receive::ReceiveError, signature::SignatureError};
 
 /// Why the layer answered a request itself. In the extensions of every such response.
@@ -45,6 +47,25 @@ pub enum RejectionKind {
     /// The query of the handshake is longer than 2048 bytes or has more than 16 parameters, or its challenge is not 1 to 256
     /// characters of `A-Z a-z 0-9 . _ ~ -`. 400.
     HandshakeMalformed,
+    /// The caller's address is not known, and there is a list of those that may call: neither the server nor a trusted proxy has told it. 403, the
+    /// body is not read.
+    #[cfg(feature = "admission")]
+    AddressUnknown,
+    /// The caller's address is not in the list. 403, the body is not read.
+    #[cfg(feature = "admission")]
+    AddressRefused,
+    /// The caller has shown no certificate. 403, the body is not read.
+    #[cfg(feature = "client-certificate")]
+    CertificateMissing,
+    /// The caller's certificate was not verified, or is somebody else's. 403, the body is not read.
+    #[cfg(feature = "client-certificate")]
+    CertificateRefused,
+    /// There is no app of the name in the path. 403, as for a signature that is wrong; the body is not read.
+    #[cfg(feature = "apps")]
+    AppUnknown,
+    /// It cannot be said now whether there is an app of the name in the path. 503 with `Retry-After: 1`, the body is not read.
+    #[cfg(feature = "apps")]
+    AppsUnavailable,
     /// There is no `X-Hub-Signature-256`. 403, the body is not read.
     SignatureMissing,
     /// There is more than one, or it is not `sha256=` and 64 lower-case hexadecimal digits. 403, the body is not read.
@@ -65,6 +86,9 @@ pub enum RejectionKind {
     BodyBroken,
     /// The signature is right and the body is not JSON (or nested deeper than 127). 422, so that Meta keeps it and tries again.
     NotJson,
+    /// The signature is right, and there is an event of an account that is not in the app's [list](super::AppBuilder::accounts). 403, so that Meta keeps
+    /// it and tries again.
+    AccountRefused,
 }
 
 impl Rejection {
@@ -111,6 +135,10 @@ impl Rejection {
             RejectionKind::MemoryBudget => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
             }
+            #[cfg(feature = "apps")]
+            RejectionKind::AppsUnavailable => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
+            }
             _ => None,
         }
     }
@@ -125,6 +153,26 @@ impl RejectionKind {
             ),
             Self::HandshakeRefused => (StatusCode::FORBIDDEN, "the handshake was refused"),
             Self::HandshakeMalformed => (StatusCode::BAD_REQUEST, "the handshake is malformed"),
+            #[cfg(feature = "admission")]
+            Self::AddressUnknown => (StatusCode::FORBIDDEN, "the caller's address is not known"),
+            #[cfg(feature = "admission")]
+            Self::AddressRefused => (StatusCode::FORBIDDEN, "the caller's address is not allowed"),
+            #[cfg(feature = "client-certificate")]
+            Self::CertificateMissing => {
+                (StatusCode::FORBIDDEN, "the client certificate is missing")
+            }
+            #[cfg(feature = "client-certificate")]
+            Self::CertificateRefused => (
+                StatusCode::FORBIDDEN,
+                "the client certificate is not allowed",
+            ),
+            #[cfg(feature = "apps")]
+            Self::AppUnknown => (StatusCode::FORBIDDEN, "there is no app of this name"),
+            #[cfg(feature = "apps")]
+            Self::AppsUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the directory of apps is not available",
+            ),
             Self::SignatureMissing => (StatusCode::FORBIDDEN, "the signature header is missing"),
             Self::SignatureMalformed => {
                 (StatusCode::FORBIDDEN, "the signature header is malformed")
@@ -152,6 +200,10 @@ impl RejectionKind {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "the body is signed and not JSON",
             ),
+            Self::AccountRefused => (
+                StatusCode::FORBIDDEN,
+                "the delivery is about another account",
+            ),
         }
     }
 }
@@ -175,6 +227,20 @@ impl From<HandshakeError> for RejectionKind {
         match error {
             HandshakeError::Refused => Self::HandshakeRefused,
             HandshakeError::Malformed => Self::HandshakeMalformed,
+        }
+    }
+}
+
+#[cfg(feature = "admission")]
+impl From<Refused> for RejectionKind {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::AddressUnknown => Self::AddressUnknown,
+            Refused::Address => Self::AddressRefused,
+            #[cfg(feature = "client-certificate")]
+            Refused::CertificateMissing => Self::CertificateMissing,
+            #[cfg(feature = "client-certificate")]
+            Refused::Certificate => Self::CertificateRefused,
         }
     }
 }

@@ -9,7 +9,11 @@ use http_body::Body;
 use tower::Service;
 
 use super::{
-    builder::Config, future::ResponseFuture, rejection::RejectionKind, verified::Verified,
+    app::App,
+    builder::Config,
+    future::{Check, ResponseFuture},
+    rejection::RejectionKind,
+    routes::Route,
 };
 use crate::{
     body::{RequestBody, ResponseBody},
@@ -17,6 +21,7 @@ use crate::{
     handshake,
     receive::Receive,
     signature::{Signature, Verifier},
+    verified::Verified,
 };
 
 /// The service that [`WebhookLayer`](super::WebhookLayer) makes. See the [module docs](crate::webhook).
@@ -53,49 +58,127 @@ where
         let extensions = request.extensions_mut();
         extensions.remove::<Notification>();
         extensions.remove::<Verified>();
-        if !self.config.serves(request.uri().path()) {
+        let Some(route) = self.config.routes.find(request.uri().path()) else {
             return ResponseFuture::pass_through(self.inner.clone(), request);
-        }
-        let answer = match *request.method() {
-            Method::POST => match check_headers(request.headers(), self.config.limits.body) {
-                Ok((signature, declared)) => {
-                    let (parts, body) = request.into_parts();
-                    let verifier = Verifier::new(&self.config.app_secrets);
-                    let receive = Receive::new(
-                        body,
-                        declared,
-                        verifier,
-                        &self.config.limits,
-                        &self.config.budget,
-                    );
-                    return ResponseFuture::receiving(
-                        receive,
-                        signature,
-                        parts,
-                        self.inner.clone(),
-                        Arc::clone(&self.config),
-                    );
-                }
-                Err(kind) => self.config.reject(kind),
-            },
-            Method::GET => {
-                match handshake::challenge(request.uri().query(), &self.config.verify_tokens) {
-                    Ok(challenge) => echo(challenge),
-                    Err(error) => self.config.reject(error),
-                }
-            }
-            _ => self.config.reject(RejectionKind::MethodNotAllowed),
         };
-        ResponseFuture::answered(answer)
+        self.respond(request, route)
+            .unwrap_or_else(|kind| ResponseFuture::answered(self.config.reject(kind)))
     }
 }
 
-/// Everything that can be refused before the first byte of the body is read. Returns the signature and the declared length.
-fn check_headers(
-    headers: &HeaderMap,
-    limit: usize,
-) -> Result<(Signature, Option<usize>), RejectionKind> {
-    let signature = Signature::from_headers(headers)?;
+impl<S> Webhook<S> {
+    fn respond<B>(
+        &self,
+        request: Request<B>,
+        route: Route<'_>,
+    ) -> Result<ResponseFuture<S, B>, RejectionKind>
+    where
+        S: Service<Request<RequestBody<B>>> + Clone,
+        B: Body<Data = Bytes>,
+    {
+        let config = &self.config;
+        match route {
+            Route::App(app) => {
+                let asked = asked(&request, config)?;
+                answer(asked, request, app, config, &self.inner)
+            }
+            #[cfg(feature = "apps")]
+            Route::Named(pattern) => {
+                let asked = asked(&request, config)?;
+                // Nobody is looked up for a request that no app would answer.
+                if let Asked::Challenge = asked {
+                    handshake::is_complete(request.uri().query())?;
+                }
+                let directory = &pattern.directory;
+                let name = pattern.name(request.uri().path());
+                let name = name.ok_or(RejectionKind::AppUnknown)?;
+                if let Some(app) = directory.remembered(name) {
+                    return answer(asked, request, &app?, config, &self.inner);
+                }
+                let found = directory.clone().find(name.into());
+                let inner = self.inner.clone();
+                let config = Arc::clone(config);
+                Ok(ResponseFuture::finding(
+                    found, asked, request, inner, config,
+                ))
+            }
+        }
+    }
+}
+
+/// What a request on our path asks for.
+#[derive(Clone, Copy)]
+pub(super) enum Asked {
+    /// The handshake.
+    Challenge,
+    Delivery(Signature),
+}
+
+/// What can be refused without knowing whose request it is.
+fn asked<B>(
+    request: &Request<B>,
+    #[cfg_attr(
+        not(feature = "admission"),
+        expect(unused_variables, reason = "everybody is admitted")
+    )]
+    config: &Config,
+) -> Result<Asked, RejectionKind> {
+    match *request.method() {
+        Method::POST => {
+            #[cfg(feature = "admission")]
+            config
+                .admission
+                .check(request.headers(), request.extensions())?;
+            Ok(Asked::Delivery(Signature::from_headers(request.headers())?))
+        }
+        Method::GET => Ok(Asked::Challenge),
+        _ => Err(RejectionKind::MethodNotAllowed),
+    }
+}
+
+/// Answers a request of this app: at once, or when its body has been received.
+pub(super) fn answer<S, B>(
+    asked: Asked,
+    request: Request<B>,
+    app: &App,
+    config: &Arc<Config>,
+    inner: &S,
+) -> Result<ResponseFuture<S, B>, RejectionKind>
+where
+    S: Service<Request<RequestBody<B>>> + Clone,
+    B: Body<Data = Bytes>,
+{
+    let ring = app.credentials().ring();
+    let signature = match asked {
+        Asked::Delivery(signature) => signature,
+        Asked::Challenge => {
+            let challenge = handshake::challenge(request.uri().query(), ring.tokens())?;
+            return Ok(ResponseFuture::answered(echo(challenge)));
+        }
+    };
+    let limits = app.limits(&config.limits, config.longest);
+    let declared = declared(request.headers(), limits.body)?;
+    let (parts, body) = request.into_parts();
+    let verifier = Verifier::new(ring.secrets());
+    let receive = Receive::new(body, declared, verifier, &limits, &config.budget);
+    let check = Check {
+        app: app.clone(),
+        ring,
+        signature,
+    };
+    let config = Arc::clone(config);
+    Ok(ResponseFuture::receiving(
+        receive,
+        check,
+        parts,
+        inner.clone(),
+        config,
+    ))
+}
+
+/// The length that the sender declares, if it is one that may be received. Everything that can be refused before the first byte of the body is
+/// read has been refused then.
+fn declared(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, RejectionKind> {
     let declared = match headers.get(header::CONTENT_LENGTH).map(declared_length) {
         Some(DeclaredLength::Known(length)) if length <= limit => Some(length),
         Some(DeclaredLength::Known(_) | DeclaredLength::Beyond) => {
@@ -111,7 +194,7 @@ fn check_headers(
     {
         return Err(RejectionKind::ContentEncoding);
     }
-    Ok((signature, declared))
+    Ok(declared)
 }
 
 enum DeclaredLength {

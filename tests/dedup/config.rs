@@ -93,17 +93,6 @@ fn windows() {
     );
 }
 
-#[test]
-fn key_and_namespace() {
-    let wrong = Some(ConfigError::KeyConflict);
-    check(
-        |builder| builder.namespace("app").key(|event| Some(event.key())),
-        wrong,
-    );
-    check(|builder| builder.key(|event| Some(event.key())), None);
-    check(|builder| builder.namespace("app"), None);
-}
-
 /// Each says which setting it is.
 #[test]
 fn words() {
@@ -115,7 +104,6 @@ fn words() {
         (ConfigError::InFlightWait, "in_flight_wait"),
         (ConfigError::Window, "window"),
         (ConfigError::StatusWindow, "status_window"),
-        (ConfigError::KeyConflict, "key"),
     ] {
         assert!(
             error.to_string().starts_with(&format!("`{setting}`: ")),

@@ -10,14 +10,14 @@ use tower_whatsapp::{
 
 use super::{
     host::Host,
-    scripted::{Held, Op},
+    scripted::{Held, Op, Scripted},
     stack::{Answer, LEASE, Stack, Tally, WINDOW, keys, millis, now, sorted, status, text},
 };
 
 /// Messages have the default's key, statuses none.
 fn without_statuses(host: Host) -> Stack {
     Stack::with(host, |builder| {
-        builder.key(|event| (event.kind() != "status").then(|| event.key()))
+        builder.key(|event, _| (event.kind() != "status").then(|| event.key()))
     })
 }
 
@@ -85,7 +85,7 @@ async fn no_key_beside_pending() {
 async fn a_key_of_the_hosts_own() {
     // One for all: whatever comes second is known.
     let one = EventKey::from_bytes([7; 16]);
-    let stack = Stack::with(Host::good(), |builder| builder.key(move |_| Some(one)));
+    let stack = Stack::with(Host::good(), |builder| builder.key(move |_, _| Some(one)));
     assert_eq!(stack.send(&text("A").and(text("B"))).await, Answer::good());
     assert_eq!(stack.send(&text("C")).await, Answer::known());
     assert_eq!(stack.store.calls()[0].keys, [one]);
@@ -98,7 +98,7 @@ async fn a_key_of_the_hosts_own() {
 #[tokio::test(start_paused = true)]
 async fn a_key_function_that_panics() {
     let stack = Stack::with(Host::good(), |builder| {
-        builder.key(|event| {
+        builder.key(|event, _| {
             assert!(event.kind() != "status", "no statuses, please");
             Some(event.key())
         })
@@ -161,11 +161,9 @@ async fn a_window_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn namespaces() {
-    let stack = Stack::with(Host::good(), |builder| builder.namespace("one"));
-    let other = Stack::over(stack.store.clone(), Host::good(), |builder| {
-        builder.namespace("other")
-    });
+async fn apps_that_share_a_store() {
+    let stack = Stack::of_app("one", Scripted::new(), Host::good());
+    let other = Stack::of_app("other", stack.store.clone(), Host::good());
     let none = stack.beside(Host::good());
     for stack in [&stack, &other, &none] {
         assert_eq!(stack.send(&text("A")).await, Answer::good());

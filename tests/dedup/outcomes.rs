@@ -8,7 +8,7 @@ use tower_whatsapp::{
 
 use super::{
     host::{Host, says},
-    scripted::{Held, Op},
+    scripted::{Held, Op, Scripted},
     stack::{Answer, LEASE, Stack, Tally, keys, status, text},
 };
 
@@ -140,11 +140,11 @@ async fn foreign_keys() {
     stack.at_rest([1, 0, 1], Tally::handled(2)).await;
 }
 
-/// As when a host has a namespace, and names its events by the keys that they have without one.
+/// As when the app has a label, and the host names its events by the keys that they have without one.
 #[tokio::test(start_paused = true)]
-async fn keys_without_the_namespace() {
+async fn keys_without_the_app() {
     let failing = once(200, keys(&text("A")));
-    let stack = Stack::with(failing, |builder| builder.namespace("app"));
+    let stack = Stack::of_app("app", Scripted::new(), failing);
     let batch = text("A").and(text("B"));
     let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
     assert_eq!(stack.send(&batch).await, partly);

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::{task::JoinHandle, time::sleep};
 use tower::{BoxError, Layer, ServiceExt};
 use tower_whatsapp::{
-    WebhookLayer,
+    App, Credentials, WebhookLayer, WebhookLayerBuilder,
     dedup::{
         Dedup, DedupHandle, DedupLayer, DedupLayerBuilder, Deferral, DeferralKind, MemoryStore,
         Store,
@@ -25,7 +25,7 @@ use tower_whatsapp::{
 use super::{
     host::Host,
     scripted::{Held, Scripted},
-    support::{PATH, SECRET, builder},
+    support::{PATH, SECRET, TOKEN, builder},
 };
 
 pub(crate) const BUDGET: usize = 64 * 1024 * 1024;
@@ -118,7 +118,24 @@ impl<S: Store + Clone> Stack<S> {
         host: Host,
         configure: impl FnOnce(DedupLayerBuilder<Scripted<S>>) -> DedupLayerBuilder<Scripted<S>>,
     ) -> Self {
-        let layer = builder().memory_budget(BUDGET).build().unwrap();
+        Self::under(builder(), store, host, configure)
+    }
+
+    /// In a layer whose app has this label.
+    pub(crate) fn of_app(label: &str, store: Scripted<S>, host: Host) -> Self {
+        let credentials = Credentials::new([("1", SECRET)], [("1", TOKEN)]).unwrap();
+        let app = App::new(label, credentials).unwrap();
+        let builder = WebhookLayer::builder().route(PATH, app);
+        Self::under(builder, store, host, |builder| builder)
+    }
+
+    fn under(
+        builder: WebhookLayerBuilder,
+        store: Scripted<S>,
+        host: Host,
+        configure: impl FnOnce(DedupLayerBuilder<Scripted<S>>) -> DedupLayerBuilder<Scripted<S>>,
+    ) -> Self {
+        let layer = builder.memory_budget(BUDGET).build().unwrap();
         let dedup = configure(DedupLayer::builder(store.clone()))
             .build()
             .unwrap();

@@ -161,8 +161,8 @@ fn check_calls(answer: &Answer, row: &Row, sent: &Sent, seen: &[Seen], at: &str)
     };
     assert_eq!(seen.body, sent.data(), "{at}");
     assert_eq!(
-        seen.secret_index,
-        events.then_some(row.secret_index),
+        seen.secret_label,
+        events.then(|| row.secret_label.to_owned()),
         "{at}"
     );
     assert_eq!(seen.events.is_some(), events, "{at}");

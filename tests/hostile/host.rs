@@ -29,7 +29,7 @@ pub(crate) const MARK: (&str, &str) = ("x-host", "yes");
 /// One call of the host.
 pub(crate) struct Seen {
     pub(crate) events: Option<Vec<String>>,
-    pub(crate) secret_index: Option<usize>,
+    pub(crate) secret_label: Option<String>,
     pub(crate) body: Bytes,
     /// Of the notification and of the body: the same memory.
     pub(crate) same: bool,
@@ -67,7 +67,10 @@ impl Log {
         };
         self.seen.lock().unwrap().push(Seen {
             events: notification.map(|it| it.events().iter().map(summary).collect()),
-            secret_index: parts.extensions.get().map(Verified::secret_index),
+            secret_label: parts
+                .extensions
+                .get()
+                .map(|verified: &Verified| verified.secret_label().to_owned()),
             same: notification.is_some_and(|it| it.body().as_ptr() == body.as_ptr()),
             body,
         });

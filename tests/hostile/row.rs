@@ -164,7 +164,7 @@ pub(crate) struct Row {
     pub(crate) answer: Answer,
     pub(crate) elsewise: Vec<(Driver, Answer)>,
     pub(crate) polled: Polled,
-    pub(crate) secret_index: usize,
+    pub(crate) secret_label: &'static str,
     /// HTTP/1.1: the connection must not be used again.
     pub(crate) closes: bool,
 }
@@ -179,7 +179,7 @@ impl Row {
             answer: Answer::Echo,
             elsewise: Vec::new(),
             polled: Polled::Nothing,
-            secret_index: 0,
+            secret_label: "0",
             closes: false,
         }
     }
@@ -240,8 +240,8 @@ impl Row {
         self
     }
 
-    pub(crate) fn secret_index(mut self, index: usize) -> Self {
-        self.secret_index = index;
+    pub(crate) fn secret_label(mut self, label: &'static str) -> Self {
+        self.secret_label = label;
         self
     }
 

@@ -45,7 +45,7 @@ async fn e2_what_another_layer_has_put_there_is_removed() {
         let kept = Arc::clone(&kept);
         service_fn(move |request: Request<RequestBody<Script>>| {
             let extensions = request.extensions();
-            let found: Found = (extensions.get().cloned(), extensions.get().copied());
+            let found: Found = (extensions.get().cloned(), extensions.get().cloned());
             kept.lock().unwrap().push(found);
             async { Ok::<_, std::convert::Infallible>(Response::new(Script::new([]))) }
         })
@@ -70,5 +70,5 @@ async fn e2_what_another_layer_has_put_there_is_removed() {
 
     let (notification, verified) = send("/wh", messages("{},{}"), stolen).await;
     assert_eq!(notification.unwrap().events().len(), 2);
-    assert_eq!(verified.unwrap().secret_index(), 0);
+    assert_eq!(verified.unwrap().secret_label(), "0");
 }

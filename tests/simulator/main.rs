@@ -130,7 +130,7 @@ impl Subject {
                     _ => OnStoreError::Refuse,
                 };
                 let dedup = DedupLayer::builder(store)
-                    .key(move |event| Some(store_key(broken, event)))
+                    .key(move |event, _| Some(store_key(broken, event)))
                     .on_store_error(on_store_error)
                     .build()
                     .unwrap();

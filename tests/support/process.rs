@@ -20,6 +20,13 @@ pub fn command(example: &str) -> Command {
     let mut command = Command::new(path(example));
     for variable in [
         "ADDR",
+        "ALLOW_LIST",
+        "CONNECTIONS",
+        "PROXY",
+        "PROXY_ADDRESSES",
+        "TLS_CERT",
+        "TLS_CLIENT_CA",
+        "TLS_KEY",
         "WHATSAPP_APP_SECRET",
         "WHATSAPP_VERIFY_TOKEN",
         "WORK",
@@ -103,8 +110,10 @@ impl Process {
             .stdin(Stdio::null());
         let process = Self::spawn(&mut command);
         let line = process.line();
-        let address = line.strip_prefix("listening on http://");
-        let address = address.unwrap_or_else(|| panic!("{line}"));
+        let url = line.strip_prefix("listening on ");
+        let (_, address) = url
+            .and_then(|url| url.split_once("://"))
+            .unwrap_or_else(|| panic!("{line}"));
         let address = address.parse().unwrap();
         (process, address)
     }

@@ -74,7 +74,7 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::one("S20", Sent::post(one_text()))
             .with(rotation)
             .handled(&[ONE_TEXT])
-            .secret_index(1),
+            .secret_label("1"),
         Row::one(
             "S20 new",
             value(sign("the new secret", one_text()).as_bytes()),

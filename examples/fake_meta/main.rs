@@ -17,13 +17,21 @@
 //! | `--seed N` | 0 | the same seed sends the same, but for the timestamps |
 //! | `--secret-env NAME` | `WHATSAPP_APP_SECRET` | the variable with the app secret |
 //! | `--token-env NAME` | `WHATSAPP_VERIFY_TOKEN` | the variable with the verify token; if it is set, the handshake comes first |
+//! | `--ca FILE` | those of the system | the authorities (PEM) of which one must have signed the server's certificate |
+//! | `--client-cert FILE` | none | the certificate to show, with its intermediates (PEM) |
+//! | `--client-key FILE` | none | and its key |
 //!
-//! It speaks HTTP/1 without TLS: put it on the same machine, or behind what ends TLS. A line per second on standard error says how far it
-//! is. The exit code tells whether the handshake was right and every event was answered with 200 in the end.
+//! It speaks HTTP/1. To an `https` URL the certificate of the server comes first, and is always verified: Meta neither registers a URL whose
+//! certificate is self-signed, has expired, is for another name or lacks its intermediate, nor delivers anything to it. A line per second on
+//! standard error says how far it is. The exit code tells whether certificate and handshake were right and every event was answered with 200
+//! in the end.
+
+mod tls;
 
 use std::{
     env,
     error::Error,
+    iter,
     process::ExitCode,
     str::FromStr,
     sync::{
@@ -36,6 +44,7 @@ use std::{
 use bytes::Bytes;
 use http::{StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -43,13 +52,14 @@ use hyper_util::{
 use tokio::time::{Instant, interval, timeout};
 use tower_whatsapp::testing::{Answer, Simulator, Traffic};
 
-type HttpClient = Client<HttpConnector, Full<Bytes>>;
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 const CHALLENGE: &str = "1158201444";
 
 struct Options {
     url: Uri,
     token: Option<String>,
+    tls: tls::Files,
     simulator: Simulator,
 }
 
@@ -60,6 +70,7 @@ impl Options {
             "WHATSAPP_APP_SECRET".to_owned(),
             "WHATSAPP_VERIFY_TOKEN".to_owned(),
         );
+        let mut tls = tls::Files::default();
         // The secret is known when all options are.
         let mut settings: Vec<Box<dyn FnOnce(Simulator) -> Simulator>> = Vec::new();
         while let Some(name) = arguments.next() {
@@ -116,12 +127,18 @@ impl Options {
                 }
                 "--secret-env" => secret_env = value,
                 "--token-env" => token_env = value,
+                "--ca" => tls.ca = Some(value),
+                "--client-cert" => tls.client_cert = Some(value),
+                "--client-key" => tls.client_key = Some(value),
                 _ => return Err(format!("unknown option {name}").into()),
             }
         }
-        let url: Uri = url.ok_or("which URL? See the top of examples/fake_meta.rs")?;
-        if url.scheme_str() != Some("http") || url.authority().is_none() {
-            return Err("the URL must begin with http://".into());
+        let url: Uri = url.ok_or("which URL? See the top of examples/fake_meta/main.rs")?;
+        match url.scheme_str() {
+            Some("https") => {}
+            Some("http") if tls.is_empty() => {}
+            Some("http") => return Err("certificates are for a URL with https://".into()),
+            _ => return Err("the URL must begin with https:// or http://".into()),
         }
         let secret = env::var(&secret_env).map_err(|_| format!("{secret_env} is not set"))?;
         if secret.trim().is_empty() {
@@ -141,6 +158,7 @@ impl Options {
         Ok(Self {
             url,
             token: env::var(token_env).ok(),
+            tls,
             simulator,
         })
     }
@@ -212,7 +230,8 @@ impl Progress {
 }
 
 async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
-    let client: HttpClient = Client::builder(TokioExecutor::new()).build_http();
+    let connector = options.tls.connector(&options.url).await?;
+    let client: HttpClient = Client::builder(TokioExecutor::new()).build(connector);
     if let Some(token) = &options.token {
         handshake(&client, &options.url, token).await?;
     }
@@ -245,7 +264,9 @@ async fn main() -> ExitCode {
         Err(error) => Err(error),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("fake_meta: {error}");
+        let causes = iter::successors(error.source(), |&error| error.source());
+        let causes: String = causes.map(|cause| format!(": {cause}")).collect();
+        eprintln!("fake_meta: {error}{causes}");
         ExitCode::FAILURE
     })
 }

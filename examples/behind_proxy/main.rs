@@ -1,0 +1,108 @@
+//! A WhatsApp webhook on axum behind a proxy that ends TLS: nginx or Caddy, with the configuration that lies beside this file.
+//!
+//! ```text
+//! PROXY=nginx WHATSAPP_APP_SECRET=… WHATSAPP_VERIFY_TOKEN=… \
+//!     cargo run --features axum,client-certificate --example behind_proxy
+//! ```
+//!
+//! | variable | default | |
+//! |---|---|---|
+//! | `PROXY` | | `nginx` or `caddy`: how the proxy tells of the client certificate |
+//! | `PROXY_ADDRESSES` | `127.0.0.1,::1` | where it calls from: only there its headers are believed |
+//! | `ALLOW_LIST` | none | a file with Meta's addresses, which is looked at every minute; then a delivery must come from one of them too |
+//! | `ADDR` | `127.0.0.1:3000` | where to listen: nobody but the proxy must reach it |
+//!
+//! Every event is printed on one line.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::{error::Error, io, net::SocketAddr, process::ExitCode, time::Duration};
+
+use axum::{Router, extract::State, http::StatusCode, routing::post};
+use http::HeaderName;
+use tower_whatsapp::{
+    Notification, WebhookLayer,
+    admission::{
+        CallerHeader, CertificateHeader, ClientCertificate, IpAllowList, ListWatch, Reload,
+        TrustedProxies,
+    },
+};
+
+use self::common::{Printer, interrupted, listen, variable};
+
+const VERIFY: HeaderName = HeaderName::from_static("x-client-verify");
+const SUBJECT: HeaderName = HeaderName::from_static("x-client-subject");
+
+const LOOK: Duration = Duration::from_secs(60);
+
+async fn on_event(State(printer): State<Printer>, notification: Notification) -> StatusCode {
+    match printer.print(&notification) {
+        Ok(()) => StatusCode::OK,
+        // Not done, so not acknowledged: Meta sends it again.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn app(allowed: Option<IpAllowList>) -> Result<Router, Box<dyn Error>> {
+    let certificate = match variable("PROXY")?.as_deref() {
+        // nginx goes on without a certificate, and says what it thinks of the one that it got.
+        Some("nginx") => CertificateHeader::nginx_subject(VERIFY, SUBJECT),
+        // Caddy goes on without a certificate, and with none that it could not verify.
+        Some("caddy") => CertificateHeader::subject(SUBJECT),
+        _ => return Err("PROXY must be nginx or caddy".into()),
+    };
+    let addresses = variable("PROXY_ADDRESSES")?.unwrap_or("127.0.0.1,::1".to_owned());
+    let proxies = TrustedProxies::within(addresses.split(','), CallerHeader::XForwardedFor)?;
+    let mut whatsapp = WebhookLayer::builder()
+        .path("/webhook")
+        .app_secret(variable("WHATSAPP_APP_SECRET")?.ok_or("WHATSAPP_APP_SECRET is not set")?)
+        .verify_token(variable("WHATSAPP_VERIFY_TOKEN")?.ok_or("WHATSAPP_VERIFY_TOKEN is not set")?)
+        .trusted_proxies(proxies)
+        .client_certificate(ClientCertificate::meta().forwarded(certificate));
+    if let Some(allowed) = allowed {
+        whatsapp = whatsapp.ip_allow_list(allowed);
+    }
+    Ok(Router::new()
+        .route("/webhook", post(on_event))
+        .with_state(Printer::new(io::stdout()))
+        .layer(whatsapp.build()?))
+}
+
+/// The list of addresses, and who looks whether it has changed.
+fn allow_list() -> Result<Option<(IpAllowList, ListWatch)>, Box<dyn Error>> {
+    let Some(path) = variable("ALLOW_LIST")? else {
+        return Ok(None);
+    };
+    let list = IpAllowList::load(&path)?;
+    let watch = list.watch(path, LOOK, |outcome| match outcome {
+        Ok(Reload::Unchanged) => {}
+        Ok(_) => eprintln!("a new list of addresses"),
+        Err(error) => eprintln!("the old list of addresses stays: {error}"),
+    });
+    Ok(Some((list, watch)))
+}
+
+async fn serve() -> Result<(), Box<dyn Error>> {
+    let allowed = allow_list()?;
+    let app = app(allowed.as_ref().map(|(list, _)| list.clone()))?;
+    let listener = listen("127.0.0.1:3000").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    // The layer must know that it is the proxy that calls.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app)
+        .with_graceful_shutdown(interrupted())
+        .await?;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("behind_proxy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The settings of TLS, from files that change while the server runs.
+
+use std::{error::Error, future, io, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{fs, sync::watch, time::interval};
+use tokio_rustls::rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+
+use crate::common::variable;
+
+const LOOK: Duration = Duration::from_secs(60);
+
+type Config = Arc<ServerConfig>;
+
+pub(crate) struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+}
+
+impl Files {
+    pub(crate) fn from_env() -> Result<Self, String> {
+        let path = |name: &str| Ok::<_, String>(variable(name)?.map(PathBuf::from));
+        Ok(Self {
+            certificate: path("TLS_CERT")?.ok_or("TLS_CERT is not set")?,
+            key: path("TLS_KEY")?.ok_or("TLS_KEY is not set")?,
+            client_ca: path("TLS_CLIENT_CA")?,
+        })
+    }
+
+    pub(crate) fn has_client_ca(&self) -> bool {
+        self.client_ca.is_some()
+    }
+
+    /// Loads the files, and loads them again whenever they have changed.
+    pub(crate) async fn follow(self) -> Result<watch::Receiver<Config>, Box<dyn Error>> {
+        let mut loaded = self.read().await?;
+        let (sender, receiver) = watch::channel(loaded.config()?);
+        tokio::spawn(async move {
+            let mut hangups = Hangups::new();
+            let mut minutes = interval(LOOK);
+            while !sender.is_closed() {
+                tokio::select! {
+                    _ = minutes.tick() => {}
+                    () = hangups.next() => {}
+                }
+                let contents = match self.read().await {
+                    Ok(contents) if contents == loaded => continue,
+                    Ok(contents) => contents,
+                    Err(error) => {
+                        println!("the old certificate stays: {error}");
+                        continue;
+                    }
+                };
+                // A key that is not yet that of the certificate is an error too. The next look finds both.
+                match contents.config() {
+                    Ok(config) => {
+                        sender.send_replace(config);
+                        println!("new certificate");
+                    }
+                    Err(error) => println!("the old certificate stays: {error}"),
+                }
+                loaded = contents;
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn read(&self) -> Result<Contents, String> {
+        let read = async |path: &PathBuf| {
+            let explain = |error: io::Error| format!("{}: {error}", path.display());
+            fs::read(path).await.map_err(explain)
+        };
+        Ok(Contents {
+            certificate: read(&self.certificate).await?,
+            key: read(&self.key).await?,
+            client_ca: match &self.client_ca {
+                Some(path) => Some(read(path).await?),
+                None => None,
+            },
+        })
+    }
+}
+
+#[derive(PartialEq)]
+struct Contents {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+impl Contents {
+    fn config(&self) -> Result<Config, Box<dyn Error>> {
+        let provider = Arc::new(ring::default_provider());
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?;
+        let config = match &self.client_ca {
+            None => config.with_no_client_auth(),
+            Some(pem) => {
+                let mut roots = RootCertStore::empty();
+                for authority in CertificateDer::pem_slice_iter(pem) {
+                    roots.add(authority?)?;
+                }
+                // A wrong certificate ends the handshake. None does not, because the other routes need none; the layer refuses it.
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                        .allow_unauthenticated()
+                        .build()?;
+                config.with_client_cert_verifier(verifier)
+            }
+        };
+        let chain = CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<_, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key)?;
+        let mut config = config.with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+/// SIGHUP, where there is such a thing.
+struct Hangups {
+    #[cfg(unix)]
+    signal: io::Result<tokio::signal::unix::Signal>,
+}
+
+impl Hangups {
+    fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()),
+        }
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Ok(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,496 @@
+//! Who is taken for the caller, whatever a stranger writes into the headers.
+
+use http::{HeaderName, HeaderValue};
+use tower_whatsapp::{
+    RejectionKind, WebhookLayer,
+    admission::{CallerHeader, IpAllowList, PrefixProblem, ProxiesError, TrustedProxies},
+};
+
+use crate::{
+    ask::{from, send},
+    support::{Script, builder, handshake},
+};
+
+/// In the list.
+const META: &str = "157.240.22.35";
+const META6: &str = "2a03:2880:f0::1";
+/// Not in the list.
+const STRANGER: &str = "198.51.100.7";
+/// A proxy.
+const PROXY: &str = "10.0.0.1";
+
+fn list() -> IpAllowList {
+    IpAllowList::from_prefixes(["157.240.0.0/16", "2a03:2880::/32"]).unwrap()
+}
+
+fn within(header: CallerHeader) -> Option<TrustedProxies> {
+    Some(TrustedProxies::within(["10.0.0.0/8", "192.0.2.9", "fd00::/8"], header).unwrap())
+}
+
+fn hops(count: usize, header: CallerHeader) -> Option<TrustedProxies> {
+    Some(TrustedProxies::hops(count, header).unwrap())
+}
+
+fn layer(proxies: Option<TrustedProxies>) -> WebhookLayer {
+    let builder = builder().ip_allow_list(list());
+    match proxies {
+        Some(proxies) => builder.trusted_proxies(proxies),
+        None => builder,
+    }
+    .build()
+    .unwrap()
+}
+
+#[derive(Clone, Copy)]
+enum Is {
+    Meta,
+    Stranger,
+    Unknown,
+}
+
+struct Row {
+    proxies: Option<TrustedProxies>,
+    peer: Option<&'static str>,
+    headers: Vec<(&'static str, String)>,
+    caller: Is,
+}
+
+impl Row {
+    async fn check(self) {
+        let (mut request, counter) = from(self.peer);
+        for (name, value) in &self.headers {
+            let name = HeaderName::from_static(name);
+            let value = HeaderValue::from_str(value).unwrap();
+            request.headers_mut().append(name, value);
+        }
+        let what = format!("{:?} {:?} {:.300?}", self.proxies, self.peer, self.headers);
+        let answer = send(&layer(self.proxies), request).await;
+        let expected = match self.caller {
+            Is::Meta => Ok(()),
+            Is::Stranger => Err(RejectionKind::AddressRefused),
+            Is::Unknown => Err(RejectionKind::AddressUnknown),
+        };
+        assert_eq!(answer, expected, "{what}");
+        assert_eq!(counter.frames() > 0, expected.is_ok(), "{what}");
+    }
+}
+
+/// No proxy is trusted: no header counts.
+#[tokio::test]
+async fn without_proxies() {
+    for (peer, header, caller) in [
+        (Some(META), None, Is::Meta),
+        (Some(META6), None, Is::Meta),
+        (Some("::ffff:157.240.22.35"), None, Is::Meta),
+        (Some("::157.240.22.35"), None, Is::Stranger),
+        (Some(STRANGER), None, Is::Stranger),
+        (Some(STRANGER), Some(META), Is::Stranger),
+        (Some("::ffff:198.51.100.7"), None, Is::Stranger),
+        (Some(META), Some(STRANGER), Is::Meta),
+        (Some(META), Some("unknown"), Is::Meta),
+        (None, None, Is::Unknown),
+        (None, Some(META), Is::Unknown),
+    ] {
+        let headers = ["x-forwarded-for", "forwarded", "x-real-ip"].map(|name| {
+            header.map(|address| match name {
+                "forwarded" => (name, format!("for={address}")),
+                _ => (name, address.to_owned()),
+            })
+        });
+        let row = Row {
+            proxies: None,
+            peer,
+            headers: headers.into_iter().flatten().collect(),
+            caller,
+        };
+        row.check().await;
+    }
+}
+
+#[tokio::test]
+async fn x_forwarded_for_by_address() {
+    use Is::{Meta, Stranger, Unknown};
+    let many = |count: usize, address: &str| vec![address; count].join(",");
+    let rows: Vec<(Option<&'static str>, Vec<String>, Is)> = [
+        // Around the proxies: whatever it writes, it is itself.
+        (Some(STRANGER), vec![META], Stranger),
+        (Some(STRANGER), vec!["157.240.22.35, 10.0.0.1"], Stranger),
+        (Some("11.0.0.0"), vec![META], Stranger),
+        (Some(META), vec![STRANGER], Meta),
+        (Some(META), vec!["garbage"], Meta),
+        (None, vec![META], Unknown),
+        // One proxy.
+        (Some(PROXY), vec![META], Meta),
+        (Some(PROXY), vec![META6], Meta),
+        (Some(PROXY), vec!["157.240.22.35:443"], Meta),
+        (Some(PROXY), vec!["[2a03:2880:f0::1]"], Meta),
+        (Some(PROXY), vec!["[2a03:2880:f0::1]:443"], Meta),
+        (Some(PROXY), vec!["\t 157.240.22.35 \t"], Meta),
+        (Some(PROXY), vec!["::ffff:157.240.22.35"], Meta),
+        (Some(PROXY), vec!["[::ffff:157.240.22.35]:1"], Meta),
+        (Some("::ffff:10.0.0.1"), vec![META], Meta),
+        (Some("192.0.2.9"), vec![META], Meta),
+        (Some("fd00::5"), vec![META], Meta),
+        (Some("::ffff:fd00:1"), vec![META], Stranger),
+        (Some(PROXY), vec![STRANGER], Stranger),
+        (Some(PROXY), vec!["2a03:2881::1"], Stranger),
+        // It has written what stands left of its own address.
+        (Some(PROXY), vec!["157.240.22.35, 198.51.100.7"], Stranger),
+        (Some(PROXY), vec!["157.240.22.35", "198.51.100.7"], Stranger),
+        (
+            Some(PROXY),
+            vec!["157.240.22.35,198.51.100.7,10.0.0.2"],
+            Stranger,
+        ),
+        (
+            Some(PROXY),
+            vec!["157.240.22.35, 10.0.0.9, 198.51.100.7"],
+            Stranger,
+        ),
+        (Some(PROXY), vec!["198.51.100.7, 157.240.22.35"], Meta),
+        (Some(PROXY), vec!["garbage, , unknown, 157.240.22.35"], Meta),
+        (Some(PROXY), vec!["\"", "157.240.22.35"], Meta),
+        // Several proxies, in one line and in several.
+        (Some(PROXY), vec!["157.240.22.35, 10.0.0.3, 10.0.0.2"], Meta),
+        (
+            Some(PROXY),
+            vec!["157.240.22.35", "10.0.0.3", "10.0.0.2"],
+            Meta,
+        ),
+        (
+            Some(PROXY),
+            vec!["198.51.100.7, 157.240.22.35", "fd00::1,::ffff:10.0.0.2"],
+            Meta,
+        ),
+        (
+            Some(PROXY),
+            vec!["157.240.22.35, 198.51.100.7", "10.0.0.3, 10.0.0.2"],
+            Stranger,
+        ),
+        // All are proxies: the left-most is the caller, which is not in the list.
+        (Some(PROXY), vec!["10.0.0.3, 10.0.0.2"], Stranger),
+        (Some(PROXY), vec![PROXY], Stranger),
+        // What is needed cannot be read.
+        (Some(PROXY), vec![], Unknown),
+        (Some(PROXY), vec![""], Unknown),
+        (Some(PROXY), vec![","], Unknown),
+        (Some(PROXY), vec!["unknown"], Unknown),
+        (Some(PROXY), vec!["_hidden"], Unknown),
+        (Some(PROXY), vec!["157.240.22.35, unknown"], Unknown),
+        (Some(PROXY), vec!["157.240.22.35, _SEVKISEK"], Unknown),
+        (Some(PROXY), vec!["157.240.22.35,"], Unknown),
+        (Some(PROXY), vec!["157.240.22.35", ""], Unknown),
+        (Some(PROXY), vec!["157.240.22.35,, 10.0.0.2"], Unknown),
+        (Some(PROXY), vec![",10.0.0.2"], Unknown),
+        (
+            Some(PROXY),
+            vec!["157.240.22.35, unknown, 10.0.0.2"],
+            Unknown,
+        ),
+        (Some(PROXY), vec!["157.240.22.35 10.0.0.2"], Unknown),
+        (Some(PROXY), vec!["157.240.22.35; 10.0.0.2"], Unknown),
+        (Some(PROXY), vec!["\"157.240.22.35\""], Unknown),
+        (Some(PROXY), vec!["157.240.22.35:"], Unknown),
+        (Some(PROXY), vec!["157.240.22.35:65536"], Unknown),
+        (Some(PROXY), vec!["157.240.22.35:-1"], Unknown),
+        (Some(PROXY), vec!["[157.240.22.35]"], Unknown),
+        (Some(PROXY), vec!["2a03:2880:f0::1%eth0"], Unknown),
+        (Some(PROXY), vec!["[2a03:2880:f0::1"], Unknown),
+        (Some(PROXY), vec!["157.240.022.035"], Unknown),
+        (Some(PROXY), vec!["157.240.5667"], Unknown),
+        (Some(PROXY), vec!["157.240.0.0/16"], Unknown),
+        (Some(PROXY), vec!["for=157.240.22.35"], Unknown),
+    ]
+    .into_iter()
+    .map(|(peer, lines, caller)| {
+        let lines = lines.into_iter().map(str::to_owned).collect();
+        (peer, lines, caller)
+    })
+    .collect();
+    let long = [
+        // However much a caller writes, what the proxy has written counts.
+        (many(10_000, META) + ",198.51.100.7", Stranger),
+        (many(10_000, STRANGER) + ",157.240.22.35", Meta),
+        (many(10_000, ","), Unknown),
+        (many(10_000, PROXY), Unknown),
+        ("157.240.22.35,".to_owned() + &many(31, PROXY), Meta),
+        ("157.240.22.35,".to_owned() + &many(32, PROXY), Unknown),
+        (many(32, PROXY), Stranger),
+        (many(33, PROXY), Unknown),
+        (" ".repeat(100_000) + META, Unknown),
+        ("x".repeat(100_000) + ",157.240.22.35", Meta),
+    ];
+    let long = long.map(|(line, caller)| (Some(PROXY), vec![line], caller));
+    for (peer, lines, caller) in rows.into_iter().chain(long) {
+        let headers = lines.into_iter().map(|line| ("x-forwarded-for", line));
+        let row = Row {
+            proxies: within(CallerHeader::XForwardedFor),
+            peer,
+            headers: headers.collect(),
+            caller,
+        };
+        row.check().await;
+    }
+}
+
+#[tokio::test]
+async fn forwarded_by_address() {
+    use Is::{Meta, Stranger, Unknown};
+    let many = vec!["for=157.240.22.35"; 10_000].join(",");
+    let long = format!("{many}, for=198.51.100.7");
+    for (peer, lines, caller) in [
+        (STRANGER, &["for=157.240.22.35"][..], Stranger),
+        (PROXY, &["for=157.240.22.35"], Meta),
+        (PROXY, &["For=157.240.22.35;proto=https;by=10.0.0.1"], Meta),
+        (PROXY, &["proto=https;FOR=\"157.240.22.35:443\""], Meta),
+        (PROXY, &["for=\"[2a03:2880:f0::1]\""], Meta),
+        (
+            PROXY,
+            &["for=\"[2a03:2880:f0::1]:4711\";host=\"a,b;for=c\""],
+            Meta,
+        ),
+        (PROXY, &["for=\"[::ffff:157.240.22.35]\""], Meta),
+        (PROXY, &["for=198.51.100.7, for=157.240.22.35"], Meta),
+        (PROXY, &["for=157.240.22.35, for=198.51.100.7"], Stranger),
+        (
+            PROXY,
+            &["for=157.240.22.35", "for=198.51.100.7;by=10.0.0.1"],
+            Stranger,
+        ),
+        (
+            PROXY,
+            &["for=157.240.22.35", "for=10.0.0.3, for=10.0.0.2"],
+            Meta,
+        ),
+        (PROXY, &["for=10.0.0.3, for=10.0.0.2"], Stranger),
+        // An open quote of the caller's does not reach what the proxy has written.
+        (PROXY, &["for=\"157.240.22.35, for=198.51.100.7"], Stranger),
+        (
+            PROXY,
+            &["for=157.240.22.35;host=\"x, for=198.51.100.7;host=\"y\""],
+            Stranger,
+        ),
+        (PROXY, &["host=\"", "for=157.240.22.35"], Meta),
+        (
+            PROXY,
+            &["for=198.51.100.7;host=\"x, for=157.240.22.35\""],
+            Stranger,
+        ),
+        (
+            PROXY,
+            &[r#"for=198.51.100.7;host="x\", for=157.240.22.35;x=\"""#],
+            Unknown,
+        ),
+        (
+            PROXY,
+            &[r#"for=198.51.100.7;host="x\", for=157.240.22.35"#],
+            Meta,
+        ),
+        (
+            PROXY,
+            &["for=157.240.22.35;host=\"\\\"\"", "for=10.0.0.2"],
+            Unknown,
+        ),
+        (PROXY, &["for=198.51.100.7;for=157.240.22.35"], Unknown),
+        (PROXY, &["for=157.240.22.35;For=157.240.22.35"], Unknown),
+        (PROXY, &["for=unknown"], Unknown),
+        (PROXY, &["for=157.240.22.35, for=\"_mdn\""], Unknown),
+        (PROXY, &["for=\"157.240.22.35:_port\""], Unknown),
+        (PROXY, &["for=157.240.22.35, by=10.0.0.1"], Unknown),
+        (PROXY, &["for=157.240.22.35, "], Unknown),
+        (PROXY, &["157.240.22.35"], Unknown),
+        (PROXY, &["for = 157.240.22.35"], Unknown),
+        (PROXY, &["for=\"157.240.22.35"], Unknown),
+        (PROXY, &["for="], Unknown),
+        (PROXY, &[], Unknown),
+        (PROXY, &[&long], Stranger),
+    ] {
+        let headers = lines.iter().map(|line| ("forwarded", (*line).to_owned()));
+        let row = Row {
+            proxies: within(CallerHeader::Forwarded),
+            peer: Some(peer),
+            headers: headers.collect(),
+            caller,
+        };
+        row.check().await;
+    }
+}
+
+#[tokio::test]
+async fn by_number() {
+    use Is::{Meta, Stranger, Unknown};
+    let long = vec![META; 10_000].join(",");
+    for (count, peer, line, caller) in [
+        (1, Some(STRANGER), META, Meta),
+        (1, Some("::ffff:198.51.100.7"), META, Meta),
+        (1, Some(META), STRANGER, Stranger),
+        (1, Some(PROXY), "157.240.22.35, 198.51.100.7", Stranger),
+        (1, Some(PROXY), "198.51.100.7, 157.240.22.35", Meta),
+        (
+            2,
+            Some(PROXY),
+            "198.51.100.7, 157.240.22.35, 10.0.0.2",
+            Meta,
+        ),
+        (
+            2,
+            Some(PROXY),
+            "157.240.22.35, 198.51.100.7, 10.0.0.2",
+            Stranger,
+        ),
+        (2, Some(PROXY), "157.240.22.35, unknown", Meta),
+        (2, Some(PROXY), "157.240.22.35,", Meta),
+        (2, Some(PROXY), "unknown, 10.0.0.2", Unknown),
+        (2, Some(PROXY), "157.240.22.35", Unknown),
+        (2, Some(PROXY), ",10.0.0.2", Unknown),
+        (3, Some(PROXY), "157.240.22.35, 10.0.0.2", Unknown),
+        (1, Some(PROXY), "", Unknown),
+        (1, None, META, Unknown),
+        (32, Some(PROXY), &long, Meta),
+    ] {
+        let row = Row {
+            proxies: hops(count, CallerHeader::XForwardedFor),
+            peer,
+            headers: vec![("x-forwarded-for", line.to_owned())],
+            caller,
+        };
+        row.check().await;
+    }
+    for (count, lines, caller) in [
+        (1, &["for=198.51.100.7, for=157.240.22.35"][..], Meta),
+        (2, &["for=157.240.22.35", "for=198.51.100.7"], Meta),
+        (2, &["for=198.51.100.7, for=157.240.22.35"], Stranger),
+        // Where the second begins cannot be told.
+        (2, &["for=157.240.22.35, for=a;b=\"\\\""], Unknown),
+        (2, &["for=157.240.22.35", "for=a;b=\""], Unknown),
+        (2, &["for=157.240.22.35"], Unknown),
+    ] {
+        let headers = lines.iter().map(|line| ("forwarded", (*line).to_owned()));
+        let row = Row {
+            proxies: hops(count, CallerHeader::Forwarded),
+            peer: Some(PROXY),
+            headers: headers.collect(),
+            caller,
+        };
+        row.check().await;
+    }
+}
+
+/// The header that was not chosen is not looked at, nor any third one.
+#[tokio::test]
+async fn the_other_header() {
+    use CallerHeader::{Forwarded, XForwardedFor};
+    let forwarded = |address| ("forwarded", format!("for={address}"));
+    let x_forwarded_for = |address: &str| ("x-forwarded-for", address.to_owned());
+    let real_ip = ("x-real-ip", META.to_owned());
+    for (header, headers, caller) in [
+        (XForwardedFor, vec![forwarded(META)], Is::Unknown),
+        (Forwarded, vec![x_forwarded_for(META)], Is::Unknown),
+        (XForwardedFor, vec![real_ip], Is::Unknown),
+        (
+            XForwardedFor,
+            vec![forwarded(META), x_forwarded_for(STRANGER)],
+            Is::Stranger,
+        ),
+        (
+            Forwarded,
+            vec![forwarded(STRANGER), x_forwarded_for(META)],
+            Is::Stranger,
+        ),
+        (
+            XForwardedFor,
+            vec![forwarded(STRANGER), x_forwarded_for(META)],
+            Is::Meta,
+        ),
+        (
+            Forwarded,
+            vec![forwarded(META), x_forwarded_for(STRANGER)],
+            Is::Meta,
+        ),
+    ] {
+        for proxies in [within(header), hops(1, header)] {
+            let row = Row {
+                proxies,
+                peer: Some(PROXY),
+                headers: headers.clone(),
+                caller,
+            };
+            row.check().await;
+        }
+    }
+}
+
+/// A header need not be text.
+#[tokio::test]
+async fn bytes_that_are_no_text() {
+    for (value, caller) in [
+        (&b"157.240.22.35\xff"[..], Is::Unknown),
+        (b"\xff\xfe,157.240.22.35", Is::Meta),
+    ] {
+        let (mut request, _) = from(Some(PROXY));
+        let value = HeaderValue::from_bytes(value).unwrap();
+        request.headers_mut().insert("x-forwarded-for", value);
+        let answer = send(&layer(within(CallerHeader::XForwardedFor)), request).await;
+        assert_eq!(answer.is_ok(), matches!(caller, Is::Meta));
+    }
+}
+
+/// The handshake proves itself by its token, and comes before anybody has set up addresses.
+#[tokio::test]
+async fn a_handshake_needs_no_address() {
+    let request = http::Request::get(handshake(crate::support::TOKEN, "1"))
+        .body(Script::new([]))
+        .unwrap();
+    assert_eq!(send(&layer(None), request).await, Ok(()));
+}
+
+/// A good address is no signature.
+#[tokio::test]
+async fn an_address_admits_nobody_alone() {
+    let (mut request, _) = from(Some(META));
+    request.headers_mut().remove("x-hub-signature-256");
+    let answer = send(&layer(None), request).await;
+    assert_eq!(answer, Err(RejectionKind::SignatureMissing));
+}
+
+#[test]
+fn settings_of_proxies() {
+    let header = CallerHeader::XForwardedFor;
+    let error = |prefixes: &[&str]| TrustedProxies::within(prefixes, header).unwrap_err();
+    assert_eq!(error(&[]), ProxiesError::Empty);
+    for (prefix, problem) in [
+        ("0.0.0.0/0", PrefixProblem::TooWide),
+        ("::/0", PrefixProblem::TooWide),
+        ("10.0.0.1/8", PrefixProblem::HostBits),
+        ("10.0.0.0/33", PrefixProblem::Length),
+        ("proxy.internal", PrefixProblem::Malformed),
+        ("", PrefixProblem::Malformed),
+        ("# none", PrefixProblem::Malformed),
+    ] {
+        let error = error(&["10.0.0.0/8", prefix]);
+        let ProxiesError::Prefixes(bad) = &error else {
+            panic!("{error}")
+        };
+        let [bad] = bad.first() else {
+            panic!("{error}")
+        };
+        assert_eq!(
+            (bad.line(), bad.text(), bad.problem()),
+            (2, prefix, problem)
+        );
+        let text = format!("`trusted_proxies`: prefix 2, {prefix:?}: ");
+        assert!(error.to_string().starts_with(&text), "{error}");
+    }
+    for count in [0, 33, usize::MAX] {
+        let error = TrustedProxies::hops(count, header).unwrap_err();
+        assert_eq!(error, ProxiesError::Hops);
+    }
+    assert_eq!(
+        format!(
+            "{:?} {:?}",
+            within(header).unwrap(),
+            hops(2, header).unwrap()
+        ),
+        "TrustedProxies { prefixes: 3, header: XForwardedFor } TrustedProxies { hops: 2, header: XForwardedFor }"
+    );
+}

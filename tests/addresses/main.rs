@@ -1,0 +1,13 @@
+//! Who may call by address: the list, the file it comes from, and the proxies in front of the host.
+#![cfg(test)]
+#![cfg(all(feature = "admission", feature = "tokio"))]
+
+mod ask;
+mod callers;
+mod files;
+mod lists;
+#[cfg(feature = "axum")]
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+mod swaps;

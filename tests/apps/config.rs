@@ -1,0 +1,196 @@
+use std::time::Duration;
+
+use tower_whatsapp::{
+    App, ConfigError, WebhookLayer, WebhookLayerBuilder,
+    webhook::{AppBuilder, Directory, DirectoryBuilder},
+};
+
+use super::{
+    subject::{app, credentials},
+    tenants::Tenants,
+};
+
+#[track_caller]
+fn refused(builder: WebhookLayerBuilder, error: ConfigError, setting: &str) {
+    assert_eq!(builder.build().unwrap_err(), error);
+    assert!(
+        error.to_string().contains(&format!("`{setting}`")),
+        "{error}"
+    );
+}
+
+fn layer() -> WebhookLayerBuilder {
+    WebhookLayer::builder()
+}
+
+#[test]
+fn routes() {
+    refused(layer(), ConfigError::PathMissing, "path");
+    refused(
+        layer().route("/a?b", app("a")),
+        ConfigError::PathInvalid,
+        "path",
+    );
+    refused(
+        layer().route("/{app}", app("a")),
+        ConfigError::PathInvalid,
+        "path",
+    );
+    for second in ["/a", "/b"] {
+        let twice = layer()
+            .route("/a", app("a"))
+            .route("/b", app("b"))
+            .route(second, app("c"));
+        refused(twice, ConfigError::PathConflict, "path");
+    }
+    let one = |layer: WebhookLayerBuilder| layer.app_secret("s").verify_token("t");
+    refused(
+        one(layer()).route("/a", app("a")),
+        ConfigError::PathMissing,
+        "path",
+    );
+    refused(
+        one(layer()).path("/a").route("/a", app("a")),
+        ConfigError::PathConflict,
+        "path",
+    );
+    refused(
+        one(layer()).any_path().route("/a", app("a")),
+        ConfigError::PathConflict,
+        "path",
+    );
+    refused(
+        one(layer()).any_path().apps("/{app}", Tenants::default()),
+        ConfigError::PathConflict,
+        "path",
+    );
+    refused(
+        layer().path("/a").route("/b", app("b")),
+        ConfigError::AppSecretMissing,
+        "app_secret",
+    );
+    assert!(
+        one(layer())
+            .path("/a")
+            .route("/b", app("b"))
+            .build()
+            .is_ok()
+    );
+    assert!(
+        layer()
+            .route("/a", app("a"))
+            .route("/b", app("a"))
+            .build()
+            .is_ok()
+    );
+}
+
+#[test]
+fn patterns() {
+    for wrong in [
+        "",
+        "/",
+        "/hooks",
+        "{app}",
+        "hooks/{app}",
+        "/hooks-{app}",
+        "/{app}x",
+        "/{app}/{app}",
+        "/{tenant}",
+        "/{app}?a",
+        "/ /{app}",
+        "/{app}/a#b",
+    ] {
+        refused(
+            layer().apps(wrong, Tenants::default()),
+            ConfigError::PatternInvalid,
+            "apps",
+        );
+    }
+    for right in ["/{app}", "/hooks/{app}", "/hooks/{app}/", "/{app}/whatsapp"] {
+        assert!(
+            layer().apps(right, Tenants::default()).build().is_ok(),
+            "{right}"
+        );
+    }
+    let twice = layer()
+        .apps("/a/{app}", Tenants::default())
+        .apps("/b/{app}", Tenants::default());
+    refused(twice, ConfigError::PatternConflict, "apps");
+}
+
+#[test]
+fn apps() {
+    let build = |configure: fn(AppBuilder) -> AppBuilder| {
+        configure(App::builder("a", credentials("a")))
+            .build()
+            .map(drop)
+    };
+    let long = "x".repeat(65);
+    for wrong in ["", "a b", "a/b", "ä", &long] {
+        let error = App::new(wrong, credentials("a")).unwrap_err();
+        assert_eq!(error, ConfigError::AppLabel);
+        assert!(error.to_string().contains("`App`"));
+    }
+    assert!(App::new(&long[1..], credentials("a")).is_ok());
+    assert_eq!(
+        build(|app| app.accounts([""; 0])),
+        Err(ConfigError::Accounts)
+    );
+    assert_eq!(build(|app| app.body_limit(0)), Err(ConfigError::BodyLimit));
+    assert_eq!(
+        build(|app| app.body_limit(1 << 32)),
+        Err(ConfigError::BodyLimit)
+    );
+    assert_eq!(
+        build(|app| app.body_deadline(Duration::ZERO)),
+        Err(ConfigError::BodyDeadline)
+    );
+    assert_eq!(
+        build(|app| app.body_idle_timeout(Duration::ZERO)),
+        Err(ConfigError::BodyIdleTimeout)
+    );
+    assert_eq!(build(|app| app.accounts(["1"]).body_limit(1)), Ok(()));
+    let large = App::builder("a", credentials("a"))
+        .body_limit(100 << 20)
+        .build()
+        .unwrap();
+    refused(
+        layer().route("/a", large),
+        ConfigError::MemoryBudget,
+        "memory_budget",
+    );
+}
+
+#[test]
+fn directories() {
+    let build = |configure: fn(DirectoryBuilder) -> DirectoryBuilder| {
+        configure(Directory::builder(Tenants::default()))
+            .build()
+            .map(drop)
+    };
+    for zero in [
+        build(|directory| directory.time_to_live(Duration::ZERO)),
+        build(|directory| directory.unknown_time_to_live(Duration::ZERO)),
+        build(|directory| directory.lookup_timeout(Duration::ZERO)),
+        build(|directory| directory.capacity(0)),
+        build(|directory| directory.unknown_capacity(0)),
+        build(|directory| directory.lookups_per_second(0)),
+    ] {
+        assert_eq!(zero, Err(ConfigError::Directory));
+    }
+    assert_eq!(build(|directory| directory), Ok(()));
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let layer = layer()
+        .route("/a", app("a"))
+        .apps("/{app}", Tenants::of(&["b"]));
+    let builder = format!("{layer:?}");
+    let text = format!("{builder} {:#?} {:?}", layer.build().unwrap(), app("c"));
+    assert!(
+        text.contains("\"a\"") && !text.contains("secret of") && !text.contains("token of"),
+        "{text}"
+    );
+}

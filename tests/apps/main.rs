@@ -1,0 +1,15 @@
+//! Many apps behind one layer: on paths of their own, and by the name in the path.
+#![cfg(test)]
+#![cfg(feature = "apps")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod config;
+mod found;
+mod limits;
+mod many;
+mod routes;
+mod strangers;
+mod subject;
+mod tenants;

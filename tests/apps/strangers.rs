@@ -1,0 +1,120 @@
+//! Names that strangers make up.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, advance, sleep};
+use tower_whatsapp::{RejectionKind, WebhookLayer, webhook::Directory};
+
+use super::{
+    subject::{Outcome, UNAVAILABLE, delivered, delivery, refused, send},
+    tenants::Tenants,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const UNKNOWN: RejectionKind = RejectionKind::AppUnknown;
+
+fn layer(directory: &Directory) -> WebhookLayer {
+    WebhookLayer::builder()
+        .apps("/{app}", directory.clone())
+        .build()
+        .unwrap()
+}
+
+/// 200 at once, and 200 a second.
+#[tokio::test(start_paused = true)]
+async fn lookups_of_unknown_names_have_a_rate() {
+    let tenants = Tenants::of(&["a", "b"]);
+    let layer = layer(&Directory::new(tenants.clone()));
+    assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
+    let mut number = 0;
+    let mut flood = async |requests: usize| {
+        let mut answers = [0, 0];
+        for _ in 0..requests {
+            number += 1;
+            match send(&layer, delivery(&format!("/{number}"), "a")).await {
+                outcome if outcome == refused(UNKNOWN) => answers[0] += 1,
+                outcome => {
+                    assert_eq!(outcome, UNAVAILABLE);
+                    answers[1] += 1;
+                }
+            }
+        }
+        answers
+    };
+    assert_eq!(flood(1000).await, [199, 801]);
+    advance(SECOND / 2).await;
+    assert_eq!(flood(1000).await, [100, 900]);
+    advance(100 * SECOND).await;
+    assert_eq!(flood(1000).await, [200, 800]);
+    // Who is known does not notice, not even when it is looked up again.
+    assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
+    assert_eq!(tenants.asked().len(), 1 + 199 + 100 + 200 + 1);
+    // Who is new has to wait for a moment.
+    assert_eq!(send(&layer, delivery("/b", "b")).await, UNAVAILABLE);
+    advance(SECOND).await;
+    assert_eq!(send(&layer, delivery("/b", "b")).await, delivered("b"));
+}
+
+/// A flood of unknown names that each take long neither runs more than 32 lookups at once, nor keeps a known app waiting.
+#[tokio::test(start_paused = true)]
+async fn slow_lookups_of_unknown_names_do_not_jam_the_known() {
+    let tenants = Tenants::of(&["a"]);
+    let layer = layer(&Directory::new(tenants.clone()));
+    assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
+    // It will have to be looked up again.
+    advance(60 * SECOND).await;
+    let tenants = tenants.slow(SECOND * 9 / 10);
+    let flood: Vec<_> = (0..5000)
+        .map(|number| {
+            let layer = layer.clone();
+            tokio::spawn(async move { send(&layer, delivery(&format!("/{number}"), "a")).await })
+        })
+        .collect();
+    sleep(SECOND / 10).await;
+    let start = Instant::now();
+    assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
+    assert_eq!(start.elapsed(), SECOND * 9 / 10);
+    let mut refusals = 0;
+    for outcome in flood {
+        match outcome.await.unwrap() {
+            Outcome::Refused(_, UNKNOWN) => refusals += 1,
+            outcome => assert_eq!(outcome, UNAVAILABLE),
+        }
+    }
+    // 32 of the flood and the known one.
+    assert_eq!(tenants.most_running(), 33);
+    assert_eq!(refusals, 64);
+}
+
+/// Names that are remembered because they are not there push out none that is.
+#[tokio::test(start_paused = true)]
+async fn unknown_names_do_not_push_out_apps() {
+    let tenants = Tenants::of(&["a", "b", "c"]);
+    let directory = Directory::builder(tenants.clone())
+        .capacity(3)
+        .unknown_capacity(10)
+        .lookups_per_second(1_000_000)
+        .build()
+        .unwrap();
+    let layer = layer(&directory);
+    for label in ["a", "b", "c"] {
+        assert_eq!(
+            send(&layer, delivery(&format!("/{label}"), label)).await,
+            delivered(label)
+        );
+    }
+    for number in 0..1000 {
+        assert_eq!(
+            send(&layer, delivery(&format!("/{number}"), "a")).await,
+            refused(UNKNOWN)
+        );
+    }
+    tenants.asked();
+    for label in ["a", "b", "c"] {
+        assert_eq!(
+            send(&layer, delivery(&format!("/{label}"), label)).await,
+            delivered(label)
+        );
+    }
+    assert_eq!(tenants.asked(), [""; 0]);
+}

@@ -1,0 +1,75 @@
+//! A hundred thousand made-up names leave the memory as it was. In a program of its own, which has its heap for itself.
+#![cfg(test)]
+#![cfg(feature = "apps")]
+
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use peak_alloc::PeakAlloc;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_whatsapp::{
+    App, WebhookLayer,
+    webhook::{Apps, AppsError, Directory, RequestBody},
+};
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+struct Nobody;
+
+impl Apps for Nobody {
+    async fn find(&self, _: &str) -> Result<Option<App>, AppsError> {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn made_up_names() {
+    const NAMES: usize = 100_000;
+    let directory = Directory::new(Nobody);
+    let layer = WebhookLayer::builder()
+        .apps("/hooks/{app}", directory)
+        .build()
+        .unwrap();
+    let host = service_fn(async |_: Request<RequestBody<Full<Bytes>>>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let service = layer.layer(host);
+    let send = async |number: usize| {
+        // As long as names may be.
+        let request = Request::post(format!("/hooks/{number:0>128}"))
+            .header("x-hub-signature-256", format!("sha256={}", "0".repeat(64)))
+            .body(Full::default())
+            .unwrap();
+        service.clone().oneshot(request).await.unwrap().status()
+    };
+    // The memory of unknown names is full after this.
+    let start = Instant::now();
+    for number in 0..NAMES / 2 {
+        send(number).await;
+    }
+    let before = HEAP.current_usage();
+    HEAP.reset_peak_usage();
+    let mut refused = 0;
+    for number in NAMES / 2..NAMES {
+        refused += usize::from(send(number).await == StatusCode::FORBIDDEN);
+    }
+    let (after, peak) = (HEAP.current_usage(), HEAP.peak_usage());
+    let calls = CALLS.load(Ordering::SeqCst);
+    let bound = 200 + usize::try_from(start.elapsed().as_secs() + 1).unwrap() * 200;
+    println!(
+        "{NAMES} names, {calls} lookups in {:?}, heap {before} before, {after} after, {peak} at most; {refused} refused",
+        start.elapsed()
+    );
+    assert!(calls <= bound, "{calls} {bound}");
+    assert!(before < 4 << 20 && after < before + (256 << 10) && peak < before + (1 << 20));
+}

@@ -1,0 +1,69 @@
+//! Somebody on the internet, with or without a certificate.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpSocket;
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+};
+
+use crate::{
+    HOST,
+    pki::{Authority, Identity},
+};
+
+const ADDRESS: [u8; 4] = [127, 0, 0, 2];
+
+pub(crate) struct Caller {
+    config: Arc<ClientConfig>,
+}
+
+impl Caller {
+    pub(crate) fn new(authority: &Authority, identity: Option<&Identity>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => config.with_no_client_auth(),
+            Some(identity) => config
+                .with_client_auth_cert(identity.ders(), identity.key())
+                .unwrap(),
+        };
+        Self {
+            config: Arc::new(config),
+        }
+    }
+
+    /// The answer to a request, or `None` if the connection ends without one.
+    pub(crate) async fn send(
+        &self,
+        proxy: SocketAddr,
+        mut request: Request<Bytes>,
+    ) -> Option<(u16, Bytes)> {
+        // Not the address from which the proxy calls the service.
+        let socket = TcpSocket::new_v4().ok()?;
+        socket.bind(SocketAddr::from((ADDRESS, 0))).ok()?;
+        let stream = socket.connect(proxy).await.ok()?;
+        let name = ServerName::try_from(HOST).ok()?;
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let stream = connector.connect(name, stream).await.ok()?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        tokio::spawn(connection);
+        let host = format!("{HOST}:{}", proxy.port());
+        let host = HeaderValue::from_str(&host).ok()?;
+        request.headers_mut().insert("host", host);
+        let response = sender.send_request(request.map(Full::new)).await.ok()?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.ok()?;
+        Some((status, body.to_bytes()))
+    }
+}
