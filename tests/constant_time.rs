@@ -3,6 +3,8 @@
 //!
 //! `scripts/constant_time` runs it. As a test of its own it does nothing, because valgrind may be missing and a debug build says nothing.
 
+#![cfg(test)]
+
 #[path = "../benches/support/mod.rs"]
 mod support;
 

@@ -6,6 +6,8 @@
 #![cfg(test)]
 #![cfg(all(feature = "axum", feature = "testing"))]
 
+#[path = "support/port.rs"]
+mod port;
 #[path = "support/process.rs"]
 #[allow(
     dead_code,
@@ -17,7 +19,7 @@ mod process;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -359,9 +361,8 @@ impl Nats {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let directory = directory.join(format!("nats-{name}-{}-{number}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
         Self {
-            port: free.local_addr().unwrap().port(),
+            port: port::free(),
             directory,
             child: None,
         }

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{PATIENCE, Proxy, Server, free_port};
+use support::{PATIENCE, Proxy, Server, port};
 use tokio::time::timeout;
 use tower_whatsapp::{
     dedup::{Claim, Commit, RedisStore, Store, StoreError, StoreErrorKind, Token},
@@ -672,7 +672,7 @@ async fn urls_that_are_none() {
         assert!(reason(&error).starts_with("the URL of the Redis server is not valid"));
     }
     // Nothing listens there, and nothing is asked of it until the first call.
-    let store = RedisStore::open(&format!("redis://127.0.0.1:{}", free_port())).unwrap();
+    let store = RedisStore::open(&format!("redis://127.0.0.1:{}", port::free())).unwrap();
     let refused = "the Redis server refused the connection";
     assert_unavailable(claim(&store, 1, A).await, refused);
 }
@@ -709,7 +709,7 @@ async fn tls() {
         &dir,
         "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem",
     );
-    let port = free_port();
+    let port = port::free();
     let place = dir.display();
     let server = Server::with(&[
         "--tls-port",

@@ -18,6 +18,8 @@
 mod caller;
 #[path = "../tls/pki.rs"]
 mod pki;
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/process.rs"]
 mod process;
 mod proxy;

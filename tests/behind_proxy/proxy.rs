@@ -1,7 +1,7 @@
 //! nginx or Caddy as a process, with the documented configuration.
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -10,6 +10,7 @@ use std::{
 use crate::{
     HOST,
     pki::{Directory, Identity},
+    port,
     process::Process,
 };
 
@@ -50,12 +51,7 @@ impl Proxy {
         let certificate = files.write("fullchain.pem", &server.pem());
         let key = files.write("privkey.pem", &server.key.serialize_pem());
         let authority = files.write("authority.pem", metas_authority);
-        // It may be taken by somebody else before the proxy has it: then the proxy does not come up, and says so.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = port::free();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let service = service.to_string();
         let mut command = match kind {

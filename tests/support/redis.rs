@@ -1,8 +1,11 @@
 //! Real servers of Redis, each in a directory of its own, and a proxy that loses answers.
 
+#[path = "port.rs"]
+pub(crate) mod port;
+
 use std::{
     env, fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener as Listener},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
@@ -52,7 +55,7 @@ impl Server {
         let mut server = Self {
             child: None,
             dir,
-            port: free_port(),
+            port: port::free(),
             args: args
                 .iter()
                 .map(|arg| arg.replace("{dir}", &place))
@@ -167,12 +170,6 @@ impl Drop for Server {
         self.kill();
         let _ = fs::remove_dir_all(&self.dir);
     }
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Stands between a store and its server.
