@@ -1,19 +1,25 @@
 //! Ports for servers of other programs.
 
 use std::{
-    collections::BTreeSet,
     net::{Ipv4Addr, TcpListener},
-    sync::Mutex,
+    process,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
-/// A port that was free a moment ago, and that this process gives to nobody else: the system may well give it again as long as nobody listens
-/// there, and then two tests would talk to each other's servers.
+/// Below those that systems give to outgoing connections, which would take one while its server is down.
+const FIRST: u32 = 10_000;
+const COUNT: u32 = 20_000;
+
+/// Processes that run at the same time begin so far apart.
+const APART: u32 = 64;
+
+/// A port that was free a moment ago, and that this process gives to nobody else: or two tests would talk to each other's servers.
 pub(crate) fn free() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
     loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if GIVEN.lock().unwrap().insert(port) {
+        let number = (process::id() % COUNT) * APART + GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + number % COUNT).unwrap();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
         }
     }
