@@ -1,0 +1,78 @@
+//! The header with the signature: what is read as one, and that it is read rightly. The lines of the input are the values of the header.
+
+#![no_main]
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::sync::LazyLock;
+
+use http::{HeaderMap, HeaderValue};
+use libfuzzer_sys::fuzz_target;
+use tower_whatsapp::{
+    secret::AppSecret,
+    signature::{SIGNATURE_HEADER, Signature, SignatureError, Verifier},
+};
+
+use self::support::{SECRET, tag};
+
+/// Its signature is among the seeds.
+const BODY: &[u8] = b"{}";
+
+static GOOD: LazyLock<(Verifier, [u8; 32])> = LazyLock::new(|| {
+    let mut verifier = Verifier::new(&[AppSecret::new(SECRET).unwrap()]);
+    verifier.update(BODY);
+    (verifier, tag(SECRET, BODY))
+});
+
+fuzz_target!(|data: &[u8]| {
+    let mut headers = HeaderMap::new();
+    let mut readings = Vec::new();
+    for value in data.split(|byte| *byte == b'\n') {
+        let expected = reference(value);
+        check(Signature::parse(value), expected);
+        if let Ok(header) = HeaderValue::from_bytes(value) {
+            // The old header is never looked at.
+            headers.append("x-hub-signature", header.clone());
+            headers.append(SIGNATURE_HEADER, header);
+            readings.push(expected);
+        }
+    }
+    let found = Signature::from_headers(&headers);
+    match *readings {
+        [] => assert_eq!(found.err(), Some(SignatureError::Missing)),
+        [expected] => check(found, expected),
+        _ => assert_eq!(found.err(), Some(SignatureError::Malformed)),
+    }
+});
+
+fn check(found: Result<Signature, SignatureError>, expected: Option<[u8; 32]>) {
+    let Some(expected) = expected else {
+        assert_eq!(found.err(), Some(SignatureError::Malformed));
+        return;
+    };
+    let (verifier, good) = &*GOOD;
+    let verdict = verifier.clone().verify(&found.expect("it is well formed"));
+    let right = if expected == *good {
+        Ok(0)
+    } else {
+        Err(SignatureError::Mismatch)
+    };
+    assert_eq!(verdict, right);
+}
+
+/// What Meta's documentation says, digit by digit.
+fn reference(value: &[u8]) -> Option<[u8; 32]> {
+    const DIGITS: &str = "0123456789abcdef";
+    let text = std::str::from_utf8(value).ok()?;
+    let (name, digits) = text.split_once('=')?;
+    if name != "sha256" || digits.len() != 64 {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (place, digit) in digits.chars().enumerate() {
+        let value = u8::try_from(DIGITS.find(digit)?).ok()?;
+        bytes[place / 2] = bytes[place / 2] * 16 + value;
+    }
+    Some(bytes)
+}
