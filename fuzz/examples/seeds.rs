@@ -112,7 +112,7 @@ fn queries() -> Vec<Vec<u8>> {
 fn noise() -> Vec<Vec<u8>> {
     let mut random = Random(1);
     let mut seed = |length| (0..length).map(|_| random.below(256) as u8).collect();
-    (6..12)
+    (4..10)
         .flat_map(|power| [1 << power; 4])
         .map(|length| seed(length))
         .collect()

@@ -33,10 +33,11 @@ enum Operation {
     Wait(Span),
 }
 
+/// Few, so that often two of them end at the same time, or next to it.
 #[derive(Arbitrary, Debug, Clone, Copy)]
 enum Span {
     Nothing,
-    Millis(u16),
+    Millis(u8),
     Seconds(u8),
     Hours(u8),
     Ever,
@@ -46,9 +47,11 @@ impl Span {
     fn duration(self) -> Duration {
         match self {
             Self::Nothing => Duration::ZERO,
-            Self::Millis(millis) => Duration::from_millis(millis.into()),
-            Self::Seconds(seconds) => Duration::from_secs(seconds.into()),
-            Self::Hours(hours) => Duration::from_secs(3600 * u64::from(hours)),
+            Self::Millis(which) => {
+                Duration::from_millis([1, 499, 500, 999][usize::from(which % 4)])
+            }
+            Self::Seconds(seconds) => Duration::from_secs(u64::from(seconds % 4)),
+            Self::Hours(hours) => Duration::from_secs(3600 * u64::from(hours % 16)),
             Self::Ever => Duration::MAX,
         }
     }
