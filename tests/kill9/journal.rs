@@ -41,7 +41,7 @@ impl Journal {
 /// What happened to an event, in the order in which it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
-    Handled { process: u32, call: u32 },
+    Handled { process: u32 },
     Committed { process: u32 },
 }
 
@@ -51,13 +51,12 @@ pub(crate) fn read(path: &Path) -> HashMap<String, Vec<Entry>> {
     // There is no file before the first server has started.
     let text = fs::read_to_string(path).unwrap_or_default();
     for line in text.lines() {
-        let [what, key, process, call] = line.split(' ').collect::<Vec<_>>()[..] else {
+        let [what, key, process, _call] = line.split(' ').collect::<Vec<_>>()[..] else {
             panic!("{line}");
         };
         let process = process.parse().unwrap();
-        let call = call.parse().unwrap();
         let entry = match what {
-            "H" => Entry::Handled { process, call },
+            "H" => Entry::Handled { process },
             _ => Entry::Committed { process },
         };
         entries.entry(key.to_owned()).or_default().push(entry);

@@ -91,7 +91,7 @@ pub(crate) async fn run(runs: u32) -> bool {
 struct Outcome {
     /// Events of deliveries that were answered with 200, and that nobody had handled then.
     lost: usize,
-    /// Calls of a handler for a delivery that had been handled before, whole or in part.
+    /// How many times more than once events were handled, for each delivery by the event that was handled most.
     extra: usize,
     kills: usize,
     /// How many times each status was answered. 0: the connection broke.
@@ -262,22 +262,21 @@ impl<'a> Run<'a> {
         let journal = journal::read(&self.journal);
         let mut complaints = Vec::new();
         for (index, delivery) in self.deliveries.iter().enumerate() {
-            let mut calls = Vec::new();
+            let mut most = 0;
             for name in delivery.names() {
                 let entries = journal.get(&name).map_or(&[][..], Vec::as_slice);
                 complaints.extend(self.check_event(entries));
-                for entry in entries {
-                    if let Entry::Handled { process, call } = entry
-                        && !calls.contains(&(process, call))
-                    {
-                        calls.push((process, call));
-                    }
+                let calls = entries
+                    .iter()
+                    .filter(|entry| matches!(entry, Entry::Handled { .. }))
+                    .count();
+                if calls == 0 {
+                    complaints.push(format!("an event of delivery {index} was never handled"));
                 }
+                most = most.max(calls);
             }
-            self.outcome.extra += calls.len().saturating_sub(1);
-            if calls.is_empty() {
-                complaints.push(format!("delivery {index} was never handled"));
-            }
+            // Counted by event: the claims of one delivery may run out a millisecond apart, so that the rest of it is handled in two calls.
+            self.outcome.extra += most.saturating_sub(1);
         }
         if self.outcome.extra > self.dead.len() {
             complaints.push("more than one extra run for a kill".to_owned());
@@ -295,10 +294,10 @@ impl<'a> Run<'a> {
         let mut before = None;
         for entry in entries {
             match entry {
-                Entry::Handled { process, .. } => {
+                Entry::Handled { process } => {
                     let excused = match before {
                         None => true,
-                        Some(Entry::Handled { process: dead, .. }) => {
+                        Some(Entry::Handled { process: dead }) => {
                             dead != *process && self.dead.contains(&dead)
                         }
                         Some(Entry::Committed { .. }) => false,
