@@ -1,4 +1,5 @@
-//! Scripts for the whole: requests to several apps, secrets that change, a store that fails, and a host that does what it likes. What must hold:
+//! Scripts for the whole: requests of Meta and of strangers to several apps, secrets that change, a store and a directory of apps that fail, and a host
+//! that does what it likes. What must hold:
 //!
 //! - a 200 means that every event of the delivery was handled;
 //! - the host sees nothing that was not signed for the app of its path, and everything that was;
@@ -27,11 +28,12 @@ use libfuzzer_sys::fuzz_target;
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_whatsapp::{
-    App, Credentials, Notification, Rejection, Verified, WebhookLayer,
+    App, Credentials, Notification, Rejection, RejectionKind, Verified, WebhookLayer,
+    admission::{IpAllowList, PeerAddr},
     dedup::{DedupLayer, Deferral, MemoryStore, Outcome},
     event::EventKey,
     testing::{Faults, FaultyStore},
-    webhook::RequestBody,
+    webhook::{Apps, AppsError, RequestBody},
 };
 
 use self::support::{
@@ -49,14 +51,24 @@ const NUMBER: &str = "x-number";
 const HOST: &[u8] = b"the host";
 
 /// As many as there are secrets at first: path, label.
-const APPS: [(&str, &str); 3] = [
+const APPS: [(&str, &str); 4] = [
     ("/wh", ""),
     ("/hooks/shop", "shop"),
     ("/hooks/bank", "bank"),
+    ("/apps/kiosk", "kiosk"),
 ];
 
-/// The last of the apps takes nothing of other accounts.
+/// This one takes nothing of other accounts.
+const BANK: usize = 2;
 const ACCOUNT: &str = "102290129340398";
+
+/// This one is found by the name in its path.
+const KIOSK: usize = 3;
+
+/// Where Meta calls from, and where others do.
+const META: ([u8; 4], u16) = ([192, 0, 2, 1], 443);
+const STRANGER: ([u8; 4], u16) = ([198, 51, 100, 1], 443);
+const ADMITTED: &str = "192.0.2.0/24";
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -74,6 +86,7 @@ enum Action {
     RemoveSecret(u8, u8),
     ReplaceSecrets(u8, u8),
     StoreFails(bool),
+    DirectoryFails(bool),
     Wait(u16),
 }
 
@@ -87,6 +100,7 @@ struct Sending {
     breaks_off: bool,
     length: Option<u32>,
     is_compressed: bool,
+    is_of_a_stranger: bool,
     host: Host,
     /// Go on before it is answered.
     in_background: bool,
@@ -141,11 +155,14 @@ struct HostError;
 #[derive(Default)]
 struct Ledger {
     /// The numbers of the secrets of each app.
-    secrets: [Vec<u8>; 3],
+    secrets: [Vec<u8>; 4],
     /// What the host is to do with each request, and whether it came through.
     requests: Vec<(Host, bool)>,
     /// What was handled, by app.
     handled: HashSet<(&'static str, EventKey)>,
+    /// Whether the directory of apps fails, and whether it ever has.
+    directory_fails: bool,
+    directory_has_failed: bool,
 }
 
 #[derive(Clone, Default)]
@@ -154,6 +171,21 @@ struct World(Arc<Mutex<Ledger>>);
 impl World {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.0.lock().unwrap()
+    }
+}
+
+/// Knows one app.
+struct Tenants {
+    world: World,
+    kiosk: App,
+}
+
+impl Apps for Tenants {
+    async fn find(&self, name: &str) -> Result<Option<App>, AppsError> {
+        if self.world.ledger().directory_fails {
+            return Err(AppsError::unavailable("canary-directory"));
+        }
+        Ok((name == self.kiosk.label()).then(|| self.kiosk.clone()))
     }
 }
 
@@ -168,17 +200,23 @@ fuzz_target!(|input: Input| {
 
 async fn run(input: &Input) {
     let world = World::default();
-    world.ledger().secrets = [vec![0], vec![1], vec![2]];
-    let credentials = [0, 1, 2].map(|number| {
+    world.ledger().secrets = [vec![0], vec![1], vec![2], vec![3]];
+    let credentials = [0, 1, 2, 3].map(|number| {
         Credentials::new([(label(number), secret(number))], [("token", TOKEN)]).unwrap()
     });
-    let [own, shop, bank] = credentials.clone();
-    let bank = App::builder(APPS[2].1, bank).accounts([ACCOUNT]).build();
+    let [own, shop, bank, kiosk] = credentials.clone();
+    let bank = App::builder(APPS[BANK].1, bank).accounts([ACCOUNT]).build();
+    let tenants = Tenants {
+        world: world.clone(),
+        kiosk: App::new(APPS[KIOSK].1, kiosk).unwrap(),
+    };
     let webhook = WebhookLayer::builder()
         .path(APPS[0].0)
         .credentials(own)
         .route(APPS[1].0, App::new(APPS[1].1, shop).unwrap())
-        .route(APPS[2].0, bank.unwrap())
+        .route(APPS[BANK].0, bank.unwrap())
+        .apps("/apps/{app}", tenants)
+        .ip_allow_list(IpAllowList::parse(ADMITTED).unwrap())
         .build()
         .unwrap();
     let free = webhook.available_memory();
@@ -214,7 +252,7 @@ async fn run(input: &Input) {
                 }
             }
             Action::AddSecret(app, number) => {
-                let (app, number) = (usize::from(app % 3), number % 4);
+                let (app, number) = (usize::from(app % 4), number % 4);
                 let secrets = &mut world.ledger().secrets[app];
                 let added = credentials[app].add_secret(label(number), secret(number));
                 assert_eq!(added.is_ok(), !secrets.contains(&number));
@@ -223,7 +261,7 @@ async fn run(input: &Input) {
                 }
             }
             Action::RemoveSecret(app, number) => {
-                let (app, number) = (usize::from(app % 3), number % 4);
+                let (app, number) = (usize::from(app % 4), number % 4);
                 let secrets = &mut world.ledger().secrets[app];
                 let removed = credentials[app].remove_secret(&label(number));
                 assert_eq!(
@@ -235,13 +273,18 @@ async fn run(input: &Input) {
                 }
             }
             Action::ReplaceSecrets(app, number) => {
-                let (app, number) = (usize::from(app % 3), number % 4);
+                let (app, number) = (usize::from(app % 4), number % 4);
                 let replaced = credentials[app].replace_secrets([(label(number), secret(number))]);
                 replaced.unwrap();
                 world.ledger().secrets[app] = vec![number];
             }
             Action::StoreFails(true) => store.loud(),
             Action::StoreFails(false) => store.quiet(),
+            Action::DirectoryFails(fails) => {
+                let mut ledger = world.ledger();
+                ledger.directory_fails = *fails;
+                ledger.directory_has_failed |= fails;
+            }
             Action::Wait(millis) => sleep(Duration::from_millis((*millis).into())).await,
         }
     }
@@ -266,10 +309,10 @@ where
 {
     let (app, path) = match sending.target {
         Target::Webhook(app) => {
-            let app = usize::from(app % 3);
+            let app = usize::from(app % 4);
             (Some(app), APPS[app].0.to_owned())
         }
-        Target::WithSlash(app) => (None, format!("{}/", APPS[usize::from(app % 3)].0)),
+        Target::WithSlash(app) => (None, format!("{}/", APPS[usize::from(app % 4)].0)),
         Target::Elsewhere => (None, "/".to_owned()),
     };
     let (method, uri) = match sending.method {
@@ -328,7 +371,8 @@ where
 
     let mut ledger = world.ledger();
     let keys = app.map_or(Vec::new(), |app| keys(&body, APPS[app].1));
-    let account_is_right = app != Some(2) || keys.is_empty() || !sending.body.is_of_another_account;
+    let account_is_right =
+        app != Some(BANK) || keys.is_empty() || !sending.body.is_of_another_account;
     let is_good = app.is_some_and(|app| {
         method == Method::POST
             && signer.is_some_and(|signer| ledger.secrets[app].contains(&signer))
@@ -339,6 +383,7 @@ where
                 .length
                 .is_none_or(|length| length <= 4 * 1024 * 1024)
             && account_is_right
+            && !sending.is_of_a_stranger
     });
     let number = ledger.requests.len();
     headers.append(NUMBER, number.into());
@@ -349,6 +394,12 @@ where
     *request.method_mut() = method;
     *request.uri_mut() = uri.parse().unwrap();
     *request.headers_mut() = headers;
+    let caller = if sending.is_of_a_stranger {
+        STRANGER
+    } else {
+        META
+    };
+    request.extensions_mut().insert(PeerAddr(caller.into()));
     let is_handshake = app.is_some() && matches!(sending.method, Verb::Handshake(true));
     let in_background = sending.in_background;
     let world = world.clone();
@@ -368,6 +419,12 @@ where
             assert_eq!(&body[..], HOST);
             return;
         };
+        let is_not_found = rejection.map(Rejection::kind) == Some(RejectionKind::AppsUnavailable);
+        if is_not_found {
+            assert!(app == KIOSK && world.ledger().directory_has_failed);
+            assert_eq!(parts.status, StatusCode::SERVICE_UNAVAILABLE);
+            return;
+        }
         if is_handshake {
             assert_eq!(
                 (parts.status, &body[..]),
@@ -436,7 +493,7 @@ where
         let given: Vec<_> = request.headers().get_all(SIGNATURE).iter().collect();
         assert_eq!(given, [signature.as_str()]);
         let events = notification.events();
-        assert!(app != 2 || events.iter().all(|event| event.entry_id() == Some(ACCOUNT)));
+        assert!(app != BANK || events.iter().all(|event| event.entry_id() == Some(ACCOUNT)));
         ledger.requests[number(request.headers())].1 = true;
         drop(ledger);
         self.inner.call(request)
