@@ -1,4 +1,4 @@
-//! Three things that hosts do with events, each whole.
+//! Three things that hosts do with events, each whole, and [what others got wrong](what_others_got_wrong).
 //!
 //! # Route a message by its type
 //!
@@ -111,3 +111,6 @@
 //! assert_eq!(alerts, ["account 9: OBA_REJECTED", "account 9: ACCOUNT_RESTRICTION", "account 9: template offer: NONE"]);
 //! # Ok::<(), tower_whatsapp::event::ParseError>(())
 //! ```
+
+#[doc = include_str!("../docs/what-others-got-wrong.md")]
+pub mod what_others_got_wrong {}

@@ -63,7 +63,7 @@
     feature = "admission",
     doc = "- [`admission`]: who may call at all, by address and by client certificate."
 )]
-//! - [`guide`]: three tasks, whole: routing messages, a delivery report, account alerts.
+//! - [`guide`]: three tasks, whole: routing messages, a delivery report, account alerts; and what others got wrong.
 #![cfg_attr(
     feature = "axum",
     doc = "- [`extract`]: the notification as an axum handler argument."
