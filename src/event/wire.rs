@@ -321,28 +321,46 @@ impl Envelope {
                     continue;
                 }
                 let meant = self.contact_at(*contact);
+                let wanted = |name: &[u8]| match name {
+                    b"wa_id" => meant.and_then(|meant| meant.wa_id),
+                    b"user_id" => meant.and_then(|meant| meant.user_id),
+                    _ => None,
+                };
+                // One way by each of the two, however often it is written.
+                let (mut wa_id, mut user_id) = (None, None);
                 while let Some(name) = cursor.key() {
-                    let counts = match name {
-                        b"wa_id" => meant.and_then(|meant| meant.wa_id),
-                        b"user_id" => meant.and_then(|meant| meant.user_id),
-                        _ => None,
-                    };
                     let key = cursor.skip();
-                    // Of two equal keys one counts.
-                    if counts.is_some() && counts == scalar(&self.document, key) {
-                        directory.push(ContactKey {
+                    let way = wanted(name).filter(|id| Some(*id) == scalar(&self.document, key));
+                    match (name, way) {
+                        (b"wa_id", Some(_)) => wa_id = Some(key),
+                        (_, Some(_)) => user_id = Some(key),
+                        (_, None) => {}
+                    }
+                }
+                directory.extend(
+                    [wa_id, user_id]
+                        .into_iter()
+                        .flatten()
+                        .map(|key| ContactKey {
                             key,
                             contact: *contact,
                             first,
-                        });
-                    }
-                }
+                        }),
+                );
             }
         }
-        // Stable: of several with the same key the first of the body stays the first.
-        directory.sort_by(|left, right| {
-            let left = (left.first, scalar(&self.document, left.key));
-            left.cmp(&(right.first, scalar(&self.document, right.key)))
+        // Of several with the same key the first of the body stays the first.
+        directory.sort_unstable_by(|left, right| {
+            let left = (
+                left.first,
+                scalar(&self.document, left.key),
+                left.contact.range().start,
+            );
+            left.cmp(&(
+                right.first,
+                scalar(&self.document, right.key),
+                right.contact.range().start,
+            ))
         });
         directory
     }

@@ -5,11 +5,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tower_whatsapp::RejectionKind;
 
+#[cfg(feature = "tokio")]
+use crate::scripted::{Op, Scripted};
 use crate::{
     drive::{self, Http1, Reply},
     host::{ELSEWHERE, MARK, Seen, Subject, TAKEN},
-    row::{Answer, Driver, ECHO_BODY, ECHO_HEADERS, Polled, Row, Sent, refusal},
+    row::{Answer, Driver, ECHO_BODY, ECHO_HEADERS, Polled, Row, Sent, Wire, refusal},
     rows,
+    support::{CHALLENGE, Counter, TOKEN, handshake, json::one_text, layer},
 };
 
 /// So many wrong answers say what there is to say.
@@ -28,7 +31,7 @@ pub(crate) async fn run(driver: Driver) {
         if wrong.len() > ENOUGH {
             break;
         }
-        for host in [Host::Bare, Host::Axum] {
+        for &host in HOSTS {
             for index in 0..row.requests.len() {
                 requests += 1;
                 let row = Arc::clone(row);
@@ -44,24 +47,40 @@ pub(crate) async fn run(driver: Driver) {
         }
     }
     assert!(wrong.is_empty(), "{driver:?}: {wrong:#?}");
-    let rows = rows.len();
-    println!("hostile rows: {driver:?} {rows}, each with 2 hosts, {requests} requests in all");
+    println!(
+        "hostile rows: {driver:?} {}, each with {} hosts: {requests} requests, each checked for status, headers, body, reason, \
+         calls, bytes read, memory and store operations",
+        rows.len(),
+        HOSTS.len()
+    );
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Host {
     Bare,
     Axum,
+    /// With a store of handled events.
+    #[cfg(feature = "tokio")]
+    Remembering,
 }
 
+const HOSTS: &[Host] = &[
+    Host::Bare,
+    Host::Axum,
+    #[cfg(feature = "tokio")]
+    Host::Remembering,
+];
+
 async fn exchange(row: &Row, driver: Driver, host: Host, sent: &Sent) {
-    let subject = Subject::new((row.settings)().build().unwrap());
+    let subject = Subject::new((row.settings)().build().unwrap()).dressed(row.dress);
     let free = subject.layer.available_memory();
     let (reply, closed) = match driver {
         Driver::Tower => {
             let reply = match host {
                 Host::Bare => drive::tower(subject.bare(), sent, sent.script()).await,
                 Host::Axum => drive::tower(subject.axum(), sent, sent.script()).await,
+                #[cfg(feature = "tokio")]
+                Host::Remembering => drive::tower(subject.remembering(), sent, sent.script()).await,
             };
             (Some(reply), true)
         }
@@ -80,17 +99,95 @@ async fn exchange(row: &Row, driver: Driver, host: Host, sent: &Sent) {
     check_reply(answer, reply.as_ref(), &at);
     check_rejection(answer, &rejections, &at);
     check_calls(answer, row, sent, &seen, &at);
+    #[cfg(feature = "tokio")]
+    check_store(host, &subject.store, &seen, &at);
     if matches!(answer, Answer::Server(_)) {
         assert_eq!(subject.counter.frames(), 0, "{at}");
         return;
     }
-    let polled = subject.counter.bytes();
-    match row.polled {
-        Polled::Nothing => assert_eq!(polled, 0, "{at}"),
-        Polled::All => assert_eq!(polled, sent.data().len(), "{at}"),
-        Polled::OneFrameOver(limit) => {
-            assert!(subject.counter.bytes_before_last() <= limit, "{at}");
+    check_polled(row.polled, &subject.counter, sent, &at);
+}
+
+/// Sends all bytes of the wire to all hosts.
+pub(crate) async fn run_wire() {
+    let rows: Vec<_> = rows::wire::rows().into_iter().map(Arc::new).collect();
+    let mut wrong = Vec::new();
+    for row in &rows {
+        for &host in HOSTS {
+            let (row, id) = (Arc::clone(row), row.id);
+            if tokio::spawn(async move { talk(&row, host).await })
+                .await
+                .is_err()
+            {
+                wrong.push(format!("{id} to {host:?}"));
+            }
         }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    println!(
+        "hostile rows: bytes on a connection {}, each with {} hosts, and each checked as the others are",
+        rows.len(),
+        HOSTS.len()
+    );
+}
+
+async fn talk(row: &Wire, host: Host) {
+    let subject = Subject::new(layer());
+    let free = subject.layer.available_memory();
+    let mut connection = Http1::connect(serve(&subject, host).await).await;
+    connection.write(&row.bytes).await;
+    let mut replies = Vec::new();
+    for _ in &row.answers {
+        replies.push(connection.read().await);
+    }
+    let at = format!("{} to {host:?}: {replies:?}", row.id);
+    for (answer, reply) in row.answers.iter().zip(&replies) {
+        check_reply(answer, reply.as_ref(), &at);
+    }
+    let polled = subject.counter.bytes();
+    if row.closes {
+        assert!(
+            connection.is_closed().await,
+            "{at}: the connection stays open"
+        );
+    } else {
+        let next = Sent::get(handshake(TOKEN, CHALLENGE));
+        check_reply(
+            &Answer::Echo,
+            connection.exchange(&next).await.as_ref(),
+            &at,
+        );
+    }
+    returned(&subject, free, &at).await;
+    let (seen, rejections) = subject.log.take();
+    let one = Row::one(row.id, Sent::post(one_text()));
+    let mut calls = &seen[..];
+    let mut refused = &rejections[..];
+    for answer in &row.answers {
+        let is_call = matches!(answer, Answer::Handled(_) | Answer::PassedThrough);
+        let is_refusal = matches!(answer, Answer::Rejected(_));
+        let (call, later) = calls.split_at(calls.len().min(is_call.into()));
+        let (refusal, others) = refused.split_at(refused.len().min(is_refusal.into()));
+        let sent = match answer {
+            Answer::PassedThrough => &Sent::get("/elsewhere"),
+            _ => &one.requests[0],
+        };
+        check_calls(answer, &one, sent, call, &at);
+        check_rejection(answer, refusal, &at);
+        (calls, refused) = (later, others);
+    }
+    assert_eq!((calls.len(), refused.len()), (0, 0), "{at}");
+    #[cfg(feature = "tokio")]
+    check_store(host, &subject.store, &seen, &at);
+    assert_eq!(polled, subject.counter.bytes(), "{at}");
+    check_polled(row.polled, &subject.counter, &one.requests[0], &at);
+}
+
+fn check_polled(polled: Polled, counter: &Counter, sent: &Sent, at: &str) {
+    match polled {
+        Polled::Nothing => assert_eq!(counter.bytes(), 0, "{at}"),
+        Polled::All => assert_eq!(counter.bytes(), sent.data().len(), "{at}"),
+        Polled::OneFrameOver(limit) => assert!(counter.bytes_before_last() <= limit, "{at}"),
         Polled::Any => {}
     }
 }
@@ -99,6 +196,8 @@ async fn serve(subject: &Subject, host: Host) -> std::net::SocketAddr {
     match host {
         Host::Bare => drive::serve(subject.bare()).await,
         Host::Axum => drive::serve(subject.axum()).await,
+        #[cfg(feature = "tokio")]
+        Host::Remembering => drive::serve(subject.remembering()).await,
     }
 }
 
@@ -160,9 +259,10 @@ fn check_calls(answer: &Answer, row: &Row, sent: &Sent, seen: &[Seen], at: &str)
         panic!("{at}: {} calls", seen.len());
     };
     assert_eq!(seen.body, sent.data(), "{at}");
+    let verified = seen.verified.as_ref();
     assert_eq!(
-        seen.secret_label,
-        events.then(|| row.secret_label.to_owned()),
+        verified.map(|it| (it.app(), it.secret_label())),
+        events.then_some((row.app, row.secret_label)),
         "{at}"
     );
     assert_eq!(seen.events.is_some(), events, "{at}");
@@ -176,4 +276,21 @@ fn check_calls(answer: &Answer, row: &Row, sent: &Sent, seen: &[Seen], at: &str)
         }
         _ => {}
     }
+}
+
+/// A store hears of what is handled, claimed and then committed, each event once. It hears of nothing else.
+#[cfg(feature = "tokio")]
+fn check_store(host: Host, store: &Scripted, seen: &[Seen], at: &str) {
+    let calls = store.calls();
+    let found: Vec<_> = calls.iter().map(|call| (call.op, &call.keys)).collect();
+    let mut keys: Vec<_> = seen.iter().flat_map(|it| it.keys.iter().copied()).collect();
+    keys.sort_unstable();
+    let expected = if host == Host::Remembering && !keys.is_empty() {
+        vec![(Op::Claim, &keys), (Op::Commit, &keys)]
+    } else {
+        Vec::new()
+    };
+    assert_eq!(found, expected, "{at}");
+    assert!(calls.windows(2).all(|two| two[0].token == two[1].token));
+    assert_eq!(store.pending(), 0, "{at}");
 }

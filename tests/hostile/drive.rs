@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Longer than anything here should take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {

@@ -14,8 +14,15 @@ use tower_whatsapp::{
     Event, Notification, Payload, Rejection, RejectionKind, Verified, WebhookLayer, event::Content,
     webhook::RequestBody,
 };
+#[cfg(feature = "tokio")]
+use tower_whatsapp::{dedup::DedupLayer, event::EventKey};
 
-use crate::support::{Counted, Counter};
+#[cfg(feature = "tokio")]
+use crate::scripted::Scripted;
+use crate::{
+    row::Dress,
+    support::{Counted, Counter},
+};
 
 /// The host's answer to what was verified: not a 200, so that it shows whether the layer makes it one.
 pub(crate) const TAKEN: (StatusCode, &str) = (StatusCode::ACCEPTED, "taken");
@@ -28,8 +35,12 @@ pub(crate) const MARK: (&str, &str) = ("x-host", "yes");
 
 /// One call of the host.
 pub(crate) struct Seen {
+    /// All events of the delivery, those that were handled before first.
     pub(crate) events: Option<Vec<String>>,
-    pub(crate) secret_label: Option<String>,
+    /// Of those that are to be handled now.
+    #[cfg(feature = "tokio")]
+    pub(crate) keys: Vec<EventKey>,
+    pub(crate) verified: Option<Verified>,
     pub(crate) body: Bytes,
     /// Of the notification and of the body: the same memory.
     pub(crate) same: bool,
@@ -65,12 +76,18 @@ impl Log {
         } else {
             ELSEWHERE
         };
+        let verified: Option<&Verified> = parts.extensions.get();
         self.seen.lock().unwrap().push(Seen {
-            events: notification.map(|it| it.events().iter().map(summary).collect()),
-            secret_label: parts
-                .extensions
-                .get()
-                .map(|verified: &Verified| verified.secret_label().to_owned()),
+            events: notification.map(|it| {
+                let all = it.suppressed().iter().chain(it.events());
+                all.map(summary).collect()
+            }),
+            #[cfg(feature = "tokio")]
+            keys: notification.map_or_else(Vec::new, |it| {
+                let app = verified.map_or("", Verified::app);
+                it.events().iter().map(|event| event.key_in(app)).collect()
+            }),
+            verified: verified.cloned(),
             same: notification.is_some_and(|it| it.body().as_ptr() == body.as_ptr()),
             body,
         });
@@ -109,6 +126,10 @@ pub(crate) struct Subject {
     pub(crate) layer: WebhookLayer,
     pub(crate) log: Arc<Log>,
     pub(crate) counter: Arc<Counter>,
+    /// What is handled once in [`remembering`](Self::remembering).
+    #[cfg(feature = "tokio")]
+    pub(crate) store: Scripted,
+    dress: Dress,
 }
 
 impl Subject {
@@ -117,7 +138,36 @@ impl Subject {
             layer,
             log: Arc::default(),
             counter: Arc::default(),
+            #[cfg(feature = "tokio")]
+            store: Scripted::new(),
+            dress: |_| {},
         }
+    }
+
+    /// Behind a server that says this of every connection.
+    pub(crate) fn dressed(mut self, dress: Dress) -> Self {
+        self.dress = dress;
+        self
+    }
+
+    fn host<B>(
+        &self,
+    ) -> impl Service<
+        Request<RequestBody<Counted<B>>>,
+        Response = Response<Full<Bytes>>,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + use<B>
+    where
+        B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
+    {
+        let log = Arc::clone(&self.log);
+        service_fn(move |request| {
+            let log = Arc::clone(&log);
+            async move { Ok(log.answer(request).await) }
+        })
     }
 
     /// A plain service.
@@ -134,12 +184,26 @@ impl Subject {
     where
         B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
     {
-        let log = Arc::clone(&self.log);
-        let host = service_fn(move |request: Request<RequestBody<Counted<B>>>| {
-            let log = Arc::clone(&log);
-            async move { Ok::<_, Infallible>(log.answer(request).await) }
-        });
-        self.watched(self.layer.layer(host))
+        self.watched(self.layer.layer(self.host()))
+    }
+
+    /// A plain service that handles each event once.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn remembering<B>(
+        &self,
+    ) -> impl Service<
+        Request<B>,
+        Response = Response<impl Body<Data = Bytes, Error = Infallible> + Send + use<B>>,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + use<B>
+    where
+        B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
+    {
+        let dedup = DedupLayer::new(self.store.clone());
+        self.watched(self.layer.layer(dedup.layer(self.host())))
     }
 
     /// An axum router.
@@ -176,7 +240,9 @@ impl Subject {
         S: Service<Request<Counted<B>>, Response = Response<R>, Future: Send> + Clone + Send,
     {
         let counter = Arc::clone(&self.counter);
-        let counted = MapRequest::new(service, move |request: Request<B>| {
+        let dress = self.dress;
+        let counted = MapRequest::new(service, move |mut request: Request<B>| {
+            dress(request.extensions_mut());
             request.map(|body| Counted::new(body, Arc::clone(&counter)))
         });
         let log = Arc::clone(&self.log);

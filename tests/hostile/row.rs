@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use http::Extensions;
 use http_body::Body;
 use tower_whatsapp::{RejectionKind, WebhookLayerBuilder};
 
@@ -137,6 +138,9 @@ pub(crate) enum Answer {
     Gone,
 }
 
+/// What a server says of a connection: it puts it into the extensions of every request.
+pub(crate) type Dress = fn(&mut Extensions);
+
 /// How much of the body may be read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Polled {
@@ -164,7 +168,9 @@ pub(crate) struct Row {
     pub(crate) answer: Answer,
     pub(crate) elsewise: Vec<(Driver, Answer)>,
     pub(crate) polled: Polled,
+    pub(crate) app: &'static str,
     pub(crate) secret_label: &'static str,
+    pub(crate) dress: Dress,
     /// HTTP/1.1: the connection must not be used again.
     pub(crate) closes: bool,
 }
@@ -179,7 +185,9 @@ impl Row {
             answer: Answer::Echo,
             elsewise: Vec::new(),
             polled: Polled::Nothing,
+            app: "",
             secret_label: "0",
+            dress: |_| {},
             closes: false,
         }
     }
@@ -245,6 +253,16 @@ impl Row {
         self
     }
 
+    pub(crate) fn app(mut self, label: &'static str) -> Self {
+        self.app = label;
+        self
+    }
+
+    pub(crate) fn dress(mut self, dress: Dress) -> Self {
+        self.dress = dress;
+        self
+    }
+
     pub(crate) fn closes(mut self) -> Self {
         self.closes = true;
         self
@@ -253,6 +271,43 @@ impl Row {
     pub(crate) fn answer_over(&self, driver: Driver) -> &Answer {
         let other = self.elsewise.iter().find(|(other, _)| *other == driver);
         other.map_or(&self.answer, |(_, answer)| answer)
+    }
+}
+
+/// Bytes on one HTTP/1 connection. All that is in them of a delivery is [`one_text`](support::json::one_text).
+pub(crate) struct Wire {
+    pub(crate) id: &'static str,
+    pub(crate) bytes: Vec<u8>,
+    /// In their order.
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) polled: Polled,
+    /// The connection ends. If it does not, the next request on it is answered as ever.
+    pub(crate) closes: bool,
+}
+
+impl Wire {
+    pub(crate) fn new(
+        id: &'static str,
+        bytes: impl Into<Vec<u8>>,
+        answers: impl IntoIterator<Item = Answer>,
+    ) -> Self {
+        Self {
+            id,
+            bytes: bytes.into(),
+            answers: answers.into_iter().collect(),
+            polled: Polled::Nothing,
+            closes: false,
+        }
+    }
+
+    pub(crate) fn polled(mut self, polled: Polled) -> Self {
+        self.polled = polled;
+        self
+    }
+
+    pub(crate) fn closes(mut self) -> Self {
+        self.closes = true;
+        self
     }
 }
 
@@ -270,6 +325,15 @@ pub(crate) fn refusal(kind: RejectionKind) -> (u16, &'static [(&'static str, &'s
         RejectionKind::ContentEncoding => (415, &[]),
         RejectionKind::BodyDeadline | RejectionKind::BodyIdle => (408, &[]),
         RejectionKind::NotJson => (422, &[]),
+        RejectionKind::AccountRefused => (403, &[]),
+        #[cfg(feature = "admission")]
+        RejectionKind::AddressUnknown | RejectionKind::AddressRefused => (403, &[]),
+        #[cfg(feature = "client-certificate")]
+        RejectionKind::CertificateMissing | RejectionKind::CertificateRefused => (403, &[]),
+        #[cfg(feature = "apps")]
+        RejectionKind::AppUnknown => (403, &[]),
+        #[cfg(feature = "apps")]
+        RejectionKind::AppsUnavailable => (503, &[("retry-after", "1")]),
         other => panic!("no status is known for {other:?}"),
     }
 }

@@ -1,7 +1,8 @@
 //! B: lengths, frames and encodings. What takes time, breaks off or fills the memory has tests of its own.
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tower_whatsapp::{
-    RejectionKind::{BodyBroken, BodyTooLarge, ContentEncoding, NotJson},
+    RejectionKind::{BodyBroken, BodyTooLarge, ContentEncoding, NotJson, SignatureMissing},
     WebhookLayerBuilder,
 };
 
@@ -24,6 +25,20 @@ pub(crate) fn rows() -> Vec<Row> {
         let sent = Sent::post(one_text()).header("content-encoding", value);
         Row::one(id, sent).unread(ContentEncoding)
     };
+    // Where there is a server, it does not let this through.
+    let lie = |id, length: &str| {
+        Row::one(id, declared(Sent::post(one_text()), length))
+            .handled(&[ONE_TEXT])
+            .but(Driver::Http1, Answer::Server(400))
+            .on(&[Driver::Tower, Driver::Http1])
+    };
+    let reset = |id, sent: Sent| {
+        Row::one(id, sent)
+            .but(Driver::Http2, Answer::Gone)
+            .polled(Polled::Any)
+            .on(&[Driver::Http2])
+    };
+    let form = "--x\r\ncontent-disposition: form-data; name=\"entry\"\r\n\r\n[]\r\n--x--\r\n";
     let exact = |len| json::padded(len);
     let text = |len: usize| format!("message wamid.A {}", "x".repeat(len - overhead()));
     vec![
@@ -48,7 +63,7 @@ pub(crate) fn rows() -> Vec<Row> {
         .closes(),
         Row::one("B2 not signed", Sent::unsigned("").declared(LIMIT + 1))
             .with(low)
-            .unread(tower_whatsapp::RejectionKind::SignatureMissing)
+            .unread(SignatureMissing)
             .closes(),
         Row::one("B3", chunked(exact(LIMIT + 1)))
             .with(low)
@@ -87,6 +102,15 @@ pub(crate) fn rows() -> Vec<Row> {
             .handled(&[ONE_TEXT])
             .but(Driver::Http1, Answer::Server(400))
             .on(&[Driver::Tower, Driver::Http1]),
+        // Over HTTP/2 whoever lies has no stream any more.
+        reset(
+            "B10 less, over HTTP/2",
+            declared(Sent::post(one_text()), "10"),
+        ),
+        reset(
+            "B10 more, over HTTP/2",
+            declared(Sent::post(one_text()), "100000"),
+        ),
         Row::one("B11", bytewise(exact(3 * 1024 * 1024)))
             .handled(&[&text(3 * 1024 * 1024)])
             .on(TOWER),
@@ -156,6 +180,72 @@ pub(crate) fn rows() -> Vec<Row> {
             Sent::post(one_text()).header("content-encoding", "Identity"),
         )
         .handled(&[ONE_TEXT]),
+        encoding("B21 x-gzip", "x-gzip"),
+        encoding("B21 identity twice", "identity, identity"),
+        encoding("B21 identity and more", "identity;q=1"),
+        encoding("B21 any byte", "\u{ff}"),
+        // Where a server trims no value.
+        encoding("B21 space", " identity").on(TOWER),
+        Row::one(
+            "B27",
+            declared(
+                Sent::post(one_text()),
+                &format!("{:0>40}", one_text().len()),
+            ),
+        )
+        .handled(&[ONE_TEXT])
+        .on(&[Driver::Tower, Driver::Http1]),
+        lie("B27 hex", "0x10"),
+        lie("B27 less than nothing", "-1"),
+        lie("B27 two", "5, 5"),
+        lie("B27 exponent", "1e3"),
+        lie("B27 separator", "1_000"),
+        lie("B27 wide", "\u{ff11}"),
+        lie("B27 nothing", ""),
+        lie("B27 zero", "0").on(TOWER),
+        lie("B27 one less", &(one_text().len() - 1).to_string()).on(TOWER),
+        Row::one(
+            "B27 digits",
+            Sent::post(one_text()).declared("9".repeat(4000)),
+        )
+        .unread(BodyTooLarge)
+        .but(Driver::Http1, Answer::Server(400))
+        .but(Driver::Http2, Answer::Gone),
+        // Trailers are not signed, so they are nobody's business: not their number, and not what they say.
+        Row::one("B28", trailing(50)).handled(&[ONE_TEXT]),
+        Row::one("B28 only", Sent::post("").chunked([trailers(1)])).read(NotJson),
+        Row::one(
+            "B29",
+            Sent::post(one_text()).header("content-type", "text/plain"),
+        )
+        .handled(&[ONE_TEXT]),
+        Row::one(
+            "B29 charset",
+            Sent::post(one_text()).header("content-type", "application/json; charset=utf-16"),
+        )
+        .handled(&[ONE_TEXT]),
+        Row::one(
+            "B29 form",
+            Sent::post(form).header("content-type", "multipart/form-data; boundary=x"),
+        )
+        .read(NotJson),
+        Row::one(
+            "B30",
+            Sent::post(one_text())
+                .header("upgrade", "websocket")
+                .header("connection", "upgrade"),
+        )
+        .handled(&[ONE_TEXT])
+        .on(&[Driver::Tower, Driver::Http1]),
+        Row::one(
+            "B30 refused",
+            Sent::unsigned(one_text())
+                .header("upgrade", "h2c")
+                .header("http2-settings", "AAMAAABkAAQAAP__")
+                .header("connection", "upgrade, http2-settings"),
+        )
+        .unread(SignatureMissing)
+        .on(&[Driver::Tower, Driver::Http1]),
         Row::one("B26", Sent::post(exact(2_621_440))).handled(&[&text(2_621_440)]),
         Row::one("B26 chunked", chunked(exact(2_621_440))).handled(&[&text(2_621_440)]),
     ]
@@ -182,6 +272,20 @@ fn chunked(body: String) -> Sent {
 
 fn bytewise(body: String) -> Sent {
     Sent::post(body.clone()).chunked([Step::Bytewise(body.into())])
+}
+
+fn trailing(count: usize) -> Sent {
+    Sent::post(one_text()).chunked([Step::data(one_text()), trailers(count)])
+}
+
+fn trailers(count: usize) -> Step {
+    let mut trailers = HeaderMap::new();
+    for number in 0..count {
+        let name = HeaderName::try_from(format!("x-{number}")).unwrap();
+        trailers.insert(name, HeaderValue::from_static("canary"));
+    }
+    trailers.insert("x-hub-signature-256", HeaderValue::from_static("sha256="));
+    Step::Trailers(Box::new(trailers))
 }
 
 /// The same delivery with another `Content-Length`.

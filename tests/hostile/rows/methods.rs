@@ -3,7 +3,7 @@
 use tower_whatsapp::RejectionKind::MethodNotAllowed;
 
 use crate::{
-    row::{Row, Sent},
+    row::{Driver, Row, Sent},
     support::json::one_text,
 };
 
@@ -23,6 +23,25 @@ pub(crate) fn rows() -> Vec<Row> {
         method("M6", "TRACE"),
         method("M7", "post"),
         method("M7 get", "get"),
+        method("M8", "FOO"),
+        method("M8 long", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        method("M8 more", "POSTS"),
+        method("M8 less", "POS"),
+        method("M8 mixed", "Post"),
+        method("M8 query", "QUERY"),
+        method("M8 WebDAV", "PROPFIND"),
+        Row::one(
+            "M9",
+            Sent::post(one_text())
+                .method("PUT")
+                .header("x-http-method-override", "POST"),
+        )
+        .unread(MethodNotAllowed),
+        Row::one(
+            "M9 other way",
+            Sent::post(one_text()).header("x-http-method-override", "PUT"),
+        )
+        .handled(&[super::json::ONE_TEXT]),
         path("P1", "/wh/"),
         path("P2", "//wh"),
         path("P3", "/%77h"),
@@ -32,6 +51,58 @@ pub(crate) fn rows() -> Vec<Row> {
         path("P6 prefix", "/whx"),
         path("P6 root", "/"),
         path("P6 query", "/w?/wh"),
+        path("P8", "/./wh"),
+        path("P8 end", "/wh/."),
+        path("P8 above", "/wh/.."),
+        path("P8 escaped", "/%2e/wh"),
+        path("P9", "/wh%2f"),
+        path("P9 zero", "/wh%00"),
+        path("P9 space", "/wh%20"),
+        path("P9 question mark", "/wh%3f"),
+        path("P9 twice", "/%2577h"),
+        path("P9 no hex", "/%zzwh"),
+        path("P9 cut", "/wh%"),
+        path("P10", "/wh."),
+        path("P10 comma", "/wh,"),
+        path("P10 colon", "/wh:443"),
+        path("P10 twice", "/wh/wh"),
+        path("P10 slashes", "///wh"),
+        path("P10 between", "//evil/wh"),
+        path("P10 short", "/w"),
+        path("P10 no ASCII", "/ẘh"),
+        // hyper lets no more than 16 KiB of headers through over HTTP/2.
+        Row::one(
+            "P11",
+            Sent::post(one_text()).target("/".to_owned() + &"wh/".repeat(2000)),
+        )
+        .passed_through(),
+        Row::one("P12", Sent::post(one_text()).target("http://evil")).passed_through(),
+        Row::one(
+            "P12 query",
+            Sent::post(one_text()).target("http://evil?/wh"),
+        )
+        .passed_through(),
+        Row::one("P12 asterisk", Sent::get("*").method("OPTIONS"))
+            .passed_through()
+            .on(&[Driver::Tower, Driver::Http1]),
+        Row::one("P12 authority", Sent::get("wh:443").method("CONNECT"))
+            .passed_through()
+            .on(&[Driver::Tower, Driver::Http1]),
+        Row::one(
+            "P13",
+            Sent::post(one_text()).target("http://user@evil:1/wh?x"),
+        )
+        .handled(&[super::json::ONE_TEXT]),
+        Row::one("P13 empty query", Sent::post(one_text()).target("/wh?"))
+            .handled(&[super::json::ONE_TEXT]),
+        Row::one(
+            "P13 path in query",
+            Sent::post(one_text()).target("/wh?/../x"),
+        )
+        .handled(&[super::json::ONE_TEXT]),
+        // A fragment is never sent by who knows the protocol, and is cut off by who reads it.
+        Row::one("P13 fragment", Sent::post(one_text()).target("/wh#/x"))
+            .handled(&[super::json::ONE_TEXT]),
         Row::one("P7", absolute).handled(&[super::json::ONE_TEXT]),
         Row::one("P7 query", Sent::post(one_text()).target("/wh?a=b"))
             .handled(&[super::json::ONE_TEXT]),

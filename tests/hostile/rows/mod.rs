@@ -1,10 +1,14 @@
 //! The table.
 
+mod apps;
 mod bodies;
+#[cfg(feature = "admission")]
+mod callers;
 mod handshake;
 mod json;
 mod methods;
 mod signatures;
+pub(crate) mod wire;
 
 use crate::row::Row;
 
@@ -15,6 +19,9 @@ pub(crate) fn all() -> Vec<Row> {
         signatures::rows(),
         bodies::rows(),
         json::rows(),
+        apps::rows(),
+        #[cfg(feature = "admission")]
+        callers::rows(),
     ]
     .into_iter()
     .flatten()

@@ -8,7 +8,7 @@ use tower_whatsapp::{
 
 use super::json::ONE_TEXT;
 use crate::{
-    row::{Row, Sent},
+    row::{Answer, Driver, Row, Sent},
     support::{
         self, SECRET, Step, TOKEN, hex,
         json::{one_text, padded},
@@ -24,6 +24,12 @@ pub(crate) fn rows() -> Vec<Row> {
         |id, bytes: &str| Row::one(id, value(bytes.as_bytes())).unread(SignatureMalformed);
     let two = |first: &str, second: &str| value(first.as_bytes()).signature(second);
     let wrong = format!("sha256={}", "0".repeat(64));
+    let of_another = |id, other: String| {
+        let signature = sign(SECRET, other);
+        Row::one(id, value(signature.as_bytes())).read(SignatureMismatch)
+    };
+    let many =
+        |count, of: &str| (0..count).fold(Sent::unsigned(one_text()), |sent, _| sent.signature(of));
     vec![
         Row::one("S0", Sent::post(one_text())).handled(&[ONE_TEXT]),
         Row::one("S1", Sent::unsigned(one_text())).unread(SignatureMissing),
@@ -81,6 +87,70 @@ pub(crate) fn rows() -> Vec<Row> {
         )
         .with(rotation)
         .handled(&[ONE_TEXT]),
+        malformed("S25", &format!(" {right}")).on(&[Driver::Tower, Driver::Http2]),
+        malformed("S25 behind", &format!("{right}\t")).on(&[Driver::Tower, Driver::Http2]),
+        // Servers of HTTP/1 trim values, as they should.
+        Row::one("S25 trimmed", value(format!(" \t{right} ").as_bytes()))
+            .handled(&[ONE_TEXT])
+            .on(&[Driver::Http1]),
+        malformed("S25 within", &format!("sha256= {digits}")),
+        malformed(
+            "S26",
+            &format!("sha256={}", &right[7..].replace('a', "\u{430}")),
+        ),
+        malformed(
+            "S26 base64",
+            "sha256=q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=",
+        ),
+        malformed("S26 prefix", &format!("hmac-sha256={digits}")),
+        malformed("S26 sha512", &format!("sha512={digits}{digits}")),
+        malformed("S26 version", &format!("v1={digits}")),
+        malformed("S26 list", &format!("sha1={},{right}", "0".repeat(40))),
+        malformed("S26 parameter", &format!("{right};v=1")),
+        malformed("S26 long", &format!("sha256={}", "0".repeat(8000))),
+        malformed("S26 zero digits", &format!("0x{digits}")),
+        Row::one("S27", many(90, &right)).unread(SignatureMalformed),
+        // More than 100 headers are more than hyper's HTTP/1 takes, and 16 KiB of them more than its HTTP/2.
+        Row::one("S27 more", many(200, &right))
+            .unread(SignatureMalformed)
+            .but(Driver::Http1, Answer::Server(431))
+            .but(Driver::Http2, Answer::Server(431)),
+        Row::one(
+            "S28",
+            Sent::unsigned(one_text())
+                .target(format!("{}?x-hub-signature-256={right}", support::PATH)),
+        )
+        .unread(SignatureMissing),
+        Row::one(
+            "S28 cookie",
+            Sent::unsigned(one_text()).header("cookie", format!("x-hub-signature-256={right}")),
+        )
+        .unread(SignatureMissing),
+        Row::one(
+            "S28 authorization",
+            Sent::unsigned(one_text()).header("authorization", &right[..]),
+        )
+        .unread(SignatureMissing),
+        // The older header is not looked at, whatever it says.
+        Row::one(
+            "S29",
+            Sent::post(one_text()).header("x-hub-signature", format!("sha1={}", "0".repeat(40))),
+        )
+        .handled(&[ONE_TEXT]),
+        Row::one(
+            "S29 wrong",
+            value(wrong.as_bytes()).header("x-hub-signature", &right[..]),
+        )
+        .read(SignatureMismatch),
+        // Of what is nearly this body.
+        of_another("S30", one_text() + "\n"),
+        of_another("S30 less", one_text()[1..].to_owned()),
+        of_another("S30 nothing", String::new()),
+        of_another(
+            "S30 written otherwise",
+            one_text().replace("canary", "\\u0063anary"),
+        ),
+        of_another("S30 its signature", right.clone()),
         Row::new("S21", bit_flips()).read(SignatureMismatch),
         Row::new("S22", byte_flips()).read(SignatureMismatch),
         Row::new("S23", prefixes()).unread(SignatureMalformed),

@@ -1,0 +1,69 @@
+//! B25: many streams of one HTTP/2 connection, each in frames of one byte; and an ordinary sender beside them.
+
+use std::sync::Arc;
+
+use http::Request;
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::{
+    check::returned,
+    drive::{PATIENCE, http2, serve},
+    host::Subject,
+    row::Sent,
+    support::{SECRET, Script, Step, json::one_text, layer, sign},
+};
+
+/// As many as hyper's server takes at the same time.
+const STREAMS: usize = 200;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b25_streams_of_tiny_frames_are_all_answered() {
+    // What is sent, and in how many frames: one byte each, and the ordinary twin.
+    // h2 ends a connection with more than some 2,000 small frames that nobody has read yet: these are 1,000.
+    let tiny = ("[1,2]".to_owned(), true);
+    let ordinary = (one_text(), false);
+    for (body, bytewise) in [tiny, ordinary] {
+        let subject = Subject::new(layer());
+        let free = subject.layer.available_memory();
+        let address = serve(subject.bare()).await;
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (client, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
+        let connection = tokio::spawn(connection);
+        let signature = Arc::new(sign(SECRET, &body));
+        let streams: Vec<_> = (0..STREAMS)
+            .map(|_| {
+                let (mut client, body) = (client.clone(), body.clone());
+                let signature = Arc::clone(&signature);
+                tokio::spawn(async move {
+                    let step = if bytewise { Step::Bytewise } else { Step::Data };
+                    let request = Request::post("http://h/wh")
+                        .header("x-hub-signature-256", &*signature)
+                        .body(Script::new([Step::Pending, step(body.into())]))
+                        .unwrap();
+                    client.ready().await.unwrap();
+                    let response = client.send_request(request).await.unwrap();
+                    let status = response.status().as_u16();
+                    (status, response.collect().await.unwrap().to_bytes())
+                })
+            })
+            .collect();
+        // Somebody else is not kept waiting.
+        let other = http2(address, &Sent::post(one_text())).await.unwrap();
+        assert_eq!((other.status, &other.body[..]), (200, &b"taken"[..]));
+        for stream in streams {
+            let (status, body) = timeout(PATIENCE, stream).await.unwrap().unwrap();
+            assert_eq!((status, &body[..]), (200, &b"taken"[..]));
+        }
+        connection.abort();
+        returned(&subject, free, "B25").await;
+        let (seen, rejections) = subject.log.take();
+        assert_eq!((seen.len(), rejections.len()), (STREAMS + 1, 0));
+        let len = STREAMS * body.len() + one_text().len();
+        assert_eq!(subject.counter.bytes(), len);
+    }
+}
