@@ -58,7 +58,12 @@ impl EventKey {
         parts.add("v1");
         parts.add(namespace);
         parts.add(event.field());
-        let named = match event.payload() {
+        let payload = match event.payload_alone() {
+            // What has happened to a participant is said of all of them together.
+            Payload::GroupParticipant(_) => event.payload(),
+            payload => payload,
+        };
+        let named = match payload {
             Payload::Message(message) => message.id.map(|id| {
                 parts.all([event.phone_number_id(), Some("msg"), Some(id), message.kind]);
             }),

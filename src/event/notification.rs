@@ -212,14 +212,16 @@ impl Event {
     /// What it says. Read from the JSON at each call: ask once and keep the result, which borrows from this event.
     #[must_use]
     pub fn payload(&self) -> Payload<'_> {
+        let mut payload = self.payload_alone();
+        self.add_surroundings(&mut payload);
+        payload
+    }
+
+    /// Without what stands beside it: to find the person, all contacts may have to be looked at.
+    pub(super) fn payload_alone(&self) -> Payload<'_> {
         let kind = self.element().kind;
-        match kind.read(&mut self.cursor()) {
-            Some(mut payload) => {
-                self.add_surroundings(&mut payload);
-                payload
-            }
-            None => Payload::Unknown(self.unknown()),
-        }
+        let payload = kind.read(&mut self.cursor());
+        payload.unwrap_or_else(|| Payload::Unknown(self.unknown()))
     }
 
     /// Whether this version knows it in all its parts. If not, something in [`payload`](Self::payload) is absent, `Other` or

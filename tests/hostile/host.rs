@@ -18,7 +18,7 @@ use tower_whatsapp::{
 use tower_whatsapp::{dedup::DedupLayer, event::EventKey};
 
 #[cfg(feature = "tokio")]
-use crate::scripted::Scripted;
+use crate::{drive::PATIENCE, scripted::Scripted};
 use crate::{
     row::Dress,
     support::{Counted, Counter},
@@ -202,7 +202,14 @@ impl Subject {
     where
         B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
     {
-        let dedup = DedupLayer::new(self.store.clone());
+        // A delivery of 32,768 events is to be claimed however busy the machine is.
+        let dedup = DedupLayer::builder(self.store.clone())
+            .store_timeout(PATIENCE)
+            .response_deadline(2 * PATIENCE)
+            .handler_deadline(PATIENCE)
+            .lease(4 * PATIENCE)
+            .build()
+            .unwrap();
         self.watched(self.layer.layer(dedup.layer(self.host())))
     }
 

@@ -112,6 +112,7 @@ pub(crate) fn rows() -> Vec<Row> {
             declared(Sent::post(one_text()), "100000"),
         ),
         Row::one("B11", bytewise(exact(3 * 1024 * 1024)))
+            .with(patient)
             .handled(&[&text(3 * 1024 * 1024)])
             .on(TOWER),
         Row::one("B11 sockets", bytewise(exact(20_000)))
@@ -253,6 +254,14 @@ pub(crate) fn rows() -> Vec<Row> {
 
 fn low() -> WebhookLayerBuilder {
     builder().body_limit(LIMIT).memory_budget(1024 * 1024)
+}
+
+/// However busy the machine is.
+fn patient() -> WebhookLayerBuilder {
+    #[cfg(feature = "tokio")]
+    return builder().body_deadline(std::time::Duration::from_secs(600));
+    #[cfg(not(feature = "tokio"))]
+    builder()
 }
 
 /// What of a padded text is not text.
