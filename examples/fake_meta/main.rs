@@ -144,6 +144,7 @@ impl Options {
         if secret.trim().is_empty() {
             return Err(format!("{secret_env} is blank").into());
         }
+        #[expect(clippy::disallowed_methods, reason = "the time at which Meta sends")]
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let simulator = Simulator::new(secret)
             .path(url.to_string())

@@ -50,6 +50,10 @@ struct Place {
 
 impl Plan {
     pub(super) fn new(notification: &Notification, app: &str, policy: &Policy) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "Meta says by the clock when something happened: nothing else tells how old it is"
+        )]
         let now = SystemTime::now();
         let mut has_stale = false;
         let mut keyed = Vec::with_capacity(notification.events().len());

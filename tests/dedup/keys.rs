@@ -299,3 +299,26 @@ async fn what_comes_from_the_future_is_not_stale() {
     assert_eq!(stack.send(&early).await, Answer::good());
     stack.rest().await;
 }
+
+/// An hour older or younger is all that becomes of an event. Only what Meta brings at the very end of its seven days is then taken for older than
+/// what is remembered, and says so.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_an_hour_off() {
+    const HOUR: u64 = 60 * 60;
+    let stack = Stack::with(Host::good(), |builder| builder.on_stale(OnStale::Refuse));
+    for (id, timestamp) in [("A", now() - HOUR), ("B", now() + HOUR)] {
+        let event = sample::text("hi").id(id).timestamp(timestamp);
+        assert_eq!(stack.send(&event).await, Answer::good());
+        assert_eq!(stack.send(&event).await, Answer::known());
+    }
+    stack
+        .at_rest([4, 2, 0], Tally::handled(2).and_suppressed(2))
+        .await;
+
+    let stack = Stack::new(Host::good());
+    let last = aged("text", Duration::from_secs(7 * 24 * HOUR + HOUR));
+    assert_eq!(stack.send(&last).await, Answer::good());
+    assert_eq!(stack.host.seen()[0].stale, [true]);
+    assert_eq!(stack.send(&last).await, Answer::known());
+    stack.rest().await;
+}

@@ -1,13 +1,15 @@
 //! `DedupLayer` through the whole stack: what is answered, what the handler sees, what the store is told, and what is left behind.
 //!
 //! `answers`, `overlaps`, `faults`, `keys` and `drains` are the table of the module's docs, row by row. `duplicates` runs the ways in which
-//! Meta repeats events on every store, and `cancels` drops a delivery at every point at which it can be dropped.
+//! Meta repeats events on every store, and `cancels` drops a delivery at every point at which it can be dropped. `connections` does the same over sockets, and `troubles` are those
+//! of a real Redis. `scripts/faults` has all points at which something may go wrong, and the tests of each.
 #![cfg(test)]
 #![cfg(all(feature = "testing", feature = "tokio"))]
 
 mod answers;
 mod cancels;
 mod config;
+mod connections;
 mod drains;
 mod duplicates;
 mod elsewhere;
@@ -18,6 +20,8 @@ mod outcomes;
 mod overlaps;
 mod scripted;
 mod stack;
+#[cfg(feature = "redis")]
+mod troubles;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -129,7 +129,8 @@ impl<S: Store + Clone> Stack<S> {
         Self::under(builder, store, host, |builder| builder)
     }
 
-    fn under(
+    /// Behind a layer that is told more.
+    pub(crate) fn under(
         builder: WebhookLayerBuilder,
         store: Scripted<S>,
         host: Host,
@@ -282,6 +283,7 @@ pub(crate) fn request(body: impl Into<Bytes>) -> Request<Full<Bytes>> {
 pub(crate) fn now() -> u64 {
     static NOW: OnceLock<u64> = OnceLock::new();
     *NOW.get_or_init(|| {
+        #[expect(clippy::disallowed_methods, reason = "the time at which Meta sends")]
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since.unwrap().as_secs()
     })

@@ -7,6 +7,7 @@
 //! scripts/kill9 50                 # SIGKILL at 12 points, 50 runs at each
 //! cargo test --release --features redis --test kill9 -- --many-processes
 //! cargo test --release --features redis --test kill9 -- --paused-process
+//! cargo test --release --features redis --test kill9 -- --redis-outage 60
 //! cargo test --release --features redis --test kill9 -- --redis-ratio
 //! cargo test --release --features redis --test kill9 -- --redis-trouble
 //! ```
@@ -20,6 +21,7 @@ mod many_processes;
 mod paused_process;
 mod point;
 mod process;
+mod redis_outage;
 mod redis_ratio;
 #[path = "../support/redis.rs"]
 #[allow(dead_code, reason = "these runs need a server and nothing else")]
@@ -47,6 +49,10 @@ fn main() -> ExitCode {
         }
         ["--many-processes"] => Runtime::new().unwrap().block_on(many_processes::run()),
         ["--paused-process"] => Runtime::new().unwrap().block_on(paused_process::run()),
+        ["--redis-outage", seconds] => {
+            let seconds = seconds.parse().expect("how long Redis is away");
+            Runtime::new().unwrap().block_on(redis_outage::run(seconds))
+        }
         ["--redis-ratio"] => Runtime::new().unwrap().block_on(redis_ratio::run()),
         ["--redis-trouble"] => Runtime::new().unwrap().block_on(redis_trouble::run()),
         _ => {

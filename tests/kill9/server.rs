@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, runtime, sync::oneshot, time::sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
     Notification,
-    dedup::{DedupLayer, MemoryStore, RedisStore, Store},
+    dedup::{DedupLayer, MemoryStore, OnStoreError, RedisStore, Store},
 };
 
 use crate::{
@@ -50,6 +50,7 @@ struct Settings<'a> {
     work: Option<Duration>,
     /// Whether what is to fail once does.
     fails: bool,
+    on_store_error: OnStoreError,
 }
 
 /// Serves until the standard input ends, then prints what it has counted.
@@ -64,6 +65,12 @@ pub(crate) fn run(settings: &[&str]) -> ExitCode {
             "short" => parsed.short = true,
             "work" => parsed.work = Some(Duration::from_millis(value.parse().unwrap())),
             "fails" => parsed.fails = true,
+            "policy" => {
+                parsed.on_store_error = match value {
+                    "deliver" => OnStoreError::Deliver,
+                    _ => OnStoreError::Refuse,
+                };
+            }
             "trap" => {
                 let (point, nth) = value.split_once(':').unwrap();
                 parsed.trap = Some((Point::named(point), nth.parse().unwrap()));
@@ -96,7 +103,8 @@ async fn serve<S: Store>(store: S, settings: Settings<'_>) {
         trap: Arc::clone(&trap),
         journal: settings.journal.clone(),
         waits: Arc::clone(&waits),
-    });
+    })
+    .on_store_error(settings.on_store_error);
     if settings.short {
         dedup = dedup
             .lease(LEASE)

@@ -17,7 +17,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A command without the settings that the caller of the tests may have in the environment.
 pub fn command(example: &str) -> Command {
-    let mut command = Command::new(path(example));
+    without_settings(Command::new(path(example)))
+}
+
+/// The same for a process that may open no more than so many files.
+#[cfg(unix)]
+pub fn command_with_descriptors(example: &str, descriptors: usize) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!("ulimit -n {descriptors}; exec \"$0\""))
+        .arg(path(example));
+    without_settings(command)
+}
+
+fn without_settings(mut command: Command) -> Command {
     for variable in [
         "ADDR",
         "ALLOW_LIST",
@@ -103,7 +117,11 @@ impl Process {
 
     /// Starts a server on a free port and waits until it listens.
     pub fn serve(example: &str, env: &[(&str, &str)]) -> (Self, SocketAddr) {
-        let mut command = command(example);
+        Self::listen(command(example), env)
+    }
+
+    /// The same for a command.
+    pub fn listen(mut command: Command, env: &[(&str, &str)]) -> (Self, SocketAddr) {
         command
             .env("ADDR", "127.0.0.1:0")
             .envs(env.iter().copied())
@@ -116,6 +134,11 @@ impl Process {
             .unwrap_or_else(|| panic!("{line}"));
         let address = address.parse().unwrap();
         (process, address)
+    }
+
+    #[cfg(unix)]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The next line of its standard output.

@@ -1,7 +1,11 @@
 //! The example `https` as a process, and callers with good and bad certificates.
 #![cfg(unix)]
 
-use std::{net::SocketAddr, process::Output, time::Duration};
+use std::{
+    net::SocketAddr,
+    process::{Command, Output},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Version};
@@ -18,7 +22,7 @@ use crate::{
     META, SECRET, TOKEN,
     caller::{Caller, Connection},
     pki::{Authority, Directory, Identity, Wanted},
-    process::Process,
+    process::{self, Process},
 };
 
 const HTTP1: &[&str] = &["http/1.1"];
@@ -48,6 +52,16 @@ impl Server {
         identity: &Identity,
         env: &[(&str, &str)],
     ) -> Self {
+        Self::by(process::command("https"), test, authority, identity, env)
+    }
+
+    fn by(
+        command: Command,
+        test: &str,
+        authority: Authority,
+        identity: &Identity,
+        env: &[(&str, &str)],
+    ) -> Self {
         let directory = Directory::new(test);
         let certificate = directory.write("server.pem", &identity.pem());
         let key = directory.write("server.key", &identity.key.serialize_pem());
@@ -58,7 +72,7 @@ impl Server {
             ("TLS_KEY", &key),
         ];
         all.extend(env);
-        let (process, address) = Process::serve("https", &all);
+        let (process, address) = Process::listen(command, &all);
         Self {
             process,
             address,
@@ -430,4 +444,23 @@ fn settings_that_are_wrong() {
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains(words), "{stderr}");
     }
+}
+
+/// See `tests/descriptors.rs`.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn without_descriptors_it_goes_on() {
+    use crate::exhaustion::{DESCRIPTORS, Exhausted};
+
+    let authority = Authority::new("the authority of servers");
+    let identity = authority.sign(Wanted::server(&["127.0.0.1"]));
+    let command = process::command_with_descriptors("https", DESCRIPTORS);
+    let server = Server::by(command, "descriptors", authority, &identity, &[]);
+    let exhausted = Exhausted::new(&server.process, server.address);
+    exhausted.is_idle();
+    drop(exhausted);
+    let answer = server
+        .caller(None, BOTH)
+        .send(server.address, get(HANDSHAKE));
+    assert_eq!(answer.await.unwrap().1, StatusCode::OK);
 }

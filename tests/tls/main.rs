@@ -8,6 +8,9 @@
 )]
 
 mod caller;
+#[cfg(target_os = "linux")]
+#[path = "../support/exhaustion.rs"]
+mod exhaustion;
 mod fake_meta;
 mod headers;
 mod https;

@@ -1,0 +1,250 @@
+//! Redis is away for a while, and deliveries go on coming: late, or handled without protection, and none is lost.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{task::block_in_place, time::sleep};
+
+use crate::{
+    client::Connection,
+    delivery::Delivery,
+    journal::{self, Entry},
+    process::Process,
+    redis_server::Server,
+};
+
+const PROCESSES: usize = 2;
+const CONNECTIONS: usize = 16;
+const EVENTS: usize = 3;
+
+/// Between two deliveries of a sender, and between two tries of one.
+const PACE: Duration = Duration::from_millis(10);
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How long all is well, before and after.
+const CALM: Duration = Duration::from_secs(3);
+
+/// Beyond what the processes have before: descriptors, and memory in KiB, of which the store is owed a word of at most 3 MiB.
+const MORE_FILES: usize = 8;
+const MORE_MEMORY: usize = 64 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It does not answer (SIGSTOP), and goes on with all that it knew.
+    Stops,
+    /// It is killed, and comes again with nothing.
+    Dies,
+}
+
+/// Both ways and both policies, one after the other. Prints what came of it, and tells whether it was what may be.
+pub(crate) async fn run(seconds: u64) -> bool {
+    let mut good = true;
+    for way in [Way::Stops, Way::Dies] {
+        for policy in ["refuse", "deliver"] {
+            good &= outage(Duration::from_secs(seconds), way, policy).await;
+        }
+    }
+    good
+}
+
+/// What the senders have to say.
+#[derive(Default)]
+struct Sent {
+    refused: AtomicUsize,
+    last_refused: Mutex<Option<Instant>>,
+    first_good: Mutex<Option<Instant>>,
+    slowest: Mutex<Duration>,
+    /// The outage is over.
+    over: AtomicBool,
+    stop: AtomicBool,
+}
+
+async fn outage(time: Duration, way: Way, policy: &str) -> bool {
+    let mut redis = block_in_place(Server::start);
+    let path = redis.dir().join("journal");
+    let mut servers = Vec::new();
+    for _ in 0..PROCESSES {
+        let settings = [
+            format!("redis={}", redis.url()),
+            format!("journal={}", path.display()),
+            format!("policy={policy}"),
+        ];
+        servers.push(Process::serve(&settings).await);
+    }
+    let ports: Arc<[u16]> = servers.iter().map(|server| server.port).collect();
+    let sent = Arc::<Sent>::default();
+    let senders = (0..CONNECTIONS).map(|sender| {
+        let (ports, sent) = (Arc::clone(&ports), Arc::clone(&sent));
+        tokio::spawn(send(sender, ports, sent))
+    });
+    let senders: Vec<_> = senders.collect();
+    let resources = |servers: &[Process]| servers.iter().map(Resources::of).collect::<Vec<_>>();
+
+    sleep(CALM).await;
+    let before = resources(&servers);
+    match way {
+        Way::Stops => redis.signal("-STOP"),
+        Way::Dies => redis.kill(),
+    }
+    sleep(time).await;
+    let meanwhile = resources(&servers);
+    match way {
+        Way::Stops => redis.signal("-CONT"),
+        Way::Dies => block_in_place(|| redis.spawn()),
+    }
+    let back = Instant::now();
+    sent.over.store(true, Ordering::SeqCst);
+    sleep(CALM).await;
+    sent.stop.store(true, Ordering::SeqCst);
+    let mut deliveries = 0;
+    for sender in senders {
+        deliveries += sender.await.unwrap();
+    }
+    let after = resources(&servers);
+
+    let runs = Runs::read(&path);
+    let lost = deliveries * EVENTS - runs.events;
+    let since = |at: &Mutex<Option<Instant>>| {
+        let at = *at.lock().unwrap();
+        at.map_or(0, |at| at.saturating_duration_since(back).as_millis())
+    };
+    println!(
+        "away for {} s ({way:?}, {policy}): {} lost, {} extra of {} events, {} of them after they were recorded; {} refused, slowest answer {} ms; \
+         back after {} ms, nothing refused after {} ms",
+        time.as_secs(),
+        lost,
+        runs.extra,
+        runs.events,
+        runs.after_commit,
+        sent.refused.load(Ordering::SeqCst),
+        sent.slowest.lock().unwrap().as_millis(),
+        since(&sent.first_good),
+        since(&sent.last_refused),
+    );
+    let mut good = lost == 0;
+    for (server, at) in servers.into_iter().zip(0..) {
+        let [before, meanwhile, after] = [&before[at], &meanwhile[at], &after[at]];
+        println!("  before {before}, meanwhile {meanwhile}, after {after}");
+        good &= [meanwhile, after].iter().all(|then| {
+            then.files <= before.files + MORE_FILES && then.memory <= before.memory + MORE_MEMORY
+        });
+        println!("  {}", server.stop().await);
+    }
+    good && runs.are_permitted(way, policy)
+}
+
+/// Each event, and how often it was handled.
+#[derive(Default)]
+struct Runs {
+    events: usize,
+    extra: usize,
+    /// Runs after the store had said that it knows.
+    after_commit: usize,
+}
+
+impl Runs {
+    fn read(path: &Path) -> Self {
+        let mut runs = Self::default();
+        for entries in journal::read(path).values() {
+            let mut handled = 0;
+            let mut committed = false;
+            for entry in entries {
+                match entry {
+                    Entry::Handled { .. } => {
+                        handled += 1;
+                        runs.after_commit += usize::from(committed);
+                        committed = false;
+                    }
+                    Entry::Committed { .. } => committed = true,
+                }
+            }
+            runs.events += usize::from(handled > 0);
+            runs.extra += handled.saturating_sub(1);
+        }
+        runs
+    }
+
+    fn are_permitted(&self, way: Way, policy: &str) -> bool {
+        // What was handled and could not be recorded when it went away.
+        let under_way = CONNECTIONS * EVENTS;
+        match (way, policy) {
+            (Way::Stops, "refuse") => self.after_commit == 0 && self.extra <= under_way,
+            // Each of them without protection; but for what was claimed in vain when it came back.
+            (Way::Stops, _) => self.after_commit <= under_way,
+            // It has forgotten what it knew, of which each sender repeats one delivery.
+            (Way::Dies, "refuse") => self.extra <= 2 * under_way,
+            (Way::Dies, _) => self.after_commit <= 2 * under_way,
+        }
+    }
+}
+
+/// Sends deliveries until it is told to stop, each until it is answered with 200, and then once more. Returns how many they were.
+async fn send(sender: usize, ports: Arc<[u16]>, sent: Arc<Sent>) -> usize {
+    let mut connections = Vec::new();
+    for port in ports.iter() {
+        connections.push(Connection::open(*port).await.unwrap());
+    }
+    let mut process = sender;
+    let mut deliveries = 0;
+    while !sent.stop.load(Ordering::SeqCst) {
+        let ids = (0..EVENTS).map(|event| format!("wamid.{sender}-{deliveries}-{event}"));
+        let delivery = Delivery::new(ids, "hi");
+        deliveries += 1;
+        for _ in 0..2 {
+            sleep(PACE).await;
+            loop {
+                process = (process + 1) % ports.len();
+                let start = Instant::now();
+                let status = connections[process].send(&delivery).await.unwrap();
+                let mut slowest = sent.slowest.lock().unwrap();
+                *slowest = start.elapsed().max(*slowest);
+                drop(slowest);
+                if status == 200 {
+                    break;
+                }
+                sent.refused.fetch_add(1, Ordering::SeqCst);
+                *sent.last_refused.lock().unwrap() = Some(Instant::now());
+                sleep(RETRY).await;
+            }
+            if sent.over.load(Ordering::SeqCst) {
+                sent.first_good
+                    .lock()
+                    .unwrap()
+                    .get_or_insert_with(Instant::now);
+            }
+        }
+    }
+    deliveries
+}
+
+struct Resources {
+    files: usize,
+    /// In KiB.
+    memory: usize,
+}
+
+impl Resources {
+    fn of(process: &Process) -> Self {
+        let place = format!("/proc/{}", process.id());
+        let status = fs::read_to_string(format!("{place}/status")).unwrap();
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let memory = memory.unwrap().trim().trim_end_matches(" kB");
+        Self {
+            files: fs::read_dir(format!("{place}/fd")).unwrap().count(),
+            memory: memory.parse().unwrap(),
+        }
+    }
+}
+
+impl std::fmt::Display for Resources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} files and {} KiB", self.files, self.memory)
+    }
+}
