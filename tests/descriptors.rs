@@ -65,6 +65,7 @@ fn hyper_goes_on() {
     without_descriptors("hyper");
 }
 
+#[cfg(feature = "tokio")]
 #[test]
 fn shutdown_goes_on() {
     without_descriptors("shutdown");

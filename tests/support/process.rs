@@ -22,6 +22,7 @@ pub fn command(example: &str) -> Command {
 
 /// The same for a process that may open no more than so many files.
 #[cfg(unix)]
+#[allow(dead_code, reason = "few tests are about that")]
 pub fn command_with_descriptors(example: &str, descriptors: usize) -> Command {
     let mut command = Command::new("sh");
     command
@@ -137,6 +138,7 @@ impl Process {
     }
 
     #[cfg(unix)]
+    #[allow(dead_code, reason = "few tests look at it from outside")]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
