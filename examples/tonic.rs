@@ -9,13 +9,23 @@
 
 mod common;
 
-use std::{error::Error, io, process::ExitCode};
+use std::{
+    error::Error,
+    io,
+    pin::Pin,
+    process::ExitCode,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use axum::{Extension, extract::State, http::StatusCode, routing::post};
-use tonic::{
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Sleep, sleep},
 };
+// In a project of yours: `futures_core::Stream`.
+use tonic::codegen::tokio_stream::Stream;
+use tonic::{service::Routes, transport::Server};
 use tower_whatsapp::{Notification, WebhookLayer};
 
 use self::common::{Printer, interrupted, listen, variable};
@@ -28,6 +38,33 @@ async fn on_event(
         Ok(()) => StatusCode::OK,
         // Not done, so not acknowledged: Meta sends it again.
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// Connections as they come. tonic's own `TcpIncoming` ends the server when one cannot be accepted.
+struct Incoming {
+    listener: TcpListener,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<TcpStream>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            match ready!(self.listener.poll_accept(cx)) {
+                Ok((stream, _)) => return Poll::Ready(Some(Ok(stream))),
+                Err(error) => {
+                    // Out of file descriptors, say. That passes; a busy loop would not help it.
+                    eprintln!("tonic: cannot accept: {error}");
+                    self.pause = Some(Box::pin(sleep(Duration::from_secs(1))));
+                }
+            }
+        }
     }
 }
 
@@ -44,12 +81,16 @@ async fn serve() -> Result<(), Box<dyn Error>> {
 
     let listener = listen("127.0.0.1:3000").await?;
     println!("listening on http://{}", listener.local_addr()?);
+    let incoming = Incoming {
+        listener,
+        pause: None,
+    };
     Server::builder()
         // gRPC is HTTP/2 only. Meta's webhooks are not, nor are those that a proxy passes on.
         .accept_http1(true)
         .layer(whatsapp)
         .add_routes(Routes::from(routes))
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener), interrupted())
+        .serve_with_incoming_shutdown(incoming, interrupted())
         .await?;
     Ok(())
 }

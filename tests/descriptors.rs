@@ -6,7 +6,7 @@
     clippy::panic,
     reason = "tests"
 )]
-// How many files a process has open, and what time it takes, is asked of /proc.
+// What a process has open, and whether it is busy, is asked of /proc.
 #![cfg(target_os = "linux")]
 
 #[path = "support/exhaustion.rs"]

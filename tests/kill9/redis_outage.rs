@@ -66,6 +66,13 @@ struct Sent {
     stop: AtomicBool,
 }
 
+impl Sent {
+    fn took(&self, time: Duration) {
+        let mut slowest = self.slowest.lock().unwrap();
+        *slowest = time.max(*slowest);
+    }
+}
+
 async fn outage(time: Duration, way: Way, policy: &str) -> bool {
     let mut redis = block_in_place(Server::start);
     let path = redis.dir().join("journal");
@@ -153,7 +160,7 @@ impl Runs {
     fn read(path: &Path) -> Self {
         let mut runs = Self::default();
         for entries in journal::read(path).values() {
-            let mut handled = 0;
+            let mut handled = 0_usize;
             let mut committed = false;
             for entry in entries {
                 match entry {
@@ -203,9 +210,7 @@ async fn send(sender: usize, ports: Arc<[u16]>, sent: Arc<Sent>) -> usize {
                 process = (process + 1) % ports.len();
                 let start = Instant::now();
                 let status = connections[process].send(&delivery).await.unwrap();
-                let mut slowest = sent.slowest.lock().unwrap();
-                *slowest = start.elapsed().max(*slowest);
-                drop(slowest);
+                sent.took(start.elapsed());
                 if status == 200 {
                     break;
                 }

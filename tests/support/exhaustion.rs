@@ -56,21 +56,25 @@ impl Exhausted {
         files.expect("the process has ended").count()
     }
 
-    /// It does not try again and again without a pause: a core would have 100 ticks a second for that.
+    /// It does not try again and again without a pause: whoever does is always running, or waits for a processor.
     pub fn is_idle(&self) {
-        let before = self.ticks();
-        thread::sleep(Duration::from_secs(2));
-        let ticks = self.ticks() - before;
-        assert!(ticks < 40, "{ticks} ticks");
-        assert!(self.open() <= DESCRIPTORS);
+        const LOOK: Duration = Duration::from_secs(2);
+        let before = self.busy();
+        thread::sleep(LOOK);
+        let busy = self.busy().saturating_sub(before);
+        assert!(busy < LOOK / 2, "busy for {busy:?} of {LOOK:?}");
     }
 
-    /// What time the process has had of the processors, in hundredths of a second.
-    fn ticks(&self) -> u64 {
-        let stat = fs::read_to_string(format!("{}/stat", self.process)).unwrap();
-        // The name of the program comes before, in parentheses, and may have spaces.
-        let (_, fields) = stat.rsplit_once(") ").unwrap();
-        let fields = fields.split(' ').skip(11).take(2);
-        fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    /// How long its threads have been running or would have liked to.
+    fn busy(&self) -> Duration {
+        let threads = fs::read_dir(format!("{}/task", self.process)).unwrap();
+        let times = threads.map(|thread| {
+            let times = fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
+            let nanos = times.split(' ').take(2);
+            nanos
+                .map(|nanos| nanos.parse::<u64>().unwrap())
+                .sum::<u64>()
+        });
+        Duration::from_nanos(times.sum())
     }
 }
