@@ -14,15 +14,19 @@ use http::Extensions;
 /// # use http_body_util::Empty;
 /// # use hyper::body::{Bytes, Incoming};
 /// # use hyper_util::{rt::{TokioExecutor, TokioIo}, server::conn::auto::Builder, service::TowerToHyperService};
-/// use tower::{BoxError, Layer, ServiceExt, service_fn};
+/// use tower::{Layer, ServiceExt, service_fn};
 /// use tower_whatsapp::{WebhookLayer, admission::PeerAddr, webhook::RequestBody};
 ///
 /// # async fn host(_: Request<RequestBody<Incoming>>) -> Result<Response<Empty<Bytes>>, Infallible> {
 /// #     Ok(Response::new(Empty::new()))
 /// # }
-/// async fn serve(listener: tokio::net::TcpListener, whatsapp: WebhookLayer) -> Result<(), BoxError> {
+/// async fn serve(listener: tokio::net::TcpListener, whatsapp: WebhookLayer) {
 ///     loop {
-///         let (stream, address) = listener.accept().await?;
+///         let Ok((stream, address)) = listener.accept().await else {
+///             // Out of file descriptors, say. That passes; a busy loop would not help it.
+///             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+///             continue;
+///         };
 ///         let service = whatsapp.layer(service_fn(host)).map_request(move |mut request: Request<Incoming>| {
 ///             request.extensions_mut().insert(PeerAddr(address));
 ///             request

@@ -429,7 +429,7 @@ fn settings_that_are_wrong() {
         (certificate, empty, None, "https: "),
         (certificate, key, Some(empty), "https: "),
     ] {
-        let mut command = crate::process::command("https");
+        let mut command = process::command("https");
         command
             .env("ADDR", "127.0.0.1:0")
             .env("WHATSAPP_APP_SECRET", SECRET)
@@ -439,7 +439,7 @@ fn settings_that_are_wrong() {
         if let Some(ca) = ca {
             command.env("TLS_CLIENT_CA", ca);
         }
-        let output = crate::process::run(&mut command, b"");
+        let output = process::run(&mut command, b"");
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains(words), "{stderr}");
@@ -459,8 +459,7 @@ async fn without_descriptors_it_goes_on() {
     let exhausted = Exhausted::new(&server.process, server.address);
     exhausted.is_idle();
     drop(exhausted);
-    let answer = server
-        .caller(None, BOTH)
-        .send(server.address, get(HANDSHAKE));
-    assert_eq!(answer.await.unwrap().1, StatusCode::OK);
+    let caller = server.caller(None, BOTH);
+    let answer = caller.send(server.address, get(HANDSHAKE)).await;
+    assert_eq!(answer.unwrap().1, StatusCode::OK);
 }
