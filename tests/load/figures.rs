@@ -1,0 +1,159 @@
+//! What a server says of itself.
+
+use std::{env, fs, process::Command, time::Duration};
+
+use http_body_util::{BodyExt, Empty};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use crate::{process::Process, sender};
+
+/// How long what is left over may take to go away.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    /// Events that the handler was given, those of them that were given for the first time, and those that nobody has sent.
+    pub(crate) handled: usize,
+    pub(crate) distinct: usize,
+    pub(crate) strange: usize,
+    pub(crate) suppressed: u64,
+    /// Deliveries that are being handled, and keys that are claimed.
+    pub(crate) running: usize,
+    pub(crate) pending: usize,
+    /// Of the memory budget, in bytes.
+    pub(crate) free: usize,
+    pub(crate) tasks: usize,
+    pub(crate) descriptors: usize,
+    /// Resident memory in KiB, now and at most.
+    pub(crate) resident: usize,
+    pub(crate) peak: usize,
+    /// What the only thread has had of its core, and how long it waited for it, in nanoseconds.
+    pub(crate) worked: u64,
+    pub(crate) waited: u64,
+}
+
+impl Figures {
+    /// What is there at the end and was not at the beginning, and what was sent and not handled exactly once.
+    pub(crate) fn complaints(&self, begin: &Self, sent: usize) -> Vec<String> {
+        let rows = [
+            ("events lost", sent - self.distinct.min(sent), 0),
+            ("events handled again", self.handled - self.distinct, 0),
+            ("events that nobody sent", self.strange, 0),
+            ("deliveries running", self.running, 0),
+            ("keys pending", self.pending, 0),
+            ("bytes of the budget free", self.free, begin.free),
+            ("tasks", self.tasks, begin.tasks),
+            ("descriptors", self.descriptors, begin.descriptors),
+        ];
+        let wrong = rows.iter().filter(|(_, is, should)| is != should);
+        wrong
+            .map(|(name, is, should)| format!("{is} {name}, and not {should}"))
+            .collect()
+    }
+
+    pub(crate) fn lost(&self, sent: usize) -> String {
+        format!(
+            "{} lost, {} handled twice",
+            sent - self.distinct.min(sent),
+            self.handled - self.distinct
+        )
+    }
+
+    pub(crate) fn cores(&self, begin: &Self) -> String {
+        let milliseconds = |nanoseconds: u64| nanoseconds / 1_000_000;
+        format!(
+            "the server has used {} ms of its core and waited {} ms for it",
+            milliseconds(self.worked - begin.worked),
+            milliseconds(self.waited - begin.waited)
+        )
+    }
+}
+
+/// A server that ends with the value.
+pub(crate) struct Server {
+    /// Kills it in the end.
+    _process: Process,
+    pub(crate) port: u16,
+}
+
+impl Server {
+    /// Starts this program as a server on core 0 and waits until it listens. The settings are `name=value`.
+    pub(crate) fn start(settings: &[String]) -> Self {
+        let mut command = Command::new("taskset");
+        command
+            .args(["--cpu-list", "0"])
+            .arg(env::current_exe().unwrap())
+            .arg("--serve")
+            .args(settings);
+        let process = Process::spawn(&mut command);
+        let port = process.line().parse().unwrap();
+        Self {
+            _process: process,
+            port,
+        }
+    }
+
+    /// Asks over a connection of its own, which counts.
+    pub(crate) async fn figures(&self) -> Figures {
+        let mut connection = sender::open(self.port).await.unwrap();
+        let request = sender::get("/figures", Empty::new());
+        let response = connection.send_request(request).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    /// The figures when everything is as it was in the beginning, or will not be.
+    pub(crate) async fn settled(&self, begin: &Figures, sent: usize) -> Figures {
+        for _ in 0..TRIES {
+            let figures = self.figures().await;
+            if figures.complaints(begin, sent).is_empty() {
+                return figures;
+            }
+            sleep(PAUSE).await;
+        }
+        self.figures().await
+    }
+}
+
+/// What the machine says of this process, for the server: resident memory now and at most, what it has open, its time.
+pub(crate) struct Machine {
+    pub(crate) resident: usize,
+    pub(crate) peak: usize,
+    pub(crate) descriptors: usize,
+    pub(crate) worked: u64,
+    pub(crate) waited: u64,
+}
+
+impl Machine {
+    pub(crate) fn look() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let kib = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.unwrap().split_whitespace().next().unwrap();
+            number.parse().unwrap()
+        };
+        let times = fs::read_to_string("/proc/self/schedstat").unwrap();
+        let mut times = times.split_whitespace().map(|time| time.parse().unwrap());
+        Self {
+            resident: kib("VmRSS:"),
+            peak: kib("VmHWM:"),
+            descriptors: fs::read_dir("/proc/self/fd").unwrap().count(),
+            worked: times.next().unwrap(),
+            waited: times.next().unwrap(),
+        }
+    }
+}
+
+/// Prints what is wrong, and tells whether all is well.
+pub(crate) fn verdict(complaints: &[String]) -> bool {
+    for complaint in complaints {
+        println!("WRONG: {complaint}");
+    }
+    complaints.is_empty()
+}
+
+pub(crate) fn mebibytes(kib: usize) -> f64 {
+    kib as f64 / 1024.0
+}

@@ -1,0 +1,65 @@
+//! What one core does: how long answers take at a fixed rate, what strangers can do to them, what stays behind, and what memory many large
+//! bodies take.
+//!
+//! This program is the server on core 0 and the sender on core 1, as two processes; axum or hyper, real sockets. It has no harness, because it
+//! does nothing unless it is told to: `scripts/load` tells it, and needs two cores of Linux and minutes.
+
+#![cfg(test)]
+
+mod attack;
+mod figures;
+mod latency;
+mod load;
+mod memory;
+#[path = "../support/process.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a server is started, and nothing else"
+)]
+mod process;
+mod sender;
+mod server;
+mod soak;
+mod strangers;
+#[path = "../support/mod.rs"]
+mod support;
+mod traffic;
+
+use std::{env, process::ExitCode};
+
+use tokio::runtime;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    // One thread each: there is one core for each.
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    // Flags, because a name without dashes is a filter for the tests of other files.
+    let good = match arguments.as_slice() {
+        ["--serve", settings @ ..] => {
+            runtime.block_on(server::run(settings));
+            true
+        }
+        ["--load", seconds, rate] => runtime.block_on(load::run(number(seconds), number(rate))),
+        ["--attack", seconds, rate] => runtime.block_on(attack::run(number(seconds), number(rate))),
+        ["--soak", seconds, rate] => runtime.block_on(soak::run(number(seconds), number(rate))),
+        ["--memory"] => runtime.block_on(memory::run()),
+        _ => {
+            println!("load: nothing was asked for; scripts/load asks");
+            true
+        }
+    };
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().expect("a number")
+}

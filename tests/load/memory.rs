@@ -1,0 +1,293 @@
+//! What memory many large bodies take, and of what it is made.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use http::{Request, Response, StatusCode, Uri, header::HOST};
+use http_body_util::{Full, channel::Channel};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, sleep_until},
+};
+
+use crate::{
+    figures::{Server, mebibytes, verdict},
+    sender::{self, Body, Pool},
+    strangers::forged,
+    support::PATH,
+    traffic::{self, Delivery},
+};
+
+const SENDERS: usize = 200;
+const MESSAGES: usize = 2500;
+/// 3.9 MiB.
+const LENGTH: usize = 39 * 1024 * 1024 / 10;
+
+/// The most resident memory, in KiB.
+const BOUND: usize = 190 * 1024;
+
+/// All senders have sent all but their last bytes by then, if they may.
+const HOLD: Duration = Duration::from_secs(3);
+const LAST: usize = 1024;
+const PIECE: usize = 64 * 1024;
+const DRIP: Duration = Duration::from_millis(100);
+
+/// hyper's own bound for what it reads ahead over HTTP/1, in KiB, and what else a connection may take.
+const READ_BUFFER: usize = 408;
+const CONNECTION: usize = 16;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Conduct {
+    Honest,
+    Forged,
+    Dripping,
+}
+
+pub(crate) async fn run() -> bool {
+    let bodies: Vec<_> = (0..SENDERS)
+        .map(|sender| traffic::body(sender * MESSAGES, MESSAGES, LENGTH, traffic::now()))
+        .map(Delivery::new)
+        .collect();
+    let mut complaints = Vec::new();
+    let mut most = 0;
+    for host in ["axum", "hyper"] {
+        for version in [1, 2] {
+            for conduct in [Conduct::Honest, Conduct::Forged, Conduct::Dripping] {
+                let row = Row {
+                    host,
+                    version,
+                    conduct,
+                };
+                most = most.max(row.run(&bodies, &mut complaints).await);
+            }
+        }
+    }
+    for version in [1, 2] {
+        constants(version, &bodies).await;
+    }
+    println!(
+        "memory: {SENDERS} senders of 3.9 MiB with a budget of 64 MiB: RSS at most {:.0} MiB",
+        mebibytes(most)
+    );
+    verdict(&complaints)
+}
+
+struct Row {
+    host: &'static str,
+    version: u32,
+    conduct: Conduct,
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            host,
+            version,
+            conduct,
+        } = self;
+        write!(f, "{host}, HTTP/{version}, {conduct:?}")
+    }
+}
+
+impl Row {
+    async fn run(&self, bodies: &[Delivery], complaints: &mut Vec<String>) -> usize {
+        let events = match self.conduct {
+            Conduct::Honest => SENDERS * MESSAGES,
+            Conduct::Forged | Conduct::Dripping => 0,
+        };
+        let host = format!("host={}", self.host);
+        let server = Server::start(&[host, format!("events={events}")]);
+        let begin = server.figures().await;
+        let mut senders = JoinSet::new();
+        for (number, delivery) in bodies.iter().enumerate() {
+            let (port, version, conduct) = (server.port, self.version, self.conduct);
+            let mut delivery = delivery.clone();
+            if conduct != Conduct::Honest {
+                delivery.signature = forged();
+            }
+            senders.spawn(async move {
+                let answer = send(port, version, &delivery, conduct).await;
+                (number, answer)
+            });
+        }
+        let mut answers = BTreeMap::new();
+        let mut refused = Vec::new();
+        while let Some(sender) = senders.join_next().await {
+            let (number, answer) = sender.unwrap();
+            *answers.entry(answer).or_insert(0) += 1;
+            if answer != Answer::Status(200) {
+                refused.push(number);
+            }
+        }
+        let first = server.figures().await;
+        if self.conduct == Conduct::Honest {
+            // Who was refused comes again, and finds that all is well.
+            let pool = Pool::new(server.port);
+            for number in refused {
+                let Delivery { body, signature } = &bodies[number];
+                let request = sender::post(Full::new(body.clone()), body.len(), signature);
+                let answer = pool.send(request).await;
+                if !matches!(answer, Ok(StatusCode::OK)) {
+                    complaints.push(format!("{self}: refused again"));
+                }
+            }
+        }
+        let end = server.settled(&begin, events).await;
+        println!(
+            "{self}: {}; RSS {:.1} MiB before, at most {:.1} MiB, {:.1} MiB afterwards{}",
+            describe(&answers),
+            mebibytes(begin.resident),
+            mebibytes(end.peak),
+            mebibytes(end.resident),
+            if self.conduct == Conduct::Honest {
+                format!(" ({:.1} MiB before they came again)", mebibytes(first.peak))
+            } else {
+                String::new()
+            }
+        );
+        let last = match self.conduct {
+            Conduct::Honest => 200,
+            Conduct::Forged => 403,
+            Conduct::Dripping => 408,
+        };
+        for answer in answers.keys() {
+            if ![Answer::Status(last), Answer::Status(503), Answer::Cut].contains(answer) {
+                complaints.push(format!("{self}: answered with {answer:?}"));
+            }
+        }
+        if !answers.contains_key(&Answer::Status(last)) {
+            complaints.push(format!("{self}: nobody came to the end"));
+        }
+        let wrong = end.complaints(&begin, events);
+        complaints.extend(wrong.iter().map(|wrong| format!("{self}: {wrong}")));
+        if end.peak > BOUND {
+            complaints.push(format!("{self}: {:.1} MiB", mebibytes(end.peak)));
+        }
+        end.peak
+    }
+}
+
+/// What a connection takes: with nothing to do, and with a body that is nearly complete.
+async fn constants(version: u32, bodies: &[Delivery]) {
+    const ROOM: usize = 1024 * 1024 * 1024;
+    const SOME: usize = 100;
+    let settings = [format!("budget={ROOM}"), format!("events={SENDERS}")];
+    let server = Server::start(&settings);
+    let base = server.figures().await.resident;
+    let mut open = Vec::new();
+    for _ in 0..SENDERS {
+        let mut connection = Connection::open(server.port, version).await;
+        let body = traffic::body(open.len(), 1, 1024, traffic::now());
+        let delivery = Delivery::new(body);
+        let body = Full::new(delivery.body.clone());
+        let request = sender::post(body, delivery.body.len(), &delivery.signature);
+        assert!(connection.send(request).await.is_ok());
+        open.push(connection);
+    }
+    let idle = server.figures().await.resident;
+    drop(open);
+
+    let server = Server::start(&settings);
+    let before = server.figures().await;
+    let mut senders = JoinSet::new();
+    for delivery in &bodies[..SOME] {
+        let mut delivery = delivery.clone();
+        delivery.signature = forged();
+        let port = server.port;
+        senders.spawn(async move { send(port, version, &delivery, Conduct::Dripping).await });
+    }
+    sleep(HOLD + DRIP).await;
+    let full = server.figures().await;
+    let counted = (before.free - full.free) / 1024;
+    let rest = |kib: usize| (kib as f64 - before.resident as f64 - counted as f64) / SOME as f64;
+    println!(
+        "HTTP/{version}: RSS {:.1} MiB at first; a connection takes {:.1} KiB idle, and beside the budget {:.1} KiB near the end of a body ({:.1} KiB at most; the bound is {} KiB); {:.0} MiB of the budget were in use",
+        mebibytes(base),
+        (idle - base) as f64 / SENDERS as f64,
+        rest(full.resident),
+        rest(full.peak),
+        READ_BUFFER + CONNECTION,
+        mebibytes(counted)
+    );
+}
+
+/// How a sender was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Answer {
+    Status(u16),
+    /// The connection was closed while there was still something to send.
+    Cut,
+}
+
+fn describe(answers: &BTreeMap<Answer, usize>) -> String {
+    let parts = answers.iter().map(|(answer, count)| match answer {
+        Answer::Status(status) => format!("{count} times {status}"),
+        Answer::Cut => format!("{count} cut"),
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+enum Connection {
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
+}
+
+impl Connection {
+    async fn open(port: u16, version: u32) -> Self {
+        match version {
+            1 => Self::Http1(sender::open(port).await.unwrap()),
+            _ => Self::Http2(sender::open_http2(port).await.unwrap()),
+        }
+    }
+
+    async fn send(&mut self, mut request: Request<Body>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Self::Http1(connection) => connection.send_request(request).await,
+            Self::Http2(connection) => {
+                request.headers_mut().remove(HOST);
+                *request.uri_mut() = Uri::try_from(format!("http://localhost{PATH}")).unwrap();
+                connection.send_request(request).await
+            }
+        }
+    }
+}
+
+/// Sends all but the last bytes at once, and those when all others have done so too: whole, or one by one.
+async fn send(port: u16, version: u32, delivery: &Delivery, conduct: Conduct) -> Answer {
+    let start = tokio::time::Instant::now();
+    let Delivery { body, signature } = delivery;
+    let mut connection = Connection::open(port, version).await;
+    let (mut pieces, channel) = Channel::new(1);
+    let answer = connection.send(sender::post(channel, body.len(), signature));
+    let feed = async move {
+        let end = body.len() - LAST;
+        let (most, mut last) = (body.slice(..end), body.slice(end..));
+        for at in (0..most.len()).step_by(PIECE) {
+            let piece = most.slice(at..most.len().min(at + PIECE));
+            if pieces.send_data(piece).await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+        sleep_until(start + HOLD).await;
+        if conduct == Conduct::Dripping {
+            while pieces.send_data(last.split_to(1)).await.is_ok() {
+                sleep(DRIP).await;
+            }
+        } else {
+            // Fails if it was refused: the answer tells.
+            let _ = pieces.send_data(last).await;
+            drop(pieces);
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        answer = answer => match answer {
+            Ok(answer) => Answer::Status(answer.status().as_u16()),
+            Err(_) => Answer::Cut,
+        },
+        () = feed => unreachable!("it waits for the answer"),
+    }
+}

@@ -1,0 +1,90 @@
+//! What stays behind.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, interval};
+
+use crate::{
+    figures::{Server, mebibytes, verdict},
+    sender::Pool,
+    strangers::Strangers,
+    traffic::Plan,
+};
+
+/// Every so-many-th delivery is repeated.
+const REPEATED: usize = 5;
+
+const SLOW: usize = 20;
+
+/// The room of the store: full within a minute, so that what grows afterwards is something else.
+const ENTRIES: usize = 30_000;
+
+/// So much of the time is not looked at.
+const WARM_UP: f64 = 1.0 / 6.0;
+
+/// By so much memory may have grown in the rest of the time, in MiB.
+const GROWTH: f64 = 1.0;
+
+pub(crate) async fn run(seconds: u32, rate: u32) -> bool {
+    let plan = Plan::new(seconds, rate, REPEATED);
+    let events = plan.events();
+    let server = Server::start(&[format!("events={events}"), format!("entries={ENTRIES}")]);
+    let begin = server.figures().await;
+    let pool = Arc::new(Pool::new(server.port));
+    let strangers = Strangers::start(server.port, plan.gap, SLOW);
+    let start = Instant::now();
+    let mut memory = Vec::new();
+    let watch = async {
+        let mut due = interval(Duration::from_secs(1));
+        loop {
+            due.tick().await;
+            let resident = mebibytes(server.figures().await.resident);
+            memory.push((start.elapsed().as_secs_f64(), resident));
+        }
+    };
+    let sent = tokio::select! {
+        sent = plan.send(&pool) => sent,
+        () = watch => unreachable!("it watches for ever"),
+    };
+    let tally = strangers.stop().await;
+    drop(pool);
+    let end = server.settled(&begin, events).await;
+    let warm = f64::from(seconds) * WARM_UP;
+    memory.retain(|(second, _)| *second > warm);
+    let growth = slope(&memory) * f64::from(seconds) * (1.0 - WARM_UP);
+    let resident = |at: Option<&(f64, f64)>| at.map_or(0.0, |(_, resident)| *resident);
+    println!(
+        "soak: {rate} events/s and as many forged deliveries for {seconds} s, {}: RSS slope {:.2} MiB/h after {warm:.0} s, from {:.1} to {:.1} MiB",
+        end.lost(events),
+        slope(&memory) * 3600.0,
+        resident(memory.first()),
+        resident(memory.last()),
+    );
+    println!(
+        "soak: {} tasks and {} descriptors before, {} and {} afterwards; {tally}; {} repeated, {} sent again; {}; {}",
+        begin.tasks,
+        begin.descriptors,
+        end.tasks,
+        end.descriptors,
+        sent.repeats,
+        sent.again,
+        sent.latencies,
+        end.cores(&begin)
+    );
+    let mut complaints = end.complaints(&begin, events);
+    complaints.extend(tally.complaint());
+    if growth >= GROWTH {
+        complaints.push(format!("memory has grown by {growth:.1} MiB"));
+    }
+    verdict(&complaints)
+}
+
+/// By least squares, per second.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let mean =
+        |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;
+    let (middle, level) = (mean(|point| point.0), mean(|point| point.1));
+    let both = points.iter().map(|(x, y)| (x - middle) * (y - level));
+    let own = points.iter().map(|(x, _)| (x - middle).powi(2));
+    both.sum::<f64>() / own.sum::<f64>().max(f64::MIN_POSITIVE)
+}

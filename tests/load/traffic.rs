@@ -1,0 +1,246 @@
+//! Deliveries at a fixed rate, whatever becomes of them.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use http_body_util::Full;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tower_whatsapp::testing::{self, sample};
+
+use crate::{
+    latency::Latencies,
+    sender::{self, Pool},
+    support::SECRET,
+};
+
+/// What is not answered with 200 is sent again, as Meta does, but sooner.
+const PAUSE: Duration = Duration::from_millis(500);
+const TRIES: u32 = 60;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// So many deliveries are made and signed before they are due.
+const AHEAD: usize = 256;
+
+/// After so many deliveries the mix begins anew.
+const CYCLE: usize = 8000;
+
+/// 90 % have one event and 1 KiB, 8 % have 10 and 16 KiB, 2 % have 160 and 256 KiB; and one of 8,000 has 1,920 and 3 MiB.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Single,
+    Ten,
+    Large,
+    Burst,
+}
+
+impl Kind {
+    pub(crate) fn of(delivery: usize) -> Self {
+        match (delivery % CYCLE, delivery % 50) {
+            (4000, _) => Self::Burst,
+            (_, 25) => Self::Large,
+            (_, 5 | 15 | 35 | 45) => Self::Ten,
+            _ => Self::Single,
+        }
+    }
+
+    fn events(self) -> usize {
+        match self {
+            Self::Single => 1,
+            Self::Ten => 10,
+            Self::Large => 160,
+            Self::Burst => 1920,
+        }
+    }
+
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Single => 1024,
+            Self::Ten => 16 * 1024,
+            Self::Large => 256 * 1024,
+            Self::Burst => 3 * 1024 * 1024,
+        }
+    }
+}
+
+/// A body of so many bytes, or a few less, with so many messages. They are numbered from `first` on.
+pub(crate) fn body(first: usize, events: usize, bytes: usize, timestamp: u64) -> Bytes {
+    let sample = |text: String| {
+        sample::text(text)
+            .id(format!("{PREFIX}{first:09}"))
+            .timestamp(timestamp)
+            .repeat(events)
+            .body()
+    };
+    let rest = bytes - sample(String::new()).len();
+    sample("x".repeat(rest / events))
+}
+
+const PREFIX: &str = "wamid.LOAD";
+
+/// The number of a message by its id: of several messages the second has `.2` behind the id of the first.
+pub(crate) fn number(id: &str) -> Option<usize> {
+    let number = id.strip_prefix(PREFIX)?;
+    let (first, nth) = number.split_once('.').unwrap_or((number, "1"));
+    Some(first.parse::<usize>().ok()? + nth.parse::<usize>().ok()? - 1)
+}
+
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_secs()
+}
+
+/// What is sent, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// The numbers of the first delivery and of its first event.
+    pub(crate) first: (usize, usize),
+    pub(crate) deliveries: usize,
+    /// From one delivery to the next.
+    pub(crate) gap: Duration,
+    /// Every so-many-th delivery is sent twice: at once, or a second later.
+    pub(crate) repeated: usize,
+}
+
+impl Plan {
+    pub(crate) fn new(seconds: u32, events_per_second: u32, repeated: usize) -> Self {
+        let events: usize = (0..CYCLE).map(|delivery| Kind::of(delivery).events()).sum();
+        let gap = events as f64 / CYCLE as f64 / f64::from(events_per_second);
+        Self {
+            first: (0, 0),
+            deliveries: (f64::from(seconds) / gap) as usize,
+            gap: Duration::from_secs_f64(gap),
+            repeated,
+        }
+    }
+
+    /// Goes on where another has ended.
+    pub(crate) fn after(mut self, other: &Self) -> Self {
+        let (delivery, event) = other.first;
+        self.first = (delivery + other.deliveries, event + other.events());
+        self
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = Kind> + use<> {
+        let first = self.first.0;
+        (first..first + self.deliveries).map(Kind::of)
+    }
+
+    pub(crate) fn events(&self) -> usize {
+        self.kinds().map(Kind::events).sum()
+    }
+
+    pub(crate) fn per_second(&self) -> f64 {
+        1.0 / self.gap.as_secs_f64()
+    }
+
+    /// Makes them in a thread of its own, which the sender interrupts whenever something is due.
+    fn deliveries(&self) -> mpsc::Receiver<Delivery> {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let kinds = self.kinds();
+        let mut first = self.first.1;
+        thread::spawn(move || {
+            for kind in kinds {
+                let body = body(first, kind.events(), kind.bytes(), now());
+                first += kind.events();
+                if sender.blocking_send(Delivery::new(body)).is_err() {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
+    /// Sends all of it, and waits until everything has been answered with 200.
+    pub(crate) async fn send(&self, pool: &Arc<Pool>) -> Sent {
+        let mut deliveries = self.deliveries();
+        let mut sent = Sent::default();
+        let mut running = JoinSet::new();
+        let start = Instant::now() + Duration::from_secs(1);
+        for number in 0..self.deliveries {
+            let delivery = deliveries.recv().await.unwrap();
+            let due = start + self.gap.mul_f64(number as f64);
+            sleep_until(due).await;
+            sent.late.add(due.elapsed());
+            // Not always the same kinds: the mix has a period too.
+            if (number + number / 50) % self.repeated == 0 {
+                sent.repeats += 1;
+                let pause = Duration::from_secs(number as u64 % 2);
+                let (pool, delivery) = (Arc::clone(pool), delivery.clone());
+                running.spawn(async move {
+                    sleep_until(due + pause).await;
+                    (None, delivery.deliver(&pool).await)
+                });
+            }
+            let pool = Arc::clone(pool);
+            running.spawn(async move {
+                let again = delivery.deliver(&pool).await;
+                (Some(due.elapsed()), again)
+            });
+            while let Some(ended) = running.try_join_next() {
+                sent.add(ended.unwrap());
+            }
+        }
+        while let Some(ended) = running.join_next().await {
+            sent.add(ended.unwrap());
+        }
+        sent.latencies.sort();
+        sent.late.sort();
+        sent
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Delivery {
+    pub(crate) body: Bytes,
+    pub(crate) signature: HeaderValue,
+}
+
+impl Delivery {
+    pub(crate) fn new(body: Bytes) -> Self {
+        let signature = testing::sign(&body, SECRET);
+        Self { body, signature }
+    }
+
+    /// Sends it until it has been answered with 200, and says how many times it was sent again.
+    async fn deliver(&self, pool: &Pool) -> u32 {
+        for again in 0..TRIES {
+            let body = Full::new(self.body.clone());
+            let request = sender::post(body, self.body.len(), &self.signature);
+            let answer = timeout(PATIENCE, pool.send(request)).await;
+            if let Ok(Ok(StatusCode::OK)) = answer {
+                return again;
+            }
+            sleep(PAUSE).await;
+        }
+        TRIES
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) latencies: Latencies,
+    /// By how much the sender was late: part of the latencies.
+    pub(crate) late: Latencies,
+    pub(crate) repeats: usize,
+    /// How many times something was sent again because it was not answered with 200.
+    pub(crate) again: u32,
+}
+
+impl Sent {
+    fn add(&mut self, (latency, again): (Option<Duration>, u32)) {
+        if let Some(latency) = latency {
+            self.latencies.add(latency);
+        }
+        self.again += again;
+    }
+}
