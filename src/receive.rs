@@ -22,6 +22,9 @@ pub(crate) const SET_ASIDE_PER_BODY: usize = 16 * 1024;
 /// The part of the budget that is set aside for the first bytes of every body: one of so many.
 const SET_ASIDE_PART: usize = 4;
 
+/// Where there is no room to double, a buffer grows by at least one of so many parts of itself.
+const LEAST_GROWTH: usize = 8;
+
 /// After so many frames or bytes in one go, other tasks get their turn: a sender whose frames are always there already (empty
 /// ones, say) must not keep a worker thread to itself, nor keep its own deadline from being looked at.
 const FRAMES_PER_POLL: usize = 64;
@@ -183,13 +186,15 @@ impl Buffer {
             }
             Kept::Copied(copied) => {
                 let needed = copied.len() + data.len();
-                if needed > copied.capacity() {
-                    let doubled = (2 * copied.capacity()).min(self.limit);
-                    let wanted = match self.declared {
-                        declared if declared < needed => doubled,
-                        declared => doubled.min(declared),
+                let capacity = copied.capacity();
+                if needed > capacity {
+                    let most = match self.declared {
+                        declared if declared < needed => self.limit,
+                        declared => declared,
                     };
-                    reserve(copied, needed, wanted, &mut self.lease)?;
+                    // Never byte by byte: each step may copy all that there is.
+                    let least = needed.max(capacity + capacity / LEAST_GROWTH).min(most);
+                    reserve(copied, least, (2 * capacity).min(most), &mut self.lease)?;
                 }
                 copied.extend_from_slice(&data);
             }
@@ -211,19 +216,19 @@ impl Buffer {
     }
 }
 
-/// Makes room for `wanted` bytes in all, or for `needed` if the budget has no more, and accounts for the capacity and not for the
+/// Makes room for `wanted` bytes in all, or for `least` if the budget has no more, and accounts for the capacity and not for the
 /// length: it is the capacity that is taken from the machine.
 fn reserve(
     buffer: &mut Vec<u8>,
-    needed: usize,
+    least: usize,
     wanted: usize,
     lease: &mut Lease,
 ) -> Result<(), ReceiveError> {
-    let capacity = match lease.grow_to(wanted.max(needed)) {
-        Ok(()) => wanted.max(needed),
+    let capacity = match lease.grow_to(wanted.max(least)) {
+        Ok(()) => wanted.max(least),
         Err(_) => {
-            lease.grow_to(needed)?;
-            needed
+            lease.grow_to(least)?;
+            least
         }
     };
     buffer
@@ -460,5 +465,35 @@ mod tests {
             assert!(budget.lease().grow_to(longest + 1).is_err(), "{bytes}");
             assert_eq!(budget.available(), bytes);
         }
+    }
+
+    #[test]
+    fn what_comes_byte_by_byte_while_memory_is_short_is_copied_a_few_times_only() {
+        const MIB: usize = 1024 * 1024;
+        let mut buffer = Buffer {
+            kept: Kept::Nothing,
+            limit: 4 * MIB,
+            declared: 4 * MIB,
+            // Room for 1.5 MiB of one body: too little for one of 1 MiB to double.
+            lease: Arc::new(Budget::new(2 * MIB)).lease(),
+        };
+        let half = Bytes::from(vec![b' '; MIB / 2]);
+        buffer.keep(half.clone()).unwrap();
+        buffer.keep(half).unwrap();
+        let (mut copies, mut before) = (0, MIB);
+        let capacity = loop {
+            let refused = buffer.keep(Bytes::from_static(b" ")).is_err();
+            let Kept::Copied(copied) = &buffer.kept else {
+                unreachable!("there were several frames")
+            };
+            copies += usize::from(copied.capacity() != before);
+            before = copied.capacity();
+            if refused {
+                break before;
+            }
+        };
+        assert!(copies <= 8, "{copies}");
+        // What there is, is made use of.
+        assert!(capacity >= MIB + MIB / 4, "{capacity}");
     }
 }
