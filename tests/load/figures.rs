@@ -1,6 +1,10 @@
 //! What a server says of itself.
 
-use std::{env, fs, process::Command, time::Duration};
+use std::{
+    env, fs,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use http_body_util::{BodyExt, Empty};
 use serde::{Deserialize, Serialize};
@@ -86,7 +90,8 @@ impl Server {
             .args(["--cpu-list", "0"])
             .arg(env::current_exe().unwrap())
             .arg("--serve")
-            .args(settings);
+            .args(settings)
+            .stdin(Stdio::piped());
         let process = Process::spawn(&mut command);
         let port = process.line().parse().unwrap();
         Self {

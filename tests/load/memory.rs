@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     figures::{Server, mebibytes, verdict},
     sender::{self, Body, Pool},
+    server::BOUNDED,
     strangers::forged,
     support::PATH,
     traffic::{self, Delivery},
@@ -35,10 +36,6 @@ const LAST: usize = 1024;
 const PIECE: usize = 64 * 1024;
 const DRIP: Duration = Duration::from_millis(100);
 
-/// hyper's own bound for what it reads ahead over HTTP/1, in KiB, and what else a connection may take.
-const READ_BUFFER: usize = 408;
-const CONNECTION: usize = 16;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Conduct {
     Honest,
@@ -53,7 +50,7 @@ pub(crate) async fn run() -> bool {
         .collect();
     let mut complaints = Vec::new();
     let mut most = 0;
-    for host in ["axum", "hyper"] {
+    for host in ["axum", "hyper", BOUNDED] {
         for version in [1, 2] {
             for conduct in [Conduct::Honest, Conduct::Forged, Conduct::Dripping] {
                 let row = Row {
@@ -65,8 +62,10 @@ pub(crate) async fn run() -> bool {
             }
         }
     }
-    for version in [1, 2] {
-        constants(version, &bodies).await;
+    for host in ["axum", BOUNDED] {
+        for version in [1, 2] {
+            constants(host, version, &bodies).await;
+        }
     }
     println!(
         "memory: {SENDERS} senders of 3.9 MiB with a budget of 64 MiB: RSS at most {:.0} MiB",
@@ -171,10 +170,14 @@ impl Row {
 }
 
 /// What a connection takes: with nothing to do, and with a body that is nearly complete.
-async fn constants(version: u32, bodies: &[Delivery]) {
+async fn constants(host: &str, version: u32, bodies: &[Delivery]) {
     const ROOM: usize = 1024 * 1024 * 1024;
     const SOME: usize = 100;
-    let settings = [format!("budget={ROOM}"), format!("events={SENDERS}")];
+    let settings = [
+        format!("host={host}"),
+        format!("budget={ROOM}"),
+        format!("events={SENDERS}"),
+    ];
     let server = Server::start(&settings);
     let base = server.figures().await.resident;
     let mut open = Vec::new();
@@ -204,12 +207,11 @@ async fn constants(version: u32, bodies: &[Delivery]) {
     let counted = (before.free - full.free) / 1024;
     let rest = |kib: usize| (kib as f64 - before.resident as f64 - counted as f64) / SOME as f64;
     println!(
-        "HTTP/{version}: RSS {:.1} MiB at first; a connection takes {:.1} KiB idle, and beside the budget {:.1} KiB near the end of a body ({:.1} KiB at most; the bound is {} KiB); {:.0} MiB of the budget were in use",
+        "{host}, HTTP/{version}: RSS {:.1} MiB at first; a connection takes {:.1} KiB idle, and beside the budget {:.1} KiB near the end of a body, {:.1} KiB at most; {:.0} MiB of the budget were in use",
         mebibytes(base),
         (idle - base) as f64 / SENDERS as f64,
         rest(full.resident),
         rest(full.peak),
-        READ_BUFFER + CONNECTION,
         mebibytes(counted)
     );
 }

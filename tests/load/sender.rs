@@ -12,7 +12,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::Semaphore};
 use tower_whatsapp::signature::SIGNATURE_HEADER;
 
 use crate::support::PATH;
@@ -63,9 +63,16 @@ where
     request.body(body.boxed_unsync()).unwrap()
 }
 
-/// Connections for HTTP/1 that are kept and used again. There are as many as are needed at a time.
+/// So many requests go on at the same time. Whatever is due beyond them waits, and its time runs.
+const CONNECTIONS: usize = 256;
+
+/// So many connections are kept for the next requests.
+const KEPT: usize = 32;
+
+/// Connections for HTTP/1 that are used again. There are as many as are needed at a time: more than a few after the machine has stood still.
 pub(crate) struct Pool {
     port: u16,
+    permits: Semaphore,
     free: Mutex<Vec<http1::SendRequest<Body>>>,
 }
 
@@ -73,11 +80,13 @@ impl Pool {
     pub(crate) fn new(port: u16) -> Self {
         Self {
             port,
+            permits: Semaphore::new(CONNECTIONS),
             free: Mutex::default(),
         }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> io::Result<StatusCode> {
+        let _permit = self.permits.acquire().await.map_err(io::Error::other)?;
         let mut connection = self.take().await?;
         let response = connection.send_request(request).await;
         let response = response.map_err(io::Error::other)?;
@@ -86,7 +95,10 @@ impl Pool {
             let rest = response.into_body().collect().await;
             rest.map_err(io::Error::other)?;
         }
-        self.free().push(connection);
+        let mut free = self.free();
+        if free.len() < KEPT {
+            free.push(connection);
+        }
         Ok(status)
     }
 

@@ -2,7 +2,10 @@
 
 use std::{
     convert::Infallible,
+    io::{self, Read},
+    process,
     sync::{Arc, Mutex},
+    thread,
 };
 
 use axum::{
@@ -34,16 +37,21 @@ use crate::{
     traffic,
 };
 
-/// Serves until it is killed.
+/// Serves until it is killed, or nobody is there any more who could.
 pub(crate) async fn run(settings: &[&str]) {
-    let mut hyper = false;
+    thread::spawn(|| {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        process::exit(0);
+    });
+    let mut hyper = None;
     let mut events = 0;
     let mut budget = None;
     let mut store = MemoryStore::new();
     for setting in settings {
         let (name, value) = setting.split_once('=').unwrap();
         match name {
-            "host" => hyper = value == "hyper",
+            "host" if value == "axum" => {}
+            "host" => hyper = Some(server(value == BOUNDED)),
             "events" => events = value.parse().unwrap(),
             "budget" => budget = Some(value.parse().unwrap()),
             "entries" => store = MemoryStore::with_capacity(value.parse().unwrap()),
@@ -65,8 +73,8 @@ pub(crate) async fn run(settings: &[&str]) {
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap().port());
-    if hyper {
-        serve_hyper(listener, host, layer, dedup).await;
+    if let Some(hyper) = hyper {
+        serve_hyper(&hyper, listener, host, layer, dedup).await;
     } else {
         let router = Router::new()
             .route(PATH, post(on_event))
@@ -90,7 +98,27 @@ async fn figures(State(host): State<Arc<Host>>) -> Vec<u8> {
     host.figures()
 }
 
+/// A host that says how much its connections may take.
+pub(crate) const BOUNDED: &str = "hyper, bounded";
+const BOUND: usize = 64 * 1024;
+
+fn server(bounded: bool) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new());
+    server.http2().timer(TokioTimer::new());
+    if bounded {
+        let window = u32::try_from(BOUND).unwrap();
+        server.http1().max_buf_size(BOUND);
+        server
+            .http2()
+            .initial_connection_window_size(window)
+            .initial_stream_window_size(window);
+    }
+    server
+}
+
 async fn serve_hyper(
+    server: &auto::Builder<TokioExecutor>,
     listener: TcpListener,
     host: Arc<Host>,
     layer: WebhookLayer,
@@ -107,9 +135,6 @@ async fn serve_hyper(
         async { Ok::<_, Infallible>(Response::new(Full::new(answer))) }
     });
     let service = TowerToHyperService::new(layer.layer(dedup.layer(service)));
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new());
-    server.http2().timer(TokioTimer::new());
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let (server, service) = (server.clone(), service.clone());

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
     figures::{Server, mebibytes, verdict},
@@ -37,6 +37,7 @@ pub(crate) async fn run(seconds: u32, rate: u32) -> bool {
     let mut memory = Vec::new();
     let watch = async {
         let mut due = interval(Duration::from_secs(1));
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             due.tick().await;
             let resident = mebibytes(server.figures().await.resident);

@@ -14,7 +14,7 @@ use http::{HeaderValue, StatusCode};
 use http_body_util::{Full, channel::Channel};
 use tokio::{
     task::JoinSet,
-    time::{interval, sleep},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use crate::{
@@ -73,6 +73,8 @@ async fn forge(port: u16, gap: Duration, tally: Arc<Tally>) {
     let body = Bytes::from(vec![b' '; SAID]);
     let mut running = JoinSet::new();
     let mut due = interval(gap);
+    // Strangers who come late need not make up for it.
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for number in 0.. {
         due.tick().await;
         let body = body.slice(..Kind::of(number).bytes());
@@ -111,6 +113,7 @@ async fn drip(port: u16, tally: &Tally) {
 
 async fn hang_up(port: u16, tally: Arc<Tally>) {
     let mut due = interval(HANG_UP);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         due.tick().await;
         let Ok(mut connection) = sender::open(port).await else {
