@@ -15,6 +15,13 @@ const LENGTH: usize = 3 * 1024 * 1024;
 
 #[test]
 fn a_bomb_takes_at_most_four_times_its_length() {
+    let texts = r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":["#;
+    let text = |word: &str| {
+        let body = word.repeat(900 / word.len());
+        format!(
+            r#"{{"from":"16505550001","id":"wamid.A","timestamp":"1760000000","type":"text","text":{{"body":"{body}"}}}},"#
+        )
+    };
     let bombs = [
         // Where nothing is known, and where lists, elements and parts of elements are.
         ("body", r#"["#, r#"{"":0},"#, r#"0]"#),
@@ -115,6 +122,9 @@ fn a_bomb_takes_at_most_four_times_its_length() {
             r#"0]}"#,
         ),
         ("escaped keys", r#"{"x":{"#, r#""\n":0,"#, r#""":0}}"#),
+        // And no bombs: texts of 1 KiB, with and without escapes.
+        ("texts", texts, &text("plain"), "{}]}}]}]}"),
+        ("escaped texts", texts, &text(r"gr\u00fcn"), "{}]}}]}]}"),
         (
             "escaped ids",
             r#"{"entry":[{"changes":[{"value":{"messages":["#,

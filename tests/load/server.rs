@@ -100,7 +100,7 @@ async fn figures(State(host): State<Arc<Host>>) -> Vec<u8> {
 
 /// A host that says how much its connections may take.
 pub(crate) const BOUNDED: &str = "hyper, bounded";
-const BOUND: usize = 64 * 1024;
+pub(crate) const BOUND: usize = 256 * 1024;
 
 fn server(bounded: bool) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
