@@ -32,6 +32,9 @@ const BUDGET: usize = 64 * 1024;
 const BASE: usize = 8 * 1024;
 const CONNECTION: usize = 32;
 
+/// A body that outgrows its buffer is copied, in KiB: one at a time on one thread.
+const COPIED: usize = 4 * 1024;
+
 /// What hyper reads ahead for a connection if nothing is said, in KiB: its buffer for HTTP/1, the window for HTTP/2.
 const READ_BUFFER: usize = 408;
 const WINDOW: usize = 1024;
@@ -119,7 +122,7 @@ impl Row {
             (_, 1) => READ_BUFFER,
             _ => WINDOW,
         };
-        BASE + BUDGET + PARSED + SENDERS * (ahead + CONNECTION)
+        BASE + BUDGET + COPIED + PARSED + SENDERS * (ahead + CONNECTION)
     }
 
     async fn run(&self, bodies: &[Delivery], complaints: &mut Vec<String>) -> usize {
