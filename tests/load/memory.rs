@@ -318,7 +318,7 @@ async fn send(port: u16, version: u32, delivery: &Delivery, conduct: Conduct) ->
             let _ = pieces.send_data(last).await;
             drop(pieces);
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         answer = answer => match answer {

@@ -100,7 +100,7 @@ async fn drip(port: u16, tally: &Tally) {
         while bytes.send_data(Bytes::from_static(b" ")).await.is_ok() {
             sleep(DRIP).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         answer = answer => match answer.map(|answer| answer.status()) {
