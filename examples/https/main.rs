@@ -63,6 +63,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a connection may buffer of headers: hyper's own bound is 400 KB. Meta's are far below.
 const HEADER_BUFFER: usize = 32 * 1024;
 
+/// So many bytes of bodies hyper takes in over HTTP/2 before the layer asks for them, in place of 1 MiB. They are not in the layer's memory budget.
+const WINDOW: u32 = 256 * 1024;
+
 /// Less than the 30 seconds after which Kubernetes kills.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -112,7 +115,9 @@ impl Server {
         http.http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(HEADER_TIMEOUT)
-            .max_concurrent_streams(64);
+            .max_concurrent_streams(64)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW);
         Self { app, http }
     }
 
