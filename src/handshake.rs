@@ -117,7 +117,7 @@ fn decode(text: &str) -> Cow<'_, [u8]> {
             b'%' => match (hex(ahead.next()), hex(ahead.next())) {
                 (Some(high), Some(low)) => {
                     bytes = ahead;
-                    high << 4 | low
+                    16 * high + low
                 }
                 _ => b'%',
             },

@@ -457,6 +457,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_accounted_for_is_what_the_buffer_takes() {
+        let budget = Arc::new(Budget::new(64 * 1024));
+        let mut lease = budget.lease();
+        let mut buffer = Vec::new();
+        for (needed, wanted, capacity) in [
+            (10, 1000, 1000),
+            (3000, 2000, 3000),
+            // No room for what is wanted: what is needed must do.
+            (60_000, 100_000, 60_000),
+        ] {
+            buffer.resize(buffer.capacity() / 2, 0);
+            assert!(reserve(&mut buffer, needed, wanted, &mut lease).is_ok());
+            assert_eq!(buffer.capacity(), capacity);
+            assert_eq!(budget.available(), 64 * 1024 - capacity);
+        }
+        assert!(reserve(&mut buffer, 70_000, 70_000, &mut lease).is_err());
+        assert_eq!(buffer.capacity(), 60_000);
+    }
+
+    #[test]
     fn the_longest_body_fits_and_one_byte_more_does_not() {
         for bytes in [1, 3, 4, 1000, 65_536, 65_537, 1 << 26] {
             let longest = Budget::longest_body(bytes);

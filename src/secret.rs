@@ -200,6 +200,9 @@ mod tests {
     fn debug_shows_nothing() {
         let secret = AppSecret::new("sesame").unwrap();
         let token = VerifyToken::new("sesame").unwrap();
-        assert!(!format!("{secret:?} {token:?} {secret:#?} {token:#?}").contains("sesame"));
+        let redacted = "AppSecret([redacted]) VerifyToken([redacted])";
+        assert_eq!(format!("{secret:?} {token:?}"), redacted);
+        assert_eq!(format!("{secret:#?} {token:#?}"), redacted);
+        assert_eq!(BlankSecret.to_string(), "a secret must not be blank");
     }
 }

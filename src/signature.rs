@@ -58,7 +58,7 @@ impl Signature {
             let &[high, low] = pair else {
                 return Err(SignatureError::Malformed);
             };
-            *byte = nibble(high)? << 4 | nibble(low)?;
+            *byte = 16 * nibble(high)? + nibble(low)?;
         }
         Ok(Self(bytes))
     }
@@ -202,6 +202,24 @@ mod tests {
         }
         for more in ["a", "aa", " ", ","] {
             assert!(Signature::parse(format!("{good}{more}").as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_nothing_of_a_request() {
+        let signature = Signature([7; 32]);
+        assert_eq!(format!("{signature:?}"), "Signature(..)");
+        let verifier = Verifier::new(&[]);
+        assert_eq!(format!("{verifier:?}"), "Verifier([redacted])");
+        for (error, text) in [
+            (SignatureError::Missing, "the signature header is missing"),
+            (
+                SignatureError::Malformed,
+                "the signature header is malformed",
+            ),
+            (SignatureError::Mismatch, "the signature does not match"),
+        ] {
+            assert_eq!(error.to_string(), text);
         }
     }
 

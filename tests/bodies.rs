@@ -8,8 +8,13 @@ use std::{
     convert::Infallible,
     fmt::Debug,
     future::poll_fn,
+    pin::pin,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
 use bytes::Bytes;
@@ -22,7 +27,9 @@ use tower_whatsapp::{
     webhook::{RequestBody, ResponseBody, ResponseFuture, Webhook},
 };
 
-use self::support::{BODY_LIMIT, SECRET, Script, Step, handshake, json::one_text, layer, sign};
+use self::support::{
+    BODY_LIMIT, SECRET, Script, Step, builder, handshake, json::one_text, layer, sign,
+};
 
 type Inner = Request<RequestBody<Script>>;
 
@@ -203,6 +210,26 @@ async fn the_headers_are_true_of_the_body() {
     }
 }
 
+/// What no server lets through says nothing: the bytes decide.
+#[tokio::test]
+async fn a_length_that_is_no_number_is_none() {
+    for length in ["", "+7", "-1", "7 ", "0x10", "many"] {
+        let mut request = delivery(halves());
+        let length = HeaderValue::from_static(length);
+        request.headers_mut().insert("content-length", length);
+        let request = received(request).await;
+        let length = one_text().len().to_string();
+        assert_eq!(request.headers()["content-length"], length.as_str());
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_is_not_there_yet_shows_nothing() {
+    let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
+    let future = layer().layer(host).call(delivery(halves()));
+    assert_eq!(format!("{future:?}"), "ResponseFuture { .. }");
+}
+
 #[tokio::test]
 async fn a_body_of_one_frame_is_not_copied() {
     let sent = Bytes::from(one_text());
@@ -300,6 +327,100 @@ fn the_memory_is_back_wherever_the_future_is_dropped() {
         "{taken:?}"
     );
     assert!(taken.len() >= 8, "{taken:?}");
+}
+
+/// The memory that is taken while a body comes in, after each of its frames.
+fn taken(layer: &WebhookLayer, declared: Option<usize>, frames: &[usize]) -> Vec<usize> {
+    let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
+    let free = layer.available_memory();
+    let frames = frames
+        .iter()
+        .flat_map(|length| [Step::data(vec![b' '; *length]), Step::Pending]);
+    let mut request = delivery(frames.collect::<Vec<_>>());
+    if let Some(declared) = declared {
+        request
+            .headers_mut()
+            .insert("content-length", declared.into());
+    }
+    let mut future = Box::pin(layer.layer(host).oneshot(request));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut taken = Vec::new();
+    while future.as_mut().poll(&mut cx).is_pending() {
+        taken.push(free - layer.available_memory());
+    }
+    taken
+}
+
+/// It is what the buffer takes from the machine that counts, and the buffer is no larger than what the sender says, as long as that is true.
+#[tokio::test]
+async fn a_buffer_takes_what_it_needs_and_doubles() {
+    const KIB: usize = 1024;
+    let layer = builder().body_limit(100 * KIB).build().unwrap();
+    for (declared, frames, expected) in [
+        // One frame is kept as it is.
+        (None, &[7][..], &[7][..]),
+        // Room for the first small ones, or for what is declared.
+        (None, &[1, 1], &[1, 16 * KIB]),
+        (Some(700), &[1, 1], &[1, 700]),
+        (None, &[20 * KIB, 20 * KIB], &[20 * KIB, 40 * KIB]),
+        // Filled to the last byte without more, and then twice that, up to the limit.
+        (
+            None,
+            &[1, 1, 16 * KIB - 2, 1, 16 * KIB, 32 * KIB],
+            &[1, 16 * KIB, 16 * KIB, 32 * KIB, 64 * KIB, 100 * KIB],
+        ),
+        (
+            Some(20 * KIB),
+            &[1, 1, 16 * KIB, 4 * KIB - 2],
+            &[1, 16 * KIB, 20 * KIB, 20 * KIB],
+        ),
+        (
+            Some(20 * KIB),
+            &[1, 1, 20 * KIB - 2],
+            &[1, 16 * KIB, 20 * KIB],
+        ),
+        // More than was declared: that says nothing any more.
+        (Some(2), &[1, 1, 1, 1, 1], &[1, 2, 4, 4, 8]),
+        // More than twice as much at once.
+        (None, &[1, 1, 60 * KIB], &[1, 16 * KIB, 60 * KIB + 2]),
+    ] {
+        assert_eq!(taken(&layer, declared, frames), expected, "{frames:?}");
+    }
+}
+
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A sender whose frames are always there already must not keep a thread to itself.
+#[tokio::test]
+async fn after_64_frames_or_256_kib_others_have_their_turn() {
+    for (length, frames) in [
+        (0, 64),
+        (1, 64),
+        (4095, 64),
+        (5000, 53),
+        (64 * 1024, 4),
+        (300_000, 1),
+    ] {
+        let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
+        let script = Script::new(vec![Step::data(vec![b' '; length]); 200]);
+        let counter = script.counter();
+        let request = delivery([]).map(|_| script);
+        let mut future = pin!(layer().layer(host).oneshot(request));
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        for turn in 1..=2 {
+            let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+            assert_eq!(counter.frames(), turn * frames, "{length}");
+            assert_eq!(woken.0.load(Ordering::SeqCst), turn, "{length}");
+        }
+    }
 }
 
 #[test]

@@ -716,6 +716,19 @@ async fn a_full_store_forgets_what_ends_soonest() {
     }
 }
 
+/// Of those that end in the same second only as many go as have to.
+#[tokio::test(start_paused = true)]
+async fn an_eighth_goes_and_no_more() {
+    let store = MemoryStore::with_capacity(160);
+    handle(&store, 0..10, HOUR).await;
+    handle(&store, 10..160, WEEK).await;
+    handle(&store, [1000], WEEK).await;
+    assert_eq!(store.len(), 141);
+    for number in 0..10 {
+        assert!(!done(&store, number).await, "{number}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_has_passed_goes_before_what_has_not() {
     let store = MemoryStore::with_capacity(100);
@@ -726,7 +739,7 @@ async fn what_has_passed_goes_before_what_has_not() {
         .await
         .unwrap();
     assert_eq!(lapsed, [Claim::Claimed]);
-    advance(2 * SECOND).await;
+    advance(SECOND).await;
     assert_eq!((store.len(), store.pending()), (100, 0));
     handle(&store, [100], HOUR).await;
     assert_eq!((store.len(), store.effective_window()), (50, None));
@@ -805,15 +818,19 @@ async fn the_effective_window_is_that_of_late() {
     advance(5 * HOUR).await;
     handle(&store, [10], WEEK).await;
     assert_eq!(store.effective_window(), Some(5 * HOUR));
-    advance(HOUR).await;
+    // Later in the same hour.
+    advance(HOUR / 2).await;
     handle(&store, [11], WEEK).await;
+    assert_eq!(store.effective_window(), Some(5 * HOUR));
+    advance(HOUR / 2).await;
+    handle(&store, [12], WEEK).await;
     // The least of this hour and the one before.
     assert_eq!(store.effective_window(), Some(5 * HOUR));
     advance(HOUR).await;
     assert_eq!(store.effective_window(), Some(6 * HOUR));
     advance(HOUR).await;
     assert_eq!(store.effective_window(), None);
-    handle(&store, [12], WEEK).await;
+    handle(&store, [13], WEEK).await;
     assert_eq!(store.effective_window(), Some(8 * HOUR));
 }
 
@@ -831,6 +848,22 @@ async fn what_has_passed_is_thrown_away_in_time() {
     }
     assert_eq!(store.len(), 1_000);
     assert_eq!(store.clone().len(), 1_000);
+}
+
+/// What has passed waits for the next sweep, however often the store is asked.
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_swept_after_six_hours() {
+    let store = MemoryStore::with_capacity(100);
+    for _ in 0..3 {
+        handle(&store, 0..10, SECOND).await;
+        advance(6 * HOUR - SECOND).await;
+        handle(&store, [10], HOUR).await;
+        handle(&store, [11], HOUR).await;
+        assert_eq!(store.len(), 12);
+        advance(SECOND).await;
+        assert!(done(&store, 10).await);
+        assert_eq!(store.len(), 2);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -133,7 +133,7 @@ impl Cursor<'_> {
             return Some(first);
         }
         let second = self.next()?;
-        Some(hex(first)? << 4 | hex(second)?)
+        Some(16 * hex(first)? + hex(second)?)
     }
 }
 

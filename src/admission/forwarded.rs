@@ -160,7 +160,7 @@ fn percent_decoded(encoded: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(encoded.len());
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
-            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
+            b'%' => 16 * hex(bytes.next()?)? + hex(bytes.next()?)?,
             _ => byte,
         });
     }

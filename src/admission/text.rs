@@ -230,6 +230,8 @@ fax:10.4.0.0/16
             ("10.0.0.0:80", Malformed),
             ("fe80::/129", Length),
             ("fe80:x", Malformed),
+            ("2a03: 2880::/32", Malformed),
+            ("a b: c", Malformed),
             ("fe80::1::", Malformed),
             ("<html>", Malformed),
             ("{", Malformed),
@@ -250,6 +252,8 @@ fax:10.4.0.0/16
             "% no entries found",
             "# x",
             "origin: AS32934\n 10.0.0.0/8",
+            "fad: a group of digits, but for the space",
+            "fad:",
         ] {
             assert!(matches!(prefixes(text), Err(ListError::Empty)), "{text:?}");
         }

@@ -132,3 +132,17 @@ impl From<DeferralKind> for Deferral {
         Self { kind }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_why() {
+        let stale = Deferral::from(DeferralKind::Stale);
+        assert_eq!(
+            stale.to_string(),
+            "an event is older than the window of duplicates"
+        );
+    }
+}

@@ -668,3 +668,96 @@ impl Evicted {
         }
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    const NOW: Now = Now(0);
+    const LATER: Now = Now(2 * Now::SECOND);
+
+    fn key(number: u32) -> EventKey {
+        EventKey::from_bytes(u128::from(number).to_be_bytes())
+    }
+
+    fn token() -> Token {
+        Token::from_bytes([1; 16])
+    }
+
+    fn lease() -> NonZeroU64 {
+        NOW.after(Duration::from_secs(1))
+    }
+
+    #[test]
+    fn slots_grow_with_what_is_pending_and_are_used_again() {
+        let mut claims = Claims::default();
+        let mut taken = Vec::new();
+        for (count, capacity) in [(1, 4), (4, 4), (5, 8), (9, 10), (10, 10)] {
+            taken.resize_with(count, || claims.add(token(), lease(), 10));
+            assert_eq!(claims.slots.capacity(), capacity);
+        }
+        for slot in taken.drain(2..) {
+            claims.remove(slot);
+        }
+        taken.resize_with(10, || claims.add(token(), lease(), 10));
+        assert_eq!((claims.slots.len(), claims.slots.capacity()), (10, 10));
+        assert_eq!(claims.count(NOW), 10);
+    }
+
+    #[test]
+    fn slots_are_given_back_when_nothing_is_pending() {
+        for (most, kept) in [(64, 64), (65, 0), (200, 0)] {
+            let mut claims = Claims::default();
+            let taken: Vec<_> = (0..most)
+                .map(|_| claims.add(token(), lease(), 1000))
+                .collect();
+            for slot in taken {
+                assert!(claims.slots.capacity() >= most);
+                claims.remove(slot);
+            }
+            assert_eq!((claims.slots.len(), claims.slots.capacity()), (0, kept));
+        }
+    }
+
+    /// A shard that has grown to `entries`, of which all pass at once but the first `lasting`.
+    fn shard(entries: u32, lasting: u32) -> Shard {
+        let mut shard = Shard::new(SHARD, Seeds::random());
+        for number in 0..entries {
+            let window = Duration::from_secs(if number < lasting { 3600 } else { 1 });
+            assert!(shard.commit(&key(number), token(), window, NOW).is_ok());
+        }
+        shard
+    }
+
+    #[test]
+    fn the_table_does_not_grow_for_what_was_removed() {
+        let mut shard = shard(1500, 0);
+        let room = shard.room;
+        assert!(room - room / 16 > 1600);
+        for number in 2000..50_000 {
+            assert!(shard.claim(&key(number), token(), lease(), NOW).is_ok());
+            shard.release(&key(number), token());
+        }
+        assert_eq!(shard.room, room);
+        assert!(shard.entries.capacity() <= room);
+    }
+
+    #[test]
+    fn the_table_shrinks_when_less_than_a_quarter_is_left() {
+        let quarter = shard(1500, 0).room / 4;
+        for (lasting, shrinks) in [
+            (quarter + 100, false),
+            (quarter, false),
+            (quarter - 1, true),
+            (300, true),
+        ] {
+            let mut shard = shard(1500, lasting as u32);
+            let room = shard.room;
+            shard.sweep(LATER);
+            assert_eq!(shard.entries.len(), lasting);
+            assert_eq!(shard.room < room, shrinks, "{lasting}");
+            // Nor does it have to grow again at once.
+            assert!(shard.room >= 2 * lasting);
+        }
+    }
+}

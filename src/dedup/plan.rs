@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -199,16 +198,6 @@ impl Policy {
             self.window
         };
         Some(((self.key)(event, app)?, window))
-    }
-}
-
-impl fmt::Debug for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Policy")
-            .field("window", &self.window)
-            .field("status_window", &self.status_window)
-            .field("refuses_stale", &self.refuses_stale)
-            .finish_non_exhaustive()
     }
 }
 

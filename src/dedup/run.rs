@@ -43,8 +43,8 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 /// The most events of which the store is still owed a word, over all deliveries: some 3 MiB. Beyond, their leases pass.
 const MAX_OWED: usize = 65_536;
 
-/// Who waits for a key is woken when any of its bell is rung.
-const BELLS: usize = 64;
+/// One for each first byte of a key: who waits for a key is woken when any with its bell is handled.
+const BELLS: usize = 256;
 
 /// What the clones of a layer share.
 pub(super) struct Shared<S> {
@@ -141,10 +141,9 @@ impl<S: Store> Shared<S> {
 
     fn bell(&self, key: EventKey) -> &Notify {
         let [first, ..] = key.to_bytes();
-        // A key of the host's own may have anything there; then more are woken than need be.
-        let bell = usize::from(first) % BELLS;
-        #[expect(clippy::indexing_slicing, reason = "a remainder of the length")]
-        &self.bells[bell]
+        // A key of the host's own may have the same there in all; then more are woken than need be.
+        #[expect(clippy::indexing_slicing, reason = "there is one for each byte")]
+        &self.bells[usize::from(first)]
     }
 
     fn ring(&self, keys: impl IntoIterator<Item = EventKey>) {

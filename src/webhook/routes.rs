@@ -170,6 +170,5 @@ fn is_name(segment: &str) -> bool {
 fn is_path(path: &str) -> bool {
     path.starts_with('/')
         && !path.contains(['{', '}', '#'])
-        && PathAndQuery::try_from(path)
-            .is_ok_and(|parsed| parsed.path() == path && parsed.query().is_none())
+        && PathAndQuery::try_from(path).is_ok_and(|parsed| parsed.path() == path)
 }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use tower_whatsapp::{
     App, ConfigError, WebhookLayer, WebhookLayerBuilder,
@@ -6,7 +6,7 @@ use tower_whatsapp::{
 };
 
 use super::{
-    subject::{app, credentials},
+    subject::{app, credentials, down, secret},
     tenants::Tenants,
 };
 
@@ -193,4 +193,29 @@ fn debug_shows_no_secret() {
         text.contains("\"a\"") && !text.contains("secret of") && !text.contains("token of"),
         "{text}"
     );
+}
+
+#[test]
+fn what_is_shown() {
+    let directory = Directory::builder(Tenants::default());
+    let shown = format!("{directory:?}");
+    assert!(shown.starts_with("DirectoryBuilder { times: "), "{shown}");
+    let directory = directory.build().unwrap();
+    let empty = "Directory { known: 0, unknown: 0, lookups: 0, .. }";
+    assert_eq!(format!("{directory:?}"), empty);
+    let layer = layer().route("/a", app("a")).apps("/b/{app}", directory);
+    let shown = format!("{:?}", layer.build().unwrap());
+    assert!(shown.contains("Routes { first: "), "{shown}");
+    assert!(shown.contains(empty), "{shown}");
+    let app = App::builder("a", credentials("a"));
+    let shown = format!("{app:?}");
+    assert!(shown.starts_with("AppBuilder { label: \"a\", "), "{shown}");
+    assert!(!shown.contains(&secret("a")), "{shown}");
+}
+
+#[test]
+fn what_a_directory_says_when_it_is_not_there() {
+    let error = down();
+    assert_eq!(error.to_string(), "the directory of apps is not available");
+    assert_eq!(error.source().unwrap().to_string(), "the database is down");
 }

@@ -86,6 +86,55 @@ async fn slow_lookups_of_unknown_names_do_not_jam_the_known() {
     assert_eq!(refusals, 64);
 }
 
+/// What is remembered needs no place among those who wait for a lookup.
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_is_told_at_once() {
+    let tenants = Tenants::default();
+    let directory = Directory::builder(tenants.clone())
+        .lookups_per_second(1_000_000)
+        .build()
+        .unwrap();
+    let layer = layer(&directory);
+    let nobody = async || send(&layer, delivery("/nobody", "a")).await;
+    assert_eq!(nobody().await, refused(UNKNOWN));
+    let _slow = tenants.slow(60 * SECOND);
+    let flood: Vec<_> = (0..2000)
+        .map(|number| {
+            let layer = layer.clone();
+            tokio::spawn(async move { send(&layer, delivery(&format!("/{number}"), "a")).await })
+        })
+        .collect();
+    sleep(SECOND / 10).await;
+    assert_eq!(send(&layer, delivery("/new", "a")).await, UNAVAILABLE);
+    assert_eq!(nobody().await, refused(UNKNOWN));
+    for outcome in flood {
+        assert_eq!(outcome.await.unwrap(), UNAVAILABLE);
+    }
+}
+
+/// A failure says nothing of whether there is an app: who was known is so still, and has its lookups; who was not has to wait as before.
+#[tokio::test(start_paused = true)]
+async fn a_failure_changes_nothing_of_who_is_known() {
+    let tenants = Tenants::of(&["a", "b"]);
+    let directory = Directory::builder(tenants.clone())
+        .lookups_per_second(1)
+        .build()
+        .unwrap();
+    let layer = layer(&directory);
+    let send = async |name: &str| send(&layer, delivery(&format!("/{name}"), name)).await;
+    assert_eq!(send("a").await, delivered("a"));
+    advance(60 * SECOND).await;
+    tenants.set_down(true);
+    assert_eq!([send("b").await, send("a").await], [UNAVAILABLE; 2]);
+    assert_eq!(tenants.asked(), ["a", "b", "a"]);
+    tenants.set_down(false);
+    advance(SECOND).await;
+    // The one lookup of this second.
+    assert_eq!(send("c").await, refused(UNKNOWN));
+    assert_eq!(send("b").await, UNAVAILABLE);
+    assert_eq!(send("a").await, delivered("a"));
+}
+
 /// Names that are remembered because they are not there push out none that is.
 #[tokio::test(start_paused = true)]
 async fn unknown_names_do_not_push_out_apps() {

@@ -1,7 +1,9 @@
 //! Settings that are wrong or contradict each other, and those at the limit, which do not.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
+use http::{Request, Response};
+use tower::{Layer, Service, service_fn};
 use tower_whatsapp::dedup::{ConfigError, DedupLayer, DedupLayerBuilder, MemoryStore};
 
 const NANO: Duration = Duration::from_nanos(1);
@@ -110,4 +112,17 @@ fn words() {
             "{error}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_is_shown() {
+    let layer = DedupLayer::new(MemoryStore::new());
+    let shown = format!("{:?}", layer.handle());
+    let expected = "DedupHandle(Counters { running: 0, handled: 0, suppressed: 0, ";
+    assert!(shown.starts_with(expected), "{shown}");
+    let host = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(())));
+    let mut service = layer.layer(host);
+    assert!(format!("{service:?}").starts_with("Dedup { inner: "));
+    let future = service.call(Request::new(()));
+    assert_eq!(format!("{future:?}"), "ResponseFuture { .. }");
 }

@@ -140,6 +140,17 @@ async fn foreign_keys() {
     stack.at_rest([1, 0, 1], Tally::handled(2)).await;
 }
 
+/// Nor is it the key of an event that has none.
+#[tokio::test(start_paused = true)]
+async fn foreign_keys_beside_an_event_without_one() {
+    let failing = once(200, keys(&text("X")));
+    let stack = Stack::with(failing, |builder| builder.status_window(None));
+    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    assert_eq!(stack.send(&text("A").and(status("B"))).await, partly);
+    assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
+    stack.rest().await;
+}
+
 /// As when the app has a label, and the host names its events by the keys that they have without one.
 #[tokio::test(start_paused = true)]
 async fn keys_without_the_app() {
