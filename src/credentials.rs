@@ -491,6 +491,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_is_said() {
+        for (error, what) in [
+            (CredentialsError::SecretBlank, "app secret: "),
+            (CredentialsError::TokenTooLong, "verify token: "),
+            (CredentialsError::LabelTaken, "label: "),
+        ] {
+            assert!(error.to_string().starts_with(what), "{error:?}");
+        }
+    }
+
+    #[test]
     fn debug_shows_labels_and_nothing_else() {
         let credentials = Credentials::new([("a", "sesame")], [("t", "sesame too")]).unwrap();
         assert_eq!(

@@ -689,6 +689,21 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_scattered_however_they_are_numbered() {
+        const KEYS: u128 = 16_000;
+        for shift in [0, 8, 32, 60, 64, 100, 112] {
+            let seeds = Seeds::random();
+            let mut counts = [0; 16];
+            for number in 0..KEYS {
+                let key = EventKey::from_bytes((number << shift).to_le_bytes());
+                counts[(seeds.hash_one(key) >> 60) as usize] += 1;
+            }
+            let even = counts.iter().all(|count| (500..2000).contains(count));
+            assert!(even, "{shift}: {counts:?}");
+        }
+    }
+
+    #[test]
     fn slots_grow_with_what_is_pending_and_are_used_again() {
         let mut claims = Claims::default();
         let mut taken = Vec::new();
