@@ -40,7 +40,8 @@ const LAST_LOOK: Duration = Duration::from_millis(200);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
-/// The most events of which the store is still owed a word, over all deliveries: some 3 MiB. Beyond, their leases pass.
+/// The most events of which the store is still owed a word, over all deliveries: some 3 MiB, and for each delivery a task of less than a kilobyte.
+/// Beyond, their leases pass.
 const MAX_OWED: usize = 65_536;
 
 /// One for each first byte of a key: who waits for a key is woken when any with its bell is handled.
@@ -115,7 +116,7 @@ impl<S: Store> Shared<S> {
         }
     }
 
-    /// Handles a delivery and answers it. Goes on after the answer with what the store is owed.
+    /// Handles a delivery and answers it. What the store is owed then goes on after it.
     pub(super) async fn handle<H, B, R>(
         self: Arc<Self>,
         inner: H,
@@ -128,7 +129,7 @@ impl<S: Store> Shared<S> {
     {
         let verified = request.extensions().get::<Verified>().cloned();
         let app = verified.as_ref().map_or("", Verified::app);
-        let delivery = Delivery {
+        let mut delivery = Delivery {
             shared: &self,
             plan: Plan::new(&notification, app, &self.policy),
             app,
@@ -136,7 +137,13 @@ impl<S: Store> Shared<S> {
             claimed: Instant::now(),
             run: &run,
         };
-        delivery.handle(inner, request, notification, reply).await;
+        let owed = delivery.handle(inner, request, notification, reply).await;
+        if owed.len() > 0 {
+            // In a small task of its own: this one has room for the handler and all that it awaits.
+            let (token, claimed) = (delivery.token, delivery.claimed);
+            drop(delivery);
+            tokio::spawn(self.pay(owed, token, claimed, run));
+        }
     }
 
     fn bell(&self, key: EventKey) -> &Notify {
@@ -171,6 +178,39 @@ impl<S: Store> Shared<S> {
         self.ring(keys.iter().copied());
         Ok(())
     }
+
+    /// Tells the store what it has not heard yet, until the lease has passed.
+    async fn pay(self: Arc<Self>, mut owed: Owed, token: Token, claimed: Instant, run: Run) {
+        let permits = u32::try_from(owed.len()).unwrap_or(u32::MAX);
+        let Ok(_permits) = self.owed.try_acquire_many(permits) else {
+            return;
+        };
+        let end = after(claimed, self.times.lease);
+        let mut pause = FIRST_RETRY;
+        while owed.len() > 0 {
+            let mut last = run.is_aborted();
+            if !last {
+                let aborted = pin!(run.aborted());
+                let next = Instant::now() + pause;
+                let _ = timeout_at(next.min(end), aborted).await;
+                pause = (2 * pause).min(LAST_RETRY);
+                // Once more when the lease has passed: as long as nobody has taken the event, that it is done can still be recorded.
+                last = Instant::now() >= end;
+            }
+            // Boxed: most of the time these tasks wait, and a store's futures are the most of them.
+            let committed = Box::pin(self.commit(&owed.commit, token));
+            if committed.await.is_ok() {
+                owed.commit.clear();
+            }
+            let released = Box::pin(self.release(&owed.release, token));
+            if released.await.is_ok() {
+                owed.release.clear();
+            }
+            if last {
+                return;
+            }
+        }
+    }
 }
 
 struct Delivery<'a, S> {
@@ -198,13 +238,15 @@ enum Answered {
 }
 
 impl<S: Store> Delivery<'_, S> {
+    /// Handles and answers it. What is left is what the store is still owed.
     async fn handle<H, B, R>(
-        mut self,
+        &mut self,
         inner: H,
         mut request: Request<B>,
         notification: Notification,
         reply: oneshot::Sender<Answer<R>>,
-    ) where
+    ) -> Owed
+    where
         H: Service<Request<B>, Response = Response<R>>,
     {
         let counters = &self.shared.runs;
@@ -220,7 +262,7 @@ impl<S: Store> Delivery<'_, S> {
                 };
                 drop((request, notification));
                 let _ = reply.send(answer);
-                return self.pay(owed).await;
+                return owed;
             }
         };
         // The body stays in the memory budget for as long as the handler may hold it, answered or not.
@@ -250,9 +292,8 @@ impl<S: Store> Delivery<'_, S> {
             End::Aborted => self.undo(DeferralKind::Draining).await,
         };
         let _ = reply.send(answer);
-        drop((notification, lease));
-        self.plan = Plan::default();
-        self.pay(owed).await;
+        drop(lease);
+        owed
     }
 
     /// Claims what can be claimed, and waits for the rest if that is all there is.
@@ -413,36 +454,6 @@ impl<S: Store> Delivery<'_, S> {
         };
         (kind.into(), owed)
     }
-
-    /// Tells the store what it has not heard yet, until the lease has passed.
-    async fn pay(&self, mut owed: Owed) {
-        let permits = u32::try_from(owed.len()).unwrap_or(u32::MAX);
-        let Ok(_permits) = self.shared.owed.try_acquire_many(permits) else {
-            return;
-        };
-        let end = after(self.claimed, self.shared.times.lease);
-        let mut pause = FIRST_RETRY;
-        while owed.len() > 0 {
-            let mut last = self.run.is_aborted();
-            if !last {
-                let aborted = pin!(self.run.aborted());
-                let next = Instant::now() + pause;
-                let _ = timeout_at(next.min(end), aborted).await;
-                pause = (2 * pause).min(LAST_RETRY);
-                // Once more when the lease has passed: as long as nobody has taken the event, that it is done can still be recorded.
-                last = Instant::now() >= end;
-            }
-            if self.shared.commit(&owed.commit, self.token).await.is_ok() {
-                owed.commit.clear();
-            }
-            if self.shared.release(&owed.release, self.token).await.is_ok() {
-                owed.release.clear();
-            }
-            if last {
-                return;
-            }
-        }
-    }
 }
 
 /// What a handler has said of single events.
@@ -458,4 +469,26 @@ enum End<R> {
     Panicked,
     TimedOut,
     Aborted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task<S: Store>() -> usize {
+        fn size<A, F>(_: impl FnOnce(A) -> F) -> usize {
+            size_of::<F>()
+        }
+        size(|(shared, owed, token, claimed, run)| {
+            Shared::<S>::pay(shared, owed, token, claimed, run)
+        })
+    }
+
+    /// While a store is away there may be as many of these tasks as `MAX_OWED`.
+    #[test]
+    fn what_the_store_is_owed_takes_little() {
+        assert!(task::<crate::dedup::MemoryStore>() <= 640);
+        #[cfg(feature = "redis")]
+        assert!(task::<crate::dedup::RedisStore>() <= 640);
+    }
 }

@@ -195,14 +195,14 @@ impl Troubled {
     fn begin(&self) {
         block_in_place(|| {
             self.trouble
-                .begin(&mut self.servers.lock().unwrap(), self.key)
+                .begin(&mut self.servers.lock().unwrap(), self.key);
         });
     }
 
     fn end(&self) {
         block_in_place(|| {
             self.trouble
-                .end(&mut self.servers.lock().unwrap(), self.key)
+                .end(&mut self.servers.lock().unwrap(), self.key);
         });
     }
 }
