@@ -320,12 +320,12 @@ pub(crate) fn refusal(kind: RejectionKind) -> (u16, &'static [(&'static str, &'s
         RejectionKind::HandshakeRefused
         | RejectionKind::SignatureMissing
         | RejectionKind::SignatureMalformed
-        | RejectionKind::SignatureMismatch => (403, &[]),
+        | RejectionKind::SignatureMismatch
+        | RejectionKind::AccountRefused => (403, &[]),
         RejectionKind::BodyTooLarge => (413, &[]),
         RejectionKind::ContentEncoding => (415, &[]),
         RejectionKind::BodyDeadline | RejectionKind::BodyIdle => (408, &[]),
         RejectionKind::NotJson => (422, &[]),
-        RejectionKind::AccountRefused => (403, &[]),
         #[cfg(feature = "admission")]
         RejectionKind::AddressUnknown | RejectionKind::AddressRefused => (403, &[]),
         #[cfg(feature = "client-certificate")]

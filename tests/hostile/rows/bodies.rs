@@ -258,10 +258,10 @@ fn low() -> WebhookLayerBuilder {
 
 /// However busy the machine is.
 fn patient() -> WebhookLayerBuilder {
+    let builder = builder();
     #[cfg(feature = "tokio")]
-    return builder().body_deadline(std::time::Duration::from_secs(600));
-    #[cfg(not(feature = "tokio"))]
-    builder()
+    let builder = builder.body_deadline(std::time::Duration::from_secs(600));
+    builder
 }
 
 /// What of a padded text is not text.
