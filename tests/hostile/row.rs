@@ -258,6 +258,7 @@ impl Row {
         self
     }
 
+    #[cfg(feature = "admission")]
     pub(crate) fn dress(mut self, dress: Dress) -> Self {
         self.dress = dress;
         self

@@ -17,10 +17,14 @@ use crate::{
 };
 
 pub(crate) fn rows() -> Vec<Row> {
-    let mut rows = routes();
-    #[cfg(feature = "apps")]
-    rows.extend(names::rows());
-    rows
+    [
+        routes(),
+        #[cfg(feature = "apps")]
+        names::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn routes() -> Vec<Row> {

@@ -16,10 +16,14 @@ use crate::{
 };
 
 pub(crate) fn rows() -> Vec<Row> {
-    let mut rows = addresses();
-    #[cfg(feature = "client-certificate")]
-    rows.extend(certificates::rows());
-    rows
+    [
+        addresses(),
+        #[cfg(feature = "client-certificate")]
+        certificates::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// In the list, and one that is not.
