@@ -693,13 +693,16 @@ mod tests {
         const KEYS: u128 = 16_000;
         for shift in [0, 8, 32, 60, 64, 100, 112] {
             let seeds = Seeds::random();
-            let mut counts = [0; 16];
+            // A shard is found by the upper bits of a hash, a place in its table by the lower ones.
+            let mut counts = [[0; 16]; 2];
             for number in 0..KEYS {
                 let key = EventKey::from_bytes((number << shift).to_le_bytes());
-                counts[(seeds.hash_one(key) >> 60) as usize] += 1;
+                let hash = seeds.hash_one(key);
+                counts[0][(hash >> 60) as usize] += 1;
+                counts[1][(hash % 16) as usize] += 1;
             }
-            let even = counts.iter().all(|count| (500..2000).contains(count));
-            assert!(even, "{shift}: {counts:?}");
+            let even = |count: &u32| (500..2000).contains(count);
+            assert!(counts.iter().flatten().all(even), "{shift}: {counts:?}");
         }
     }
 
