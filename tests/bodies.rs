@@ -388,6 +388,19 @@ async fn a_buffer_takes_what_it_needs_and_doubles() {
     }
 }
 
+#[tokio::test]
+async fn a_body_may_be_as_long_as_the_limit() {
+    let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
+    let [first, second] = halves();
+    for steps in [vec![Step::data(one_text())], vec![first, second]] {
+        for (limit, status) in [(one_text().len(), 200), (one_text().len() - 1, 413)] {
+            let layer = builder().body_limit(limit).build().unwrap();
+            let answer = layer.layer(host).oneshot(delivery(steps.clone()));
+            assert_eq!(answer.await.unwrap().status(), status);
+        }
+    }
+}
+
 struct Woken(AtomicUsize);
 
 impl Wake for Woken {
