@@ -107,7 +107,7 @@ impl Trouble {
                 let slot = slot(server, key);
                 // It would not let go a slot with keys in it.
                 server.run::<()>(&format!("CLUSTER DELSLOTS {slot}"));
-                server.run(&format!("CLUSTER SETSLOT {slot} NODE {other}"))
+                server.run::<()>(&format!("CLUSTER SETSLOT {slot} NODE {other}"));
             }
             NoScript => server.run("SCRIPT FLUSH"),
             FlushAll => server.run("FLUSHALL"),
@@ -129,7 +129,7 @@ impl Trouble {
             Moved => {
                 let own: String = server.run("CLUSTER MYID");
                 let slot = slot(server, key);
-                server.run(&format!("CLUSTER SETSLOT {slot} NODE {own}"))
+                server.run::<()>(&format!("CLUSTER SETSLOT {slot} NODE {own}"));
             }
             Stop => server.signal("-CONT"),
             Restart => server.spawn(),

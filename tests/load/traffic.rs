@@ -94,6 +94,7 @@ pub(crate) fn number(id: &str) -> Option<usize> {
 }
 
 pub(crate) fn now() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "the time at which Meta sends")]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.unwrap().as_secs()
 }
