@@ -97,6 +97,9 @@ return 0",
 /// A connection is given up when it breaks, when three calls in a row were left without an answer, and when the server says that it is
 /// a replica now. An attempt to connect may take 1 s, an answer 2 s; `DedupLayer` waits less.
 ///
+/// A server that hung and goes on does what it was sent meanwhile. An event whose claim was among that, and whose sender has given up, is free again when
+/// its lease has passed.
+///
 /// # Clusters and sentinels
 ///
 /// The store talks to one address: a server, or a proxy before several. The scripts are safe in a cluster. The redirections of one are
