@@ -2,7 +2,10 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use tower_whatsapp::signature::Signature;
+use tower_whatsapp::{
+    secret::AppSecret,
+    signature::{Signature, Verifier},
+};
 
 pub const BODY: &[u8] = br#"{"object":"whatsapp_business_account","entry":[]}"#;
 pub const SECRET: &[u8; 32] = b"0123456789abcdef0123456789abcdef";
@@ -20,6 +23,18 @@ pub fn tag() -> [u8; 32] {
 pub fn signature(tag: &[u8; 32]) -> Signature {
     let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
     Signature::parse(format!("sha256={hex}").as_bytes()).expect("well formed")
+}
+
+/// Has [`BODY`] under each of these secrets.
+#[must_use]
+pub fn verifier(secrets: &[&[u8]]) -> Verifier {
+    let secrets: Vec<_> = secrets
+        .iter()
+        .map(|secret| AppSecret::new(secret).expect("not blank"))
+        .collect();
+    let mut verifier = Verifier::new(&secrets);
+    verifier.update(BODY);
+    verifier
 }
 
 /// The control: a comparison that ends at the first difference.
