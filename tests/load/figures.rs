@@ -30,6 +30,8 @@ pub(crate) struct Figures {
     pub(crate) free: usize,
     pub(crate) tasks: usize,
     pub(crate) descriptors: usize,
+    /// Bytes that are allocated.
+    pub(crate) heap: usize,
     /// Resident memory in KiB, now and at most.
     pub(crate) resident: usize,
     pub(crate) peak: usize,

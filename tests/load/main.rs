@@ -28,7 +28,11 @@ mod traffic;
 
 use std::{env, process::ExitCode};
 
+use peak_alloc::PeakAlloc;
 use tokio::runtime;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();

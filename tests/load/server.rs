@@ -33,6 +33,7 @@ use tower_whatsapp::{
 };
 
 use crate::{
+    HEAP,
     figures::{Figures, Machine},
     support::{PATH, builder},
     traffic,
@@ -188,6 +189,7 @@ impl Host {
             free: self.layer.available_memory(),
             tasks: Handle::current().metrics().num_alive_tasks(),
             descriptors: machine.descriptors,
+            heap: HEAP.current_usage(),
             resident: machine.resident,
             peak: machine.peak,
             worked: machine.worked,
