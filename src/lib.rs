@@ -89,6 +89,8 @@
 //! | `client-certificate` | no | The same by client certificate; with `admission`. |
 //! | `apps` | no | Apps that are found by the name in the path. |
 //! | `redis` | no | A store of handled events for many processes; with `redis-tls` by TLS. |
+//! | `ring` | no | HMAC-SHA256 by ring, which most hosts have for TLS: less work for the same signature, where the processor has no instructions for SHA. |
+//! | `aws-lc-rs` | no | The same by AWS-LC; if both are on, this one counts. |
 //! | `testing` | no | For the tests of hosts: deliveries of every kind as Meta sends them, their signatures, a Meta that repeats, and stores that fail. |
 //!
 //! # Minimum supported Rust version
@@ -110,6 +112,7 @@ pub mod event;
 pub mod extract;
 pub mod guide;
 mod handshake;
+mod mac;
 mod receive;
 pub mod secret;
 pub mod signature;

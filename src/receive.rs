@@ -25,10 +25,13 @@ const SET_ASIDE_PART: usize = 4;
 /// Where there is no room to double, a buffer grows by at least one of so many parts of itself.
 const LEAST_GROWTH: usize = 8;
 
-/// After so many frames or bytes in one go, other tasks get their turn: a sender whose frames are always there already (empty
-/// ones, say) must not keep a worker thread to itself, nor keep its own deadline from being looked at.
+/// After so many frames in one go, other tasks get their turn: a sender whose frames are always there already (empty ones, say) must not keep
+/// a worker thread to itself, nor keep its own deadline from being looked at.
 const FRAMES_PER_POLL: usize = 64;
-const BYTES_PER_POLL: usize = 256 * 1024;
+
+/// The same after so many bytes have been hashed, each secret counted: a third of a millisecond without instructions for SHA. A server may hand
+/// over a whole body as one frame.
+const HASHED_PER_POLL: usize = 64 * 1024;
 
 /// Why a body was not received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +74,8 @@ pin_project! {
         clock: Clock,
         buffer: Buffer,
         verifier: Verifier,
+        // So many bytes of the buffer has the verifier seen.
+        hashed: usize,
     }
 }
 
@@ -96,6 +101,7 @@ where
                 lease: budget.lease(),
             },
             verifier,
+            hashed: 0,
         }
     }
 
@@ -105,34 +111,40 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<Received, ReceiveError>> {
         let mut this = self.project();
-        let (mut frames, mut bytes) = (0, 0);
+        let mut frames = 0;
+        let mut room = HASHED_PER_POLL.div_ceil(this.verifier.secrets().max(1));
         let mut progress = false;
         loop {
-            match this.body.as_mut().poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    frames += 1;
-                    // Trailers are not signed, so nothing in them may matter.
-                    if let Ok(data) = frame.into_data()
-                        && !data.is_empty()
-                    {
-                        progress = true;
-                        bytes += data.len();
-                        this.buffer.check(data.len())?;
-                        this.verifier.update(&data);
-                        this.buffer.keep(data)?;
-                    }
-                    if frames < FRAMES_PER_POLL && bytes < BYTES_PER_POLL {
+            // What has come is hashed before more is asked for.
+            let arrived = this.buffer.bytes().get(*this.hashed..);
+            let arrived = arrived.unwrap_or_default();
+            let piece = arrived.get(..room).unwrap_or(arrived);
+            this.verifier.update(piece);
+            *this.hashed += piece.len();
+            room -= piece.len();
+            if room > 0 && frames < FRAMES_PER_POLL {
+                match this.body.as_mut().poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        frames += 1;
+                        // Trailers are not signed, so nothing in them may matter.
+                        if let Ok(data) = frame.into_data()
+                            && !data.is_empty()
+                        {
+                            progress = true;
+                            this.buffer.keep(data)?;
+                        }
                         continue;
                     }
-                    // Not a busy loop: this task waits its turn behind the others.
-                    cx.waker().wake_by_ref();
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(ReceiveError::Broken)),
+                    Poll::Ready(None) => {
+                        let verifier = std::mem::replace(this.verifier, Verifier::new(&[]));
+                        return Poll::Ready(Ok(this.buffer.finish(verifier)));
+                    }
+                    Poll::Pending => {}
                 }
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(ReceiveError::Broken)),
-                Poll::Ready(None) => {
-                    let verifier = std::mem::replace(this.verifier, Verifier::new(&[]));
-                    return Poll::Ready(Ok(this.buffer.finish(verifier)));
-                }
-                Poll::Pending => {}
+            } else {
+                // Not a busy loop: this task waits its turn behind the others.
+                cx.waker().wake_by_ref();
             }
             return this.clock.poll_expired(cx, progress).map(Err);
         }
@@ -156,20 +168,19 @@ enum Kept {
 }
 
 impl Buffer {
-    /// Counts before anything is kept or hashed.
-    fn check(&self, more: usize) -> Result<(), ReceiveError> {
-        let kept = match &self.kept {
-            Kept::Nothing => 0,
-            Kept::Frame(frame) => frame.len(),
-            Kept::Copied(copied) => copied.len(),
-        };
-        if more > self.limit - kept.min(self.limit) {
-            return Err(ReceiveError::TooLarge);
+    fn bytes(&self) -> &[u8] {
+        match &self.kept {
+            Kept::Nothing => &[],
+            Kept::Frame(frame) => frame,
+            Kept::Copied(copied) => copied,
         }
-        Ok(())
     }
 
     fn keep(&mut self, data: Bytes) -> Result<(), ReceiveError> {
+        // Counted before anything is kept or hashed.
+        if data.len() > self.limit - self.bytes().len().min(self.limit) {
+            return Err(ReceiveError::TooLarge);
+        }
         match &mut self.kept {
             Kept::Nothing => {
                 self.lease.grow_to(data.len())?;

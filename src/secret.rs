@@ -1,7 +1,8 @@
 //! The two things that a caller must not learn: the app secret and the verify token.
 //!
 //! Both are prepared once, when they are made: the secret as the keyed state of its MAC, the token as a tag. Neither keeps
-//! the text that it was made from, and what they keep is zeroed when they are dropped.
+//! the text that it was made from, and what they keep is zeroed when they are dropped; but for the keyed state where the feature `ring` or
+//! `aws-lc-rs` has another library make it: ring does not zero it, and AWS-LC says that it does.
 
 use std::{
     error::Error,
@@ -10,19 +11,17 @@ use std::{
     sync::OnceLock,
 };
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use zeroize::{Zeroize, Zeroizing};
 
-/// HMAC-SHA256, the one MAC of this crate.
-pub(crate) type HmacSha256 = Hmac<Sha256>;
+use crate::mac::{self, Key, Mac};
 
 /// An app secret: the key under which Meta signs every delivery of the app.
 ///
 /// It stands in the App Dashboard under "App settings, Basic": 32 hexadecimal characters, which are used as they are, as ASCII
 /// text, and not decoded (Meta, "Create a webhook endpoint").
 ///
-/// `Debug` shows nothing of it, there is no way to read it back, and its state is zeroed when it is dropped. The buffer that it
-/// was made from belongs to the caller, who may want to zero it too.
+/// `Debug` shows nothing of it, there is no way to read it back, and its state is zeroed when it is dropped (but see [the module](self) for
+/// other libraries). The buffer that it was made from belongs to the caller, who may want to zero it too.
 ///
 /// ```
 /// use tower_whatsapp::secret::AppSecret;
@@ -34,7 +33,7 @@ pub(crate) type HmacSha256 = Hmac<Sha256>;
 /// ```
 #[derive(Clone)]
 pub struct AppSecret {
-    keyed: HmacSha256,
+    keyed: Key,
 }
 
 impl AppSecret {
@@ -46,13 +45,13 @@ impl AppSecret {
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, BlankSecret> {
         let secret = not_blank(secret.as_ref())?;
         Ok(Self {
-            keyed: keyed(secret),
+            keyed: Key::new(secret),
         })
     }
 
-    /// The state of the MAC before the first byte of a message.
-    pub(crate) fn mac(&self) -> HmacSha256 {
-        self.keyed.clone()
+    /// The MAC before the first byte of a message.
+    pub(crate) fn mac(&self) -> Mac {
+        self.keyed.start()
     }
 }
 
@@ -78,8 +77,7 @@ impl fmt::Debug for AppSecret {
 /// ```
 #[derive(Clone)]
 pub struct VerifyToken {
-    /// Has taken the token in; its tag is the expected one.
-    taken: HmacSha256,
+    tag: Zeroizing<[u8; mac::LENGTH]>,
     len: usize,
 }
 
@@ -91,10 +89,10 @@ impl VerifyToken {
     /// [`BlankSecret`] if it is empty or white space only.
     pub fn new(token: impl AsRef<[u8]>) -> Result<Self, BlankSecret> {
         let token = not_blank(token.as_ref())?;
-        let mut taken = token_key().clone();
-        taken.update(token);
+        let mut mac = token_key().start();
+        mac.update(token);
         Ok(Self {
-            taken,
+            tag: Zeroizing::new(mac.finish().to_bytes()),
             len: token.len(),
         })
     }
@@ -102,12 +100,9 @@ impl VerifyToken {
     /// Whether `candidate` is this token. The time taken depends on the length of `candidate` alone.
     #[must_use]
     pub fn matches(&self, candidate: &[u8]) -> bool {
-        let mut offered = token_key().clone();
+        let mut offered = token_key().start();
         offered.update(candidate);
-        self.taken
-            .clone()
-            .verify(&offered.finalize().into_bytes())
-            .is_ok()
+        offered.finish().is(&self.tag)
     }
 
     /// The length in bytes, which the builder bounds.
@@ -143,25 +138,17 @@ fn not_blank(secret: &[u8]) -> Result<&[u8], BlankSecret> {
     if blank { Err(BlankSecret) } else { Ok(secret) }
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "HMAC takes a key of any length: hmac's `InvalidLength` cannot occur here"
-)]
-fn keyed(key: &[u8]) -> HmacSha256 {
-    HmacSha256::new_from_slice(key).expect("HMAC takes a key of any length")
-}
-
 /// A key that nobody outside of this process can know, so that the time of a comparison says nothing about the token.
-fn token_key() -> &'static HmacSha256 {
-    static KEY: OnceLock<HmacSha256> = OnceLock::new();
+fn token_key() -> &'static Key {
+    static KEY: OnceLock<Key> = OnceLock::new();
     KEY.get_or_init(|| {
         // `RandomState` is the randomness of the operating system that the standard library hands out.
         let mut key = [0; 32];
         for part in key.chunks_exact_mut(8) {
             part.copy_from_slice(&RandomState::new().build_hasher().finish().to_ne_bytes());
         }
-        let keyed = keyed(&key);
-        zeroize::Zeroize::zeroize(&mut key);
+        let keyed = Key::new(&key);
+        key.zeroize();
         keyed
     })
 }

@@ -20,10 +20,12 @@
 
 use std::{error::Error, fmt};
 
-use hmac::Mac;
 use http::{HeaderMap, HeaderName};
 
-use crate::secret::{AppSecret, HmacSha256};
+use crate::{
+    mac::{self, Mac},
+    secret::AppSecret,
+};
 
 /// The name of the header. The older `X-Hub-Signature` (SHA-1) is never looked at.
 pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("x-hub-signature-256");
@@ -35,7 +37,7 @@ const PREFIX: &[u8] = b"sha256=";
 /// It is not a secret (the sender knows it), but `Debug` does not show it, so that no log becomes a list of valid pairs of body
 /// and signature.
 #[derive(Clone, Copy)]
-pub struct Signature([u8; 32]);
+pub struct Signature([u8; mac::LENGTH]);
 
 impl Signature {
     /// Reads the value of the header: `sha256=` and 64 lower-case hexadecimal digits, nothing before, between or after.
@@ -50,7 +52,7 @@ impl Signature {
         let digits = value
             .strip_prefix(PREFIX)
             .ok_or(SignatureError::Malformed)?;
-        let mut bytes = [0; 32];
+        let mut bytes = [0; mac::LENGTH];
         if digits.len() != 2 * bytes.len() {
             return Err(SignatureError::Malformed);
         }
@@ -90,8 +92,8 @@ impl fmt::Debug for Signature {
 /// With one secret a piece costs its SHA-256; with `n` secrets (during a rotation) `n` times that.
 #[derive(Clone)]
 pub struct Verifier {
-    first: Option<HmacSha256>,
-    rest: Vec<HmacSha256>,
+    first: Option<Mac>,
+    rest: Vec<Mac>,
 }
 
 impl Verifier {
@@ -112,6 +114,11 @@ impl Verifier {
         }
     }
 
+    /// How many secrets it computes for.
+    pub(crate) fn secrets(&self) -> usize {
+        self.rest.len() + usize::from(self.first.is_some())
+    }
+
     /// Tells which secret made `signature`, as the index in the slice given to [`new`](Self::new).
     ///
     /// Each comparison takes constant time, and every secret is tried whether or not an earlier one matched.
@@ -122,7 +129,7 @@ impl Verifier {
     pub fn verify(self, signature: &Signature) -> Result<usize, SignatureError> {
         let mut matched = None;
         for (index, mac) in self.first.into_iter().chain(self.rest).enumerate() {
-            let equal = mac.verify_slice(&signature.0).is_ok();
+            let equal = mac.finish().is(&signature.0);
             if equal && matched.is_none() {
                 matched = Some(index);
             }

@@ -354,7 +354,14 @@ fn what_comes_with_a_status() {
     assert_eq!(status.timestamp.unwrap().millis(), 1_760_000_000_123);
     // The user id is the stronger of the two.
     assert_eq!(
-        status.recipient.contact.unwrap().profile.unwrap().name,
+        status
+            .recipient
+            .contact
+            .get()
+            .unwrap()
+            .profile
+            .unwrap()
+            .name,
         Some("Hedy")
     );
     assert_eq!(status.recipient.parent_user_id, Some("US.ENT.3"));
@@ -1391,7 +1398,7 @@ fn others_than_senders_are_found_among_the_contacts_too() {
                 other => panic!("{other:?}"),
             };
             assert_eq!(
-                contact.unwrap().profile.unwrap().name,
+                contact.get().unwrap().profile.unwrap().name,
                 Some("N1"),
                 "{members}"
             );
@@ -1405,6 +1412,7 @@ fn others_than_senders_are_found_among_the_contacts_too() {
             match event.payload() {
                 Payload::UserAction(action) => action
                     .contact
+                    .get()
                     .and_then(|contact| contact.wa_id)
                     .map(str::to_owned),
                 other => panic!("{other:?}"),

@@ -573,7 +573,7 @@ async fn a_replica_that_takes_no_writes() {
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn a_node_of_a_cluster() {
-    let server = Server::with(&["--cluster-enabled", "yes"]);
+    let server = Server::node(port::free());
     let store = open(&server);
     let elsewhere = "the Redis server is a node of a cluster without this key";
     assert_unavailable(claim(&store, 1, A).await, elsewhere);

@@ -4,6 +4,7 @@
 //! runs with different numbers of rounds, divided by the difference of the numbers. Beside this crate stand `serde_json::Value`, structs derived by
 //! serde that have the same keys, and a check of the grammar alone, which is the least that any of them can do.
 
+#[path = "../support/bodies.rs"]
 mod bodies;
 mod derived;
 #[path = "../support/mod.rs"]

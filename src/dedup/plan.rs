@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::task::consume_budget;
+
 use super::{builder::KeyOf, store::Claim};
 use crate::event::{Event, EventKey, Notification};
 
@@ -48,39 +50,37 @@ struct Place {
 }
 
 impl Plan {
-    pub(super) fn new(notification: &Notification, app: &str, policy: &Policy) -> Self {
+    /// Other tasks get their turn in between: the keys of a large batch take milliseconds.
+    pub(super) async fn new(notification: &Notification, app: &str, policy: &Policy) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "Meta says by the clock when something happened: nothing else tells how old it is"
         )]
         let now = SystemTime::now();
-        let mut has_stale = false;
-        let mut keyed = Vec::with_capacity(notification.events().len());
-        let places = notification
-            .events()
-            .iter()
-            .map(|event| {
-                let remembered = policy.remembers(event, app);
-                let stale = remembered.is_some_and(|(_, window)| is_stale(event, window, now));
-                has_stale |= stale;
-                keyed.extend(remembered.map(|(key, window)| Keyed {
-                    key,
-                    window,
-                    claim: None,
-                }));
-                Place {
-                    key: remembered.map(|(key, _)| key),
-                    stale,
-                }
-            })
-            .collect();
-        keyed.sort_unstable_by_key(|keyed| keyed.key);
-        keyed.dedup_by_key(|keyed| keyed.key);
-        Self {
-            keyed,
-            places,
-            has_stale,
+        let events = notification.events();
+        let mut plan = Self {
+            keyed: Vec::with_capacity(events.len()),
+            places: Vec::with_capacity(events.len()),
+            has_stale: false,
+        };
+        for event in events {
+            consume_budget().await;
+            let remembered = policy.remembers(event, app);
+            let stale = remembered.is_some_and(|(_, window)| is_stale(event, window, now));
+            plan.has_stale |= stale;
+            plan.keyed.extend(remembered.map(|(key, window)| Keyed {
+                key,
+                window,
+                claim: None,
+            }));
+            plan.places.push(Place {
+                key: remembered.map(|(key, _)| key),
+                stale,
+            });
         }
+        plan.keyed.sort_unstable_by_key(|keyed| keyed.key);
+        plan.keyed.dedup_by_key(|keyed| keyed.key);
+        plan
     }
 
     /// The keys whose fate is not known: not asked for yet, or pending when they were.

@@ -131,7 +131,7 @@ impl<S: Store> Shared<S> {
         let app = verified.as_ref().map_or("", Verified::app);
         let mut delivery = Delivery {
             shared: &self,
-            plan: Plan::new(&notification, app, &self.policy),
+            plan: Plan::new(&notification, app, &self.policy).await,
             app,
             token: Token::random(),
             claimed: Instant::now(),

@@ -2,7 +2,7 @@ use super::{
     contact::Contact,
     error::Error,
     message::Media,
-    object::{List, names, object},
+    object::{List, Nested, names, object},
     scalar::{Id, Person, Text, Timestamp},
 };
 
@@ -57,7 +57,7 @@ object! {
         /// Why it failed.
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         /// What else is said of the person.
-        pub contact: Option<Contact<'a>>,
+        pub contact: Nested<'a, Contact<'a>>,
     }
 }
 
@@ -161,7 +161,7 @@ object! {
         /// What the business gave to be sent back.
         pub callback_data: Option<&'a str> = Text["biz_opaque_callback_data"],
         /// What else is said of the person.
-        pub contact: Option<Contact<'a>>,
+        pub contact: Nested<'a, Contact<'a>>,
     }
 }
 

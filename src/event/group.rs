@@ -1,7 +1,7 @@
 use super::{
     contact::Contact,
     error::Error,
-    object::{List, names, object},
+    object::{List, Nested, names, object},
     scalar::{Id, Person, Text, Timestamp},
 };
 
@@ -122,7 +122,7 @@ object! {
         /// Who removed them: `business` or `participant`.
         pub initiated_by: Option<&'a str>,
         /// What else is said of the person.
-        pub contact: Option<Contact<'a>>,
+        pub contact: Nested<'a, Contact<'a>>,
     }
 }
 

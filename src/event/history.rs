@@ -2,7 +2,7 @@ use super::{
     contact::Contact,
     error::Error,
     message::{Content, Context, Referral},
-    object::{List, object},
+    object::{List, Nested, object},
     scalar::{Id, Person, Text, Timestamp},
 };
 
@@ -152,7 +152,7 @@ object! {
         /// Who made it, in test samples.
         pub message_creation_type: Option<&'a str> = Id["message_creation_type"],
         /// What else is said of the user.
-        pub contact: Option<Contact<'a>>,
+        pub contact: Nested<'a, Contact<'a>>,
     }
     tagged {
         /// The type as it was sent.

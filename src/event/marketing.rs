@@ -1,6 +1,6 @@
 use super::{
     contact::Contact,
-    object::{List, object},
+    object::{List, Nested, object},
     scalar::{Id, Name, Text, Timestamp},
 };
 
@@ -40,7 +40,7 @@ object! {
         /// The click.
         pub link_click: Option<LinkClick<'a>> = LinkClick<'a>["marketing_messages_link_click_data"],
         /// Who it was, if there is one contact only: nothing in the action says it.
-        pub contact: Option<Contact<'a>>,
+        pub contact: Nested<'a, Contact<'a>>,
     }
 }
 

@@ -51,7 +51,7 @@ impl<'a> Reader<'a> for Message<'a> {
                 from_user_id: wire.from_user_id,
                 from_parent_user_id: wire.from_parent_user_id,
                 logical_id: wire.from_logical_id,
-                contact: None,
+                contact: Nested::default(),
             },
             group_id: wire.group_id,
             kind: wire.kind,
@@ -102,38 +102,39 @@ pub struct Sender<'a> {
     /// On the page about payments in Brazil.
     pub logical_id: Option<&'a str>,
     /// What else is said of the person.
-    pub contact: Option<Contact<'a>>,
+    pub contact: Nested<'a, Contact<'a>>,
 }
 
 impl<'a> Sender<'a> {
     /// The business-scoped user id (`US.13…`), from the message or the contact.
     #[must_use]
     pub fn user_id(&self) -> Option<&'a str> {
-        self.from_user_id.or(self.contact?.user_id)
+        self.from_user_id.or(self.contact.get()?.user_id)
     }
 
     /// The user id for a parent portfolio, from the message or the contact.
     #[must_use]
     pub fn parent_user_id(&self) -> Option<&'a str> {
-        self.from_parent_user_id.or(self.contact?.parent_user_id)
+        self.from_parent_user_id
+            .or(self.contact.get()?.parent_user_id)
     }
 
     /// The WhatsApp id, which need not be the phone number.
     #[must_use]
     pub fn wa_id(&self) -> Option<&'a str> {
-        self.contact?.wa_id
+        self.contact.get()?.wa_id
     }
 
     /// The name that the person chose. May be empty.
     #[must_use]
     pub fn name(&self) -> Option<&'a str> {
-        self.contact?.profile?.name
+        self.contact.get()?.profile?.name
     }
 
     /// The user name, with or without a leading `@`.
     #[must_use]
     pub fn username(&self) -> Option<&'a str> {
-        self.contact?.profile?.username
+        self.contact.get()?.profile?.username
     }
 }
 

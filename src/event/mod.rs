@@ -106,6 +106,7 @@ mod template;
 mod user;
 mod wire;
 
+pub(crate) use self::raw::Parsing;
 pub use self::{
     account::*,
     call::*,
@@ -119,7 +120,7 @@ pub use self::{
     marketing::*,
     message::*,
     notification::{DeserializeError, Event, Notification, ParseError},
-    object::{Iter, List},
+    object::{Iter, List, Nested},
     payload::{Payload, Reason, Unknown},
     queue::QueueError,
     scalar::{Name, Timestamp},

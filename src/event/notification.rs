@@ -5,15 +5,16 @@ use serde::de::DeserializeOwned;
 
 use super::{
     contact::Contact,
+    grammar::MAX_DEPTH,
     group::{GroupEvent, ParticipantOutcome},
     handover::ConversationContext,
     history::{HistoryChunk, ThreadContext},
     key::EventKey,
     message::Message,
-    object::Reader,
+    object::{Nested, Reader},
     payload::{Kind, Payload, Unknown},
     queue::{self, QueueError, Queued},
-    raw::{Cursor, Document, Span},
+    raw::{Cursor, Document, Parsing, Span},
     scalar::{Id, Person, Timestamp},
     status::Status,
     wire::{Change, Element, Envelope, position},
@@ -50,6 +51,16 @@ impl Notification {
     /// [`ParseError`] if it is not one JSON text in UTF-8, or nested deeper than 127. Whatever is JSON is taken, whatever it says.
     pub fn parse(body: impl Into<Bytes>) -> Result<Self, ParseError> {
         Ok(Self::of(Envelope::new(Document::new(body.into())?)))
+    }
+
+    /// Begins to take a body apart, bit by bit.
+    pub(crate) fn begin(body: Bytes) -> Result<Parsing, ParseError> {
+        Parsing::new(body, MAX_DEPTH)
+    }
+
+    /// The body has been found to be JSON.
+    pub(crate) fn finish(parsing: Parsing) -> Self {
+        Self::of(Envelope::new(parsing.into_document()))
     }
 
     /// All events, in the order of the body; with a `DedupLayer` those that were not handled yet. May be empty: Meta's own page has a
@@ -430,9 +441,8 @@ impl Event {
             }
             Payload::Call(call) => {
                 let users = [call.from_user_id, call.to_user_id];
-                call.contact = self
-                    .contact(users)
-                    .or_else(|| self.contact([call.from, call.to]));
+                let numbers = [call.from, call.to];
+                call.contact = self.contact(users.into_iter().chain(numbers));
             }
             Payload::CallStatus(status) => {
                 status.contact = self.contact([status.recipient_user_id, status.recipient_id]);
@@ -446,7 +456,7 @@ impl Event {
                 update.contact = self.contact([current, update.wa_id]);
             }
             Payload::UserAction(action) => {
-                action.contact = self.envelope.only_contact(&self.element());
+                action.contact = self.nested(self.envelope.only_contact(&self.element()));
             }
             Payload::GroupParticipant(participant) => {
                 let group = self.envelope.group(&self.element());
@@ -474,12 +484,18 @@ impl Event {
         R::read(&mut self.envelope.document.cursor_at(span?))
     }
 
-    fn contact(&self, keys: [Option<&str>; 2]) -> Option<Contact<'_>> {
+    /// The contact that the first of these names.
+    fn contact<'a>(
+        &self,
+        keys: impl IntoIterator<Item = Option<&'a str>>,
+    ) -> Nested<'_, Contact<'_>> {
         let element = self.element();
-        keys.into_iter()
-            .flatten()
-            .find_map(|key| self.envelope.contact(&element, key))
-            .map(|(contact, _)| contact)
+        let mut keys = keys.into_iter().flatten();
+        self.nested(keys.find_map(|key| self.envelope.contact(&element, key)))
+    }
+
+    fn nested<T>(&self, span: Option<Span>) -> Nested<'_, T> {
+        Nested::new(span.map(|span| self.envelope.document.cursor_in(span)))
     }
 
     fn change(&self) -> Change {

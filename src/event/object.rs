@@ -510,17 +510,31 @@ where
     }
 }
 
-/// An object inside of an event that is read when it is asked for, because its type contains itself.
-pub(crate) struct Nested<'a, T> {
+/// An object that goes with an event and is read when it is asked for: because it is larger than what most want of it, or because its type contains
+/// itself.
+pub struct Nested<'a, T> {
+    /// Before the opening bracket.
     start: Option<Cursor<'a>>,
     object: PhantomData<fn() -> T>,
 }
 
+impl<'a, T> Nested<'a, T> {
+    pub(crate) fn new(start: Option<Cursor<'a>>) -> Self {
+        Self {
+            start,
+            object: PhantomData,
+        }
+    }
+}
+
+#[expect(private_bounds, reason = "the objects are types of this crate")]
 impl<'a, T> Nested<'a, T>
 where
     T: Reader<'a, Out = T>,
 {
-    pub(crate) fn get(&self) -> Option<T> {
+    /// The object, if there is one. Read at each call.
+    #[must_use]
+    pub fn get(&self) -> Option<T> {
         T::read(&mut self.start?)
     }
 }

@@ -10,7 +10,8 @@ use super::{
     payload::{Kind, Reason},
     raw::{Document, Span},
     wire::{
-        Change, Element, Entry, Envelope, GroupAround, Level, Place, ThreadAround, cut, position,
+        Change, ContactAt, Element, Envelope, GroupAround, Level, Place, ThreadAround, cut,
+        position,
     },
 };
 
@@ -106,7 +107,6 @@ pub(super) struct Queued<'a> {
     form: Vec<u8>,
     /// Where all of it stands in the form.
     object: Option<Span>,
-    entry: Entry,
     change: Change,
     contacts: Vec<Span>,
     group: GroupAround,
@@ -125,7 +125,6 @@ impl<'a> Queued<'a> {
             closes_all: element.kind == OVERFLOW && raw.end == body.len(),
             form: Vec::with_capacity(raw.len() + BESIDE),
             object: None,
-            entry: Entry::default(),
             change: Change::default(),
             contacts: Vec::new(),
             group: GroupAround::default(),
@@ -158,12 +157,15 @@ impl<'a> Queued<'a> {
             },
             ..self.element
         };
+        let contacts = self.contacts.iter();
+        let contacts = contacts
+            .map(|contact| ContactAt::new(&document, *contact))
+            .collect();
         Some(Envelope {
             document,
             object: self.object,
-            entries: vec![self.entry],
             changes: vec![self.change],
-            contacts: self.contacts,
+            contacts,
             directory: OnceLock::new(),
             groups: (level == Level::Group)
                 .then_some(self.group)
@@ -200,8 +202,8 @@ impl<'a> Queued<'a> {
     fn entry(&mut self) {
         let entry = self.from.entry(&self.element);
         self.open("[{");
-        self.entry.id = self.member("id", entry.id);
-        self.entry.time = self.member("time", entry.time);
+        self.change.entry.id = self.member("id", entry.id);
+        self.change.entry.time = self.member("time", entry.time);
         self.key("changes");
         if self.level() == Level::Change {
             self.elements();
@@ -427,8 +429,8 @@ impl<'a> Queued<'a> {
             self.from.change(&self.element),
         );
         find(&mut self.object, self.from.object);
-        find(&mut self.entry.id, entry.id);
-        find(&mut self.entry.time, entry.time);
+        find(&mut self.change.entry.id, entry.id);
+        find(&mut self.change.entry.time, entry.time);
         find(&mut self.change.field, change.field);
         find(&mut self.change.metadata, change.metadata);
     }

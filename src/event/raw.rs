@@ -9,12 +9,76 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{
-    grammar::{self, Extent, MAX_DEPTH, index, is_white, plain_string_end, string_end},
+    grammar::{self, Extent, MAX_DEPTH, Progress, index, is_white, plain_string_end, string_end},
     notification::ParseError,
 };
 
 /// The shortest string with an escape and what follows it: `"\n",`.
 const SHORTEST_ESCAPED: usize = 5;
+
+/// A text that may become a document. A large one is looked at bit by bit, so that nobody else has to wait for it.
+pub(crate) struct Parsing {
+    body: Bytes,
+    /// So many bytes are UTF-8.
+    valid: usize,
+    progress: Progress,
+    unescaped: Unescaped,
+}
+
+impl Parsing {
+    pub(crate) fn new(body: Bytes, deepest: usize) -> Result<Self, ParseError> {
+        if u32::try_from(body.len()).is_err() {
+            return Err(ParseError::TooLarge);
+        }
+        Ok(Self {
+            body,
+            valid: 0,
+            progress: Progress::new(deepest),
+            unescaped: Unescaped::default(),
+        })
+    }
+
+    /// Looks at so many bytes more, or at a few more still: a string is looked at whole. Tells whether it is a document.
+    pub(crate) fn advance(&mut self, bytes: usize) -> Result<bool, ParseError> {
+        // At least a character, or it would come to no end.
+        let until = self.valid.saturating_add(bytes.max(4)).min(self.body.len());
+        let next = self.body.get(self.valid..until).unwrap_or_default();
+        let rest = match std::str::from_utf8(next) {
+            Ok(_) => 0,
+            // The end may be inside a character.
+            Err(error) if error.error_len().is_none() && until < self.body.len() => {
+                next.len() - error.valid_up_to()
+            }
+            Err(_) => return Err(ParseError::NotUtf8),
+        };
+        self.valid = until - rest;
+        let unescaped = &mut self.unescaped;
+        // Beyond the end there is no value, and `check` says so.
+        let until = if until < self.body.len() {
+            until
+        } else {
+            usize::MAX
+        };
+        let whole = grammar::check(&self.body, until, &mut self.progress, |start, end| {
+            unescaped.push(&self.body, start, end);
+        })?;
+        // The last string may have been longer than what was looked at for UTF-8.
+        let rest = self.body.get(self.valid..).unwrap_or_default();
+        if whole && std::str::from_utf8(rest).is_err() {
+            return Err(ParseError::NotUtf8);
+        }
+        Ok(whole)
+    }
+
+    /// It is one.
+    pub(crate) fn into_document(self) -> Document {
+        Document {
+            body: self.body,
+            unescaped: self.unescaped,
+            extents: self.progress.extents,
+        }
+    }
+}
 
 /// A valid JSON text.
 pub(crate) struct Document {
@@ -31,19 +95,9 @@ impl Document {
 
     /// A text that may be nested so deep.
     pub(crate) fn nested(body: Bytes, deepest: usize) -> Result<Self, ParseError> {
-        if u32::try_from(body.len()).is_err() {
-            return Err(ParseError::TooLarge);
-        }
-        let text = std::str::from_utf8(&body).map_err(|_| ParseError::NotUtf8)?;
-        let mut unescaped = Unescaped::default();
-        let extents = grammar::check(&body, deepest, |start, end| {
-            unescaped.push(text, start, end);
-        })?;
-        Ok(Self {
-            body,
-            unescaped,
-            extents,
-        })
+        let mut parsing = Parsing::new(body, deepest)?;
+        while !parsing.advance(usize::MAX)? {}
+        Ok(parsing.into_document())
     }
 
     /// The same without what only makes passing over large values faster.
@@ -403,17 +457,18 @@ struct Decoded {
 }
 
 impl Unescaped {
-    /// Decodes the string that stands from `start` to `end` in `text`, quotes included, behind all that were pushed before.
-    fn push(&mut self, text: &str, start: usize, end: usize) {
+    /// Decodes the string that stands from `start` to `end` in `bytes`, quotes included, behind all that were pushed before.
+    fn push(&mut self, bytes: &[u8], start: usize, end: usize) {
         if self.strings.is_empty() {
             // Grown to its size at once: growing it bit by bit would take up to three times as much in between.
-            let rest = text.get(start..).unwrap_or_default();
-            let escapes = rest.bytes().filter(|byte| *byte == b'\\').count();
+            let rest = bytes.get(start..).unwrap_or_default();
+            let escapes = rest.iter().filter(|byte| **byte == b'\\').count();
             self.strings
                 .reserve_exact(escapes.min(rest.len() / SHORTEST_ESCAPED + 1));
         }
+        // What is no text is found a little later, and then there is no document.
         unescape(
-            text.get(start + 1..end - 1).unwrap_or_default(),
+            text(bytes.get(start + 1..end - 1).unwrap_or_default()),
             &mut self.decoded,
         );
         self.strings.push(Decoded {
@@ -565,7 +620,34 @@ mod tests {
             .collect()
     }
 
+    fn stepwise(text: &[u8], step: usize) -> Result<Document, ParseError> {
+        let mut parsing = Parsing::new(Bytes::copy_from_slice(text), MAX_DEPTH)?;
+        while !parsing.advance(step)? {}
+        Ok(parsing.into_document())
+    }
+
     proptest! {
+        #[test]
+        fn bit_by_bit_is_the_same(value in json(), step in 0usize..20, spoilt in any::<Option<(prop::sample::Index, u8)>>()) {
+            for text in [value.to_string(), escaped(&value.to_string())] {
+                let mut text = text.into_bytes();
+                if let Some((place, byte)) = spoilt {
+                    let place = place.index(text.len());
+                    text[place] = byte;
+                }
+                let whole = Document::new(Bytes::copy_from_slice(&text));
+                let steps = stepwise(&text, step);
+                prop_assert_eq!(whole.is_ok(), steps.is_ok());
+                if let (Ok(whole), Ok(steps)) = (whole, steps) {
+                    let found = |document: &Document| {
+                        let extents: Vec<_> = document.extents.iter().map(|extent| (extent.start, extent.end)).collect();
+                        (extents, document.unescaped.decoded.clone())
+                    };
+                    prop_assert_eq!(found(&whole), found(&steps));
+                }
+            }
+        }
+
         #[test]
         fn sees_what_serde_json_sees(value in json()) {
             for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap(), escaped(&value.to_string())] {

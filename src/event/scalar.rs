@@ -55,7 +55,16 @@ impl Timestamp {
         const MILLIS: u64 = 1_000_000_000_000;
         /// Further away than any calendar goes.
         const LIMIT: u64 = 1000 * MILLIS;
-        let number: u64 = text.parse().ok()?;
+        /// Numbers of so many digits fit into 64 bits.
+        const DIGITS: usize = 19;
+        if !(1..=DIGITS).contains(&text.len()) {
+            return None;
+        }
+        let number = text.bytes().try_fold(0, |number, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| number * 10 + u64::from(digit - b'0'))
+        })?;
         let millis = if number < MILLIS {
             number * 1000
         } else {
@@ -222,6 +231,9 @@ mod tests {
             ("1760000000123", Some(1_760_000_000_123)),
             ("999999999999999", Some(999_999_999_999_999)),
             ("1000000000000000", None),
+            ("0001760000000", Some(1_760_000_000_000)),
+            ("9999999999999999999", None),
+            ("+1", None),
             ("18446744073709551616", None),
             ("-1", None),
             ("1.5", None),

@@ -3,7 +3,7 @@ use std::fmt;
 use super::{
     contact::Contact,
     error::Error,
-    object::{List, Reader, names, object},
+    object::{List, Nested, Reader, names, object},
     raw::Cursor,
     scalar::{Id, Person, Text, Timestamp},
 };
@@ -59,7 +59,7 @@ impl<'a> Reader<'a> for Status<'a> {
                 participant_user_id: wire.recipient_participant_user_id,
                 participant_parent_user_id: wire.recipient_participant_parent_user_id,
                 identity_key_hash: wire.recipient_identity_key_hash,
-                contact: None,
+                contact: Nested::default(),
             },
             group_id: wire.group_id,
             callback_data: wire.biz_opaque_callback_data,
@@ -109,7 +109,7 @@ pub struct Recipient<'a> {
     /// Changes when the person's keys change, if the identity check is on.
     pub identity_key_hash: Option<&'a str>,
     /// What else is said of the person, found by user id or WhatsApp id.
-    pub contact: Option<Contact<'a>>,
+    pub contact: Nested<'a, Contact<'a>>,
 }
 
 /// Shows no person.

@@ -5,9 +5,7 @@
 use std::sync::OnceLock;
 
 use super::{
-    contact::Contact,
     field::{self, AROUND, Cut, UNNAMED},
-    object::Reader,
     payload::{Kind, Reason},
     raw::{Cursor, Document, Span},
 };
@@ -32,9 +30,8 @@ const FEW_CONTACTS: usize = 4;
 pub(crate) struct Envelope {
     pub(crate) document: Document,
     pub(crate) object: Option<Span>,
-    pub(super) entries: Vec<Entry>,
     pub(super) changes: Vec<Change>,
-    pub(super) contacts: Vec<Span>,
+    pub(super) contacts: Vec<ContactAt>,
     /// The ways to the contacts, where a change has many of them: made when somebody asks.
     pub(super) directory: OnceLock<Vec<ContactKey>>,
     pub(super) groups: Vec<GroupAround>,
@@ -49,16 +46,55 @@ pub(crate) struct Entry {
     pub(crate) time: Option<Span>,
 }
 
-/// What is said of the elements of a change.
+/// What is said of the elements of a change, or of those that are in an entry and in no change.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Change {
-    pub(super) entry: u32,
+    pub(super) entry: Entry,
     pub(crate) field: Option<Span>,
     pub(crate) value: Option<Span>,
     pub(crate) metadata: Option<Span>,
     pub(crate) conversation: Option<Span>,
     /// In `Envelope::contacts`: the first, and the one behind the last.
     pub(super) contacts: (u32, u32),
+}
+
+/// Where a contact is, and what it is found by: of each the last that is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ContactAt {
+    pub(super) raw: Span,
+    user_id: Option<Span>,
+    wa_id: Option<Span>,
+}
+
+impl ContactAt {
+    pub(super) fn new(document: &Document, raw: Span) -> Self {
+        let mut this = Self {
+            raw,
+            user_id: None,
+            wa_id: None,
+        };
+        members(&mut document.cursor_at(raw), |key, cursor| {
+            let slot = match key {
+                b"user_id" => &mut this.user_id,
+                b"wa_id" => &mut this.wa_id,
+                _ => {
+                    cursor.skip();
+                    return;
+                }
+            };
+            // The empty string is absence, and what is neither text nor number is no id.
+            if let Some(b'"' | b'-' | b'0'..=b'9') = cursor.peek() {
+                present(slot, cursor);
+            } else {
+                cursor.skip();
+            }
+        });
+        this
+    }
+
+    fn keys(self) -> impl Iterator<Item = Span> {
+        [self.user_id, self.wa_id].into_iter().flatten()
+    }
 }
 
 /// A way to a contact.
@@ -100,9 +136,9 @@ pub(crate) struct Element {
 /// Where an element is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
-    /// `NOWHERE` outside of changes.
+    /// `NOWHERE` outside of entries.
     pub(super) change: u32,
-    /// In a change, the group or thread; outside, the entry.
+    /// The group or thread, in one.
     pub(super) around: u32,
     /// From the end of the member before to the value: the key of the list is in there. Empty if there is no such list.
     pub(super) list: Span,
@@ -157,9 +193,8 @@ impl Envelope {
         let mut walk = Walk {
             document: &document,
             object: None,
-            // Most deliveries have one of each.
-            entries: Vec::with_capacity(1),
-            changes: Vec::with_capacity(1),
+            // Most deliveries have one entry with one change.
+            changes: Vec::with_capacity(2),
             contacts: Vec::new(),
             groups: Vec::new(),
             threads: Vec::new(),
@@ -169,7 +204,6 @@ impl Envelope {
         walk.body(body);
         let Walk {
             object,
-            entries,
             changes,
             contacts,
             groups,
@@ -180,7 +214,6 @@ impl Envelope {
         Self {
             document,
             object,
-            entries,
             changes,
             contacts,
             directory: OnceLock::new(),
@@ -195,7 +228,7 @@ impl Envelope {
     pub(super) fn contacts_of(&self, element: &Element) -> Vec<Span> {
         let contacts = self.contacts_around(element);
         if contacts.len() <= 1 || element.kind == Kind::Unknown(Reason::Overflow) {
-            return contacts.to_vec();
+            return contacts.iter().map(|contact| contact.raw).collect();
         }
         // It means the only one, and this is one of several.
         if element.kind == Kind::UserAction {
@@ -206,7 +239,7 @@ impl Envelope {
         surface(&mut cursor, 2, &mut names);
         let mut found: Vec<_> = names
             .into_iter()
-            .filter_map(|name| Some(self.contact(element, name?)?.1))
+            .filter_map(|name| self.contact(element, name?))
             .collect();
         found.sort_by_key(|contact| contact.range().start);
         found.dedup();
@@ -239,14 +272,7 @@ impl Envelope {
     }
 
     pub(crate) fn entry(&self, element: &Element) -> Entry {
-        let entry = match element.place.change {
-            NOWHERE => element.place.around,
-            _ => self.change(element).entry,
-        };
-        self.entries
-            .get(entry as usize)
-            .copied()
-            .unwrap_or_default()
+        self.change(element).entry
     }
 
     /// The name of the list that the element is in.
@@ -267,39 +293,33 @@ impl Envelope {
     }
 
     /// The contact that goes with the element, if there is one only.
-    pub(crate) fn only_contact(&self, element: &Element) -> Option<Contact<'_>> {
-        let [contact] = *self.contacts_around(element) else {
-            return None;
-        };
-        self.contact_at(contact)
+    pub(crate) fn only_contact(&self, element: &Element) -> Option<Span> {
+        match self.contacts_around(element) {
+            [contact] => Some(contact.raw),
+            _ => None,
+        }
     }
 
-    /// The contact with this WhatsApp id or user id, among those that go with the element, and where it stands.
-    pub(crate) fn contact(&self, element: &Element, key: &str) -> Option<(Contact<'_>, Span)> {
+    /// The contact with this WhatsApp id or user id, among those that go with the element.
+    pub(crate) fn contact(&self, element: &Element, key: &str) -> Option<Span> {
         let contacts = self.contacts_around(element);
         if contacts.len() <= FEW_CONTACTS {
-            return contacts.iter().find_map(|span| {
-                let contact = self.contact_at(*span)?;
-                let is_meant = [contact.user_id, contact.wa_id].contains(&Some(key));
-                is_meant.then_some((contact, *span))
-            });
+            let is_meant = |contact: &&ContactAt| {
+                let mut keys = contact.keys();
+                keys.any(|other| scalar(&self.document, other) == Some(key))
+            };
+            return contacts.iter().find(is_meant).map(|contact| contact.raw);
         }
         let (first, _) = self.change(element).contacts;
         let directory = self.directory.get_or_init(|| self.directory());
         let way = |way: &ContactKey| (way.first, scalar(&self.document, way.key));
         // Of several the first, as among few contacts.
         let found = directory.partition_point(|other| way(other) < (first, Some(key)));
-        let found = directory
-            .get(found)
-            .filter(|found| way(found) == (first, Some(key)))?;
-        Some((self.contact_at(found.contact)?, found.contact))
+        let found = directory.get(found)?;
+        (way(found) == (first, Some(key))).then_some(found.contact)
     }
 
-    fn contact_at(&self, contact: Span) -> Option<Contact<'_>> {
-        Contact::read(&mut self.document.cursor_in(contact))
-    }
-
-    fn contacts_around(&self, element: &Element) -> &[Span] {
+    fn contacts_around(&self, element: &Element) -> &[ContactAt] {
         let (first, last) = self.change(element).contacts;
         let range = first as usize..last as usize;
         self.contacts.get(range).unwrap_or_default()
@@ -316,37 +336,11 @@ impl Envelope {
                 continue;
             }
             for contact in contacts {
-                let mut cursor = self.document.cursor_at(*contact);
-                if cursor.object().is_none() {
-                    continue;
-                }
-                let meant = self.contact_at(*contact);
-                let wanted = |name: &[u8]| match name {
-                    b"wa_id" => meant.and_then(|meant| meant.wa_id),
-                    b"user_id" => meant.and_then(|meant| meant.user_id),
-                    _ => None,
-                };
-                // One way by each of the two, however often it is written.
-                let (mut wa_id, mut user_id) = (None, None);
-                while let Some(name) = cursor.key() {
-                    let key = cursor.skip();
-                    let way = wanted(name).filter(|id| Some(*id) == scalar(&self.document, key));
-                    match (name, way) {
-                        (b"wa_id", Some(_)) => wa_id = Some(key),
-                        (_, Some(_)) => user_id = Some(key),
-                        (_, None) => {}
-                    }
-                }
-                directory.extend(
-                    [wa_id, user_id]
-                        .into_iter()
-                        .flatten()
-                        .map(|key| ContactKey {
-                            key,
-                            contact: *contact,
-                            first,
-                        }),
-                );
+                directory.extend(contact.keys().map(|key| ContactKey {
+                    key,
+                    contact: contact.raw,
+                    first,
+                }));
             }
         }
         // Of several with the same key the first of the body stays the first.
@@ -370,9 +364,8 @@ impl Envelope {
 struct Walk<'a> {
     document: &'a Document,
     object: Option<Span>,
-    entries: Vec<Entry>,
     changes: Vec<Change>,
-    contacts: Vec<Span>,
+    contacts: Vec<ContactAt>,
     groups: Vec<GroupAround>,
     threads: Vec<ThreadAround>,
     elements: Vec<Element>,
@@ -425,14 +418,16 @@ impl<'a> Walk<'a> {
 
     fn entry(&mut self, cursor: &mut Cursor<'a>, nowhere: Place) {
         let start = *cursor;
+        let outside = self.changes.len();
         let place = Place {
-            around: position(self.entries.len()),
+            change: position(outside),
             ..nowhere
         };
         let elements = self.elements.len();
         let mut entry = Entry::default();
         let mut changed = false;
-        self.entries.push(entry);
+        // For what is in no change.
+        self.changes.push(Change::default());
         if cursor.object().is_some() {
             while let Some(key) = cursor.key() {
                 match key {
@@ -453,9 +448,10 @@ impl<'a> Walk<'a> {
         }
         // What has no elements is not kept: then there is never more of anything than there are elements.
         if self.elements.len() == elements {
-            self.entries.pop();
-        } else if let Some(slot) = self.entries.get_mut(place.around as usize) {
-            *slot = entry;
+            self.changes.truncate(outside);
+        }
+        for change in self.changes.iter_mut().skip(outside) {
+            change.entry = entry;
         }
     }
 
@@ -463,15 +459,11 @@ impl<'a> Walk<'a> {
         let start = *cursor;
         let place = Place {
             change: position(self.changes.len()),
-            around: NOWHERE,
             ..outside
         };
         let elements = self.elements.len();
         let contacts = self.contacts.len();
-        let mut change = Change {
-            entry: outside.around,
-            ..Change::default()
-        };
+        let mut change = Change::default();
         self.changes.push(change);
         // Most often the name of the field stands behind its value, which says nothing without it.
         let (mut first, mut values) = (None, 0);
@@ -788,7 +780,7 @@ impl<'a> Walk<'a> {
         while cursor.element() {
             let contact = cursor.skip();
             if self.contacts.len() < MAX_CONTACTS {
-                self.contacts.push(contact);
+                self.contacts.push(ContactAt::new(self.document, contact));
             }
         }
     }

@@ -56,7 +56,6 @@ mod template;
 mod templates;
 
 use bytes::Bytes;
-use hmac::Mac;
 use http::{HeaderValue, Method, Request, Uri, header::CONTENT_TYPE};
 
 pub use self::sample::Sample;
@@ -93,7 +92,7 @@ pub fn sign(body: &[u8], secret: &str) -> HeaderValue {
         .mac();
     mac.update(body);
     let mut value = String::from("sha256=");
-    for byte in mac.finalize().into_bytes() {
+    for byte in mac.finish().to_bytes() {
         value.push(digit(byte >> 4));
         value.push(digit(byte & 0xf));
     }

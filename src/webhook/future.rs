@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::{Service, ServiceExt, util::Oneshot};
@@ -15,12 +15,12 @@ use super::{
     app::App,
     builder::Config,
     rejection::RejectionKind,
-    service::{Asked, answer},
+    service::{Asked, DeclaredLength, answer, declared_length},
 };
 use crate::{
     body::{RequestBody, ResponseBody},
     credentials::KeyRing,
-    event::Notification,
+    event::{Notification, Parsing},
     receive::{Lease, Receive, Received},
     signature::Signature,
     verified::Verified,
@@ -36,6 +36,9 @@ pin_project! {
         state: State<S, B>,
     }
 }
+
+/// After so many bytes of JSON other tasks get their turn: some tenths of a millisecond.
+const PARSED_PER_POLL: usize = 128 * 1024;
 
 type Finding = Pin<Box<dyn Future<Output = Result<App, RejectionKind>> + Send>>;
 
@@ -64,6 +67,11 @@ pin_project! {
             check: Check,
             // Taken when the body is complete.
             host: Option<(Parts, S)>,
+            config: Arc<Config>,
+        },
+        Parsing {
+            // Taken when the events are known.
+            delivery: Option<Delivery<S>>,
             config: Arc<Config>,
         },
         Calling {
@@ -177,26 +185,34 @@ where
                     host,
                     config,
                 } => {
-                    let received = ready!(receive.poll(cx));
-                    let authentic = received
-                        .map_err(RejectionKind::from)
-                        .and_then(|received| authenticate(received, check));
-                    match (authentic, host.take()) {
-                        (Ok((authentic, lease)), Some((parts, inner))) => {
-                            let lease = Arc::new(lease);
-                            let mut request = authentic.into_request(parts);
-                            // For a task that outlives this future and holds the body still.
-                            request.extensions_mut().insert(Arc::clone(&lease));
-                            State::Calling {
-                                call: inner.oneshot(request),
-                                _lease: lease,
-                            }
-                        }
-                        (Err(kind), _) => State::Answered {
+                    let received = ready!(receive.poll(cx)).map_err(RejectionKind::from);
+                    // Always there: the state is left now.
+                    let Some(host) = host.take() else {
+                        return Poll::Pending;
+                    };
+                    match received.and_then(|received| Delivery::new(received, check, host)) {
+                        Ok(delivery) => State::Parsing {
+                            delivery: Some(delivery),
+                            config: Arc::clone(config),
+                        },
+                        Err(kind) => State::Answered {
                             response: Some(config.reject(kind)),
                         },
-                        // Unreachable: the state is left whenever `host` is taken.
-                        (Ok(_), None) => return Poll::Pending,
+                    }
+                }
+                StateProj::Parsing { delivery, config } => {
+                    let parsing = delivery.as_mut().map(|delivery| &mut delivery.parsing);
+                    let parsed = parsing.map(|parsing| parsing.advance(PARSED_PER_POLL));
+                    if let Some(Ok(false)) = parsed {
+                        // Not a busy loop: this task waits its turn behind the others.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    match (parsed, delivery.take()) {
+                        (Some(Ok(_)), Some(delivery)) => delivery.call(config),
+                        _ => State::Answered {
+                            response: Some(config.reject(RejectionKind::NotJson)),
+                        },
                     }
                 }
                 StateProj::Calling { call, .. } => {
@@ -225,47 +241,84 @@ pub(super) struct Check {
     pub(super) signature: Signature,
 }
 
-/// What is left of a delivery once it is known to be Meta's.
-struct Authentic {
-    body: Bytes,
-    notification: Notification,
+/// A delivery that is known to be Meta's.
+struct Delivery<S> {
+    parsing: Parsing,
+    app: App,
     verified: Verified,
+    lease: Lease,
+    parts: Parts,
+    inner: S,
 }
 
-/// First the signature, then the JSON: nothing looks into a body before it is known to be Meta's.
-fn authenticate(received: Received, check: &Check) -> Result<(Authentic, Lease), RejectionKind> {
-    let index = received.verifier.verify(&check.signature)?;
-    // It may have been removed while the body was on its way.
-    let label = (check.app.credentials().still_held(&check.ring, index))
-        .ok_or(RejectionKind::SignatureMismatch)?;
-    let notification =
-        Notification::parse(received.body.clone()).map_err(|_| RejectionKind::NotJson)?;
-    if !check.app.receives(&notification) {
-        return Err(RejectionKind::AccountRefused);
+impl<S> Delivery<S> {
+    /// First the signature, then the JSON: nothing looks into a body before it is known to be Meta's.
+    fn new(
+        received: Received,
+        check: &Check,
+        (parts, inner): (Parts, S),
+    ) -> Result<Self, RejectionKind> {
+        let index = received.verifier.verify(&check.signature)?;
+        // It may have been removed while the body was on its way.
+        let label = (check.app.credentials().still_held(&check.ring, index))
+            .ok_or(RejectionKind::SignatureMismatch)?;
+        Ok(Self {
+            parsing: Notification::begin(received.body).map_err(|_| RejectionKind::NotJson)?,
+            app: check.app.clone(),
+            verified: Verified::new(check.app.shared_label(), label),
+            lease: received.lease,
+            parts,
+            inner,
+        })
     }
-    let authentic = Authentic {
-        body: received.body,
-        notification,
-        verified: Verified::new(check.app.shared_label(), label),
-    };
-    Ok((authentic, received.lease))
-}
 
-impl Authentic {
-    /// The same request with the same bytes, and with headers that are true of them.
-    fn into_request<B>(self, mut parts: Parts) -> Request<RequestBody<B>> {
-        let length = HeaderValue::from(self.body.len());
-        parts.headers.insert(header::CONTENT_LENGTH, length);
-        for stale in [header::TRANSFER_ENCODING, header::TRAILER, header::EXPECT] {
-            parts.headers.remove(stale);
+    /// Its events are known: the host gets them, if they are those of this app.
+    fn call<B>(self, config: &Config) -> State<S, B>
+    where
+        S: Service<Request<RequestBody<B>>>,
+    {
+        let notification = Notification::finish(self.parsing);
+        if !self.app.receives(&notification) {
+            return State::Answered {
+                response: Some(config.reject(RejectionKind::AccountRefused)),
+            };
         }
-        parts.extensions.insert(self.notification);
-        parts.extensions.insert(self.verified);
-        let request = Request::from_parts(parts, RequestBody::verified(self.body));
-        #[cfg(feature = "axum")]
-        let request = crate::extract::lift_body_limit(request);
-        request
+        let lease = Arc::new(self.lease);
+        let body = notification.body().clone();
+        let mut parts = self.parts;
+        let extensions = &mut parts.extensions;
+        extensions.insert(notification);
+        extensions.insert(self.verified);
+        // For a task that outlives this future and holds the body still.
+        extensions.insert(Arc::clone(&lease));
+        State::Calling {
+            call: self.inner.oneshot(verified(parts, body)),
+            _lease: lease,
+        }
     }
+}
+
+/// The same request with the same bytes, and with headers that are true of them.
+fn verified<B>(mut parts: Parts, body: Bytes) -> Request<RequestBody<B>> {
+    if !is_declared(&parts.headers, body.len()) {
+        let length = HeaderValue::from(body.len());
+        parts.headers.insert(header::CONTENT_LENGTH, length);
+    }
+    for stale in [header::TRANSFER_ENCODING, header::TRAILER, header::EXPECT] {
+        parts.headers.remove(stale);
+    }
+    let request = Request::from_parts(parts, RequestBody::verified(body));
+    #[cfg(feature = "axum")]
+    let request = crate::extract::lift_body_limit(request);
+    request
+}
+
+/// Whether the headers say this length already: to write it anew takes memory.
+fn is_declared(headers: &HeaderMap, length: usize) -> bool {
+    let mut declared = headers.get_all(header::CONTENT_LENGTH).iter();
+    let first = declared.next().map(declared_length);
+    matches!(first, Some(DeclaredLength::Known(known)) if known == length)
+        && declared.next().is_none()
 }
 
 /// Meta takes 200 for received and everything else, 201, 202 and 204 among them, for a failure.

@@ -55,9 +55,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let extensions = request.extensions_mut();
-        extensions.remove::<Notification>();
-        extensions.remove::<Verified>();
+        if !request.extensions().is_empty() {
+            let extensions = request.extensions_mut();
+            extensions.remove::<Notification>();
+            extensions.remove::<Verified>();
+        }
         let Some(route) = self.config.routes.find(request.uri().path()) else {
             return ResponseFuture::pass_through(self.inner.clone(), request);
         };
@@ -197,7 +199,7 @@ fn declared(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Rejectio
     Ok(declared)
 }
 
-enum DeclaredLength {
+pub(super) enum DeclaredLength {
     Known(usize),
     /// More than any machine can hold.
     Beyond,
@@ -206,7 +208,7 @@ enum DeclaredLength {
 }
 
 /// Digits only: `usize::from_str` would take a `+`.
-fn declared_length(value: &HeaderValue) -> DeclaredLength {
+pub(super) fn declared_length(value: &HeaderValue) -> DeclaredLength {
     let digits = value.as_bytes();
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return DeclaredLength::NotANumber;

@@ -16,7 +16,7 @@ use tower_whatsapp::{
 
 use super::{
     host::{Host, good, says},
-    redis::{PATIENCE, Proxy, Server},
+    redis::{PATIENCE, Proxy, Server, port::free},
     scripted::{Held, Scripted},
     stack::{Answer, LEASE, Stack, keys, millis, text},
 };
@@ -57,10 +57,11 @@ impl Trouble {
     fn servers(self) -> Servers {
         match self {
             Moved => {
-                let cluster = ["--cluster-enabled", "yes"];
-                let (server, other) = (Server::with(&cluster), Server::with(&cluster));
+                let bus = free();
+                let (server, other) = (Server::node(free()), Server::node(bus));
                 server.run::<()>("CLUSTER ADDSLOTSRANGE 0 16383");
-                server.run::<()>(&format!("CLUSTER MEET 127.0.0.1 {}", other.port()));
+                let port = other.port();
+                server.run::<()>(&format!("CLUSTER MEET 127.0.0.1 {port} {bus}"));
                 let id: String = other.run("CLUSTER MYID");
                 wait(|| server.run::<String>("CLUSTER NODES").contains(&id));
                 wait(|| {

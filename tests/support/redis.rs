@@ -72,6 +72,16 @@ impl Server {
         server
     }
 
+    /// Starts a node of a cluster. Of its own accord it would take 10,000 above its port for the others, where somebody else may be.
+    pub(crate) fn node(bus: u16) -> Self {
+        Self::with(&[
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &bus.to_string(),
+        ])
+    }
+
     pub(crate) fn dir(&self) -> &PathBuf {
         &self.dir
     }
@@ -127,7 +137,7 @@ impl Server {
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(&self.dir)
             .args(&self.args)
-            .stdout(Stdio::null())
+            .stdout(fs::File::create(self.dir.join("log")).unwrap())
             .stdin(Stdio::null());
         let child = command
             .spawn()
@@ -142,10 +152,15 @@ impl Server {
                 return;
             }
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(ended.is_none(), "redis-server has ended: {ended:?}");
+            assert!(ended.is_none(), "redis-server has ended: {}", self.log());
             assert!(start.elapsed() < PATIENCE, "it does not answer: {ready:?}");
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// What it has said since it was started.
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap()
     }
 
     /// Ends it at once, as the machine would.

@@ -1,7 +1,11 @@
-//! Bodies as Meta sends them, with invented ids.
+//! Bodies as Meta sends them, with invented ids, and their signatures.
+
+#![allow(dead_code, reason = "no bench uses all of it")]
+
+use hmac::{Hmac, KeyInit, Mac, digest::InvalidLength};
+use sha2::Sha256;
 
 pub(crate) fn all() -> Vec<(&'static str, String)> {
-    let statuses: Vec<_> = (0..1000).map(status).collect();
     vec![
         ("text", messages(&text())),
         ("escaped text", messages(&escaped_text())),
@@ -11,14 +15,34 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         ),
         ("order", messages(&order())),
         ("template status", template_status()),
-        (
-            "1000 statuses",
-            value(
-                &format!(r#""statuses":[{}]"#, statuses.join(",")),
-                "messages",
-            ),
-        ),
+        ("1000 statuses", statuses(1000)),
     ]
+}
+
+/// Messages with texts of so many characters.
+pub(crate) fn texts(many: usize, length: usize) -> String {
+    let text = "x".repeat(length);
+    let messages: Vec<_> = (0..many)
+        .map(|number| {
+            format!(r#"{{"from":"16505550001","id":"wamid.HBgLMTY1MDU1NTAwMDEVAgASGBQzQTdDNUNEODc4RTQ2RjhBMzI{number:06}","timestamp":"1760000000","type":"text","text":{{"body":"{text}"}}}}"#)
+        })
+        .collect();
+    self::messages(&messages.join(","))
+}
+
+pub(crate) fn statuses(many: usize) -> String {
+    let statuses: Vec<_> = (0..many).map(status).collect();
+    let list = format!(r#""statuses":[{}]"#, statuses.join(","));
+    value(&list, "messages")
+}
+
+/// The value of the header, made without the crate's own code.
+pub(crate) fn sign(secret: &str, body: &[u8]) -> Result<String, InvalidLength> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
+    mac.update(body);
+    let tag = mac.finalize().into_bytes();
+    let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("sha256={hex}"))
 }
 
 fn messages(message: &str) -> String {

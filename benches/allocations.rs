@@ -1,0 +1,117 @@
+//! Where the way of one text message takes memory, from the call of the layer to its answer: `cargo bench --bench allocations`.
+//!
+//! A line for each place: how often, how many bytes, and the innermost functions of this crate and of whom it has called. The request is made
+//! before, and the host does nothing. `tests/allocations.rs` bounds their number.
+
+#[path = "support/bodies.rs"]
+mod bodies;
+
+use std::{
+    convert::Infallible,
+    env,
+    error::Error,
+    fs,
+    pin::pin,
+    process,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use serde_json::Value;
+use tower::{Layer, Service, service_fn};
+use tower_whatsapp::{WebhookLayer, webhook::RequestBody};
+
+#[global_allocator]
+static HEAP: dhat::Alloc = dhat::Alloc;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let layer = WebhookLayer::new("/webhook", SECRET, "the verify token")?;
+    let mut service = layer.layer(service_fn(
+        async |request: Request<RequestBody<Full<Bytes>>>| {
+            drop(request);
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        },
+    ));
+    let mut bodies = bodies::all().into_iter();
+    let (_, body) = bodies.find(|(name, _)| *name == "text").ok_or("no text")?;
+    let request = |body: String| -> Result<_, Box<dyn Error>> {
+        let signature = bodies::sign(SECRET, body.as_bytes())?;
+        Ok(Request::post("/webhook")
+            .header("x-hub-signature-256", signature)
+            .header("content-length", body.len())
+            .header("content-type", "application/json")
+            .body(Full::from(body))?)
+    };
+    let mut answered = |request| {
+        let mut call = pin!(service.call(request));
+        let answer = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        match answer {
+            Poll::Ready(Ok(response)) if response.status() == 200 => Ok(()),
+            _ => Err("not answered with 200"),
+        }
+    };
+    // What is made once in a process is not what a message costs.
+    answered(request(body.clone())?)?;
+    let request = request(body)?;
+
+    let file = env::temp_dir().join(format!("allocations-{}.json", process::id()));
+    let profiler = dhat::Profiler::builder()
+        .file_name(&file)
+        .trim_backtraces(None)
+        .build();
+    let answer = answered(request);
+    drop(profiler);
+    answer?;
+    let report: Value = serde_json::from_slice(&fs::read(&file)?)?;
+    fs::remove_file(&file)?;
+    print(&report)
+}
+
+fn print(report: &Value) -> Result<(), Box<dyn Error>> {
+    let frames = report["ftbl"].as_array().ok_or("no frames")?;
+    let mut total = 0;
+    for place in report["pps"].as_array().ok_or("no places")? {
+        let (blocks, bytes) = (place["tbk"].as_u64(), place["tb"].as_u64());
+        let blocks = blocks.ok_or("no number")?;
+        let stack: Vec<_> = (place["fs"].as_array().into_iter().flatten())
+            .filter_map(|frame| frames.get(usize::try_from(frame.as_u64()?).ok()?)?.as_str())
+            .collect();
+        let places: Vec<_> = (stack.into_iter().map(place_of))
+            .filter(|place| !LIBRARY.iter().any(|path| place.contains(path)))
+            .take(SHOWN)
+            .collect();
+        total += blocks;
+        println!(
+            "{blocks:>2} of {:>4} bytes  {}",
+            bytes.ok_or("no size")?,
+            places.join("  ")
+        );
+    }
+    println!("{total:>2} in all");
+    Ok(())
+}
+
+/// The profiler, the standard library and this file: who has asked them is shown.
+const LIBRARY: [&str; 10] = [
+    "backtrace/",
+    "dhat-",
+    "alloc/src/",
+    "core/src/",
+    "src/convert/",
+    "src/ops/",
+    "src/raw_vec/",
+    "src/vec/",
+    "iter/",
+    "benches/allocations",
+];
+const SHOWN: usize = 3;
+
+/// The file and line of a frame.
+fn place_of(frame: &str) -> &str {
+    let place = frame.rsplit_once(" (").map_or(frame, |(_, place)| place);
+    place.trim_end_matches(')')
+}

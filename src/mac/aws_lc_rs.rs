@@ -1,0 +1,42 @@
+//! By aws-lc-rs: assembly, and the SHA instructions of the processor where they are.
+
+use std::sync::{Mutex, PoisonError};
+
+use ::aws_lc_rs::hmac::{self, Context, HMAC_SHA256};
+
+use super::Tag;
+
+#[derive(Clone)]
+pub(crate) struct Key(hmac::Key);
+
+impl Key {
+    pub(crate) fn new(key: &[u8]) -> Self {
+        Self(hmac::Key::new(HMAC_SHA256, key))
+    }
+
+    pub(crate) fn start(&self) -> Mac {
+        Mac(Mutex::new(Context::with_key(&self.0)))
+    }
+}
+
+/// The library's type is not `Sync`, and a feature must not take that from the types that have it. Only a clone needs the lock.
+pub(crate) struct Mac(Mutex<Context>);
+
+impl Mac {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        let context = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        context.update(piece);
+    }
+
+    pub(crate) fn finish(self) -> Tag {
+        let context = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Tag::copied(context.sign().as_ref())
+    }
+}
+
+impl Clone for Mac {
+    fn clone(&self) -> Self {
+        let context = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Self(Mutex::new(context.clone()))
+    }
+}

@@ -1,0 +1,140 @@
+//! HMAC-SHA256, computed by the library that the host has chosen: the one MAC of this crate.
+//!
+//! Three libraries stand behind the same two types: [`Key`], which is prepared once, and [`Mac`], which takes in one message. Features only add,
+//! so several may be switched on at once, by different crates of one build; then `aws-lc-rs` comes before `ring`, because who asks for it may
+//! have to. What comes out is compared by RustCrypto in any case.
+
+#[cfg(feature = "aws-lc-rs")]
+mod aws_lc_rs;
+#[cfg(all(feature = "ring", any(test, not(feature = "aws-lc-rs"))))]
+mod ring;
+#[cfg(any(test, not(any(feature = "aws-lc-rs", feature = "ring"))))]
+mod rustcrypto;
+
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+use hmac::digest::Output;
+use hmac::{Hmac, digest::CtOutput};
+use sha2::Sha256;
+
+#[cfg(feature = "aws-lc-rs")]
+pub(crate) use self::aws_lc_rs::{Key, Mac};
+#[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+pub(crate) use self::ring::{Key, Mac};
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+pub(crate) use self::rustcrypto::{Key, Mac};
+
+/// The length of a tag, in bytes.
+pub(crate) const LENGTH: usize = 32;
+
+/// What comes out for a message. It is compared in constant time, and zeroed when it is dropped.
+pub(crate) struct Tag(CtOutput<Hmac<Sha256>>);
+
+impl Tag {
+    /// What another library has made, which is as long.
+    #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+    fn copied(bytes: &[u8]) -> Self {
+        let mut tag = Output::<Hmac<Sha256>>::default();
+        tag.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        Self(CtOutput::new(tag))
+    }
+
+    /// Whether it is this one. The time taken does not depend on either.
+    pub(crate) fn is(&self, other: &[u8; LENGTH]) -> bool {
+        self.0 == CtOutput::new((*other).into())
+    }
+
+    pub(crate) fn to_bytes(&self) -> [u8; LENGTH] {
+        (*self.0.as_bytes()).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::LENGTH;
+
+    /// The tag of a message that comes in these pieces, from the module `$library`.
+    macro_rules! tag {
+        ($library:ident, $key:expr, $pieces:expr) => {{
+            let key = super::$library::Key::new($key);
+            // A message that was begun before leaves nothing behind.
+            let mut other = key.start();
+            other.update(b"another message");
+            drop(other.finish());
+            let mut mac = key.clone().start();
+            for piece in $pieces {
+                mac.update(piece);
+                mac = mac.clone();
+            }
+            mac.finish().to_bytes()
+        }};
+    }
+
+    #[test]
+    fn whichever_it_is_may_go_into_tasks() {
+        fn task<T: Send + Sync + Clone + 'static>() {}
+        task::<super::Key>();
+        task::<super::Mac>();
+    }
+
+    #[test]
+    fn the_vectors_of_rfc_4231() {
+        let hex = |bytes: [u8; LENGTH]| bytes.map(|byte| format!("{byte:02x}")).concat();
+        let cases: [(&[u8], &[u8], &str); 4] = [
+            (
+                &[0x0b; 20],
+                b"Hi There",
+                "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+            ),
+            (
+                b"Jefe",
+                b"what do ya want for nothing?",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                &[0xaa; 20],
+                &[0xdd; 50],
+                "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+            ),
+            // Longer than a block.
+            (
+                &[0xaa; 131],
+                b"Test Using Larger Than Block-Size Key - Hash Key First",
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            ),
+        ];
+        for (key, message, expected) in cases {
+            assert_eq!(hex(tag!(rustcrypto, key, [message])), expected);
+            #[cfg(feature = "ring")]
+            assert_eq!(hex(tag!(ring, key, [message])), expected);
+            #[cfg(feature = "aws-lc-rs")]
+            assert_eq!(hex(tag!(aws_lc_rs, key, [message])), expected);
+        }
+    }
+
+    proptest! {
+        /// Of all libraries that are there, whatever the key, the message and its pieces.
+        #[test]
+        fn all_libraries_agree(
+            key in prop::collection::vec(any::<u8>(), 0..200),
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..6),
+        ) {
+            let expected = tag!(rustcrypto, &key, &pieces);
+            prop_assert_eq!(tag!(rustcrypto, &key, [&pieces.concat()]), expected);
+            #[cfg(feature = "ring")]
+            prop_assert_eq!(tag!(ring, &key, &pieces), expected);
+            #[cfg(feature = "aws-lc-rs")]
+            prop_assert_eq!(tag!(aws_lc_rs, &key, &pieces), expected);
+        }
+
+        #[test]
+        fn a_tag_is_itself_alone(key in any::<[u8; 8]>(), bit in 0..8 * LENGTH) {
+            let tag = super::Key::new(&key).start().finish();
+            let mut other = tag.to_bytes();
+            prop_assert!(tag.is(&other));
+            other[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(!tag.is(&other));
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! By RustCrypto: no C, no assembly of its own to build, and keys are zeroed. It looks for the SHA instructions of the processor when it runs.
+
+use hmac::{Hmac, KeyInit, Mac as _};
+use sha2::Sha256;
+
+use super::Tag;
+
+#[derive(Clone)]
+pub(crate) struct Key(Hmac<Sha256>);
+
+impl Key {
+    #[expect(
+        clippy::expect_used,
+        reason = "HMAC takes a key of any length: hmac's `InvalidLength` cannot occur here"
+    )]
+    pub(crate) fn new(key: &[u8]) -> Self {
+        Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
+    }
+
+    pub(crate) fn start(&self) -> Mac {
+        Mac(self.0.clone())
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Mac(Hmac<Sha256>);
+
+impl Mac {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub(crate) fn finish(self) -> Tag {
+        Tag(self.0.finalize())
+    }
+}
