@@ -22,7 +22,7 @@ static HEAP: dhat::Alloc = dhat::Alloc;
 
 /// The most for a delivery of one message, from the call of the layer to that of the host, however long its texts are.
 /// With axum one for its own limit of bodies, which is lifted, and one because the extensions are four then.
-const MESSAGE: u64 = if cfg!(feature = "axum") { 14 } else { 12 };
+const MESSAGE: u64 = if cfg!(feature = "axum") { 13 } else { 11 };
 
 thread_local! {
     /// What had been taken when the host was called.

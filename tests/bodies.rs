@@ -23,7 +23,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_whatsapp::{
-    Event, Notification, Rejection, Verified, WebhookLayer,
+    Event, Notification, Rejection, Verified, WebhookLayer, WebhookLayerBuilder,
     webhook::{RequestBody, ResponseBody, ResponseFuture, Webhook},
 };
 
@@ -409,30 +409,83 @@ impl Wake for Woken {
     }
 }
 
-/// A sender whose frames are always there already must not keep a thread to itself.
+/// A sender whose frames are always there already must not keep a thread to itself, and neither must the hash of a large frame.
 #[tokio::test]
-async fn after_64_frames_or_256_kib_others_have_their_turn() {
-    for (length, frames) in [
-        (0, 64),
-        (1, 64),
-        (4095, 64),
-        (5000, 53),
-        (64 * 1024, 4),
-        (300_000, 1),
+async fn after_64_frames_or_64_kib_others_have_their_turn() {
+    // How long each frame is, how many secrets there are, and how many frames have been read after each turn.
+    for (length, secrets, frames) in [
+        (0, 1, [64, 128, 192]),
+        (1, 1, [64, 128, 192]),
+        (1024, 1, [64, 128, 192]),
+        (4096, 1, [16, 32, 48]),
+        (4096, 2, [8, 16, 24]),
+        (5000, 1, [14, 27, 40]),
+        (64 * 1024, 1, [1, 2, 3]),
+        (64 * 1024, 2, [1, 1, 2]),
+        (150_000, 1, [1, 1, 2]),
     ] {
         let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
         let script = Script::new(vec![Step::data(vec![b' '; length]); 200]);
         let counter = script.counter();
         let request = delivery([]).map(|_| script);
-        let mut future = pin!(layer().layer(host).oneshot(request));
+        let others = (1..secrets).map(|number| format!("another {number}"));
+        let layer = others.fold(builder(), WebhookLayerBuilder::app_secret);
+        let mut future = pin!(layer.build().unwrap().layer(host).oneshot(request));
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&woken));
-        for turn in 1..=2 {
+        for (turn, frames) in frames.into_iter().enumerate() {
             let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
             assert!(polled.is_pending());
-            assert_eq!(counter.frames(), turn * frames, "{length}");
-            assert_eq!(woken.0.load(Ordering::SeqCst), turn, "{length}");
+            assert_eq!(counter.frames(), frames, "{length}, {secrets}");
+            assert_eq!(woken.0.load(Ordering::SeqCst), turn + 1, "{length}");
         }
+    }
+}
+
+/// The same while a large body is taken apart, and what comes out is whole.
+#[tokio::test]
+async fn after_128_kib_of_json_others_have_their_turn() {
+    for kib in [100, 200, 1000] {
+        let text = "x".repeat(1024 - 18);
+        let message = format!(r#"{{"id":"{text}"}}"#);
+        let messages = vec![message; kib].join(",");
+        let body = format!(
+            r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"messages":[{messages}]}}}}]}}]}}"#
+        );
+        let host = service_fn(async |request: Inner| {
+            let notification = request.extensions().get::<Notification>().unwrap();
+            let events = notification.events();
+            assert!(events.iter().all(|event| event.id().is_some()));
+            let count = events.len().to_string();
+            Ok::<_, Infallible>(Response::new(Script::new([Step::data(count)])))
+        });
+        let request = delivery([]);
+        let turns_to_receive = body.len() / (64 * 1024);
+        let signature = sign(SECRET, &body);
+        let (mut parts, _) = request.into_parts();
+        parts
+            .headers
+            .insert("x-hub-signature-256", signature.parse().unwrap());
+        let request = Request::from_parts(parts, Script::new([Step::data(body.clone())]));
+        let mut future = pin!(layer().layer(host).oneshot(request));
+        let mut turns = 0;
+        let response = loop {
+            turns += 1;
+            if let Poll::Ready(response) = future
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+            {
+                break response.unwrap();
+            }
+        };
+        assert_eq!(response.status(), 200);
+        let count = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(count, kib.to_string());
+        assert_eq!(
+            turns,
+            1 + turns_to_receive + (body.len() - 1) / (128 * 1024),
+            "{kib} KiB"
+        );
     }
 }
 

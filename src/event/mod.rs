@@ -86,6 +86,7 @@ mod call;
 pub mod codes;
 mod contact;
 mod error;
+mod few;
 mod field;
 mod flow;
 mod grammar;

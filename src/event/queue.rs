@@ -5,12 +5,13 @@ use std::{error::Error, fmt, sync::OnceLock};
 use bytes::Bytes;
 
 use super::{
+    few::Few,
     grammar::MAX_DEPTH,
     notification::ParseError,
     payload::{Kind, Reason},
     raw::{Document, Span},
     wire::{
-        Change, ContactAt, Element, Envelope, GroupAround, Level, Place, ThreadAround, cut,
+        Change, ContactAt, Element, Entry, Envelope, GroupAround, Level, Place, ThreadAround, cut,
         position,
     },
 };
@@ -107,6 +108,7 @@ pub(super) struct Queued<'a> {
     form: Vec<u8>,
     /// Where all of it stands in the form.
     object: Option<Span>,
+    entry: Entry,
     change: Change,
     contacts: Vec<Span>,
     group: GroupAround,
@@ -125,6 +127,7 @@ impl<'a> Queued<'a> {
             closes_all: element.kind == OVERFLOW && raw.end == body.len(),
             form: Vec::with_capacity(raw.len() + BESIDE),
             object: None,
+            entry: Entry::default(),
             change: Change::default(),
             contacts: Vec::new(),
             group: GroupAround::default(),
@@ -164,7 +167,8 @@ impl<'a> Queued<'a> {
         Some(Envelope {
             document,
             object: self.object,
-            changes: vec![self.change],
+            entries: Few::of(self.entry),
+            changes: Few::of(self.change),
             contacts,
             directory: OnceLock::new(),
             groups: (level == Level::Group)
@@ -202,8 +206,8 @@ impl<'a> Queued<'a> {
     fn entry(&mut self) {
         let entry = self.from.entry(&self.element);
         self.open("[{");
-        self.change.entry.id = self.member("id", entry.id);
-        self.change.entry.time = self.member("time", entry.time);
+        self.entry.id = self.member("id", entry.id);
+        self.entry.time = self.member("time", entry.time);
         self.key("changes");
         if self.level() == Level::Change {
             self.elements();
@@ -429,8 +433,8 @@ impl<'a> Queued<'a> {
             self.from.change(&self.element),
         );
         find(&mut self.object, self.from.object);
-        find(&mut self.change.entry.id, entry.id);
-        find(&mut self.change.entry.time, entry.time);
+        find(&mut self.entry.id, entry.id);
+        find(&mut self.entry.time, entry.time);
         find(&mut self.change.field, change.field);
         find(&mut self.change.metadata, change.metadata);
     }

@@ -5,6 +5,7 @@
 use std::sync::OnceLock;
 
 use super::{
+    few::Few,
     field::{self, AROUND, Cut, UNNAMED},
     payload::{Kind, Reason},
     raw::{Cursor, Document, Span},
@@ -30,7 +31,9 @@ const FEW_CONTACTS: usize = 4;
 pub(crate) struct Envelope {
     pub(crate) document: Document,
     pub(crate) object: Option<Span>,
-    pub(super) changes: Vec<Change>,
+    // Most deliveries have one of each.
+    pub(super) entries: Few<Entry>,
+    pub(super) changes: Few<Change>,
     pub(super) contacts: Vec<ContactAt>,
     /// The ways to the contacts, where a change has many of them: made when somebody asks.
     pub(super) directory: OnceLock<Vec<ContactKey>>,
@@ -46,10 +49,10 @@ pub(crate) struct Entry {
     pub(crate) time: Option<Span>,
 }
 
-/// What is said of the elements of a change, or of those that are in an entry and in no change.
+/// What is said of the elements of a change.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Change {
-    pub(super) entry: Entry,
+    pub(super) entry: u32,
     pub(crate) field: Option<Span>,
     pub(crate) value: Option<Span>,
     pub(crate) metadata: Option<Span>,
@@ -58,20 +61,20 @@ pub(crate) struct Change {
     pub(super) contacts: (u32, u32),
 }
 
-/// Where a contact is, and what it is found by: of each the last that is there.
+/// Where a contact is, and what it is found by: of each the last that is there. Empty if none is: there may be many contacts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ContactAt {
     pub(super) raw: Span,
-    user_id: Option<Span>,
-    wa_id: Option<Span>,
+    user_id: Span,
+    wa_id: Span,
 }
 
 impl ContactAt {
     pub(super) fn new(document: &Document, raw: Span) -> Self {
         let mut this = Self {
             raw,
-            user_id: None,
-            wa_id: None,
+            user_id: Span::default(),
+            wa_id: Span::default(),
         };
         members(&mut document.cursor_at(raw), |key, cursor| {
             let slot = match key {
@@ -83,17 +86,19 @@ impl ContactAt {
                 }
             };
             // The empty string is absence, and what is neither text nor number is no id.
-            if let Some(b'"' | b'-' | b'0'..=b'9') = cursor.peek() {
-                present(slot, cursor);
-            } else {
-                cursor.skip();
+            let is_scalar = matches!(cursor.peek(), Some(b'"' | b'-' | b'0'..=b'9'));
+            let mut id = None;
+            present(&mut id, cursor);
+            if is_scalar {
+                *slot = id.unwrap_or(*slot);
             }
         });
         this
     }
 
     fn keys(self) -> impl Iterator<Item = Span> {
-        [self.user_id, self.wa_id].into_iter().flatten()
+        let keys = [self.user_id, self.wa_id].into_iter();
+        keys.filter(|key| !key.range().is_empty())
     }
 }
 
@@ -136,9 +141,9 @@ pub(crate) struct Element {
 /// Where an element is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
-    /// `NOWHERE` outside of entries.
+    /// `NOWHERE` outside of changes.
     pub(super) change: u32,
-    /// The group or thread, in one.
+    /// In a change, the group or thread; outside, the entry.
     pub(super) around: u32,
     /// From the end of the member before to the value: the key of the list is in there. Empty if there is no such list.
     pub(super) list: Span,
@@ -193,8 +198,8 @@ impl Envelope {
         let mut walk = Walk {
             document: &document,
             object: None,
-            // Most deliveries have one entry with one change.
-            changes: Vec::with_capacity(2),
+            entries: Few::new(),
+            changes: Few::new(),
             contacts: Vec::new(),
             groups: Vec::new(),
             threads: Vec::new(),
@@ -204,6 +209,7 @@ impl Envelope {
         walk.body(body);
         let Walk {
             object,
+            entries,
             changes,
             contacts,
             groups,
@@ -214,6 +220,7 @@ impl Envelope {
         Self {
             document,
             object,
+            entries,
             changes,
             contacts,
             directory: OnceLock::new(),
@@ -272,7 +279,14 @@ impl Envelope {
     }
 
     pub(crate) fn entry(&self, element: &Element) -> Entry {
-        self.change(element).entry
+        let entry = match element.place.change {
+            NOWHERE => element.place.around,
+            _ => self.change(element).entry,
+        };
+        self.entries
+            .get(entry as usize)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// The name of the list that the element is in.
@@ -328,7 +342,7 @@ impl Envelope {
     /// The ways to all contacts of changes that have many.
     fn directory(&self) -> Vec<ContactKey> {
         let mut directory = Vec::new();
-        for change in &self.changes {
+        for change in self.changes.iter() {
             let (first, last) = change.contacts;
             let contacts = self.contacts.get(first as usize..last as usize);
             let contacts = contacts.unwrap_or_default();
@@ -364,7 +378,8 @@ impl Envelope {
 struct Walk<'a> {
     document: &'a Document,
     object: Option<Span>,
-    changes: Vec<Change>,
+    entries: Few<Entry>,
+    changes: Few<Change>,
     contacts: Vec<ContactAt>,
     groups: Vec<GroupAround>,
     threads: Vec<ThreadAround>,
@@ -418,16 +433,14 @@ impl<'a> Walk<'a> {
 
     fn entry(&mut self, cursor: &mut Cursor<'a>, nowhere: Place) {
         let start = *cursor;
-        let outside = self.changes.len();
         let place = Place {
-            change: position(outside),
+            around: position(self.entries.len()),
             ..nowhere
         };
         let elements = self.elements.len();
         let mut entry = Entry::default();
         let mut changed = false;
-        // For what is in no change.
-        self.changes.push(Change::default());
+        self.entries.push(entry);
         if cursor.object().is_some() {
             while let Some(key) = cursor.key() {
                 match key {
@@ -448,10 +461,9 @@ impl<'a> Walk<'a> {
         }
         // What has no elements is not kept: then there is never more of anything than there are elements.
         if self.elements.len() == elements {
-            self.changes.truncate(outside);
-        }
-        for change in self.changes.iter_mut().skip(outside) {
-            change.entry = entry;
+            self.entries.pop();
+        } else if let Some(slot) = self.entries.get_mut(place.around as usize) {
+            *slot = entry;
         }
     }
 
@@ -459,11 +471,15 @@ impl<'a> Walk<'a> {
         let start = *cursor;
         let place = Place {
             change: position(self.changes.len()),
+            around: NOWHERE,
             ..outside
         };
         let elements = self.elements.len();
         let contacts = self.contacts.len();
-        let mut change = Change::default();
+        let mut change = Change {
+            entry: outside.around,
+            ..Change::default()
+        };
         self.changes.push(change);
         // Most often the name of the field stands behind its value, which says nothing without it.
         let (mut first, mut values) = (None, 0);
