@@ -118,6 +118,7 @@ pub mod secret;
 pub mod signature;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod turn;
 mod verified;
 pub mod webhook;
 

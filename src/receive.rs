@@ -14,7 +14,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use self::clock::Clock;
-use crate::signature::Verifier;
+use crate::{signature::Verifier, turn::give_way};
 
 /// So much of every body may come out of the part of the budget that is set aside.
 pub(crate) const SET_ASIDE_PER_BODY: usize = 16 * 1024;
@@ -143,8 +143,7 @@ where
                     Poll::Pending => {}
                 }
             } else {
-                // Not a busy loop: this task waits its turn behind the others.
-                cx.waker().wake_by_ref();
+                give_way(cx);
             }
             return this.clock.poll_expired(cx, progress).map(Err);
         }

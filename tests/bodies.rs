@@ -437,6 +437,8 @@ async fn after_64_frames_or_64_kib_others_have_their_turn() {
             let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
             assert!(polled.is_pending());
             assert_eq!(counter.frames(), frames, "{length}, {secrets}");
+            // It is woken when the others have had their turn.
+            tokio::task::yield_now().await;
             assert_eq!(woken.0.load(Ordering::SeqCst), turn + 1, "{length}");
         }
     }
@@ -487,6 +489,47 @@ async fn after_128_kib_of_json_others_have_their_turn() {
             "{kib} KiB"
         );
     }
+}
+
+/// Not only tasks that are ready get their turn: those that wait for sockets and timers, and those that give way themselves, are woken in between.
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn each_turn_is_one_for_everybody() {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let others = tokio::spawn({
+        let turns = Arc::clone(&turns);
+        async move {
+            loop {
+                tokio::task::yield_now().await;
+                turns.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    let body = format!("[{}0]", "0,".repeat(1024 * 1024));
+    let signature = sign(SECRET, &body);
+    let (mut parts, _) = delivery([]).into_parts();
+    parts
+        .headers
+        .insert("x-hub-signature-256", signature.parse().unwrap());
+    let request = Request::from_parts(parts, Script::new([Step::data(body)]));
+    let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
+    let call = layer().layer(host).oneshot(request);
+    let polls = tokio::spawn(async move {
+        let mut call = pin!(call);
+        let mut polls = 0;
+        let response = poll_fn(|cx| {
+            polls += 1;
+            call.as_mut().poll(cx)
+        });
+        assert_eq!(response.await.unwrap().status(), 200);
+        polls
+    });
+    let polls = polls.await.unwrap();
+    others.abort();
+    // 2 MiB are hashed in 32 turns and parsed in 16.
+    assert!(polls > 40, "{polls}");
+    let turns = turns.load(Ordering::SeqCst);
+    assert!(turns + 2 >= polls, "{turns} of {polls}");
 }
 
 #[test]

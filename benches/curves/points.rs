@@ -113,7 +113,8 @@ pub(crate) const CURVES: &[Curve] = &[
         points: &[1000, 10_000, 100_000, 1_000_000],
         prepare: |room| claims(room + room / 2, usize::try_from(room)?),
         units: |_| 1,
-        effort: 10_000,
+        // What is given up is given up by the thousand.
+        effort: 100_000,
     },
     Curve {
         name: "request, senders at a time",
@@ -170,7 +171,7 @@ fn apps(many: u64) -> Result<Work, Box<dyn Error>> {
         let credentials = Credentials::new([("0", SECRET)], [("0", "token")])?;
         builder = builder.route(
             path(number),
-            App::new(format!("app {number}"), credentials)?,
+            App::new(format!("app-{number}"), credentials)?,
         );
     }
     let mut service = builder.build()?.layer(service_fn(host));

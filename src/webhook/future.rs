@@ -23,6 +23,7 @@ use crate::{
     event::{Notification, Parsing},
     receive::{Lease, Receive, Received},
     signature::Signature,
+    turn::give_way,
     verified::Verified,
 };
 
@@ -204,8 +205,7 @@ where
                     let parsing = delivery.as_mut().map(|delivery| &mut delivery.parsing);
                     let parsed = parsing.map(|parsing| parsing.advance(PARSED_PER_POLL));
                     if let Some(Ok(false)) = parsed {
-                        // Not a busy loop: this task waits its turn behind the others.
-                        cx.waker().wake_by_ref();
+                        give_way(cx);
                         return Poll::Pending;
                     }
                     match (parsed, delivery.take()) {
