@@ -138,3 +138,8 @@ pub use self::{
 ))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The store of several servers.
+#[cfg(all(doctest, feature = "redis"))]
+#[doc = include_str!("../docs/scale.md")]
+struct Scale;

@@ -1,0 +1,131 @@
+//! Who is compared, and what each of them does.
+
+use std::{ffi::OsString, path::Path, time::Duration};
+
+pub struct Peer {
+    pub name: &'static str,
+    program: Program,
+    /// What it does between the socket and the count.
+    pub work: &'static str,
+    pub delivers: Delivers,
+}
+
+enum Program {
+    /// A binary of this package.
+    Rust(&'static str),
+    Node(&'static str),
+    Python(&'static str),
+}
+
+/// Which events of a delivery that it accepts reach the handler.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Delivers {
+    All,
+    /// The first one, whatever is behind it.
+    First,
+    /// It has no handler.
+    Nothing,
+}
+
+impl Delivers {
+    /// Of so many deliveries with so many events each.
+    pub fn of(self, deliveries: u64, events: u64) -> u64 {
+        match self {
+            Self::All => deliveries * events,
+            Self::First => deliveries,
+            Self::Nothing => 0,
+        }
+    }
+}
+
+impl Peer {
+    /// How long it is used before anything is measured.
+    pub fn warm_up(&self) -> Duration {
+        match self.program {
+            // It compiles what is used often, for more than a second.
+            Program::Node(_) => Duration::from_secs(2),
+            Program::Rust(_) | Program::Python(_) => Duration::from_millis(500),
+        }
+    }
+
+    pub fn command(&self, built: &Path) -> Vec<OsString> {
+        match self.program {
+            Program::Rust(name) => vec![built.join("release").join(name).into()],
+            Program::Node(file) => vec!["node".into(), built.join("node").join(file).into()],
+            Program::Python(file) => vec![
+                built.join("python/bin/python").into(),
+                Path::new("benches/peers/python").join(file).into(),
+            ],
+        }
+    }
+}
+
+/// This crate is the first, and what the others are compared with.
+pub const PEERS: &[Peer] = &[
+    Peer {
+        name: "tower-whatsapp",
+        program: Program::Rust("layer"),
+        work: "verifies while the body arrives (sha2), checks the JSON, hands on typed events; the handler reads each",
+        delivers: Delivers::All,
+    },
+    Peer {
+        name: "tower-whatsapp, ring",
+        program: Program::Rust("layer-ring"),
+        work: "the same with the feature `ring`",
+        delivers: Delivers::All,
+    },
+    Peer {
+        name: "axum by hand",
+        program: Program::Rust("handwritten"),
+        work: "`Bytes` with a raised limit, hex and HMAC (sha2), `serde_json::Value`; untyped",
+        delivers: Delivers::All,
+    },
+    Peer {
+        name: "axum-github-webhook-extract 0.3.0",
+        program: Program::Rust("github_extractor"),
+        work: "GitHub's scheme: an extractor that verifies (hmac-sha256) and reads `serde_json::Value`, limit raised; untyped",
+        delivers: Delivers::All,
+    },
+    Peer {
+        name: "tower-github-webhook 0.2.0",
+        program: Program::Rust("github_layer"),
+        work: "GitHub's scheme: a layer that verifies bodies of any length (sha2), then axum's `Json<Value>`, limit raised; untyped",
+        delivers: Delivers::All,
+    },
+    Peer {
+        name: "whatsapp-business-rs 0.5.0",
+        program: Program::Rust("business_rs"),
+        work: "inside of a router, limit raised (its own server refuses 3 MB): verifies (sha2), derived types, answers, and a task for each event",
+        delivers: Delivers::All,
+    },
+    Peer {
+        name: "Express 5.3.0 by hand",
+        program: Program::Node("express.js"),
+        work: "`express.raw` with a raised limit, `timingSafeEqual` (OpenSSL), `JSON.parse`; untyped",
+        delivers: Delivers::All,
+    },
+    Peer {
+        name: "whatsapp-api-js 6.3.0",
+        program: Program::Node("whatsapp_api_js.js"),
+        work: "with Express, limit raised: verifies (OpenSSL), `JSON.parse`",
+        delivers: Delivers::First,
+    },
+    Peer {
+        name: "FastAPI 0.163.2 by hand",
+        program: Program::Python("by_hand.py"),
+        work: "`request.body()`, `compare_digest` (OpenSSL), `json.loads`; untyped. One process of uvicorn with uvloop and httptools",
+        delivers: Delivers::All,
+    },
+    Peer {
+        name: "pywa 4.5.0",
+        program: Program::Python("with_pywa.py"),
+        work: "with FastAPI: verifies (OpenSSL), `json.loads`, answers, then the handler, typed; its memory of duplicates is off. uvicorn as above",
+        delivers: Delivers::First,
+    },
+    Peer {
+        name: "axum, body read and dropped",
+        program: Program::Rust("floor"),
+        work: "the floor: nothing is verified, nothing is parsed",
+        delivers: Delivers::Nothing,
+    },
+];
