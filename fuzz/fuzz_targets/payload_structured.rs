@@ -246,7 +246,10 @@ fn check_status(event: &Event, expected: &StatusIn, change: &Change) {
     assert_eq!(recipient.id, expected.to.map(phone).as_deref());
     assert_eq!(recipient.user_id, expected.to_user.map(user).as_deref());
     let meant = person(change, expected.to, expected.to_user);
-    let found = recipient.contact.get().and_then(|contact| contact.profile?.name);
+    let found = recipient
+        .contact
+        .get()
+        .and_then(|contact| contact.profile?.name);
     assert_eq!(found, meant.map(|(_, meant)| &*meant.name));
     assert_eq!(callback_data, expected.callback_data.as_deref());
     assert!(
