@@ -2,7 +2,7 @@
 //!
 //! Both are prepared once, when they are made: the secret as the keyed state of its MAC, the token as a tag. Neither keeps
 //! the text that it was made from, and what they keep is zeroed when they are dropped; but for the keyed state where the feature `ring` or
-//! `aws-lc-rs` has another library make it: ring does not zero it, and AWS-LC says that it does.
+//! `aws-lc-rs` has another library make it: AWS-LC zeroes it too, ring does not.
 
 use std::{
     error::Error,
