@@ -223,6 +223,19 @@ async fn a_length_that_is_no_number_is_none() {
     }
 }
 
+/// HTTP allows zeros before a number, and a host may know the length by its text or by a number with a prefix.
+#[tokio::test]
+async fn a_length_with_zeros_before_it_is_written_anew() {
+    let length = one_text().len().to_string();
+    for zeros in ["0", "00000000000000000000000"] {
+        let mut request = delivery(halves());
+        let declared = HeaderValue::try_from(format!("{zeros}{length}")).unwrap();
+        request.headers_mut().insert("content-length", declared);
+        let request = received(request).await;
+        assert_eq!(request.headers()["content-length"], length.as_str());
+    }
+}
+
 #[tokio::test]
 async fn a_response_that_is_not_there_yet_shows_nothing() {
     let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));

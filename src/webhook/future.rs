@@ -313,12 +313,15 @@ fn verified<B>(mut parts: Parts, body: Bytes) -> Request<RequestBody<B>> {
     request
 }
 
-/// Whether the headers say this length already: to write it anew takes memory.
+/// Whether the headers say this length already, as we would write it: to write it anew takes memory. HTTP allows zeros before a number, and not all who
+/// read one read them alike.
 fn is_declared(headers: &HeaderMap, length: usize) -> bool {
     let mut declared = headers.get_all(header::CONTENT_LENGTH).iter();
-    let first = declared.next().map(declared_length);
-    matches!(first, Some(DeclaredLength::Known(known)) if known == length)
-        && declared.next().is_none()
+    let Some(first) = declared.next() else {
+        return false;
+    };
+    let known = matches!(declared_length(first), DeclaredLength::Known(known) if known == length);
+    known && !first.as_bytes().starts_with(b"0") && declared.next().is_none()
 }
 
 /// Meta takes 200 for received and everything else, 201, 202 and 204 among them, for a failure.
