@@ -60,7 +60,8 @@ fn v6() -> impl Strategy<Value = (IpNet, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    // In proportion to what the environment asks for: 2048 by default.
+    #![proptest_config(ProptestConfig { cases: 8 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
     #[test]
     fn it_finds_what_a_search_of_all_finds(
