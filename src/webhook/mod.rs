@@ -12,8 +12,8 @@
 //! 6. The JSON is taken apart into a [`Notification`](crate::Notification).
 //! 7. The inner service is called with the same bytes as its body, and with the `Notification` and [`Verified`] in the
 //!    extensions. `Content-Length` says how many bytes they are; `Transfer-Encoding`, `Trailer` and `Expect`, which are about how they
-//!    came, are gone; all other headers are as the sender wrote them. A 2xx answer becomes exactly 200, which is the only answer that Meta does not take for a failure; every other
-//!    answer passes, so that Meta sends the delivery again.
+//!    came, are gone; all other headers are as the sender wrote them. A 2xx answer becomes exactly 200, which is the only answer that
+//!    Meta does not take for a failure; every other answer passes, so that Meta sends the delivery again.
 //! 8. Any other method: 405.
 //!
 //! A request that is not let through gets the answer of its [`RejectionKind`], with an empty body, and the [`Rejection`] in the
