@@ -80,7 +80,8 @@ impl Admit {
     }
 }
 
-#[cfg(all(test, feature = "client-certificate"))]
+#[cfg(feature = "client-certificate")]
+#[cfg(test)]
 mod tests {
     use super::*;
 
