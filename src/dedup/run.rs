@@ -93,6 +93,10 @@ impl Owed {
     fn len(&self) -> usize {
         self.commit.len() + self.release.len()
     }
+
+    fn is_empty(&self) -> bool {
+        self.commit.is_empty() && self.release.is_empty()
+    }
 }
 
 impl<S: Store> Shared<S> {
@@ -138,7 +142,7 @@ impl<S: Store> Shared<S> {
             run: &run,
         };
         let owed = delivery.handle(inner, request, notification, reply).await;
-        if owed.len() > 0 {
+        if !owed.is_empty() {
             // In a small task of its own: this one has room for the handler and all that it awaits.
             let (token, claimed) = (delivery.token, delivery.claimed);
             drop(delivery);
@@ -187,7 +191,7 @@ impl<S: Store> Shared<S> {
         };
         let end = after(claimed, self.times.lease);
         let mut pause = FIRST_RETRY;
-        while owed.len() > 0 {
+        while !owed.is_empty() {
             let mut last = run.is_aborted();
             if !last {
                 let aborted = pin!(run.aborted());
