@@ -669,6 +669,7 @@ impl Evicted {
     }
 }
 
+// Two attributes: `scripts/mutants` knows by the second one, as it stands, that it must leave these alone.
 #[cfg(not(shuttle))]
 #[cfg(test)]
 mod tests {
