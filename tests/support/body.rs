@@ -127,7 +127,7 @@ impl Body for Script {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint
+        SizeHint::clone(&self.hint)
     }
 }
 
