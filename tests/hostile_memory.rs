@@ -190,7 +190,7 @@ async fn lies_about_the_length() {
             if let Some(declared) = declared {
                 head = head.header("content-length", declared);
             }
-            let body = Script::new(steps).with_hint(*hint);
+            let body = Script::new(steps).with_hint(SizeHint::clone(hint));
             let (taken, status) = peak(call(head.body(body).unwrap())).await;
             assert_eq!(status, Ok(403));
             assert!(taken <= 64 * KIB, "{declared:?} {hint:?}: {taken}");
