@@ -89,7 +89,9 @@ fn every_field_delivers_what_a_naive_walk_finds_in_it() {
             let field = event.field().unwrap_or("messages").to_owned();
             let name = match payload {
                 // What has no shape for the crate has none for the walk: it is there all the same, as itself.
-                Payload::Unknown(unknown) if unknown.reason == Reason::Shape => {
+                Payload::Unknown(unknown)
+                    if matches!(unknown.reason, Reason::Shape | Reason::Key) =>
+                {
                     shapeless += 1;
                     continue;
                 }
@@ -254,6 +256,16 @@ const STANDBY: &[(&str, &str)] = &[
     ("message_echoes", "standby_echo"),
 ];
 
+/// What is said of a group that its participants carry.
+const CARRIED: &[&str] = &[
+    "group_id",
+    "type",
+    "timestamp",
+    "request_id",
+    "reason",
+    "initiated_by",
+];
+
 const PARTICIPANTS: &[&str] = &[
     "added_participants",
     "removed_participants",
@@ -291,7 +303,12 @@ fn walk(body: &Value) -> BTreeMap<Label, Vec<Value>> {
             for group in items(&value["groups"]) {
                 let lists = || PARTICIPANTS.iter().flat_map(|list| items(&group[list]));
                 lists().for_each(|participant| add("group_participant", participant));
-                if lists().next().is_none() {
+                let says_more = group.as_object().into_iter().flatten().any(|(key, value)| {
+                    !value.is_null()
+                        && !CARRIED.contains(&key.as_str())
+                        && !PARTICIPANTS.contains(&key.as_str())
+                });
+                if lists().next().is_none() || says_more {
                     add("group", group);
                 }
             }

@@ -22,12 +22,13 @@ impl<'a> AccountAlert<'a> {
     /// What the alert says. Meta nests it in `alert_info`; where it stands beside that, it is found too.
     #[must_use]
     pub fn info(&self) -> AlertInfo<'a> {
-        self.info.unwrap_or(AlertInfo {
-            severity: self.severity,
-            status: self.status,
-            kind: self.kind,
-            description: self.description,
-        })
+        let info = self.info.unwrap_or_default();
+        AlertInfo {
+            severity: info.severity.or(self.severity),
+            status: info.status.or(self.status),
+            kind: info.kind.or(self.kind),
+            description: info.description.or(self.description),
+        }
     }
 }
 
@@ -187,7 +188,9 @@ object! {
         /// The partners of the solution.
         pub solution_partner_business_ids: List<'a, Name<'a>> = List<'a, Name<'a>>["solution_partner_business_ids"],
         /// The ad account.
-        pub ad_account_id: Option<&'a str> = Id["ad_account_id" | "ad_account_linked"],
+        pub ad_account_id: Option<&'a str> = Id["ad_account_id"],
+        /// Id of the ad account under its older key (`ad_account_linked`).
+        pub ad_account_linked: Option<&'a str> = Id["ad_account_linked"],
     }
 }
 

@@ -20,6 +20,14 @@ object! {
 }
 
 object! {
+    /// The business phone number that a value is about.
+    pub(super) struct Metadata<'a> {
+        pub(super) display_phone_number: Option<&'a str> = Person["display_phone_number"],
+        pub(super) phone_number_id: Option<&'a str> = Id["phone_number_id"],
+    }
+}
+
+object! {
     /// The names of a [`Contact`].
     pub struct Profile<'a> {
         /// The name that the person chose. May be empty.

@@ -1,6 +1,6 @@
 use super::{
     object::object,
-    scalar::{Id, Text},
+    scalar::{Id, Text, Words},
 };
 
 object! {
@@ -11,10 +11,10 @@ object! {
     pub struct Error<'a> {
         /// The code, 131049 for example. Decide by this and not by the texts.
         pub code: Option<i64> = i64["code"],
-        /// A short text.
-        pub title: Option<&'a str> = Text["title"],
-        /// A text, in newer payloads.
-        pub message: Option<&'a str> = Text["message"],
+        /// Short text of Meta's own (`title`). Shown by `Debug`.
+        pub title: Option<&'a str> = Words["title"],
+        /// Longer text of Meta's own (`message`), in newer payloads. Shown by `Debug`.
+        pub message: Option<&'a str> = Words["message"],
         /// What newer payloads have in `error_data`.
         pub error_data: Option<ErrorData<'a>> = ErrorData<'a>["error_data"],
         /// What older payloads have beside the code. See [`details`](Self::details).

@@ -27,9 +27,6 @@ pub(super) enum Cut {
 /// How a value is cut whose field is missing: only `messages` has been seen without its name.
 pub(super) const UNNAMED: Cut = MESSAGES;
 
-/// The keys of a value that bring no element, and no wonder.
-pub(super) const AROUND: &[&[u8]] = &[b"messaging_product", b"metadata", b"conversation_context"];
-
 const MESSAGES: Cut = Cut::Lists(&[
     (b"messages", Kind::Message),
     (b"statuses", Kind::Status),
@@ -148,6 +145,20 @@ pub(super) const FIELDS: &[Field] = &[
 
 const fn field(names: &'static [&'static str], cut: Cut) -> Field {
     Field { names, cut }
+}
+
+/// The name that a field has in event keys: one for all fields that tell the same events.
+pub(super) fn key_name(name: &str) -> &str {
+    let field = FIELDS
+        .iter()
+        .find(|field| field.names.contains(&name))
+        .and_then(|field| field.names.first());
+    match field.copied() {
+        // An echo is told under both fields where an app has subscribed to both.
+        Some("message_echoes") => "smb_message_echoes",
+        Some(first) => first,
+        None => name,
+    }
 }
 
 /// The cut of a field, if it is known.

@@ -9,7 +9,8 @@ object! {
     /// Something about a group: an element of `groups`, in the fields `group_lifecycle_update`, `group_participants_update`,
     /// `group_settings_update` and `group_status_update`.
     ///
-    /// Participants that were added, removed or could not be are events of their own: see [`GroupParticipant`].
+    /// Participants that were added, removed or could not be are events of their own: see [`GroupParticipant`]. If
+    /// nothing else is said of the group than what these events carry, the group itself is no event.
     pub struct Group<'a> {
         /// The group. Absent when it could not be made.
         pub group_id: Option<&'a str> = Id["group_id"],
@@ -50,6 +51,7 @@ object! {
         /// Why it failed.
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
     }
+    elsewhere ["added_participants" | "removed_participants" | "failed_participants"]
 }
 
 names! {
@@ -112,7 +114,7 @@ object! {
         /// The group.
         pub group_id: Option<&'a str>,
         /// What happened to the group.
-        pub event: Option<GroupEvent<'a>>,
+        pub event: Option<GroupEvent<'a>> as "type",
         /// When.
         pub timestamp: Option<Timestamp>,
         /// The request that this answers.
@@ -139,6 +141,16 @@ pub enum ParticipantOutcome {
 }
 
 impl ParticipantOutcome {
+    /// The outcome in snake case: `added`, `removed` or `failed`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Failed => "failed",
+        }
+    }
+
     /// The list that somebody stands in says it.
     pub(super) fn of_list(list: Option<&str>) -> Option<Self> {
         match list? {
@@ -147,5 +159,12 @@ impl ParticipantOutcome {
             "failed_participants" => Some(Self::Failed),
             _ => None,
         }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for ParticipantOutcome {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }

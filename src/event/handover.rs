@@ -14,8 +14,23 @@ object! {
         pub kind: Option<HandoverKind<'a>> = HandoverKind<'a>["type"],
         /// When.
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// Who has it now.
-        pub control: Option<Control<'a>> = Control<'a>["control_passed" | "control_taken" | "control_shared"],
+        passed: Option<Control<'a>> = Control<'a>["control_passed"],
+        taken: Option<Control<'a>> = Control<'a>["control_taken"],
+        shared: Option<Control<'a>> = Control<'a>["control_shared"],
+    }
+}
+
+impl<'a> Handover<'a> {
+    /// Owners of the chat before and after (`control_passed`, `control_taken` or `control_shared`): the one that the
+    /// type names, else the first that is there.
+    #[must_use]
+    pub fn control(&self) -> Option<Control<'a>> {
+        let named = match self.kind {
+            Some(HandoverKind::ControlTaken) => self.taken,
+            Some(HandoverKind::ControlShared) => self.shared,
+            _ => self.passed,
+        };
+        named.or(self.passed).or(self.taken).or(self.shared)
     }
 }
 

@@ -16,12 +16,18 @@ object! {
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// Who wrote it: the user or the business.
         pub from: Option<&'a str> = Person["from"],
-        /// Who wrote it.
+        /// Business-scoped user id of the sender (`from_user_id`).
         pub from_user_id: Option<&'a str> = Person["from_user_id"],
+        /// User id of the sender for a parent portfolio (`from_parent_user_id`).
+        pub from_parent_user_id: Option<&'a str> = Person["from_parent_user_id"],
         /// Whom the business wrote to.
         pub to: Option<&'a str> = Person["to"],
-        /// Whom the business wrote to.
+        /// Business-scoped user id of the recipient (`to_user_id`).
         pub to_user_id: Option<&'a str> = Person["to_user_id"],
+        /// User id of the recipient for a parent portfolio (`to_parent_user_id`).
+        pub to_parent_user_id: Option<&'a str> = Person["to_parent_user_id"],
+        /// Id of the group that the message was written in (`group_id`).
+        pub group_id: Option<&'a str> = Id["group_id"],
         /// How far it got.
         pub history_context: Option<HistoryContext<'a>> = HistoryContext<'a>["history_context"],
         /// What it answers.
@@ -42,6 +48,8 @@ object! {
         pub kind,
         /// What it says.
         pub content: Content<'a>,
+        /// Whether the body of the type was read: see [`Message::has_body`](super::Message::has_body).
+        pub has_body,
     }
 }
 
@@ -85,6 +93,7 @@ object! {
         /// How far it has come.
         pub chunk: Option<HistoryChunk> = HistoryChunk["metadata"],
     }
+    elsewhere ["threads" | "errors"]
 }
 
 object! {
@@ -159,5 +168,7 @@ object! {
         pub kind,
         /// What it says.
         pub content: Content<'a>,
+        /// Whether the body of the type was read: see [`Message::has_body`](super::Message::has_body).
+        pub has_body,
     }
 }

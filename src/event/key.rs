@@ -3,7 +3,11 @@ use std::{error::Error, fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
-use super::{Event, payload::Payload, scalar::Timestamp};
+use super::{
+    Event, field,
+    payload::{Kind, Payload},
+    scalar::Timestamp,
+};
 
 /// What makes two deliveries of an event the same event: 16 bytes, the beginning of a SHA-256.
 ///
@@ -14,7 +18,7 @@ use super::{Event, payload::Payload, scalar::Timestamp};
 ///
 /// | Event | The key is made of the field, and |
 /// |---|---|
-/// | message, echo | phone number id, id, type: an edit has an id of its own |
+/// | message, echo | phone number id, id, type: an edit has an id of its own. The two fields of echoes count as one |
 /// | status | phone number id, id, status, timestamp, recipient and participant by every id given, transaction: in a group there is one per participant |
 /// | call, call status | phone number id, id, event or status, timestamp, recipient |
 /// | participant of a group | phone number id, group, what happened and when, the request, the list, the JSON |
@@ -57,7 +61,11 @@ impl EventKey {
         let mut parts = Parts(Sha256::new());
         parts.add("v1");
         parts.add(namespace);
-        parts.add(event.field());
+        parts.add(match event.payload_kind() {
+            // The most frequent kinds have one field only.
+            Kind::Message | Kind::Status => event.field(),
+            _ => event.field().map(field::key_name),
+        });
         let payload = match event.payload_alone() {
             // What has happened to a participant is said of all of them together.
             Payload::GroupParticipant(_) => event.payload(),

@@ -1,6 +1,6 @@
 use super::{
     contact::Contact,
-    object::{List, Nested, object},
+    object::{List, Nested, names, object},
     scalar::{Id, Name, Text, Timestamp},
 };
 
@@ -33,19 +33,29 @@ object! {
 object! {
     /// What a user did with a marketing message: an element of `user_actions` in the field `messages`.
     pub struct UserAction<'a> {
-        /// `marketing_messages_link_click`.
-        pub action_type: Option<&'a str> = Id["action_type"],
+        /// What the user did (`action_type`).
+        pub action_type: Option<UserActionKind<'a>> = UserActionKind<'a>["action_type"],
         /// When.
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// The click.
+        /// The click or the view (`marketing_messages_link_click_data`).
         pub link_click: Option<LinkClick<'a>> = LinkClick<'a>["marketing_messages_link_click_data"],
         /// Who it was, if there is one contact only: nothing in the action says it.
         pub contact: Nested<'a, Contact<'a>>,
     }
 }
 
+names! {
+    /// What a user did with a marketing message.
+    pub enum UserActionKind<'a> {
+        /// A link was clicked.
+        LinkClick = "marketing_messages_link_click",
+        /// The page behind a link was viewed (since September 2026). May come before the click, or without one.
+        LandingPageView = "landing_page_view",
+    }
+}
+
 object! {
-    /// A click on a link of a marketing message.
+    /// A click on a link of a marketing message, or the view of the page behind it.
     pub struct LinkClick<'a> {
         /// Where: `cta`, `body`, ….
         pub click_component: Option<&'a str> = Id["click_component"],
@@ -55,6 +65,8 @@ object! {
         pub click_id: Option<&'a str> = Id["click_id"],
         /// What leads to the message.
         pub tracking_token: Option<&'a str> = Text["tracking_token"],
+        /// User agent of the browser (`client_user_agent`, since September 2026).
+        pub client_user_agent: Option<&'a str> = Text["client_user_agent"],
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     object::{List, Nested, Reader, names, object, tagged},
     raw::Cursor,
     scalar::{Degrees, Id, Person, Text, Timestamp},
+    unread::UnreadPaths,
 };
 
 /// A message that the business received: an element of `messages`.
@@ -25,6 +26,11 @@ pub struct Message<'a> {
     pub kind: Option<&'a str>,
     /// What it says.
     pub content: Content<'a>,
+    /// Whether the body of the type was there and was read (`"type": "text"` has its body under `text`).
+    ///
+    /// False for types without a body, for types that this version does not know, and where Meta left the body
+    /// out: [`errors`](Self::errors) then tells why. The content has no values in all these cases.
+    pub has_body: bool,
     /// What it answers or where it was forwarded from.
     pub context: Option<Context<'a>>,
     /// The ad or post that led here. Comes with any type of message.
@@ -56,6 +62,7 @@ impl<'a> Reader<'a> for Message<'a> {
             group_id: wire.group_id,
             kind: wire.kind,
             content: wire.content,
+            has_body: wire.has_body,
             context: wire.context,
             referral: wire.referral,
             errors: wire.errors,
@@ -66,6 +73,36 @@ impl<'a> Reader<'a> for Message<'a> {
 
     fn known(cursor: &mut Cursor<'a>) -> bool {
         WireMessage::known(cursor)
+    }
+
+    fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
+        WireMessage::unread(cursor, paths);
+    }
+}
+
+/// With Meta's keys, and `contact` and `conversation_context` for what stands beside the message.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Message<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let wire = WireMessage {
+            id: self.id,
+            from: self.sender.phone,
+            from_user_id: self.sender.from_user_id,
+            from_parent_user_id: self.sender.from_parent_user_id,
+            from_logical_id: self.sender.logical_id,
+            group_id: self.group_id,
+            timestamp: self.timestamp,
+            context: self.context,
+            referral: self.referral,
+            errors: self.errors,
+            identity: self.identity,
+            contact: self.sender.contact,
+            conversation_context: self.conversation,
+            kind: self.kind,
+            content: self.content,
+            has_body: self.has_body,
+        };
+        wire.serialize(serializer)
     }
 }
 
@@ -109,14 +146,14 @@ impl<'a> Sender<'a> {
     /// The business-scoped user id (`US.13…`), from the message or the contact.
     #[must_use]
     pub fn user_id(&self) -> Option<&'a str> {
-        self.from_user_id.or(self.contact.get()?.user_id)
+        self.from_user_id.or_else(|| self.contact.get()?.user_id)
     }
 
     /// The user id for a parent portfolio, from the message or the contact.
     #[must_use]
     pub fn parent_user_id(&self) -> Option<&'a str> {
         self.from_parent_user_id
-            .or(self.contact.get()?.parent_user_id)
+            .or_else(|| self.contact.get()?.parent_user_id)
     }
 
     /// The WhatsApp id, which need not be the phone number.
@@ -159,10 +196,13 @@ object! {
         referral: Option<Referral<'a>> = Referral<'a>["referral"],
         errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         identity: Option<Identity<'a>> = Identity<'a>["identity"],
+        contact: Nested<'a, Contact<'a>>,
+        conversation_context: Option<ConversationContext<'a>>,
     }
     tagged {
         kind,
         content: Content<'a>,
+        has_body,
     }
 }
 
@@ -221,6 +261,7 @@ impl<'a> Content<'a> {
             Self::Interactive(Interactive::ButtonReply(reply)) => reply.title,
             Self::Interactive(Interactive::ListReply(reply)) => reply.title,
             Self::Interactive(Interactive::FlowReply(reply)) => reply.body,
+            Self::Interactive(Interactive::Product(product)) => product.text,
             Self::Order(order) => order.text,
             Self::Reaction(reaction) => reaction.emoji,
             Self::Edit(edit) => edit.message()?.content.text(),
@@ -358,6 +399,92 @@ tagged! {
         CallPermissionReply(CallPermissionReply<'a>) = "call_permission_reply",
         /// A stored card was chosen (Brazil).
         PaymentMethod(PaymentMethod<'a>) = "payment_method",
+        /// A product of the business's catalog was sent, with a text (since August 2026).
+        Product(InteractiveProduct<'a>) = "product",
+    }
+}
+
+impl<'a> Reader<'a> for Interactive<'a> {
+    type Out = Self;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let wire = WireInteractive::read(cursor)?;
+        let mut interactive = wire.content;
+        if let Self::Product(product) = &mut interactive {
+            product.text = wire.body.and_then(|body| body.text);
+        }
+        Some(interactive)
+    }
+
+    fn known(cursor: &mut Cursor<'a>) -> bool {
+        WireInteractive::known(cursor)
+    }
+
+    fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
+        let wire = WireInteractive::read(&mut { *cursor }).unwrap_or_default();
+        // Both are read, and have a place in some variants only.
+        let no_place = [
+            ("type", wire.content == Self::Unknown && wire.kind.is_some()),
+            (
+                "body",
+                !matches!(wire.content, Self::Product(_)) && wire.body.is_some(),
+            ),
+        ];
+        for (key, _) in no_place.iter().filter(|(_, has_no_place)| *has_no_place) {
+            let object = paths.enter(key.as_bytes());
+            paths.note();
+            paths.leave(object);
+        }
+        WireInteractive::unread(cursor, paths);
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Interactive<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = match self {
+            Self::Product(product) => product.text,
+            _ => None,
+        };
+        let wire = WireInteractive {
+            body: text.map(|text| InteractiveText { text: Some(text) }),
+            kind: super::object::Tags::tag(self),
+            content: *self,
+            has_body: true,
+        };
+        wire.serialize(serializer)
+    }
+}
+
+object! {
+    /// The answer to an interactive message as it stands in the JSON.
+    struct WireInteractive<'a> {
+        body: Option<InteractiveText<'a>> = InteractiveText<'a>["body"],
+    }
+    tagged {
+        kind,
+        content: Interactive<'a>,
+        has_body,
+    }
+}
+
+object! {
+    /// The text beside the body of an interactive message.
+    struct InteractiveText<'a> {
+        text: Option<&'a str> = Text["text"],
+    }
+}
+
+object! {
+    /// A product of the business's catalog that a user sent, with a text.
+    pub struct InteractiveProduct<'a> {
+        /// Id of the catalog (`catalog_id`).
+        pub catalog_id: Option<&'a str> = Id["catalog_id"],
+        /// Id of the product in the business's own terms (`product_retailer_id`).
+        pub product_retailer_id: Option<&'a str> = Id["product_retailer_id"],
+        /// Text that was written with it (`body.text`, beside `product`).
+        pub text: Option<&'a str> as "text",
     }
 }
 
@@ -472,7 +599,11 @@ object! {
 }
 
 object! {
-    /// A change of the person behind a chat.
+    /// A change of the person behind a chat: a new phone number, a new user id, new keys.
+    ///
+    /// No contact comes with it. Where the person has no phone number, the two `previous` ids are the only link
+    /// from the old person to the new one: a host that keys people by user id must follow them.
+    #[doc(alias = "bsuid")]
     pub struct System<'a> {
         /// A sentence about it, with phone numbers in it.
         pub body: Option<&'a str> = Text["body"],
@@ -484,6 +615,10 @@ object! {
         pub user_id: Option<&'a str> = Person["user_id"],
         /// The new user id for a parent portfolio.
         pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
+        /// User id before the change (`previous_user_id`, since August 2026).
+        pub previous_user_id: Option<&'a str> = Person["previous_user_id"],
+        /// User id for a parent portfolio before the change (`previous_parent_user_id`, since August 2026).
+        pub previous_parent_user_id: Option<&'a str> = Person["previous_parent_user_id"],
         /// The new hash of the keys, in old payloads.
         pub identity: Option<&'a str> = Id["identity"],
         /// The WhatsApp id before the change, in old payloads.
@@ -498,6 +633,8 @@ names! {
         UserChangedNumber = "user_changed_number",
         /// The user id.
         UserChangedUserId = "user_changed_user_id",
+        /// The keys, and so the security code (seen in SDKs only, August 2026).
+        UserIdentityChanged = "user_identity_changed",
         /// The phone number, in old payloads.
         CustomerChangedNumber = "customer_changed_number",
         /// The keys, in old payloads.
@@ -508,8 +645,54 @@ names! {
 object! {
     /// What kind of message it was that Meta does not pass on.
     pub struct Unsupported<'a> {
-        /// `poll`, `edit`, `button`, …: an open list.
-        pub kind: Option<&'a str> = Id["type"],
+        /// Type of the message (`type`).
+        pub kind: Option<UnsupportedKind<'a>> = UnsupportedKind<'a>["type"],
+    }
+}
+
+names! {
+    /// Types of messages that Meta does not pass on, after Meta's page of October 2026. Meta adds to them.
+    pub enum UnsupportedKind<'a> {
+        /// Press of a button.
+        Button = "button",
+        /// Edit of a message.
+        Edit = "edit",
+        /// Message that could not be processed.
+        Errors = "errors",
+        /// GIF.
+        Gif = "gif",
+        /// Invitation to a group.
+        GroupInvite = "group_invite",
+        /// Template message.
+        Hsm = "hsm",
+        /// Image.
+        Image = "image",
+        /// Interactive message.
+        Interactive = "interactive",
+        /// Mark that a disappearing message is kept.
+        KeepInChat = "keep_in_chat",
+        /// Preview of a link.
+        LinkPreview = "link_preview",
+        /// List message.
+        List = "list",
+        /// Location.
+        Location = "location",
+        /// Placeholder of a media file.
+        MediaPlaceholder = "media_placeholder",
+        /// Order.
+        Order = "order",
+        /// Pin of a message.
+        Pin = "pin",
+        /// Poll, in payloads before October 2026.
+        Poll = "poll",
+        /// New poll.
+        PollCreation = "poll_creation",
+        /// Vote in a poll.
+        PollUpdate = "poll_update",
+        /// Product.
+        Product = "product",
+        /// Reaction.
+        Reaction = "reaction",
     }
 }
 
@@ -541,6 +724,8 @@ object! {
         pub kind,
         /// What it says.
         pub content: Content<'a>,
+        /// Whether the body of the type was read: see [`Message::has_body`].
+        pub has_body,
     }
 }
 

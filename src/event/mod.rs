@@ -104,6 +104,7 @@ mod raw;
 mod scalar;
 mod status;
 mod template;
+mod unread;
 mod user;
 mod wire;
 

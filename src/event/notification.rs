@@ -4,11 +4,11 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::{
-    contact::Contact,
+    contact::{Contact, Metadata},
     grammar::MAX_DEPTH,
     group::{GroupEvent, ParticipantOutcome},
     handover::ConversationContext,
-    history::{HistoryChunk, ThreadContext},
+    history::{AppStateMetadata, HistoryChunk, ThreadContext},
     key::EventKey,
     message::Message,
     object::{Nested, Reader},
@@ -17,7 +17,8 @@ use super::{
     raw::{Cursor, Document, Parsing, Span},
     scalar::{Id, Person, Timestamp},
     status::Status,
-    wire::{Change, Element, Envelope, position},
+    unread::UnreadPaths,
+    wire::{Change, Element, Envelope, position, scalar},
 };
 
 /// A delivery, taken apart into its [`Event`]s.
@@ -236,27 +237,107 @@ impl Event {
     }
 
     /// Whether this version knows it in all its parts. If not, something in [`payload`](Self::payload) is absent, `Other` or
-    /// `Unknown`, and [`raw`](Self::raw) has it. Keys that Meta has added to a known type do not count.
+    /// `Unknown`, and [`raw`](Self::raw) has it.
+    ///
+    /// What is absent does not count, that of the body of a message neither: ask
+    /// [`Message::has_body`](super::Message::has_body). Keys that Meta has added to a known type do not count either:
+    /// [`unread`](Self::unread) names them.
     #[must_use]
     pub fn known(&self) -> bool {
         self.element().kind.known(&mut self.cursor())
     }
 
+    /// Paths of the keys that the typed view of this version does not read, for example `system.previous_user_id`: names only, no
+    /// values. Makes visible what Meta has added.
+    ///
+    /// A path is relative to [`raw`](Self::raw), with `[]` for the elements of a list and `.` for the whole. Paths of what
+    /// stands beside the event (its contact, the metadata) begin with `value.`. A key is named
+    ///
+    /// - if this version does not know it: once, whatever is in it;
+    /// - if its value is not of the key's type, so that the typed view has no value there;
+    /// - if it stands twice in an object, and the typed view has another value.
+    ///
+    /// `null`, and an empty string in the place of an id or a time, stand for absence and are not named. A key that does
+    /// not look like an identifier may be data, and is shown as `*`. At most 64 paths.
+    ///
+    /// Walks over the whole event: for logs and checks. It costs nothing unless it is called.
+    ///
+    /// ```
+    /// use tower_whatsapp::Notification;
+    ///
+    /// let notification = Notification::parse(r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[
+    ///     {"id":"wamid.A","type":"text","text":{"body":"hi","font":"serif"},"mood":{"name":"merry"}}]}}]}]}"#)?;
+    /// assert_eq!(notification.events()[0].unread(), ["text.font", "mood"]);
+    /// # Ok::<(), tower_whatsapp::event::ParseError>(())
+    /// ```
+    #[must_use]
+    pub fn unread(&self) -> Vec<String> {
+        let mut paths = UnreadPaths::default();
+        let element = self.element();
+        element.kind.unread(&mut self.cursor(), &mut paths);
+        let mut beside = UnreadPaths::default();
+        let value = beside.enter(b"value");
+        let change = self.change();
+        self.unread_beside::<Metadata<'_>>(&[b"metadata"], change.metadata, &mut beside);
+        if matches!(element.kind, Kind::Message | Kind::StandbyMessage) {
+            let context = [b"conversation_context".as_slice()];
+            self.unread_beside::<ConversationContext<'_>>(
+                &context,
+                change.conversation,
+                &mut beside,
+            );
+        }
+        if let [contact] = self.contacts_meant()[..]
+            && !matches!(element.kind, Kind::Unknown(_))
+        {
+            self.unread_beside::<Contact<'_>>(&[b"contacts", b"[]"], Some(contact), &mut beside);
+        }
+        if element.kind == Kind::HistoryMessage {
+            let thread = self.envelope.thread(&element);
+            let chunk: [&[u8]; 3] = [b"history", b"[]", b"metadata"];
+            self.unread_beside::<HistoryChunk>(&chunk, thread.chunk, &mut beside);
+            let context: [&[u8]; 5] = [b"history", b"[]", b"threads", b"[]", b"context"];
+            self.unread_beside::<ThreadContext<'_>>(&context, thread.context, &mut beside);
+        }
+        beside.leave(value);
+        // A product name stands in every value, and says nothing.
+        let is_value = self.envelope.is_value(&element);
+        let mut paths = paths.into_paths();
+        paths.retain(|path| !(is_value && path == "messaging_product"));
+        paths.extend(beside.into_paths());
+        paths
+    }
+
+    fn unread_beside<'a, R: Reader<'a>>(
+        &'a self,
+        path: &[&[u8]],
+        span: Option<Span>,
+        paths: &mut UnreadPaths,
+    ) {
+        let Some(span) = span else { return };
+        let parent = paths.enter_all(path);
+        R::unread(&mut self.envelope.document.cursor_at(span), paths);
+        if let Some(parent) = parent {
+            paths.leave(parent);
+        }
+    }
+
+    /// All contacts of the value that the event is in, in the order of the body.
+    ///
+    /// The contact of the person that an event is about is in its payload. Others are rare: a value that has them is one of
+    /// several events, or of a group. A copy ([`detach`](Self::detach), [`to_queue`](Self::to_queue)) has the contact of its
+    /// person only.
+    pub fn contacts(&self) -> impl Iterator<Item = Contact<'_>> {
+        let contacts = self.envelope.contacts_around(&self.element());
+        contacts
+            .iter()
+            .filter_map(|contact| self.part::<Contact<'_>>(Some(contact.raw)))
+    }
+
     /// Its id: that of the message, or of the message that a status is about.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        let mut cursor = self.cursor();
-        cursor.object()?;
-        let mut id = None;
-        while let Some(key) = cursor.key() {
-            match key {
-                b"id" if !cursor.null() => id = Id::read(&mut cursor),
-                _ => {
-                    cursor.skip();
-                }
-            }
-        }
-        id
+        self.cursor().member::<Id>(b"id")
     }
 
     /// What makes two deliveries of it the same event. Pure: the same in every process, and however Meta groups deliveries.
@@ -278,7 +359,7 @@ impl Event {
     /// [`to_queue`](Self::to_queue) as its body.
     #[must_use]
     pub fn detach(&self) -> Self {
-        let queued = Queued::new(&self.envelope, &self.element());
+        let queued = Queued::new(&self.envelope, &self.element(), self.contacts_meant());
         match queued.into_envelope() {
             Some(envelope) => Self {
                 envelope: Arc::new(envelope),
@@ -297,7 +378,7 @@ impl Event {
     /// It is as long as the event and what goes with it; at least some 200 bytes beside the event.
     #[must_use]
     pub fn to_queue(&self) -> Bytes {
-        Queued::new(&self.envelope, &self.element()).into_form()
+        Queued::new(&self.envelope, &self.element(), self.contacts_meant()).into_form()
     }
 
     /// Its JSON as a type of your own.
@@ -369,19 +450,12 @@ impl Event {
         if element.kind == Kind::GroupParticipant {
             return self.part::<Timestamp>(self.envelope.group(&element).timestamp);
         }
-        let mut cursor = self.cursor();
-        let mut timestamp = None;
-        if cursor.object().is_some() {
-            while let Some(key) = cursor.key() {
-                match key {
-                    b"timestamp" if !cursor.null() => timestamp = Timestamp::read(&mut cursor),
-                    b"timestamp" => {}
-                    _ => {
-                        cursor.skip();
-                    }
-                }
-            }
-        }
+        let timestamp = if element.kind == Kind::AppState {
+            let metadata = self.cursor().member::<AppStateMetadata>(b"metadata");
+            metadata.and_then(|metadata| metadata.timestamp)
+        } else {
+            self.cursor().member::<Timestamp>(b"timestamp")
+        };
         timestamp.or_else(|| self.entry_time())
     }
 
@@ -404,60 +478,37 @@ impl Event {
     /// The id of the business phone number that it is about.
     #[must_use]
     pub fn phone_number_id(&self) -> Option<&str> {
-        self.metadata("phone_number_id")
+        scalar(
+            &self.envelope.document,
+            Some(self.change().phone_number_id).filter(|id| !id.range().is_empty())?,
+        )
     }
 
     /// The business phone number that it is about, for people: mostly digits.
     #[must_use]
     pub fn display_phone_number(&self) -> Option<&str> {
-        self.metadata("display_phone_number")
-    }
-
-    fn metadata(&self, name: &str) -> Option<&str> {
-        let metadata = self.change().metadata?;
-        let mut cursor = self.envelope.document.cursor_at(metadata);
-        cursor.object()?;
-        while let Some(key) = cursor.key() {
-            if key == name.as_bytes() {
-                return cursor.scalar().filter(|text| !text.is_empty());
-            }
-            cursor.skip();
-        }
-        None
+        self.part::<Metadata<'_>>(self.change().metadata)?
+            .display_phone_number
     }
 
     /// Adds what stands beside the element: the person, the group, the thread.
     fn add_surroundings<'a>(&'a self, payload: &mut Payload<'a>) {
+        let contact = self.nested(self.contact_of(payload));
         match payload {
             Payload::Message(message) | Payload::StandbyMessage(message) => {
-                let sender = &mut message.sender;
-                sender.contact = self.contact([sender.from_user_id, sender.phone]);
+                message.sender.contact = contact;
                 message.conversation =
                     self.part::<ConversationContext<'_>>(self.change().conversation);
             }
             Payload::Status(status) | Payload::StandbyStatus(status) => {
-                let recipient = &mut status.recipient;
-                recipient.contact = self.contact([recipient.user_id, recipient.id]);
+                status.recipient.contact = contact;
             }
-            Payload::Call(call) => {
-                let users = [call.from_user_id, call.to_user_id];
-                let numbers = [call.from, call.to];
-                call.contact = self.contact(users.into_iter().chain(numbers));
-            }
-            Payload::CallStatus(status) => {
-                status.contact = self.contact([status.recipient_user_id, status.recipient_id]);
-            }
-            Payload::Echo(echo) => echo.contact = self.contact([echo.to_user_id, echo.to]),
-            Payload::UserPreference(preference) => {
-                preference.contact = self.contact([preference.user_id, preference.wa_id]);
-            }
-            Payload::UserIdUpdate(update) => {
-                let current = update.user_id.and_then(|change| change.current);
-                update.contact = self.contact([current, update.wa_id]);
-            }
-            Payload::UserAction(action) => {
-                action.contact = self.nested(self.envelope.only_contact(&self.element()));
-            }
+            Payload::Call(call) => call.contact = contact,
+            Payload::CallStatus(status) => status.contact = contact,
+            Payload::Echo(echo) => echo.contact = contact,
+            Payload::UserPreference(preference) => preference.contact = contact,
+            Payload::UserIdUpdate(update) => update.contact = contact,
+            Payload::UserAction(action) => action.contact = contact,
             Payload::GroupParticipant(participant) => {
                 let group = self.envelope.group(&self.element());
                 participant.outcome = ParticipantOutcome::of_list(self.list());
@@ -467,7 +518,7 @@ impl Event {
                 participant.request_id = self.part::<Id>(group.request_id);
                 participant.reason = self.part::<Id>(group.reason);
                 participant.initiated_by = self.part::<Id>(group.initiated_by);
-                participant.contact = self.contact([participant.user_id, participant.wa_id]);
+                participant.contact = contact;
             }
             Payload::HistoryMessage(message) => {
                 let thread = self.envelope.thread(&self.element());
@@ -479,19 +530,62 @@ impl Event {
         }
     }
 
+    /// The contact of the person that the event is about: found by user id, else by WhatsApp id, else the only one there is.
+    fn contact_of(&self, payload: &Payload<'_>) -> Option<Span> {
+        let element = self.element();
+        let [contact, ..] = self.envelope.contacts_around(&element) else {
+            return None;
+        };
+        let contacts = self.envelope.contacts_around(&element).len();
+        let find = |ids: &[Option<&str>]| {
+            let mut ids = ids.iter().flatten();
+            ids.find_map(|id| self.envelope.contact(&element, id))
+        };
+        let found = match payload {
+            Payload::Message(message) | Payload::StandbyMessage(message) => {
+                find(&[message.sender.from_user_id, message.sender.phone])
+            }
+            Payload::Status(status) | Payload::StandbyStatus(status) => {
+                let recipient = status.recipient;
+                // In a group the recipient is the group, and the person the participant.
+                match [recipient.participant_user_id, recipient.participant_id] {
+                    [None, None] => find(&[recipient.user_id, recipient.id]),
+                    participant => find(&participant),
+                }
+            }
+            Payload::Call(call) => find(&[call.from_user_id, call.to_user_id, call.from, call.to]),
+            Payload::CallStatus(status) => find(&[status.recipient_user_id, status.recipient_id]),
+            Payload::Echo(echo) => find(&[echo.to_user_id, echo.to]),
+            Payload::UserPreference(preference) => find(&[preference.user_id, preference.wa_id]),
+            Payload::UserIdUpdate(update) => {
+                let current = update.user_id.and_then(|change| change.current);
+                find(&[current, update.wa_id])
+            }
+            Payload::GroupParticipant(participant) => {
+                find(&[participant.user_id, participant.wa_id])
+            }
+            // Nothing in the action names a person.
+            Payload::UserAction(_) => return (contacts == 1).then_some(contact.raw),
+            _ => return None,
+        };
+        // One person and one contact: WhatsApp ids differ from phone numbers in some countries, and one of them may be hidden.
+        found.or_else(|| {
+            (contacts == 1 && self.envelope.is_only_person(self.index)).then_some(contact.raw)
+        })
+    }
+
+    /// The contacts that go with the event where it stands alone.
+    fn contacts_meant(&self) -> Vec<Span> {
+        let element = self.element();
+        match element.kind {
+            Kind::Unknown(_) => self.envelope.contacts_named_in(&element),
+            _ => self.contact_of(&self.payload_alone()).into_iter().collect(),
+        }
+    }
+
     /// Reads something that stands beside the element.
     fn part<'a, R: Reader<'a>>(&'a self, span: Option<Span>) -> Option<R::Out> {
         R::read(&mut self.envelope.document.cursor_at(span?))
-    }
-
-    /// The contact that the first of these names.
-    fn contact<'a>(
-        &self,
-        keys: impl IntoIterator<Item = Option<&'a str>>,
-    ) -> Nested<'_, Contact<'_>> {
-        let element = self.element();
-        let mut keys = keys.into_iter().flatten();
-        self.nested(keys.find_map(|key| self.envelope.contact(&element, key)))
     }
 
     fn nested<T>(&self, span: Option<Span>) -> Nested<'_, T> {
@@ -506,6 +600,11 @@ impl Event {
         self.envelope.list(&self.element())
     }
 
+    /// What it is, without reading it.
+    pub(super) fn payload_kind(&self) -> Kind {
+        self.element().kind
+    }
+
     fn unknown(&self) -> Unknown<'_> {
         let element = self.element();
         Unknown {
@@ -515,6 +614,7 @@ impl Event {
             },
             list: self.list(),
             id: self.id(),
+            raw: self.raw(),
         }
     }
 

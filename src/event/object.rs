@@ -5,7 +5,7 @@
 
 use std::{fmt, marker::PhantomData};
 
-use super::raw::Cursor;
+use super::{raw::Cursor, scalar::Id, unread::UnreadPaths};
 
 /// Reads one value of a kind.
 pub(crate) trait Reader<'a> {
@@ -28,6 +28,75 @@ pub(crate) trait Reader<'a> {
         } else {
             Self::read(cursor).is_some()
         }
+    }
+
+    /// Notes the paths of what [`read`](Self::read) ignores in the next value. Passes over it.
+    fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
+        let mut again = *cursor;
+        // An empty string stands for absence wherever it is not a text.
+        if Self::read(cursor).is_none() && again.string() != Some("") {
+            paths.note();
+        }
+    }
+
+    /// Writes a value that was read, in the form in which Meta sends it.
+    #[cfg(feature = "serde")]
+    fn serialize<S>(value: &Self::Out, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+        Self::Out: serde::Serialize,
+    {
+        serde::Serialize::serialize(value, serializer)
+    }
+}
+
+/// A field that may be absent.
+#[cfg(feature = "serde")]
+pub(crate) trait Slot {
+    type Value;
+
+    fn value(&self) -> Option<&Self::Value>;
+}
+
+#[cfg(feature = "serde")]
+impl<T> Slot for Option<T> {
+    type Value = T;
+
+    fn value(&self) -> Option<&T> {
+        self.as_ref()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<T> Slot for List<'_, T> {
+    type Value = Self;
+
+    fn value(&self) -> Option<&Self> {
+        self.start.is_some().then_some(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<T> Slot for Nested<'_, T> {
+    type Value = Self;
+
+    fn value(&self) -> Option<&Self> {
+        self.start.is_some().then_some(self)
+    }
+}
+
+/// A value that is serialized by its reader.
+#[cfg(feature = "serde")]
+pub(crate) struct Written<'v, 'a, R: Reader<'a>>(pub(crate) &'v R::Out);
+
+#[cfg(feature = "serde")]
+impl<'a, R> serde::Serialize for Written<'_, 'a, R>
+where
+    R: Reader<'a>,
+    R::Out: serde::Serialize,
+{
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        R::serialize(self.0, serializer)
     }
 }
 
@@ -187,6 +256,30 @@ where
         }
         known
     }
+
+    fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
+        if cursor.array().is_none() {
+            paths.note();
+            return;
+        }
+        let list = paths.enter_list();
+        while cursor.element() {
+            if !cursor.null() {
+                T::unread(cursor, paths);
+            }
+        }
+        paths.leave(list);
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'a, T> serde::Serialize for List<'a, T>
+where
+    T: Reader<'a, Out = T> + serde::Serialize,
+{
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self)
+    }
 }
 
 /// Declares an object of the protocol: for each field its reader, and its key on the wire with other spellings that were seen. A field
@@ -200,7 +293,8 @@ macro_rules! object {
         $vis:vis struct $name:ident $(<$lifetime:lifetime>)? {
             $(
                 $(#[$field_meta:meta])*
-                $field_vis:vis $field:ident: $type:ty $(= $reader:ty [$($key:literal)|+])?,
+                $field_vis:vis $field:ident: $type:ty $(as $around:literal)?
+                    $(= $reader:ty [$first_key:literal $(| $key:literal)*])?,
             )*
         }
         $(tagged {
@@ -208,7 +302,10 @@ macro_rules! object {
             $kind_vis:vis $kind:ident,
             $(#[$content_meta:meta])*
             $content_vis:vis $content:ident: $tags:ty,
+            $(#[$has_body_meta:meta])*
+            $has_body_vis:vis $has_body:ident,
         })?
+        $(elsewhere [$($elsewhere:literal)|+])?
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Default, PartialEq)]
@@ -223,6 +320,8 @@ macro_rules! object {
                 $kind_vis $kind: Option<&'a str>,
                 $(#[$content_meta])*
                 $content_vis $content: $tags,
+                $(#[$has_body_meta])*
+                $has_body_vis $has_body: bool,
             )?
         }
 
@@ -235,7 +334,7 @@ macro_rules! object {
                 cursor.object()?;
                 let mut this = Self::default();
                 while let Some(key) = cursor.key() {
-                    $($(if $(key == $key.as_bytes())||+ {
+                    $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
                         if !cursor.null()
                             && let Some(value) = <$reader as $crate::event::object::Reader<'a>>::read(cursor)
                         {
@@ -247,7 +346,7 @@ macro_rules! object {
                 }
                 $(
                     this.$kind = $content.tag();
-                    this.$content = $content.read();
+                    (this.$content, this.$has_body) = $content.read();
                 )?
                 Some(this)
             }
@@ -259,7 +358,7 @@ macro_rules! object {
                 }
                 let mut known = true;
                 while let Some(key) = cursor.key() {
-                    $($(if $(key == $key.as_bytes())||+ {
+                    $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
                         known &= cursor.null()
                             || <$reader as $crate::event::object::Reader<'a>>::known(cursor);
                         continue;
@@ -268,6 +367,60 @@ macro_rules! object {
                 }
                 $(known &= $content.known();)?
                 known
+            }
+
+            #[allow(unused_assignments, unused_variables, reason = "an object may have no field of its own")]
+            fn unread(
+                cursor: &mut $crate::event::raw::Cursor<'a>,
+                paths: &mut $crate::event::unread::UnreadPaths,
+            ) {
+                $(let $content = $crate::event::object::Tagged::<'a, $tags>::object(&mut { *cursor });)?
+                if cursor.object().is_none() {
+                    paths.note();
+                    return;
+                }
+                // For each field the key that it was read from last: of several only one is reachable.
+                $($(
+                    let mut $field: Option<&[u8]> = None;
+                    let _ = $first_key;
+                )?)*
+                while let Some(key) = cursor.key() {
+                    if cursor.null() {
+                        continue;
+                    }
+                    let object = paths.enter(key);
+                    $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
+                        if <$reader as $crate::event::object::Reader<'a>>::read(&mut { *cursor }).is_some()
+                            && let Some(before) = $field.replace(key)
+                        {
+                            paths.note_beside(object, before);
+                        }
+                        <$reader as $crate::event::object::Reader<'a>>::unread(cursor, paths);
+                        paths.leave(object);
+                        continue;
+                    })?)*
+                    $($(if key == $elsewhere.as_bytes() {
+                        cursor.skip();
+                        paths.leave(object);
+                        continue;
+                    })+)?
+                    $crate::event::object::object!(@unread cursor, key, paths $(, $content)?);
+                    paths.leave(object);
+                }
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl $(<$lifetime>)? serde::Serialize for $name $(<$lifetime>)? {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(None)?;
+                $($crate::event::object::object!(
+                    @write map, self.$field, $field $(as $around)? $(= $reader [$first_key])?
+                );)*
+                $($crate::event::object::Tags::write(
+                    &self.$content, self.$kind, self.$has_body, &mut map,
+                )?;)?
+                serde::ser::SerializeMap::end(map)
             }
         }
 
@@ -280,6 +433,36 @@ macro_rules! object {
                 $(shown.field(stringify!($content), &self.$content);)?
                 shown.finish_non_exhaustive()
             }
+        }
+    };
+    (@unread $cursor:ident, $key:ident, $paths:ident) => {{
+        $cursor.skip();
+        $paths.note();
+    }};
+    (@unread $cursor:ident, $key:ident, $paths:ident, $content:ident) => {
+        match &$content {
+            Some(tagged) => tagged.unread($key, $cursor, $paths),
+            None => {
+                $cursor.skip();
+            }
+        }
+    };
+    // What is filled in from around the object.
+    (@write $map:ident, $value:expr, $field:ident) => {
+        $crate::event::object::object!(@write $map, $value, as stringify!($field))
+    };
+    (@write $map:ident, $value:expr, $field:ident as $around:literal) => {
+        $crate::event::object::object!(@write $map, $value, as $around)
+    };
+    (@write $map:ident, $value:expr, as $key:expr) => {
+        if let Some(value) = $crate::event::object::Slot::value(&$value) {
+            serde::ser::SerializeMap::serialize_entry(&mut $map, $key, value)?;
+        }
+    };
+    (@write $map:ident, $value:expr, $field:ident = $reader:ty [$key:literal]) => {
+        if let Some(value) = $crate::event::object::Slot::value(&$value) {
+            let value = $crate::event::object::Written::<'_, '_, $reader>(value);
+            serde::ser::SerializeMap::serialize_entry(&mut $map, $key, &value)?;
         }
     };
     (@other $cursor:ident, $key:ident) => {{
@@ -320,7 +503,7 @@ macro_rules! tagged {
             const TAGS: &'static [&'static [&'static str]] = &[$(&[$($tag),+]),*];
 
             #[allow(unused_assignments, reason = "the last increment is of no use")]
-            fn read(index: usize, body: Option<$crate::event::raw::Cursor<'a>>) -> Self {
+            fn read(index: usize, body: Option<$crate::event::raw::Cursor<'a>>) -> (Self, bool) {
                 let mut next = 0;
                 $(
                     if index == next {
@@ -329,7 +512,7 @@ macro_rules! tagged {
                     next += 1;
                 )*
                 let _ = body;
-                Self::Unknown
+                (Self::Unknown, false)
             }
 
             #[allow(unused_assignments, reason = "the last increment is of no use")]
@@ -344,29 +527,82 @@ macro_rules! tagged {
                 let _ = (body, other);
                 false
             }
-        }
 
-        impl<'a> $crate::event::object::Reader<'a> for $name<'a> {
-            type Out = Self;
-            const SHOWN: bool = true;
-
-            fn read(cursor: &mut $crate::event::raw::Cursor<'a>) -> Option<Self> {
-                $crate::event::object::Tagged::<'a, Self>::object(cursor).map(|tagged| tagged.read())
+            #[allow(unused_assignments, reason = "the last increment is of no use")]
+            fn unread(
+                index: usize,
+                body: &mut $crate::event::raw::Cursor<'a>,
+                paths: &mut $crate::event::unread::UnreadPaths,
+            ) {
+                let mut next = 0;
+                $(
+                    if index == next {
+                        $crate::event::object::tagged!(@unread body, paths $(, $body)?);
+                        return;
+                    }
+                    next += 1;
+                )*
+                let _ = (body, paths);
             }
 
-            fn known(cursor: &mut $crate::event::raw::Cursor<'a>) -> bool {
-                $crate::event::object::Tagged::<'a, Self>::object(cursor)
-                    .is_some_and(|tagged| tagged.known())
+            #[cfg(feature = "serde")]
+            fn tag(&self) -> Option<&'static str> {
+                match self {
+                    $($crate::event::object::tagged!(@any Self::$variant $(, $body)?) => {
+                        [$($tag),+].first().copied()
+                    })*
+                    Self::Unknown => None,
+                }
+            }
+
+            #[cfg(feature = "serde")]
+            fn write<M: serde::ser::SerializeMap>(
+                &self,
+                tag: Option<&str>,
+                has_body: bool,
+                map: &mut M,
+            ) -> Result<(), M::Error> {
+                if let Some(tag) = tag {
+                    map.serialize_entry("type", tag)?;
+                }
+                match self {
+                    $($crate::event::object::tagged!(@pattern body, Self::$variant $(, $body)?) => {
+                        let names = &[$($tag),+];
+                        $crate::event::object::tagged!(@write body, tag, names, has_body, map $(, $body)?)
+                    })*
+                    Self::Unknown => Ok(()),
+                }
             }
         }
     };
-    (@read $cursor:ident, $variant:path) => { $variant };
-    (@read $cursor:ident, $variant:path, $body:ty) => {
-        $variant(
-            $cursor
-                .and_then(|mut body| <$body as $crate::event::object::Reader<'a>>::read(&mut body))
-                .unwrap_or_default(),
-        )
+    (@read $cursor:ident, $variant:path) => { ($variant, false) };
+    (@read $cursor:ident, $variant:path, $body:ty) => {{
+        let body = $cursor
+            .and_then(|mut body| <$body as $crate::event::object::Reader<'a>>::read(&mut body));
+        let has_body = body.is_some();
+        ($variant(body.unwrap_or_default()), has_body)
+    }};
+    (@unread $cursor:ident, $paths:ident) => {{
+        $cursor.skip();
+        $paths.note();
+    }};
+    (@unread $cursor:ident, $paths:ident, $body:ty) => {
+        <$body as $crate::event::object::Reader<'a>>::unread($cursor, $paths)
+    };
+    (@any $variant:path) => { $variant };
+    (@any $variant:path, $body:ty) => { $variant(_) };
+    (@pattern $binding:ident, $variant:path) => { $variant };
+    (@pattern $binding:ident, $variant:path, $body:ty) => { $variant($binding) };
+    (@write $binding:ident, $tag:ident, $names:ident, $has_body:ident, $map:ident) => {{
+        let _ = ($names, $has_body);
+        Ok(())
+    }};
+    (@write $binding:ident, $tag:ident, $names:ident, $has_body:ident, $map:ident, $body:ty) => {
+        if $has_body {
+            $map.serialize_entry($crate::event::object::body_key($names, $tag), $binding)
+        } else {
+            Ok(())
+        }
     };
     (@known $cursor:ident, $other:ident) => { true };
     (@known $cursor:ident, $other:ident, $body:ty) => {
@@ -382,10 +618,35 @@ pub(crate) trait Tags<'a>: Sized {
     /// For each variant its tags, which are also the keys of its body.
     const TAGS: &'static [&'static [&'static str]];
 
-    fn read(index: usize, body: Option<Cursor<'a>>) -> Self;
+    /// Also tells whether there is a body of the right shape.
+    fn read(index: usize, body: Option<Cursor<'a>>) -> (Self, bool);
 
     /// `other`: there is a body, and it is not that of this variant.
     fn known(index: usize, body: Option<Cursor<'a>>, other: bool) -> bool;
+
+    /// Notes what is not read of the body of a variant. Passes over it.
+    fn unread(index: usize, body: &mut Cursor<'a>, paths: &mut UnreadPaths);
+
+    /// The tag of the variant, as it is documented.
+    #[cfg(feature = "serde")]
+    fn tag(&self) -> Option<&'static str>;
+
+    /// Writes the tag and the body into the object that they stand in.
+    #[cfg(feature = "serde")]
+    fn write<M: serde::ser::SerializeMap>(
+        &self,
+        tag: Option<&str>,
+        has_body: bool,
+        map: &mut M,
+    ) -> Result<(), M::Error>;
+}
+
+/// The key of the body of a variant: its tag if that is one of its names as they are documented.
+#[cfg(feature = "serde")]
+pub(crate) fn body_key(names: &[&'static str], tag: Option<&str>) -> &'static str {
+    let is_tag = |name: &&&str| Some(**name) == tag;
+    let name = names.iter().find(is_tag).or(names.first());
+    name.copied().unwrap_or_default()
 }
 
 /// Finds the tag and the body of a tagged union, in whatever order they come.
@@ -449,10 +710,27 @@ where
         self.tag
     }
 
-    pub(crate) fn read(&self) -> T {
+    pub(crate) fn read(&self) -> (T, bool) {
         self.index()
             .map(|index| T::read(index, self.body(index)))
             .unwrap_or_default()
+    }
+
+    /// Notes what is not read of a member that belongs to no field. Passes over it.
+    pub(crate) fn unread(&self, key: &[u8], cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
+        let place = *cursor;
+        let is_body = |index: &usize| {
+            Self::index_of_key(key) == Some(*index)
+                && self.body(*index).is_some_and(|body| body.is_at(place))
+        };
+        if key == b"type" {
+            Id::unread(cursor, paths);
+        } else if let Some(index) = self.index().filter(is_body) {
+            T::unread(index, cursor, paths);
+        } else {
+            cursor.skip();
+            paths.note();
+        }
     }
 
     /// A body that is absent is nothing odd; that of another type is.
@@ -593,6 +871,20 @@ where
     fn known(cursor: &mut Cursor<'a>) -> bool {
         T::known(cursor)
     }
+
+    fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
+        T::unread(cursor, paths);
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'a, T> serde::Serialize for Nested<'a, T>
+where
+    T: Reader<'a, Out = T> + serde::Serialize,
+{
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.get().serialize(serializer)
+    }
 }
 
 /// Declares a set of names that Meta adds to. They are compared without regard to case, and with `-`, `_` and space as the same.
@@ -649,6 +941,13 @@ macro_rules! names {
 
             fn known(cursor: &mut $crate::event::raw::Cursor<'a>) -> bool {
                 Self::read(cursor).is_some_and(|name| !matches!(name, Self::Other(_)))
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name<'_> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
             }
         }
 

@@ -16,11 +16,13 @@ use super::{
     message::Message,
     object::Reader,
     raw::Cursor,
+    scalar::Id,
     status::Status,
     template::{
         TemplateCategory, TemplateCategoryDetection, TemplateComponents, TemplateQuality,
         TemplateStatus,
     },
+    unread::UnreadPaths,
     user::{UserIdUpdate, UserPreference},
 };
 
@@ -30,6 +32,15 @@ macro_rules! payloads {
         ///
         /// More kinds come with every version of this crate: have a `_` arm, and let it do what is right for events that you do not
         /// know.
+        ///
+        /// # Serialization
+        ///
+        /// With the feature `serde` a payload and everything in it implements `Serialize`: an object with Meta's own keys,
+        /// without those that are absent. Read again as an element of its list it gives the same payload. Ids and
+        /// numbers that Meta writes now as a string and now as a number come out in one of both forms, times as
+        /// strings of seconds. What Meta writes beside the element has keys of its own: `contact`,
+        /// `conversation_context`, and for parts of groups and histories those of their fields. Keys that
+        /// [`Event::unread`](super::Event::unread) names are not in it; [`Event::raw`](super::Event::raw) has them.
         #[derive(Debug, Clone, Copy, PartialEq)]
         #[non_exhaustive]
         pub enum Payload<'a> {
@@ -54,6 +65,17 @@ macro_rules! payloads {
             }
         }
 
+        /// With Meta's keys: see [`Payload`].
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for Payload<'_> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$variant(payload) => payload.serialize(serializer),)*
+                    Self::Unknown(unknown) => unknown.serialize(serializer),
+                }
+            }
+        }
+
         /// What an element is before it is read.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Kind {
@@ -74,6 +96,14 @@ macro_rules! payloads {
                 match self {
                     $(Self::$variant => <$body as Reader<'a>>::read(cursor).map(Payload::$variant),)*
                     Self::Unknown(_) => None,
+                }
+            }
+
+            /// Notes what is not read of an element.
+            pub(crate) fn unread<'a>(self, cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
+                match self {
+                    $(Self::$variant => <$body as Reader<'a>>::unread(cursor, paths),)*
+                    Self::Unknown(_) => unread_members(cursor, paths),
                 }
             }
 
@@ -169,6 +199,25 @@ payloads! {
     UserPreference(UserPreference<'a>) = "user_preference",
 }
 
+/// Notes the members of an element that has no type, or the element itself.
+fn unread_members(cursor: &mut Cursor<'_>, paths: &mut UnreadPaths) {
+    if cursor.object().is_none() {
+        paths.note();
+        return;
+    }
+    while let Some(key) = cursor.key() {
+        if !cursor.null() {
+            let object = paths.enter(key);
+            // `Unknown::id` has the id.
+            if key != b"id" || Id::read(&mut { *cursor }).is_none() {
+                paths.note();
+            }
+            paths.leave(object);
+            cursor.skip();
+        }
+    }
+}
+
 impl<'a> Payload<'a> {
     /// What it is more closely: the type of a message, the state of a status, the event of an account, …, as Meta writes it; of what is
     /// unknown the list, or the reason.
@@ -181,7 +230,7 @@ impl<'a> Payload<'a> {
             Self::Status(status) | Self::StandbyStatus(status) => {
                 status.state.map(|state| state.as_str())
             }
-            Self::UserAction(action) => action.action_type,
+            Self::UserAction(action) => action.action_type.map(|kind| kind.as_str()),
             Self::AccountAlert(alert) => alert.info().kind,
             Self::AccountReview(review) => review.decision.map(|decision| decision.as_str()),
             Self::AccountSettings(settings) => settings.kind,
@@ -227,10 +276,20 @@ impl<'a> Payload<'a> {
 pub struct Unknown<'a> {
     /// Why.
     pub reason: Reason,
-    /// The list that it is an element of (`messages`, say), if it is one.
+    /// Key of the list that it is an element of (`messages`, for example), or its own key with [`Reason::Key`].
     pub list: Option<&'a str>,
     /// Its `id`, if it is an object that has one.
     pub id: Option<&'a str>,
+    /// Its JSON: the same as [`Event::raw`](super::Event::raw).
+    pub raw: &'a str,
+}
+
+/// The raw JSON; a string with [`Reason::Overflow`], whose text is not JSON by itself.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Unknown<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        super::scalar::serialize_json(self.raw, serializer)
+    }
 }
 
 impl fmt::Debug for Unknown<'_> {
@@ -249,6 +308,9 @@ pub enum Reason {
     Field,
     /// This version does not know the list.
     List,
+    /// This version does not know a key of the envelope (beside `changes`, `value` or `messages`, for example). The
+    /// raw JSON is its value.
+    Key,
     /// The `object` of the delivery is not `whatsapp_business_account`, whatever is in it.
     Object,
     /// The shape is none that an element, change, entry or body has.
@@ -265,6 +327,7 @@ impl Reason {
         match self {
             Self::Field => "field",
             Self::List => "list",
+            Self::Key => "key",
             Self::Object => "object",
             Self::Shape => "shape",
             Self::Overflow => "overflow",

@@ -12,7 +12,7 @@ use super::{
     raw::{Document, Span},
     wire::{
         Change, ContactAt, Element, Entry, Envelope, GroupAround, Level, Place, ThreadAround, cut,
-        position,
+        phone_number_id, position,
     },
 };
 
@@ -20,7 +20,16 @@ use super::{
 const VERSION: &str = "1";
 
 /// The key of the version, by which the form is told from what Meta sends.
-const MARK: &str = "tower_whatsapp";
+pub(super) const MARK: &[u8] = b"tower_whatsapp";
+
+/// The key that says which of what is read is the event, where it is not all.
+pub(super) const PART: &[u8] = b"tower_whatsapp_only";
+
+/// The event is the first one that is read: others stand in it.
+const FIRST: &str = r#""first""#;
+
+/// The event is a key that is not known, and not the object that it stands in.
+const KEY: &str = r#""key""#;
 
 /// A body without an envelope stands in the form, and so is one level deeper than it was.
 const DEEPEST: usize = MAX_DEPTH + 1;
@@ -64,19 +73,43 @@ impl Error for QueueError {
 /// Cuts what stands in the form into elements, as a body is cut.
 pub(super) fn read(bytes: Bytes) -> Result<Envelope, QueueError> {
     let document = Document::nested(bytes, DEEPEST).map_err(QueueError::NotJson)?;
-    let body = body(&document)?;
-    Ok(Envelope::of_body(document, body))
+    let Form { body, part } = form(&document)?;
+    let mut envelope = Envelope::of_body(document, body, part == Part::Key);
+    if part == Part::First {
+        envelope.elements.truncate(1);
+    }
+    Ok(envelope)
+}
+
+/// What the form says of the event.
+struct Form {
+    body: Span,
+    part: Part,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    All,
+    First,
+    Key,
 }
 
 /// Where the body is that the form stands for: the form itself, or what it has in the place of one.
-fn body(document: &Document) -> Result<Span, QueueError> {
+fn form(document: &Document) -> Result<Form, QueueError> {
     let mut cursor = document.cursor();
     cursor.object().ok_or(QueueError::NotAnEvent)?;
-    let (mut version, mut body) = (None, None);
+    let (mut version, mut body, mut part) = (None, None, Part::All);
     // Of two equal keys the first counts: what is left of a body may bring others.
     while let Some(key) = cursor.key() {
         match key {
-            _ if key == MARK.as_bytes() && version.is_none() => version = Some(cursor.json()),
+            _ if key == MARK && version.is_none() => version = Some(cursor.json()),
+            _ if key == PART && body.is_none() => {
+                part = match cursor.json() {
+                    FIRST => Part::First,
+                    KEY => Part::Key,
+                    _ => return Err(QueueError::LaterVersion),
+                };
+            }
             b"entry" => {
                 body.get_or_insert_default();
                 cursor.skip();
@@ -93,7 +126,7 @@ fn body(document: &Document) -> Result<Span, QueueError> {
         version.and_then(|version| version.parse::<u64>().ok()),
         body,
     ) {
-        (Some(1), Some(body)) => Ok(body),
+        (Some(1), Some(body)) => Ok(Form { body, part }),
         (Some(2..), _) => Err(QueueError::LaterVersion),
         _ => Err(QueueError::NotAnEvent),
     }
@@ -110,6 +143,9 @@ pub(super) struct Queued<'a> {
     object: Option<Span>,
     entry: Entry,
     change: Change,
+    /// The contacts that go with the element.
+    meant: Vec<Span>,
+    /// The same in the form.
     contacts: Vec<Span>,
     group: GroupAround,
     thread: ThreadAround,
@@ -118,7 +154,8 @@ pub(super) struct Queued<'a> {
 }
 
 impl<'a> Queued<'a> {
-    pub(super) fn new(from: &'a Envelope, element: &Element) -> Self {
+    /// `meant`: the contacts that go with the element.
+    pub(super) fn new(from: &'a Envelope, element: &Element, meant: Vec<Span>) -> Self {
         let body = from.document.body();
         let raw = element.raw.range();
         let mut queued = Self {
@@ -129,6 +166,7 @@ impl<'a> Queued<'a> {
             object: None,
             entry: Entry::default(),
             change: Change::default(),
+            meant,
             contacts: Vec::new(),
             group: GroupAround::default(),
             thread: ThreadAround::default(),
@@ -149,6 +187,7 @@ impl<'a> Queued<'a> {
         self.form.shrink_to_fit();
         let document = Document::nested(self.form.into(), DEEPEST).ok()?.small();
         self.change.contacts = (0, position(self.contacts.len()));
+        self.change.phone_number_id = phone_number_id(&document, self.change.metadata);
         let level = self.element.place.level;
         let element = Element {
             raw: self.raw,
@@ -188,16 +227,36 @@ impl<'a> Queued<'a> {
         self.key(MARK);
         self.text(VERSION);
         self.text(",");
-        if self.level() == Level::Body {
-            self.key("body");
-            self.raw();
-        } else {
-            self.object = self.member("object", self.from.object);
-            self.key("entry");
-            if self.level() == Level::Entry {
-                self.elements();
-            } else {
-                self.entry();
+        let part = match self.element.place {
+            place if place.has_parts || place.level == Level::ChangeKey => Some(FIRST),
+            place if place.instead && place.level.is_inside_value() => Some(KEY),
+            _ => None,
+        };
+        if let Some(part) = part {
+            self.key(PART);
+            self.text(part);
+            self.text(",");
+        }
+        match self.level() {
+            Level::Body => {
+                self.key(b"body");
+                self.raw();
+            }
+            Level::BodyKey => {
+                self.key(b"body");
+                self.open("{");
+                self.object = self.member("object", self.from.object);
+                self.list();
+                self.close(r#","entry":[]}"#);
+            }
+            level => {
+                self.object = self.member("object", self.from.object);
+                self.key(b"entry");
+                if level == Level::Entry {
+                    self.elements();
+                } else {
+                    self.entry();
+                }
             }
         }
         self.close("}");
@@ -208,11 +267,19 @@ impl<'a> Queued<'a> {
         self.open("[{");
         self.entry.id = self.member("id", entry.id);
         self.entry.time = self.member("time", entry.time);
-        self.key("changes");
-        if self.level() == Level::Change {
-            self.elements();
-        } else {
-            self.change();
+        match self.level() {
+            Level::EntryKey => {
+                self.list();
+                self.close(r#","changes":[]"#);
+            }
+            level => {
+                self.key(b"changes");
+                if level == Level::Change {
+                    self.elements();
+                } else {
+                    self.change();
+                }
+            }
         }
         self.close("}]");
     }
@@ -221,13 +288,31 @@ impl<'a> Queued<'a> {
         let change = self.from.change(&self.element);
         self.open("[{");
         self.change.field = self.member("field", change.field);
-        let start = if self.level() == Level::Value {
-            self.whole_value(change)
-        } else {
-            self.value(change)
+        let start = match self.level() {
+            Level::Value => self.whole_value(change),
+            Level::ChangeKey => {
+                self.list();
+                self.text(",");
+                self.value_beside(change)
+            }
+            _ => self.value(change),
         };
         self.change.value = Some(Span::new(start, self.form.len()));
         self.close("}]");
+    }
+
+    /// The value of a change whose unknown key is the element. Returns where it begins.
+    fn value_beside(&mut self, change: Change) -> usize {
+        self.key(b"value");
+        let start = self.form.len();
+        self.open("{");
+        self.change.metadata = self.member("metadata", change.metadata);
+        if self.change.metadata.is_some() {
+            self.lists_are_cut(change);
+            self.without_comma();
+        }
+        self.close("}");
+        start
     }
 
     /// The element as the value. Returns where the value begins.
@@ -246,7 +331,7 @@ impl<'a> Queued<'a> {
             self.value_of_metadata(change, before);
             self.text(",");
         }
-        self.key("value");
+        self.key(b"value");
         let mut start = self.form.len();
         self.raw();
         if after.is_some() {
@@ -257,7 +342,7 @@ impl<'a> Queued<'a> {
     }
 
     fn value_of_metadata(&mut self, change: Change, metadata: Option<Span>) -> usize {
-        self.key("value");
+        self.key(b"value");
         let start = self.form.len();
         self.open("{");
         self.change.metadata = self.member("metadata", metadata);
@@ -269,7 +354,7 @@ impl<'a> Queued<'a> {
 
     /// The value with the list that the element is in. Returns where it begins.
     fn value(&mut self, change: Change) -> usize {
-        self.key("value");
+        self.key(b"value");
         let start = self.form.len();
         self.open("{");
         self.change.metadata = self.member("metadata", change.metadata);
@@ -280,14 +365,14 @@ impl<'a> Queued<'a> {
         }
         match self.level() {
             Level::Standby => {
-                self.key("standby");
+                self.key(b"standby");
                 self.open("{");
                 self.list();
                 self.close("}");
             }
             Level::Group => self.group(),
             Level::Chunk => {
-                self.key("history");
+                self.key(b"history");
                 self.open("[{");
                 self.list();
                 self.close("}]");
@@ -302,17 +387,17 @@ impl<'a> Queued<'a> {
     /// In a field that nobody knows, only values with messages are cut.
     fn lists_are_cut(&mut self, change: Change) {
         if cut(&self.from.document, change.field).is_none() {
-            self.key("messages");
+            self.key(b"messages");
             self.text("[],");
         }
     }
 
     fn contacts(&mut self) {
-        let contacts = self.from.contacts_of(&self.element);
+        let contacts = std::mem::take(&mut self.meant);
         if contacts.is_empty() {
             return;
         }
-        self.key("contacts");
+        self.key(b"contacts");
         self.open("[");
         for contact in contacts {
             let contact = self.verbatim(contact);
@@ -325,7 +410,7 @@ impl<'a> Queued<'a> {
 
     fn group(&mut self) {
         let group = self.from.group(&self.element);
-        self.key("groups");
+        self.key(b"groups");
         self.open("[{");
         self.group = GroupAround {
             group_id: self.member("group_id", group.group_id),
@@ -341,10 +426,10 @@ impl<'a> Queued<'a> {
 
     fn thread(&mut self) {
         let thread = self.from.thread(&self.element);
-        self.key("history");
+        self.key(b"history");
         self.open("[{");
         self.thread.chunk = self.member("metadata", thread.chunk);
-        self.key("threads");
+        self.key(b"threads");
         self.open("[{");
         self.thread.id = self.member("id", thread.id);
         self.thread.context = self.member("context", thread.context);
@@ -381,15 +466,15 @@ impl<'a> Queued<'a> {
     /// A key and its value, if it has one that is not in the element.
     fn member(&mut self, key: &str, value: Option<Span>) -> Option<Span> {
         let value = value.filter(|value| !self.is_inside(*value))?;
-        self.key(key);
+        self.key(key.as_bytes());
         let value = self.verbatim(value);
         self.text(",");
         Some(value)
     }
 
-    fn key(&mut self, key: &str) {
+    fn key(&mut self, key: &[u8]) {
         self.text("\"");
-        self.text(key);
+        self.form.extend_from_slice(key);
         self.text("\":");
     }
 

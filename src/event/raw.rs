@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::{
     grammar::{self, Extent, MAX_DEPTH, Progress, index, is_white, plain_string_end, string_end},
     notification::ParseError,
+    object::Reader,
 };
 
 /// The shortest string with an escape and what follows it: `"\n",`.
@@ -273,6 +274,27 @@ impl<'a> Cursor<'a> {
             start: index(start.position),
             end: index(self.position),
         }
+    }
+
+    /// The value of a member of the object that the cursor is before. Of several equal keys the last counts that can be read.
+    pub(crate) fn member<R: Reader<'a>>(mut self, name: &[u8]) -> Option<R::Out> {
+        self.object()?;
+        let mut value = None;
+        while let Some(key) = self.key() {
+            if key != name {
+                self.skip();
+            } else if !self.null() {
+                value = R::read(&mut self).or(value);
+            }
+        }
+        value
+    }
+
+    /// Whether both are before the same value.
+    pub(crate) fn is_at(mut self, mut other: Self) -> bool {
+        self.peek();
+        other.peek();
+        self.position == other.position
     }
 
     /// The text of the next value, whatever it is.

@@ -95,6 +95,30 @@ impl<'a> Reader<'a> for Timestamp {
     }
 }
 
+/// In the form in which Meta sends it: a string of seconds, or of milliseconds where there are any.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.millis % 1000 {
+            0 => serializer.collect_str(&self.seconds()),
+            _ => serializer.collect_str(&self.millis),
+        }
+    }
+}
+
+/// A text of Meta's own, such as the title of an error. Shown by `Debug`.
+#[derive(Debug)]
+pub(crate) struct Words;
+
+impl<'a> Reader<'a> for Words {
+    type Out = &'a str;
+    const SHOWN: bool = true;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
+        cursor.scalar()
+    }
+}
+
 /// A text, which may be empty. Not shown by `Debug`: it is what somebody wrote.
 #[derive(Debug)]
 pub(crate) struct Text;
@@ -163,6 +187,13 @@ impl<'a> Reader<'a> for Name<'a> {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for Name<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
 /// A value that is kept as JSON, because it has no shape that would last.
 #[derive(Debug)]
 pub(crate) struct Json;
@@ -173,6 +204,26 @@ impl<'a> Reader<'a> for Json {
 
     fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
         Some(cursor.json())
+    }
+
+    #[cfg(feature = "serde")]
+    fn serialize<S>(value: &&'a str, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        S: serde::Serializer,
+    {
+        serialize_json(value, serializer)
+    }
+}
+
+/// Writes JSON as it stands. Text that is not JSON by itself becomes a string.
+#[cfg(feature = "serde")]
+pub(super) fn serialize_json<S: serde::Serializer>(
+    json: &str,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match serde_json::from_str::<&serde_json::value::RawValue>(json) {
+        Ok(json) => serde::Serialize::serialize(json, serializer),
+        Err(_) => serializer.serialize_str(json),
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     object::{List, Nested, Reader, names, object},
     raw::Cursor,
     scalar::{Id, Person, Text, Timestamp},
+    unread::UnreadPaths,
 };
 
 /// What became of a message that the business sent: an element of `statuses`.
@@ -75,6 +76,41 @@ impl<'a> Reader<'a> for Status<'a> {
     fn known(cursor: &mut Cursor<'a>) -> bool {
         WireStatus::known(cursor)
     }
+
+    fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
+        WireStatus::unread(cursor, paths);
+    }
+}
+
+/// With Meta's keys, and `contact` for what is said of the person beside the status.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Status<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let recipient = self.recipient;
+        let wire = WireStatus {
+            id: self.id,
+            status: self.state,
+            timestamp: self.timestamp,
+            recipient_id: recipient.id,
+            recipient_type: recipient.kind,
+            recipient_user_id: recipient.user_id,
+            recipient_parent_user_id: recipient.parent_user_id,
+            recipient_participant_id: recipient.participant_id,
+            recipient_participant_user_id: recipient.participant_user_id,
+            recipient_participant_parent_user_id: recipient.participant_parent_user_id,
+            recipient_identity_key_hash: recipient.identity_key_hash,
+            group_id: self.group_id,
+            biz_opaque_callback_data: self.callback_data,
+            kind: self.kind,
+            template_id: self.template_id,
+            conversation: self.conversation,
+            pricing: self.pricing,
+            errors: self.errors,
+            payment: self.payment,
+            contact: recipient.contact,
+        };
+        wire.serialize(serializer)
+    }
 }
 
 impl fmt::Debug for Status<'_> {
@@ -108,7 +144,7 @@ pub struct Recipient<'a> {
     pub participant_parent_user_id: Option<&'a str>,
     /// Changes when the person's keys change, if the identity check is on.
     pub identity_key_hash: Option<&'a str>,
-    /// What else is said of the person, found by user id or WhatsApp id.
+    /// What else is said of the person, found by user id or WhatsApp id. In a group the person is the participant.
     pub contact: Nested<'a, Contact<'a>>,
 }
 
@@ -141,6 +177,7 @@ object! {
         pricing: Option<Pricing<'a>> = Pricing<'a>["pricing"],
         errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         payment: Option<Payment<'a>> = Payment<'a>["payment"],
+        contact: Nested<'a, Contact<'a>>,
     }
 }
 
@@ -224,13 +261,19 @@ object! {
 
 object! {
     /// What a message costs.
+    ///
+    /// Since 1 October 2026 utility messages inside the customer service window are `regular`, and service messages
+    /// beyond 1,000 a month and phone number are billable.
     pub struct Pricing<'a> {
         /// Whether it costs anything. Meta is to drop it: derive it from the type and the category.
         pub billable: Option<bool> = bool["billable"],
         /// `CBP` (per conversation, before July 2025) or `PMP` (per message).
         pub pricing_model: Option<&'a str> = Id["pricing_model"],
-        /// `regular`, `free_customer_service` or `free_entry_point`. Absent on the pages about groups.
+        /// `regular`, `free_customer_service`, `free_group_customer_service` or `free_entry_point` (`type`). Absent
+        /// on the pages about groups. Windows of free entry points last up to 7 days since 28 September 2026.
         pub kind: Option<&'a str> = Id["type" | "pricing_type"],
+        /// Closer description of the type (`subtype`), such as `paid_exempt` (since September 2026).
+        pub subtype: Option<&'a str> = Id["subtype"],
         /// The rate.
         pub category: Option<Category<'a>> = Category<'a>["category"],
     }

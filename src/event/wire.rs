@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 
 use super::{
     few::Few,
-    field::{self, AROUND, Cut, UNNAMED},
+    field::{self, Cut, UNNAMED},
     payload::{Kind, Reason},
+    queue::{MARK, PART},
     raw::{Cursor, Document, Span},
 };
 
@@ -22,6 +23,9 @@ const MAX_RESTS: usize = 256;
 
 /// The most contacts that are found again.
 const MAX_CONTACTS: usize = 32_768;
+
+/// Maximum number of unknown keys of one object that become events of their own. Beyond it the whole object becomes one event.
+const MAX_UNKNOWN_KEYS: usize = 8;
 
 /// Up to so many contacts of a change are looked through one by one.
 const FEW_CONTACTS: usize = 4;
@@ -56,6 +60,8 @@ pub(crate) struct Change {
     pub(crate) field: Option<Span>,
     pub(crate) value: Option<Span>,
     pub(crate) metadata: Option<Span>,
+    /// In the metadata, and found once: every key of an event has it. Empty if there is none.
+    pub(super) phone_number_id: Span,
     pub(crate) conversation: Option<Span>,
     /// In `Envelope::contacts`: the first, and the one behind the last.
     pub(super) contacts: (u32, u32),
@@ -85,13 +91,7 @@ impl ContactAt {
                     return;
                 }
             };
-            // The empty string is absence, and what is neither text nor number is no id.
-            let is_scalar = matches!(cursor.peek(), Some(b'"' | b'-' | b'0'..=b'9'));
-            let mut id = None;
-            present(&mut id, cursor);
-            if is_scalar {
-                *slot = id.unwrap_or(*slot);
-            }
+            *slot = id(cursor).unwrap_or(*slot);
         });
         this
     }
@@ -148,8 +148,10 @@ pub(super) struct Place {
     /// From the end of the member before to the value: the key of the list is in there. Empty if there is no such list.
     pub(super) list: Span,
     pub(super) level: Level,
-    /// It stands where a list should be, and is none.
+    /// It stands where a list could be, and is none.
     pub(super) instead: bool,
+    /// Some of what it contains are events of their own. It comes before them.
+    pub(super) has_parts: bool,
 }
 
 /// What an element stands in the place of.
@@ -157,10 +159,16 @@ pub(super) struct Place {
 pub(super) enum Level {
     /// The body.
     Body,
+    /// The value of a key of the body that is not known, or an element of it.
+    BodyKey,
     /// An entry.
     Entry,
+    /// The value of a key of an entry that is not known, or an element of it.
+    EntryKey,
     /// A change.
     Change,
+    /// The value of a key of a change that is not known, or an element of it.
+    ChangeKey,
     /// The value of a change.
     Value,
     /// An element of a list in the value.
@@ -173,6 +181,16 @@ pub(super) enum Level {
     Chunk,
     /// An element of a list in a thread.
     Thread,
+}
+
+impl Level {
+    /// Whether keys that are not known, where there is nothing else, are one with the object that they stand in.
+    pub(super) fn is_inside_value(self) -> bool {
+        matches!(
+            self,
+            Self::List | Self::Standby | Self::Chunk | Self::Thread
+        )
+    }
 }
 
 const NOWHERE: u32 = u32::MAX;
@@ -190,11 +208,12 @@ impl Place {
 impl Envelope {
     /// Cuts a body into elements.
     pub(crate) fn new(document: Document) -> Self {
-        Self::of_body(document, Span::default())
+        Self::of_body(document, Span::default(), false)
     }
 
-    /// Cuts a body that stands in a document.
-    pub(super) fn of_body(document: Document, body: Span) -> Self {
+    /// Cuts a body that stands in a document. `keys_apart`: a key that is not known is an event of its own, even where there is
+    /// nothing else.
+    pub(super) fn of_body(document: Document, body: Span, keys_apart: bool) -> Self {
         let mut walk = Walk {
             document: &document,
             object: None,
@@ -205,6 +224,7 @@ impl Envelope {
             threads: Vec::new(),
             elements: Vec::with_capacity(1),
             ended: false,
+            keys_apart,
         };
         walk.body(body);
         let Walk {
@@ -230,16 +250,12 @@ impl Envelope {
         }
     }
 
-    /// The contacts that an element may mean: those that it names near its surface, or the only one there is. What is left of a list may
-    /// mean all.
-    pub(super) fn contacts_of(&self, element: &Element) -> Vec<Span> {
+    /// The contacts that an element without a type may mean: those that it names near its surface, or the only one there is. What
+    /// is left of a list may mean all.
+    pub(super) fn contacts_named_in(&self, element: &Element) -> Vec<Span> {
         let contacts = self.contacts_around(element);
         if contacts.len() <= 1 || element.kind == Kind::Unknown(Reason::Overflow) {
             return contacts.iter().map(|contact| contact.raw).collect();
-        }
-        // It means the only one, and this is one of several.
-        if element.kind == Kind::UserAction {
-            return Vec::new();
         }
         let mut names = Vec::new();
         let mut cursor = self.document.cursor_at(element.raw);
@@ -251,6 +267,20 @@ impl Envelope {
         found.sort_by_key(|contact| contact.range().start);
         found.dedup();
         found
+    }
+
+    /// Whether no other element of the change is about a person.
+    pub(super) fn is_only_person(&self, index: u32) -> bool {
+        let change = self.element(index).place.change;
+        let is_person =
+            |element: &&Element| !matches!(element.kind, Kind::Error | Kind::Unknown(_));
+        let is_beside = |element: &&Element| element.place.change == change;
+        let (before, after) = self
+            .elements
+            .split_at(self.elements.len().min(index as usize));
+        let mut before = before.iter().rev().take_while(is_beside);
+        let mut after = after.iter().skip(1).take_while(is_beside);
+        !before.any(|element| is_person(&element)) && !after.any(|element| is_person(&element))
     }
 
     /// The element of an event, which exists.
@@ -267,6 +297,7 @@ impl Envelope {
                     list: Span::default(),
                     level: Level::Body,
                     instead: false,
+                    has_parts: false,
                 },
             })
     }
@@ -289,6 +320,11 @@ impl Envelope {
             .unwrap_or_default()
     }
 
+    /// Whether the element is the value of a change.
+    pub(super) fn is_value(&self, element: &Element) -> bool {
+        element.place.level == Level::Value
+    }
+
     /// The name of the list that the element is in.
     pub(crate) fn list(&self, element: &Element) -> Option<&str> {
         let list = Some(element.place.list).filter(|list| !list.range().is_empty())?;
@@ -306,34 +342,31 @@ impl Envelope {
         thread.copied().unwrap_or_default()
     }
 
-    /// The contact that goes with the element, if there is one only.
-    pub(crate) fn only_contact(&self, element: &Element) -> Option<Span> {
-        match self.contacts_around(element) {
-            [contact] => Some(contact.raw),
-            _ => None,
-        }
-    }
-
     /// The contact with this WhatsApp id or user id, among those that go with the element.
     pub(crate) fn contact(&self, element: &Element, key: &str) -> Option<Span> {
         let contacts = self.contacts_around(element);
+        let key = without_plus(key);
         if contacts.len() <= FEW_CONTACTS {
             let is_meant = |contact: &&ContactAt| {
                 let mut keys = contact.keys();
-                keys.any(|other| scalar(&self.document, other) == Some(key))
+                keys.any(|other| self.contact_key(other) == Some(key))
             };
             return contacts.iter().find(is_meant).map(|contact| contact.raw);
         }
         let (first, _) = self.change(element).contacts;
         let directory = self.directory.get_or_init(|| self.directory());
-        let way = |way: &ContactKey| (way.first, scalar(&self.document, way.key));
+        let way = |way: &ContactKey| (way.first, self.contact_key(way.key));
         // Of several the first, as among few contacts.
         let found = directory.partition_point(|other| way(other) < (first, Some(key)));
         let found = directory.get(found)?;
         (way(found) == (first, Some(key))).then_some(found.contact)
     }
 
-    fn contacts_around(&self, element: &Element) -> &[ContactAt] {
+    fn contact_key(&self, key: Span) -> Option<&str> {
+        scalar(&self.document, key).map(without_plus)
+    }
+
+    pub(super) fn contacts_around(&self, element: &Element) -> &[ContactAt] {
         let (first, last) = self.change(element).contacts;
         let range = first as usize..last as usize;
         self.contacts.get(range).unwrap_or_default()
@@ -359,16 +392,11 @@ impl Envelope {
         }
         // Of several with the same key the first of the body stays the first.
         directory.sort_unstable_by(|left, right| {
-            let left = (
-                left.first,
-                scalar(&self.document, left.key),
-                left.contact.range().start,
-            );
-            left.cmp(&(
-                right.first,
-                scalar(&self.document, right.key),
-                right.contact.range().start,
-            ))
+            let order = |way: &ContactKey| {
+                let place = way.contact.range().start;
+                (way.first, self.contact_key(way.key), place)
+            };
+            order(left).cmp(&order(right))
         });
         directory
     }
@@ -386,10 +414,34 @@ struct Walk<'a> {
     elements: Vec<Element>,
     /// What is left of the body is one element.
     ended: bool,
+    keys_apart: bool,
 }
 
 const SHAPE: Kind = Kind::Unknown(Reason::Shape);
 const LIST: Kind = Kind::Unknown(Reason::List);
+const KEY: Kind = Kind::Unknown(Reason::Key);
+
+/// Members whose keys are not known, each with its place and before its value.
+#[derive(Default)]
+struct UnknownKeys<'a> {
+    members: Vec<(Place, Cursor<'a>)>,
+    /// There are more than are kept.
+    has_more: bool,
+}
+
+impl<'a> UnknownKeys<'a> {
+    fn push(&mut self, place: Place, cursor: Cursor<'a>) {
+        if self.members.len() < MAX_UNKNOWN_KEYS {
+            self.members.push((place, cursor));
+        } else {
+            self.has_more = true;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+}
 
 impl<'a> Walk<'a> {
     fn body(&mut self, body: Span) {
@@ -399,30 +451,32 @@ impl<'a> Walk<'a> {
             list: Span::default(),
             level: Level::Body,
             instead: false,
+            has_parts: false,
         };
         let mut cursor = self.document.cursor_at(body);
         let start = cursor;
-        if cursor.object().is_none() {
-            self.push(SHAPE, cursor.since(start), nowhere);
-            return;
-        }
-        let (mut entered, mut strange) = (false, false);
-        while let Some(key) = cursor.key() {
+        let mut entered = false;
+        let unknown = self.members(&mut cursor, nowhere, |this, key, cursor, _| {
             match key {
-                b"object" => present(&mut self.object, &mut cursor),
+                b"object" => present(&mut this.object, cursor),
                 b"entry" => {
                     entered = true;
-                    self.each(&mut cursor, nowhere.at(Level::Entry), Self::entry);
+                    this.each(cursor, nowhere.at(Level::Entry), Self::entry);
                 }
-                _ => {
-                    strange = true;
+                // Ours, in the form for queues.
+                _ if matches!(key, MARK | PART) => {
                     cursor.skip();
                 }
+                _ => return false,
             }
-        }
-        // A change without its envelope, for example: the dashboard shows such.
-        if strange && !entered {
-            self.push(SHAPE, cursor.since(start), nowhere);
+            true
+        });
+        let whole = cursor.since(start);
+        match unknown {
+            None => self.push(SHAPE, whole, nowhere),
+            // A change without its envelope, for example: the dashboard shows such.
+            Some(unknown) if !entered && !unknown.is_empty() => self.push(SHAPE, whole, nowhere),
+            Some(unknown) => self.beside(unknown, Level::BodyKey, 0, whole, nowhere),
         }
         if let Some(object) = self.object
             && self.document.cursor_at(object).string_bytes() != Some(b"whatsapp_business_account")
@@ -441,23 +495,23 @@ impl<'a> Walk<'a> {
         let mut entry = Entry::default();
         let mut changed = false;
         self.entries.push(entry);
-        if cursor.object().is_some() {
-            while let Some(key) = cursor.key() {
-                match key {
-                    b"id" => present(&mut entry.id, cursor),
-                    b"time" => present(&mut entry.time, cursor),
-                    b"changes" => {
-                        changed |= cursor.peek() == Some(b'[');
-                        self.each(cursor, place.at(Level::Change), Self::change);
-                    }
-                    _ => {
-                        cursor.skip();
-                    }
+        let unknown = self.members(cursor, place, |this, key, cursor, _| {
+            match key {
+                b"id" => present(&mut entry.id, cursor),
+                b"time" => present(&mut entry.time, cursor),
+                b"changes" => {
+                    changed |= cursor.peek() == Some(b'[');
+                    this.each(cursor, place.at(Level::Change), Self::change);
                 }
+                _ => return false,
             }
-        }
+            true
+        });
+        let whole = cursor.since(start);
         if self.elements.len() == elements && !changed {
-            self.push(SHAPE, cursor.since(start), place);
+            self.push(SHAPE, whole, place);
+        } else if let Some(unknown) = unknown {
+            self.beside(unknown, Level::EntryKey, elements, whole, place);
         }
         // What has no elements is not kept: then there is never more of anything than there are elements.
         if self.elements.len() == elements {
@@ -484,18 +538,26 @@ impl<'a> Walk<'a> {
         // Most often the name of the field stands behind its value, which says nothing without it.
         let (mut first, mut values) = (None, 0);
         let mut again = *cursor;
-        members(cursor, |key, cursor| match key {
-            b"field" => present(&mut change.field, cursor),
-            b"value" if !cursor.null() => {
-                first.get_or_insert(*cursor);
-                values += 1;
-                cursor.skip();
+        let unknown = self.members(cursor, place, |_, key, cursor, _| {
+            match key {
+                b"field" => present(&mut change.field, cursor),
+                b"value" if cursor.null() => {}
+                b"value" => {
+                    first.get_or_insert(*cursor);
+                    values += 1;
+                    cursor.skip();
+                }
+                _ => return false,
             }
-            b"value" => {}
-            _ => {
-                cursor.skip();
-            }
+            true
         });
+        let whole = cursor.since(start);
+        match unknown {
+            Some(unknown) if values > 0 => {
+                self.beside(unknown, Level::ChangeKey, elements, whole, place);
+            }
+            _ => {}
+        }
         let cut = cut(self.document, change.field);
         let inside = place.at(Level::Value);
         match (first, values) {
@@ -509,7 +571,7 @@ impl<'a> Walk<'a> {
             }),
         }
         if change.value.is_none() {
-            self.push(SHAPE, cursor.since(start), place);
+            self.push(SHAPE, whole, place);
         }
         if self.elements.len() == elements {
             self.changes.pop();
@@ -552,33 +614,35 @@ impl<'a> Walk<'a> {
             None => Cut::Lists(&[]),
             Some(lists) => lists,
         };
-        let strange =
-            self.members(
-                cursor,
-                place.at(Level::List),
-                |this, key, cursor, list| match key {
-                    b"metadata" => {
-                        present(&mut change.metadata, cursor);
-                        false
-                    }
-                    b"conversation_context" => {
-                        present(&mut change.conversation, cursor);
-                        false
-                    }
-                    _ => this.member(lists, key, cursor, list),
-                },
-            );
+        let unknown = self.members(cursor, place, |this, key, cursor, list| {
+            match key {
+                b"metadata" => {
+                    present(&mut change.metadata, cursor);
+                    change.phone_number_id = phone_number_id(this.document, change.metadata);
+                }
+                b"conversation_context" => present(&mut change.conversation, cursor),
+                b"messaging_product" => {
+                    cursor.skip();
+                }
+                _ => return this.member(lists, key, cursor, list.at(Level::List)),
+            }
+            true
+        });
         let value = cursor.since(start);
         change.value = Some(value);
+        match unknown {
+            Some(unknown) if self.elements.len() > elements || self.keys_apart => {
+                self.beside(unknown, Level::List, elements, value, place);
+            }
+            Some(unknown) if unknown.is_empty() => {}
+            _ => self.push(SHAPE, value, place),
+        }
         if cut.is_none() {
             self.untype(elements, Reason::Field);
         }
-        if self.elements.len() == elements && strange {
-            self.push(SHAPE, value, place);
-        }
     }
 
-    /// A member of a value of lists.
+    /// Takes a member of a value, and tells whether it has a meaning there. Lists are taken all the same: Meta adds some.
     fn member(&mut self, cut: Cut, key: &[u8], cursor: &mut Cursor<'a>, list: Place) -> bool {
         match (cut, key) {
             (Cut::Lists(lists), _) => match lists.iter().find(|(name, _)| *name == key) {
@@ -592,27 +656,51 @@ impl<'a> Walk<'a> {
                 self.list(cursor, Kind::HistoryMessage, list);
             }
             (Cut::Groups | Cut::History, b"errors") => self.list(cursor, Kind::Error, list),
-            (Cut::Standby, b"standby") => {
-                return self.members(
-                    cursor,
-                    list.at(Level::Standby),
-                    |this, key, cursor, list| {
-                        match key {
-                            b"messages" => this.list(cursor, Kind::StandbyMessage, list),
-                            b"statuses" => this.list(cursor, Kind::StandbyStatus, list),
-                            b"message_echoes" => this.list(cursor, Kind::StandbyEcho, list),
-                            _ => return this.other(key, cursor, list),
-                        }
-                        false
-                    },
-                );
-            }
+            (Cut::Standby, b"standby") => return self.standby(cursor, list),
             _ => return self.other(key, cursor, list),
         }
-        false
+        true
     }
 
-    /// The participants of a group, or the group itself where there are none.
+    fn standby(&mut self, cursor: &mut Cursor<'a>, place: Place) -> bool {
+        let start = *cursor;
+        let elements = self.elements.len();
+        let unknown = self.members(
+            cursor,
+            place.at(Level::Standby),
+            |this, key, cursor, list| {
+                match key {
+                    b"messages" => this.list(cursor, Kind::StandbyMessage, list),
+                    b"statuses" => this.list(cursor, Kind::StandbyStatus, list),
+                    b"message_echoes" => this.list(cursor, Kind::StandbyEcho, list),
+                    _ => return this.other(key, cursor, list),
+                }
+                true
+            },
+        );
+        match unknown {
+            None => {
+                *cursor = start;
+                return cursor.null();
+            }
+            Some(unknown) => {
+                let place = Place {
+                    instead: true,
+                    ..place
+                };
+                self.beside(
+                    unknown,
+                    Level::Standby,
+                    elements,
+                    cursor.since(start),
+                    place,
+                );
+            }
+        }
+        true
+    }
+
+    /// The participants of a group, and the group itself unless they carry all that is said of it.
     fn group(&mut self, cursor: &mut Cursor<'a>, place: Place) {
         let start = *cursor;
         let elements = self.elements.len();
@@ -622,8 +710,7 @@ impl<'a> Walk<'a> {
         };
         let mut group = GroupAround::default();
         self.groups.push(group);
-        let is_object = cursor.peek() == Some(b'{');
-        self.members(cursor, around, |this, key, cursor, list| {
+        let unknown = self.members(cursor, around, |this, key, cursor, list| {
             match key {
                 b"added_participants" | b"removed_participants" | b"failed_participants" => {
                     this.list(cursor, Kind::GroupParticipant, list);
@@ -634,21 +721,23 @@ impl<'a> Walk<'a> {
                 b"request_id" => present(&mut group.request_id, cursor),
                 b"reason" => present(&mut group.reason, cursor),
                 b"initiated_by" => present(&mut group.initiated_by, cursor),
-                _ => {
-                    cursor.skip();
-                }
+                _ => return false,
             }
-            false
+            true
         });
-        if self.elements.len() > elements {
-            if let Some(slot) = self.groups.get_mut(around.around as usize) {
-                *slot = group;
-            }
+        let whole = cursor.since(start);
+        if self.elements.len() == elements {
+            self.groups.pop();
+            let kind = unknown.map_or(SHAPE, |_| Kind::Group);
+            self.push(kind, whole, place);
             return;
         }
-        self.groups.pop();
-        let kind = if is_object { Kind::Group } else { SHAPE };
-        self.push(kind, cursor.since(start), place);
+        if let Some(slot) = self.groups.get_mut(around.around as usize) {
+            *slot = group;
+        }
+        if unknown.is_some_and(|unknown| !unknown.is_empty()) {
+            self.insert(elements, Kind::Group, whole, place);
+        }
     }
 
     fn chunk(&mut self, cursor: &mut Cursor<'a>, place: Place) {
@@ -656,26 +745,32 @@ impl<'a> Walk<'a> {
         let elements = self.elements.len();
         let threads = self.threads.len();
         let mut chunk = None;
-        let is_object = cursor.peek() == Some(b'{');
-        self.members(cursor, place.at(Level::Chunk), |this, key, cursor, list| {
+        let unknown = self.members(cursor, place.at(Level::Chunk), |this, key, cursor, list| {
             match key {
                 b"metadata" => present(&mut chunk, cursor),
                 b"threads" => this.each(cursor, list, Self::thread),
                 b"errors" => this.list(cursor, Kind::Error, list),
                 _ => return this.other(key, cursor, list),
             }
-            false
+            true
         });
         for thread in self.threads.iter_mut().skip(threads) {
             thread.chunk = chunk;
         }
-        if self.elements.len() == elements {
-            let kind = if is_object {
-                Kind::HistoryProgress
-            } else {
-                SHAPE
-            };
-            self.push(kind, cursor.since(start), place);
+        let whole = cursor.since(start);
+        let Some(unknown) = unknown else {
+            self.push(SHAPE, whole, place);
+            return;
+        };
+        if self.elements.len() == elements && !self.keys_apart {
+            self.push(Kind::HistoryProgress, whole, place);
+            return;
+        }
+        self.beside(unknown, Level::Chunk, elements, whole, place);
+        let is_in_thread = |element: &Element| element.place.level == Level::Thread;
+        // What is in a thread carries it.
+        if chunk.is_some() && !self.elements.iter().skip(elements).any(is_in_thread) {
+            self.insert(elements, Kind::HistoryProgress, whole, place);
         }
     }
 
@@ -688,61 +783,95 @@ impl<'a> Walk<'a> {
         };
         let mut thread = ThreadAround::default();
         self.threads.push(thread);
-        self.members(cursor, around, |this, key, cursor, list| {
+        let unknown = self.members(cursor, around, |this, key, cursor, list| {
             match key {
                 b"id" => present(&mut thread.id, cursor),
                 b"context" => present(&mut thread.context, cursor),
                 b"messages" => this.list(cursor, Kind::HistoryMessage, list),
                 _ => return this.other(key, cursor, list),
             }
-            false
+            true
         });
-        if self.elements.len() > elements {
-            if let Some(slot) = self.threads.get_mut(around.around as usize) {
-                *slot = thread;
-            }
+        let whole = cursor.since(start);
+        if self.elements.len() == elements && !self.keys_apart {
+            self.threads.pop();
+            self.push(SHAPE, whole, place);
             return;
         }
-        self.threads.pop();
-        self.push(SHAPE, cursor.since(start), place);
+        if let Some(slot) = self.threads.get_mut(around.around as usize) {
+            *slot = thread;
+        }
+        if let Some(unknown) = unknown {
+            let inside = Place {
+                around: around.around,
+                ..place
+            };
+            self.beside(unknown, Level::Thread, elements, whole, inside);
+        }
     }
 
-    /// Walks over the members of an object. `member` gets each with the place that the elements of a list have in it, passes over the
-    /// value, and tells whether it is strange. Anything but an object is strange.
+    /// Walks over the members of an object. `member` gets each with the place that the elements of a list have in it,
+    /// and passes over the value if it knows the key. Returns the other members that are not `null`; `None` if it is no object.
     fn members(
         &mut self,
         cursor: &mut Cursor<'a>,
         place: Place,
         mut member: impl FnMut(&mut Self, &[u8], &mut Cursor<'a>, Place) -> bool,
-    ) -> bool {
-        if cursor.object().is_none() {
-            return true;
-        }
-        let mut strange = false;
+    ) -> Option<UnknownKeys<'a>> {
+        cursor.object()?;
+        let mut unknown = UnknownKeys::default();
         loop {
             let before = *cursor;
             let Some(key) = cursor.key() else {
-                return strange;
+                return Some(unknown);
             };
             let list = place.in_list(cursor.since(before));
-            strange |= member(self, key, cursor, list);
+            if !member(self, key, cursor, list) && !cursor.null() {
+                unknown.push(list, *cursor);
+                cursor.skip();
+            }
         }
     }
 
-    /// A member that has no meaning where it is. Lists are taken all the same: Meta adds some.
+    /// Takes a member of a value or of something in it whose key has no meaning there, if it is a list.
     fn other(&mut self, key: &[u8], cursor: &mut Cursor<'a>, list: Place) -> bool {
         match (key, cursor.peek()) {
             (b"contacts", _) => self.contacts(cursor),
+            (b"messaging_product" | b"metadata" | b"conversation_context", _) => {
+                cursor.skip();
+            }
             (_, Some(b'[')) => self.list(cursor, LIST, list),
-            _ => {
-                let empty = cursor.null();
-                if !empty {
-                    cursor.skip();
-                }
-                return !empty && !AROUND.contains(&key);
+            _ => return false,
+        }
+        true
+    }
+
+    /// Makes events of members whose keys are not known, or one of the whole object that they stand in. `elements`: how many
+    /// there were before the object. `place`: that of the object.
+    fn beside(
+        &mut self,
+        unknown: UnknownKeys<'a>,
+        level: Level,
+        elements: usize,
+        whole: Span,
+        place: Place,
+    ) {
+        if unknown.has_more {
+            self.insert(elements, SHAPE, whole, place);
+            return;
+        }
+        for (member, mut cursor) in unknown.members {
+            let member = member.at(level);
+            if cursor.peek() == Some(b'[') {
+                self.list(&mut cursor, LIST, member);
+            } else {
+                let instead = Place {
+                    instead: true,
+                    ..member
+                };
+                self.push(KEY, cursor.skip(), instead);
             }
         }
-        false
     }
 
     /// Takes the elements of a list.
@@ -822,6 +951,16 @@ impl<'a> Walk<'a> {
         self.elements.push(Element { raw, kind, place });
     }
 
+    /// Puts an element before those that stand in it.
+    fn insert(&mut self, index: usize, kind: Kind, raw: Span, place: Place) {
+        let place = Place {
+            has_parts: true,
+            ..place
+        };
+        let index = index.min(self.elements.len());
+        self.elements.insert(index, Element { raw, kind, place });
+    }
+
     fn untype(&mut self, first: usize, reason: Reason) {
         for element in self.elements.iter_mut().skip(first) {
             if element.kind != Kind::Unknown(Reason::Overflow) {
@@ -873,6 +1012,28 @@ fn looks_like_messages(mut value: Cursor<'_>) -> bool {
     found
 }
 
+/// Where the phone number's id stands in the metadata of a value. Empty if there is none.
+pub(super) fn phone_number_id(document: &Document, metadata: Option<Span>) -> Span {
+    let mut found = Span::default();
+    if let Some(metadata) = metadata {
+        members(&mut document.cursor_at(metadata), |key, cursor| match key {
+            b"phone_number_id" => found = id(cursor).unwrap_or(found),
+            _ => {
+                cursor.skip();
+            }
+        });
+    }
+    found
+}
+
+/// Passes over a value. An id is text or a number, and the empty string is absence.
+fn id(cursor: &mut Cursor<'_>) -> Option<Span> {
+    let is_scalar = matches!(cursor.peek(), Some(b'"' | b'-' | b'0'..=b'9'));
+    let mut id = None;
+    present(&mut id, cursor);
+    id.filter(|_| is_scalar)
+}
+
 /// Keeps a value that is there: neither `null` nor the empty string.
 fn present(slot: &mut Option<Span>, cursor: &mut Cursor<'_>) {
     const EMPTY: usize = "\"\"".len();
@@ -886,7 +1047,12 @@ fn present(slot: &mut Option<Span>, cursor: &mut Cursor<'_>) {
     }
 }
 
-fn scalar(document: &Document, span: Span) -> Option<&str> {
+/// Some senders write a `+` before a phone number and some do not.
+fn without_plus(id: &str) -> &str {
+    id.strip_prefix('+').unwrap_or(id)
+}
+
+pub(super) fn scalar(document: &Document, span: Span) -> Option<&str> {
     document.cursor_at(span).scalar()
 }
 
