@@ -13,6 +13,7 @@
 //! | `type` | the type of a message as it was sent, the state of a status, the list of an unknown event or why it is unknown |
 //! | `id` | its id |
 //! | `known` | whether this version knows it in all its parts |
+//! | `unread` | paths of the keys that the typed view does not read |
 //!
 //! All of them are always there. A body that is no JSON has one line with `file` and `error`. A file that cannot be read is reported on
 //! standard error, and in the exit code when the other files are done.
@@ -87,5 +88,6 @@ fn describe(file: Option<&str>, event: &Event) -> Value {
         "type": payload.subtype(),
         "id": event.id(),
         "known": event.known(),
+        "unread": event.unread(),
     })
 }
