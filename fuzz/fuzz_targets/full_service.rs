@@ -33,7 +33,7 @@ use tower_whatsapp::{
     dedup::{DedupLayer, Deferral, MemoryStore, Outcome},
     event::EventKey,
     testing::{Faults, FaultyStore},
-    webhook::{Apps, AppsError, RequestBody},
+    webhook::{Apps, AppsError, OnForeignEvent, RequestBody},
 };
 
 use self::support::{
@@ -58,7 +58,7 @@ const APPS: [(&str, &str); 4] = [
     ("/apps/kiosk", "kiosk"),
 ];
 
-/// This one takes nothing of other accounts.
+/// This one refuses deliveries with events of other accounts.
 const BANK: usize = 2;
 const ACCOUNT: &str = "102290129340398";
 
@@ -205,7 +205,10 @@ async fn run(input: &Input) {
         Credentials::new([(label(number), secret(number))], [("token", TOKEN)]).unwrap()
     });
     let [own, shop, bank, kiosk] = credentials.clone();
-    let bank = App::builder(APPS[BANK].1, bank).accounts([ACCOUNT]).build();
+    let bank = App::builder(APPS[BANK].1, bank)
+        .accounts([ACCOUNT])
+        .on_foreign_event(OnForeignEvent::Refuse)
+        .build();
     let tenants = Tenants {
         world: world.clone(),
         kiosk: App::new(APPS[KIOSK].1, kiosk).unwrap(),

@@ -30,6 +30,7 @@ pub struct Notification {
     envelope: Arc<Envelope>,
     events: Arc<[Event]>,
     suppressed: Arc<[Event]>,
+    foreign: Arc<[Event]>,
     unprotected: bool,
 }
 
@@ -78,6 +79,18 @@ impl Notification {
     #[must_use]
     pub fn suppressed(&self) -> &[Event] {
         &self.suppressed
+    }
+
+    /// Events about other accounts or phone numbers than those that the [`App`](crate::App) lists.
+    /// They are not in [`events`](Self::events) and not deduplicated. Empty for an app without
+    /// [`accounts`](crate::webhook::AppBuilder::accounts) and
+    /// [`phone_numbers`](crate::webhook::AppBuilder::phone_numbers).
+    ///
+    /// With a `DedupLayer`, a delivery whose `events` were all handled before is answered without
+    /// a call of the handler, even if it has foreign events.
+    #[must_use]
+    pub fn foreign(&self) -> &[Event] {
+        &self.foreign
     }
 
     /// Whether the store of a `DedupLayer` could not be asked, and the layer was told to deliver all the same: these events may have
@@ -142,8 +155,19 @@ impl Notification {
             envelope: Arc::clone(&self.envelope),
             events: fresh.into(),
             suppressed: suppressed.into(),
+            foreign: Arc::clone(&self.foreign),
             unprotected,
         }
+    }
+
+    /// Moves the foreign events out of [`events`](Self::events), and keeps the order of both.
+    pub(crate) fn set_aside(&mut self, mut is_foreign: impl FnMut(&Event) -> bool) {
+        if !self.events.iter().any(&mut is_foreign) {
+            return;
+        }
+        let (foreign, own): (Vec<_>, Vec<_>) = self.events.iter().cloned().partition(is_foreign);
+        self.events = own.into();
+        self.foreign = foreign.into();
     }
 
     /// Reads what [`Event::to_queue`] wrote: a notification with that one event, the same in everything that it says, its key included. What
@@ -189,6 +213,7 @@ impl Notification {
             envelope,
             events,
             suppressed: Arc::default(),
+            foreign: Arc::default(),
             unprotected: false,
         }
     }

@@ -1,11 +1,21 @@
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use super::builder::{ConfigError, MAX_BODY_LIMIT};
 use crate::{
     credentials::{Credentials, is_label},
-    event::Notification,
+    event::{Event, Notification, Payload},
     receive::Limits,
 };
+
+/// The entry id of the dashboard's test samples. No account has it.
+const TEST_ACCOUNT: &str = "0";
 
 /// One of Meta's apps: what belongs to one secret.
 ///
@@ -20,7 +30,7 @@ use crate::{
 ///
 /// let shop = App::new("shop", Credentials::new([("2026", "secret of the shop")], [("1", "its token")])?)?;
 /// let bank = App::builder("bank", Credentials::new([("2026", "secret of the bank")], [("1", "its token")])?)
-///     // Nothing but what is about these WhatsApp Business Accounts.
+///     // Handles the events of this WhatsApp Business Account only.
 ///     .accounts(["102290129340398"])
 ///     .build()?;
 /// let layer = WebhookLayer::builder()
@@ -38,7 +48,16 @@ struct Inner {
     label: Arc<str>,
     credentials: Credentials,
     own: OwnLimits,
+    filter: Filter,
+    foreign_events: AtomicU64,
+}
+
+/// Which events are about this app's accounts and phone numbers.
+#[derive(Debug, Default)]
+struct Filter {
     accounts: Option<HashSet<String>>,
+    phone_numbers: Option<HashSet<String>>,
+    on_foreign_event: OnForeignEvent,
 }
 
 /// Where they are not set, those of the layer hold.
@@ -70,7 +89,7 @@ impl App {
             label: label.as_ref().into(),
             credentials,
             own: OwnLimits::default(),
-            accounts: None,
+            filter: Filter::default(),
         }
     }
 
@@ -81,7 +100,8 @@ impl App {
                 label: "".into(),
                 credentials,
                 own: OwnLimits::default(),
-                accounts: None,
+                filter: Filter::default(),
+                foreign_events: AtomicU64::new(0),
             }),
         }
     }
@@ -96,6 +116,16 @@ impl App {
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.inner.credentials
+    }
+
+    /// Number of [foreign](Notification::foreign) events received so far, for monitoring. Counts
+    /// redelivered events and those of refused deliveries again.
+    ///
+    /// A rising number means that a list is incomplete, or that the app is subscribed to more
+    /// accounts than this service handles.
+    #[must_use]
+    pub fn foreign_events(&self) -> u64 {
+        self.inner.foreign_events.load(Ordering::Relaxed)
     }
 
     pub(super) fn shared_label(&self) -> Arc<str> {
@@ -119,17 +149,62 @@ impl App {
         self.inner.own.body
     }
 
-    /// Whether all that is in the delivery is about accounts of this app.
-    pub(super) fn receives(&self, notification: &Notification) -> bool {
-        let Some(accounts) = &self.inner.accounts else {
+    /// Sets the foreign events aside and counts them. Returns false if the delivery is to be
+    /// refused because of them.
+    pub(super) fn filter(&self, notification: &mut Notification) -> bool {
+        let Inner {
+            filter,
+            foreign_events,
+            ..
+        } = &*self.inner;
+        if filter.accounts.is_none() && filter.phone_numbers.is_none() {
             return true;
-        };
-        notification.events().iter().all(|event| {
-            event
-                .entry_id()
-                .is_some_and(|account| accounts.contains(account))
-        })
+        }
+        let mut last = None;
+        notification.set_aside(|event| {
+            // All events of a `value` share its account and phone number, so they are read once.
+            let value = event.value().map(str::as_ptr);
+            match last {
+                Some((known, is_foreign)) if value == Some(known) => is_foreign,
+                _ => {
+                    let is_foreign = filter.is_foreign(event);
+                    last = value.map(|value| (value, is_foreign));
+                    is_foreign
+                }
+            }
+        });
+        let foreign = notification.foreign().len();
+        foreign_events.fetch_add(
+            u64::try_from(foreign).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+        foreign == 0 || filter.on_foreign_event == OnForeignEvent::SetAside
     }
+}
+
+impl Filter {
+    /// Whether the event names an account or a phone number and it is not listed.
+    fn is_foreign(&self, event: &Event) -> bool {
+        let is_other_account =
+            (self.accounts.as_ref()).is_some_and(|listed| names_other_account(event, listed));
+        let is_other_number = (self.phone_numbers.as_ref())
+            .zip(event.phone_number_id())
+            .is_some_and(|(listed, number)| !listed.contains(number));
+        is_other_account || is_other_number
+    }
+}
+
+fn names_other_account(event: &Event, listed: &HashSet<String>) -> bool {
+    let entry = event.entry_id().filter(|id| *id != TEST_ACCOUNT);
+    if entry.is_some_and(|id| listed.contains(id)) {
+        return false;
+    }
+    // To a partner, the entry is the partner's own business portfolio.
+    let account = match event.payload() {
+        Payload::AccountUpdate(update) => update.waba_info.and_then(|info| info.waba_id),
+        _ => None,
+    };
+    account.map_or(entry.is_some(), |account| !listed.contains(account))
 }
 
 impl fmt::Debug for App {
@@ -141,22 +216,73 @@ impl fmt::Debug for App {
     }
 }
 
+/// What happens to a delivery with events of accounts or phone numbers that the [`App`] does not
+/// list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnForeignEvent {
+    /// Delivered, with those events in [`Notification::foreign`].
+    #[default]
+    SetAside,
+    /// Refused whole with 403 ([`RejectionKind::AccountRefused`](super::RejectionKind)), so that
+    /// Meta retries all of its events for up to 7 days.
+    Refuse,
+}
+
 /// Configures an [`App`]. Every setting is checked in [`build`](Self::build).
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AppBuilder {
     label: Arc<str>,
     credentials: Credentials,
     own: OwnLimits,
-    accounts: Option<HashSet<String>>,
+    filter: Filter,
 }
 
 impl AppBuilder {
-    /// The WhatsApp Business Accounts of which this app may tell, by id. Default: all.
+    /// WhatsApp Business Accounts whose events this app handles, by id. Default: all.
     ///
-    /// A delivery that is signed and has an event of another account, or of none, is refused whole, with 403: nothing of it is dropped silently, and
-    /// Meta repeats it for up to 7 days, for the case that the list was incomplete. The samples of the dashboard's *Test* button have the account `0`.
+    /// Events that name another account are set aside: they are in [`Notification::foreign`] in
+    /// place of [`events`](Notification::events), counted by [`App::foreign_events`], and refuse
+    /// nothing. The rest of the delivery is handled. If every event is foreign, the handler is
+    /// called all the same, with empty `events`. To refuse such deliveries, see
+    /// [`on_foreign_event`](Self::on_foreign_event).
+    ///
+    /// An event names an account by the id of its entry or by `waba_info.waba_id` of an
+    /// `account_update`; one listed id is enough. In an `account_update` to a partner, the entry
+    /// is the partner's business portfolio. An event that names no account is handled, because
+    /// nothing shows that it is somebody else's; so are the samples of the dashboard's *Test*
+    /// button, whose account is `0`.
+    ///
+    /// ```
+    /// use tower_whatsapp::{App, Credentials};
+    ///
+    /// let app = App::builder("bank", Credentials::new([("1", "secret")], [("1", "token")])?)
+    ///     .accounts(["102290129340398"])
+    ///     .phone_numbers(["106540352242922", "106540352242923"])
+    ///     .build()?;
+    /// assert_eq!(app.foreign_events(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "waba")]
     pub fn accounts<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
-        self.accounts = Some(ids.into_iter().map(Into::into).collect());
+        self.filter.accounts = Some(ids.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Business phone numbers whose events this app handles, by `phone_number_id`. Default: all.
+    ///
+    /// Events that name another phone number are set aside, as with [`accounts`](Self::accounts).
+    /// Events about the account, such as `account_update` and template changes, name no phone
+    /// number and are handled. With both lists, an event is foreign if either list says so.
+    pub fn phone_numbers<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
+        self.filter.phone_numbers = Some(ids.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// What happens to a delivery with an event of an account or phone number that is not listed.
+    /// Default: [`OnForeignEvent::SetAside`].
+    pub fn on_foreign_event(mut self, on_foreign_event: OnForeignEvent) -> Self {
+        self.filter.on_foreign_event = on_foreign_event;
         self
     }
 
@@ -190,8 +316,11 @@ impl AppBuilder {
         if !is_label(&self.label) {
             return Err(ConfigError::AppLabel);
         }
-        if self.accounts.as_ref().is_some_and(HashSet::is_empty) {
+        if self.filter.accounts.as_ref().is_some_and(HashSet::is_empty) {
             return Err(ConfigError::Accounts);
+        }
+        if (self.filter.phone_numbers.as_ref()).is_some_and(HashSet::is_empty) {
+            return Err(ConfigError::PhoneNumbers);
         }
         if (self.own.body).is_some_and(|body| !(1..=MAX_BODY_LIMIT).contains(&body)) {
             return Err(ConfigError::BodyLimit);
@@ -210,7 +339,8 @@ impl AppBuilder {
                 label: self.label,
                 credentials: self.credentials,
                 own: self.own,
-                accounts: self.accounts,
+                filter: self.filter,
+                foreign_events: AtomicU64::new(0),
             }),
         })
     }

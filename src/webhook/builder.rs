@@ -382,6 +382,9 @@ pub enum ConfigError {
     AppLabel,
     /// The [`accounts`](super::AppBuilder::accounts) of an app are an empty list: it could receive nothing.
     Accounts,
+    /// The [`phone_numbers`](super::AppBuilder::phone_numbers) of an app are an empty list: only
+    /// events without a phone number would be handled.
+    PhoneNumbers,
     /// The pattern of [`apps`](WebhookLayerBuilder#method.apps) is not a path with one segment `{app}`.
     PatternInvalid,
     /// There are two patterns of [`apps`](WebhookLayerBuilder#method.apps).
@@ -423,6 +426,7 @@ impl fmt::Display for ConfigError {
             }
             Self::AppLabel => "`App`: the label must be 1 to 64 letters, digits and `.`, `_`, `~`, `-`",
             Self::Accounts => "`accounts`: must not be an empty list",
+            Self::PhoneNumbers => "`phone_numbers`: must not be an empty list",
             Self::PatternInvalid => "`apps`: must be a path with one segment `{app}`",
             Self::PatternConflict => "`apps`: choose one pattern",
             Self::Directory => "`Directory`: no setting may be zero",

@@ -277,8 +277,8 @@ impl<S> Delivery<S> {
     where
         S: Service<Request<RequestBody<B>>>,
     {
-        let notification = Notification::finish(self.parsing);
-        if !self.app.receives(&notification) {
+        let mut notification = Notification::finish(self.parsing);
+        if !self.app.filter(&mut notification) {
             return State::Answered {
                 response: Some(config.reject(RejectionKind::AccountRefused)),
             };

@@ -93,7 +93,7 @@ pub use crate::{
 #[cfg(feature = "apps")]
 pub use self::directory::{Apps, AppsError, Directory, DirectoryBuilder};
 pub use self::{
-    app::{App, AppBuilder},
+    app::{App, AppBuilder, OnForeignEvent},
     builder::{ConfigError, WebhookLayerBuilder},
     future::ResponseFuture,
     layer::WebhookLayer,

@@ -86,8 +86,9 @@ pub enum RejectionKind {
     BodyBroken,
     /// The signature is right and the body is not JSON (or nested deeper than 127). 422, so that Meta keeps it and tries again.
     NotJson,
-    /// The signature is right, and there is an event of an account that is not in the app's [list](super::AppBuilder::accounts). 403, so that Meta keeps
-    /// it and tries again.
+    /// The signature is right, an event names an account or phone number that the app does not
+    /// list, and the app [refuses](super::OnForeignEvent::Refuse) such deliveries. 403, so that
+    /// Meta retries.
     AccountRefused,
 }
 
@@ -202,7 +203,7 @@ impl RejectionKind {
             ),
             Self::AccountRefused => (
                 StatusCode::FORBIDDEN,
-                "the delivery is about another account",
+                "the delivery has an event of another account or phone number",
             ),
         }
     }

@@ -137,6 +137,10 @@ fn apps() {
         build(|app| app.accounts([""; 0])),
         Err(ConfigError::Accounts)
     );
+    assert_eq!(
+        build(|app| app.phone_numbers([""; 0])),
+        Err(ConfigError::PhoneNumbers)
+    );
     assert_eq!(build(|app| app.body_limit(0)), Err(ConfigError::BodyLimit));
     assert_eq!(
         build(|app| app.body_limit(1 << 32)),

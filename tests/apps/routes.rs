@@ -1,10 +1,9 @@
 use http::Method;
-use tower_whatsapp::{App, Credentials, RejectionKind, WebhookLayer};
+use tower_whatsapp::{RejectionKind, WebhookLayer};
 
 use super::{
     subject::{
-        BODY, Outcome, app, credentials, delivered, delivery, delivery_of, handshake, refused,
-        send, with_method,
+        Outcome, app, credentials, delivered, delivery, handshake, refused, send, with_method,
     },
     tenants::Tenants,
 };
@@ -134,58 +133,5 @@ async fn the_one_app_and_others() {
     assert_eq!(
         send(&layer, delivery("/one", "one")).await,
         delivered("one")
-    );
-}
-
-#[tokio::test]
-async fn accounts() {
-    let listed = |accounts: &[&str]| {
-        let app = App::builder(
-            "a",
-            Credentials::new([("1", "secret of a")], [("1", "t")]).unwrap(),
-        );
-        let app = app.accounts(accounts.iter().copied()).build().unwrap();
-        WebhookLayer::builder().route("/a", app).build().unwrap()
-    };
-    let entry = |id: &str| {
-        format!(
-            r#"{{{id}"changes":[{{"field":"messages","value":{{"statuses":[{{"id":"a"}}]}}}}]}}"#
-        )
-    };
-    let body = |entries: &[String]| {
-        format!(
-            r#"{{"object":"whatsapp_business_account","entry":[{}]}}"#,
-            entries.join(",")
-        )
-    };
-    let [seven, eight, none] = [entry(r#""id":"7","#), entry(r#""id":"8","#), entry("")];
-    for (accounts, body, taken) in [
-        (&["7"][..], body(std::slice::from_ref(&seven)), true),
-        (&["7", "8"], body(&[seven.clone(), eight.clone()]), true),
-        (&["7"], body(&[seven.clone(), seven.clone()]), true),
-        (&["8"], body(std::slice::from_ref(&seven)), false),
-        // One of another account, and nothing of the delivery gets through.
-        (&["7"], body(&[seven.clone(), eight]), false),
-        (&["7"], body(&[none]), false),
-        (&["77"], body(std::slice::from_ref(&seven)), false),
-        (&["7"], r#"{"hello":1}"#.to_owned(), false),
-        // Nothing in it.
-        (&["7"], body(&[]), true),
-    ] {
-        let expected = if taken {
-            delivered("a")
-        } else {
-            refused(RejectionKind::AccountRefused)
-        };
-        assert_eq!(
-            send(&listed(accounts), delivery_of("/a", "a", body.clone())).await,
-            expected,
-            "{accounts:?} {body}"
-        );
-    }
-    // Whether it is one of them is nobody's business who cannot sign.
-    assert_eq!(
-        send(&listed(&["8"]), delivery_of("/a", "b", BODY)).await,
-        refused(RejectionKind::SignatureMismatch)
     );
 }

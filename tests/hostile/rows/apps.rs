@@ -4,6 +4,7 @@ use tower_whatsapp::{
     App, Credentials,
     RejectionKind::{AccountRefused, HandshakeRefused, SignatureMismatch},
     WebhookLayer, WebhookLayerBuilder,
+    webhook::OnForeignEvent,
 };
 
 use super::json::ONE_TEXT;
@@ -56,7 +57,11 @@ fn routes() -> Vec<Row> {
         echo("T4", "/shop", "shop"),
         echo("T4 other", "/shop", "bank").unread(HandshakeRefused),
         about("T5", account("1")).read(AccountRefused),
-        about("T5 none", account("")).read(AccountRefused),
+        // What names no account is nobody else's.
+        about("T5 none", account(""))
+            .handled(&[ONE_TEXT])
+            .app("bank")
+            .secret_label("1"),
         about("T5 number", one_text().replace(r#""102290129340398""#, "1")).read(AccountRefused),
         about("T5 longer", account("1022901293403980")).read(AccountRefused),
         // One of two, and the first would have been good.
@@ -65,7 +70,10 @@ fn routes() -> Vec<Row> {
             both(r#"{"id":"1","changes":[{"field":"x","value":1}]}"#),
         )
         .read(AccountRefused),
-        about("T6 nothing", both("7")).read(AccountRefused),
+        about("T6 nothing", both("7"))
+            .handled(&["message a x", "unknown Shape 7"])
+            .app("bank")
+            .secret_label("1"),
         about(
             "T6 good",
             both(r#"{"id":"102290129340398","changes":[{"field":"x","value":1}]}"#),
@@ -110,7 +118,9 @@ fn asked(path: &str, label: &str) -> String {
 }
 
 fn two_routes() -> WebhookLayerBuilder {
-    let bank = app("bank").accounts(["102290129340398"]);
+    let bank = app("bank")
+        .accounts(["102290129340398"])
+        .on_foreign_event(OnForeignEvent::Refuse);
     WebhookLayer::builder()
         .route("/shop", app("shop").build().unwrap())
         .route("/bank", bank.build().unwrap())
