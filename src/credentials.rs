@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use crate::secret::{AppSecret, BlankSecret, VerifyToken};
+use crate::secret::{AppSecret, SecretError, VerifyToken};
 
 /// Twice as long would still be found in the query of a handshake when every byte of it is percent-encoded.
 const MAX_VERIFY_TOKEN: usize = 512;
@@ -73,7 +73,8 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// A [`CredentialsError`] that says what is missing, blank, too long or labelled wrongly.
+    /// A [`CredentialsError`] that says what is missing, blank, too long, surrounded by white space
+    /// or labelled wrongly.
     pub fn new<L, S, M, T>(
         secrets: impl IntoIterator<Item = (L, S)>,
         tokens: impl IntoIterator<Item = (M, T)>,
@@ -125,7 +126,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// It is blank, or the label is wrong or taken. Nothing is changed then.
+    /// It is blank or surrounded by white space, or the label is wrong or taken. Nothing is changed then.
     pub fn add_secret(
         &self,
         label: impl AsRef<str>,
@@ -151,7 +152,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// There is none, one is blank, or a label is wrong or there twice. Nothing is changed then.
+    /// There is none, one is blank or surrounded by white space, or a label is wrong or there twice. Nothing is changed then.
     pub fn replace_secrets<L: AsRef<str>, S: AsRef<[u8]>>(
         &self,
         secrets: impl IntoIterator<Item = (L, S)>,
@@ -167,7 +168,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// It is blank or longer than 512 bytes, or the label is wrong or taken. Nothing is changed then.
+    /// It is blank, surrounded by white space or longer than 512 bytes, or the label is wrong or taken. Nothing is changed then.
     pub fn add_token(
         &self,
         label: impl AsRef<str>,
@@ -193,7 +194,8 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// There is none, one is blank or longer than 512 bytes, or a label is wrong or there twice. Nothing is changed then.
+    /// There is none, one is blank, surrounded by white space or longer than 512 bytes, or a label is
+    /// wrong or there twice. Nothing is changed then.
     pub fn replace_tokens<L: AsRef<str>, T: AsRef<[u8]>>(
         &self,
         tokens: impl IntoIterator<Item = (L, T)>,
@@ -323,10 +325,14 @@ pub enum CredentialsError {
     SecretMissing,
     /// A secret is empty or white space only.
     SecretBlank,
+    /// A secret begins or ends with white space, such as the newline at the end of a file.
+    SecretWhitespace,
     /// There would be no verify token.
     TokenMissing,
     /// A verify token is empty or white space only.
     TokenBlank,
+    /// A verify token begins or ends with white space, such as the newline at the end of a file.
+    TokenWhitespace,
     /// A verify token is longer than 512 bytes.
     TokenTooLong,
     /// A label is not 1 to 64 letters, digits and `.`, `_`, `~`, `-`.
@@ -342,8 +348,14 @@ impl fmt::Display for CredentialsError {
         f.write_str(match self {
             Self::SecretMissing => "app secret: at least one is needed",
             Self::SecretBlank => "app secret: must not be blank",
+            Self::SecretWhitespace => {
+                "app secret: must not begin or end with white space, such as the newline of a file"
+            }
             Self::TokenMissing => "verify token: at least one is needed",
             Self::TokenBlank => "verify token: must not be blank",
+            Self::TokenWhitespace => {
+                "verify token: must not begin or end with white space, such as the newline of a file"
+            }
             Self::TokenTooLong => "verify token: must not be longer than 512 bytes",
             Self::LabelInvalid => "label: must be 1 to 64 letters, digits and `.`, `_`, `~`, `-`",
             Self::LabelTaken => "label: there is one already",
@@ -371,14 +383,21 @@ fn checked(label: &str) -> Result<Arc<str>, CredentialsError> {
 }
 
 fn secret(secret: &[u8]) -> Result<AppSecret, CredentialsError> {
-    AppSecret::new(secret).map_err(|BlankSecret| CredentialsError::SecretBlank)
+    AppSecret::new(secret).map_err(|error| match error {
+        SecretError::Blank => CredentialsError::SecretBlank,
+        SecretError::Whitespace => CredentialsError::SecretWhitespace,
+    })
 }
 
 fn token(token: &[u8]) -> Result<VerifyToken, CredentialsError> {
+    let token = VerifyToken::new(token).map_err(|error| match error {
+        SecretError::Blank => CredentialsError::TokenBlank,
+        SecretError::Whitespace => CredentialsError::TokenWhitespace,
+    })?;
     if token.len() > MAX_VERIFY_TOKEN {
         return Err(CredentialsError::TokenTooLong);
     }
-    VerifyToken::new(token).map_err(|BlankSecret| CredentialsError::TokenBlank)
+    Ok(token)
 }
 
 fn all<T, L: AsRef<str>, V: AsRef<[u8]>>(
@@ -447,6 +466,22 @@ mod tests {
                 credentials.replace_secrets([("b", "1"), ("b", "2")]),
                 CredentialsError::LabelTaken,
             ),
+            (
+                credentials.add_secret("b", "other\n"),
+                CredentialsError::SecretWhitespace,
+            ),
+            (
+                credentials.replace_secrets([("b", "good"), ("c", " other")]),
+                CredentialsError::SecretWhitespace,
+            ),
+            (
+                credentials.add_token("u", "other\r\n"),
+                CredentialsError::TokenWhitespace,
+            ),
+            (
+                credentials.replace_tokens([("u", format!("{} ", &long[1..]))]),
+                CredentialsError::TokenWhitespace,
+            ),
             (credentials.add_token("u", ""), CredentialsError::TokenBlank),
             (
                 credentials.add_token("u", &long),
@@ -494,6 +529,8 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (error, what) in [
             (CredentialsError::SecretBlank, "app secret: "),
+            (CredentialsError::SecretWhitespace, "app secret: "),
+            (CredentialsError::TokenWhitespace, "verify token: "),
             (CredentialsError::TokenTooLong, "verify token: "),
             (CredentialsError::LabelTaken, "label: "),
         ] {

@@ -29,7 +29,8 @@ use crate::mac::{self, Key, Mac};
 /// let secret = AppSecret::new("0123456789abcdef0123456789abcdef")?;
 /// assert_eq!(format!("{secret:?}"), "AppSecret([redacted])");
 /// assert!(AppSecret::new("  ").is_err());
-/// # Ok::<(), tower_whatsapp::secret::BlankSecret>(())
+/// assert!(AppSecret::new("0123456789abcdef0123456789abcdef\n").is_err());
+/// # Ok::<(), tower_whatsapp::secret::SecretError>(())
 /// ```
 #[derive(Clone)]
 pub struct AppSecret {
@@ -41,9 +42,10 @@ impl AppSecret {
     ///
     /// # Errors
     ///
-    /// [`BlankSecret`] if it is empty or white space only: a signature under such a key can be made by anyone.
-    pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, BlankSecret> {
-        let secret = not_blank(secret.as_ref())?;
+    /// [`SecretError::Blank`] if it is empty or white space only: anyone can sign with such a key.
+    /// [`SecretError::Whitespace`] if it begins or ends with white space.
+    pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, SecretError> {
+        let secret = checked(secret.as_ref())?;
         Ok(Self {
             keyed: Key::new(secret),
         })
@@ -73,7 +75,7 @@ impl fmt::Debug for AppSecret {
 /// assert!(token.matches(b"a long random text"));
 /// assert!(!token.matches(b"a long random tex"));
 /// assert_eq!(format!("{token:?}"), "VerifyToken([redacted])");
-/// # Ok::<(), tower_whatsapp::secret::BlankSecret>(())
+/// # Ok::<(), tower_whatsapp::secret::SecretError>(())
 /// ```
 #[derive(Clone)]
 pub struct VerifyToken {
@@ -86,9 +88,10 @@ impl VerifyToken {
     ///
     /// # Errors
     ///
-    /// [`BlankSecret`] if it is empty or white space only.
-    pub fn new(token: impl AsRef<[u8]>) -> Result<Self, BlankSecret> {
-        let token = not_blank(token.as_ref())?;
+    /// [`SecretError::Blank`] if it is empty or white space only, [`SecretError::Whitespace`] if it
+    /// begins or ends with white space.
+    pub fn new(token: impl AsRef<[u8]>) -> Result<Self, SecretError> {
+        let token = checked(token.as_ref())?;
         let mut mac = token_key().start();
         mac.update(token);
         Ok(Self {
@@ -117,25 +120,47 @@ impl fmt::Debug for VerifyToken {
     }
 }
 
-/// A secret or token was empty or white space only.
+/// Why a text is no secret or token. Says nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct BlankSecret;
+pub enum SecretError {
+    /// It is empty or white space only.
+    Blank,
+    /// It begins or ends with white space, or with a byte order mark. Neither Meta's secrets nor
+    /// tokens that a browser's form has sent do: it is most often the newline at the end of a file.
+    Whitespace,
+}
 
-impl fmt::Display for BlankSecret {
+impl fmt::Display for SecretError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a secret must not be blank")
+        f.write_str(match self {
+            Self::Blank => "a secret must not be blank",
+            Self::Whitespace => {
+                "a secret must not begin or end with white space, such as the newline of a file"
+            }
+        })
     }
 }
 
-impl Error for BlankSecret {}
+impl Error for SecretError {}
 
-fn not_blank(secret: &[u8]) -> Result<&[u8], BlankSecret> {
-    let blank = match std::str::from_utf8(secret) {
-        Ok(text) => text.trim().is_empty(),
-        Err(_) => false,
+fn checked(secret: &[u8]) -> Result<&[u8], SecretError> {
+    let trimmed = match std::str::from_utf8(secret) {
+        Ok(text) => text.trim_matches(is_space).as_bytes(),
+        Err(_) => secret.trim_ascii(),
     };
-    if blank { Err(BlankSecret) } else { Ok(secret) }
+    if trimmed.is_empty() {
+        Err(SecretError::Blank)
+    } else if trimmed.len() < secret.len() {
+        Err(SecretError::Whitespace)
+    } else {
+        Ok(secret)
+    }
+}
+
+/// White space, or the byte order mark that some editors put before a text.
+fn is_space(character: char) -> bool {
+    character.is_whitespace() || character == '\u{feff}'
 }
 
 /// A key that nobody outside of this process can know, so that the time of a comparison says nothing about the token.
@@ -159,11 +184,32 @@ mod tests {
 
     #[test]
     fn blank_is_refused_in_every_form() {
-        for blank in ["", " ", "\t\r\n", "\u{a0}\u{2003}"] {
-            assert_eq!(AppSecret::new(blank).unwrap_err(), BlankSecret);
-            assert_eq!(VerifyToken::new(blank).unwrap_err(), BlankSecret);
+        for blank in ["", " ", "\t\r\n", "\u{a0}\u{2003}", "\u{feff}\n"] {
+            assert_eq!(AppSecret::new(blank).unwrap_err(), SecretError::Blank);
+            assert_eq!(VerifyToken::new(blank).unwrap_err(), SecretError::Blank);
         }
         assert!(AppSecret::new([0xff, 0xfe]).is_ok());
+    }
+
+    #[test]
+    fn surrounding_white_space_is_refused() {
+        let texts = [
+            "sesame\n",
+            "sesame\r\n",
+            " sesame",
+            "\tsesame",
+            "sesame\u{a0}",
+            "\u{2003}sesame",
+            "\u{feff}sesame",
+            "open sesame ",
+        ];
+        let bytes = [&[0xff, b'\n'][..], b" \xff"];
+        for text in texts.iter().map(|text| text.as_bytes()).chain(bytes) {
+            assert_eq!(AppSecret::new(text).unwrap_err(), SecretError::Whitespace);
+            assert_eq!(VerifyToken::new(text).unwrap_err(), SecretError::Whitespace);
+        }
+        assert!(AppSecret::new("open sesame").is_ok());
+        assert!(VerifyToken::new("open\nsesame").is_ok());
     }
 
     #[test]
@@ -190,6 +236,7 @@ mod tests {
         let redacted = "AppSecret([redacted]) VerifyToken([redacted])";
         assert_eq!(format!("{secret:?} {token:?}"), redacted);
         assert_eq!(format!("{secret:#?} {token:#?}"), redacted);
-        assert_eq!(BlankSecret.to_string(), "a secret must not be blank");
+        assert_eq!(SecretError::Blank.to_string(), "a secret must not be blank");
+        assert!(SecretError::Whitespace.to_string().contains("white space"));
     }
 }

@@ -10,7 +10,7 @@ use axum::{
     routing::{any, post},
 };
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_whatsapp::{Notification, Verified, WebhookLayer};
@@ -166,6 +166,45 @@ async fn a_layer_on_one_route() {
         let mut forged = delivery("/x");
         *forged.body_mut() = "{}".into();
         assert_eq!(send(&app, forged).await.0, 403, "{index}");
+    }
+}
+
+/// axum adds its own `Allow: POST` to whatever the fallback of a `post` route answers. That would
+/// deny the GET of the handshake.
+#[tokio::test]
+async fn handshakes_and_other_methods_are_told_get_and_post() {
+    let apps = [
+        Router::new().route("/wh", post(count)).layer(layer()),
+        Router::new().route("/wh", post(count).layer(on_route())),
+        Router::new().route("/wh", any(count).layer(on_route())),
+        Router::new()
+            .route("/wh", post(count))
+            .route_layer(on_route()),
+    ];
+    let good = handshake(TOKEN, CHALLENGE);
+    for (index, app) in apps.iter().enumerate() {
+        for (method, target, expected) in [
+            ("GET", &*good, 200),
+            ("HEAD", &good, 405),
+            ("OPTIONS", "/wh", 405),
+            ("PUT", "/wh", 405),
+            ("DELETE", "/wh", 405),
+            ("PATCH", "/wh", 405),
+            ("PROPFIND", "/wh", 405),
+        ] {
+            let request = Request::builder().method(method).uri(target);
+            let request = request.body(Body::empty()).unwrap();
+            let response = app.clone().oneshot(request).await.unwrap();
+            let allow: Vec<_> = response.headers().get_all("allow").iter().collect();
+            assert_eq!(
+                (response.status().as_u16(), &*allow),
+                (
+                    expected,
+                    &[HeaderValue::from_static("GET, POST")].each_ref()[..]
+                ),
+                "{index} {method} {target}"
+            );
+        }
     }
 }
 

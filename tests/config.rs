@@ -54,8 +54,6 @@ fn paths() {
         "/wh?a",
         "/wh?",
         "/wh#a",
-        "/{id}",
-        "/wh/{*rest}",
         "/a b",
         "/\n",
         "http://h/wh",
@@ -64,7 +62,17 @@ fn paths() {
     ] {
         refused(without_path().path(path), ConfigError::PathInvalid, "path");
     }
-    for path in ["/", "/wh", "/wh/", "//wh", "/a/b;c=1", "/%77h"] {
+    for path in ["/{id}", "/wh/{*rest}", "/wh/{app}", "/}", "{"] {
+        refused(without_path().path(path), ConfigError::PathBraces, "path");
+    }
+    let braces = ConfigError::PathBraces.to_string();
+    assert!(braces.contains(".apps("), "{braces}");
+    for path in ["/a+b", "/+", "/wh+"] {
+        refused(without_path().path(path), ConfigError::PathPlus, "path");
+    }
+    let plus = ConfigError::PathPlus.to_string();
+    assert!(plus.contains("space"), "{plus}");
+    for path in ["/", "/wh", "/wh/", "//wh", "/a/b;c=1", "/%77h", "/a%2Bb"] {
         assert!(without_path().path(path).build().is_ok(), "{path}");
     }
     // No request can have it where `http` does not take it.
@@ -89,6 +97,13 @@ fn secrets() {
             "app_secret",
         );
     }
+    for spaced in ["x\n", "x\r\n", " x", "\u{feff}x"] {
+        let error = ConfigError::AppSecretWhitespace;
+        refused(without().app_secret(spaced), error, "app_secret");
+        refused(builder().app_secret(spaced), error, "app_secret");
+        assert_eq!(WebhookLayer::new("/wh", spaced, TOKEN).unwrap_err(), error);
+        assert!(error.to_string().contains("newline"));
+    }
     assert!(without().app_secret("x").build().is_ok());
 }
 
@@ -107,6 +122,13 @@ fn tokens() {
             ConfigError::VerifyTokenBlank,
             "verify_token",
         );
+    }
+    for spaced in ["x\n", "x\r\n", " x", "\u{feff}x"] {
+        let error = ConfigError::VerifyTokenWhitespace;
+        refused(without().verify_token(spaced), error, "verify_token");
+        refused(builder().verify_token(spaced), error, "verify_token");
+        assert_eq!(WebhookLayer::new("/wh", SECRET, spaced).unwrap_err(), error);
+        assert!(error.to_string().contains("newline"));
     }
     let long = without().verify_token("x".repeat(513));
     refused(long, ConfigError::VerifyTokenTooLong, "verify_token");

@@ -79,7 +79,7 @@ use crate::{secret::AppSecret, signature::SIGNATURE_HEADER};
 ///
 /// # Panics
 ///
-/// If the secret is empty or white space only, which no app secret is.
+/// If the secret is blank, or begins or ends with white space: no app secret does.
 #[must_use]
 #[track_caller]
 #[expect(
@@ -88,7 +88,7 @@ use crate::{secret::AppSecret, signature::SIGNATURE_HEADER};
 )]
 pub fn sign(body: &[u8], secret: &str) -> HeaderValue {
     let mut mac = AppSecret::new(secret)
-        .expect("the secret of a test must not be blank")
+        .expect("the secret of a test must not be blank or have white space around it")
         .mac();
     mac.update(body);
     let mut value = String::from("sha256=");
@@ -104,7 +104,7 @@ pub fn sign(body: &[u8], secret: &str) -> HeaderValue {
 ///
 /// # Panics
 ///
-/// If the path is none, or the secret is empty or white space only.
+/// If the path is none, or the secret is blank, or begins or ends with white space.
 #[must_use]
 #[track_caller]
 #[expect(clippy::expect_used, reason = "a test with such a path is wrong")]

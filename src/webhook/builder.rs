@@ -18,7 +18,7 @@ use crate::admission::{Admission, Admit, IpAllowList, TrustedProxies};
 use crate::{
     credentials::{Credentials, CredentialsError},
     receive::{Budget, Limits},
-    secret::{AppSecret, BlankSecret, VerifyToken},
+    secret::{AppSecret, SecretError, VerifyToken},
 };
 
 /// Positions in a body are kept as `u32`.
@@ -56,8 +56,8 @@ type OnRejection = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 pub struct WebhookLayerBuilder {
     path: Option<Path>,
     paths: usize,
-    app_secrets: Vec<Result<AppSecret, BlankSecret>>,
-    verify_tokens: Vec<Result<VerifyToken, BlankSecret>>,
+    app_secrets: Vec<Result<AppSecret, SecretError>>,
+    verify_tokens: Vec<Result<VerifyToken, SecretError>>,
     credentials: Option<Credentials>,
     routes: Vec<(String, App)>,
     #[cfg(feature = "apps")]
@@ -97,8 +97,8 @@ impl WebhookLayerBuilder {
     /// The path of the webhook. Every request to another path passes through untouched and unverified.
     ///
     /// It is compared with the raw path of the request as it reaches the layer, byte by byte: nothing is decoded, no slash is
-    /// added or removed, no case is folded. It starts with `/` and has no query; `{` and `}` are refused, because nothing is
-    /// matched. The path is not what makes a handler safe: see [the module docs](crate::webhook#what-a-handler-may-trust).
+    /// added or removed, no case is folded. It starts with `/` and has no query. `{` and `}` are refused, because no parameters
+    /// are matched; for apps by name there is [`apps`](Self#method.apps). `+` is refused, because Meta calls it as a space. The path is not what makes a handler safe: see [the module docs](crate::webhook#what-a-handler-may-trust).
     ///
     /// This is the path of the one app whose secrets and tokens are given to this builder. Choose either this or [`any_path`](Self::any_path),
     /// once. For several paths or apps there is [`route`](Self::route).
@@ -118,6 +118,8 @@ impl WebhookLayerBuilder {
 
     /// A secret of the app, from the App Dashboard. At least one is needed, and there is no way to do without.
     ///
+    /// White space around it is an error, such as the newline at the end of a file.
+    ///
     /// May be called several times: every delivery is tried under all of them, and
     /// [`Verified::secret_label`](crate::Verified::secret_label) tells which it was. To change them while the service runs there are
     /// [`credentials`](Self::credentials).
@@ -127,6 +129,8 @@ impl WebhookLayerBuilder {
     }
 
     /// The token that was typed into the App Dashboard beside the callback URL: 1 to 512 bytes. At least one is needed.
+    ///
+    /// White space around it is an error, such as the newline at the end of a file.
     ///
     /// May be called several times, since every override of the callback URL (per account or phone number) has a token of its own.
     pub fn verify_token(mut self, token: impl AsRef<[u8]>) -> Self {
@@ -282,9 +286,14 @@ impl WebhookLayerBuilder {
                 Some(_) if self.paths > 1 => return Err(ConfigError::PathConflict),
                 Some(path) => path,
             };
-            let app_secrets = all(self.app_secrets).map_err(|_| ConfigError::AppSecretBlank)?;
-            let verify_tokens =
-                all(self.verify_tokens).map_err(|_| ConfigError::VerifyTokenBlank)?;
+            let app_secrets = all(self.app_secrets).map_err(|error| match error {
+                SecretError::Blank => ConfigError::AppSecretBlank,
+                SecretError::Whitespace => ConfigError::AppSecretWhitespace,
+            })?;
+            let verify_tokens = all(self.verify_tokens).map_err(|error| match error {
+                SecretError::Blank => ConfigError::VerifyTokenBlank,
+                SecretError::Whitespace => ConfigError::VerifyTokenWhitespace,
+            })?;
             let credentials = match self.credentials {
                 None => Credentials::numbered(app_secrets, verify_tokens)?,
                 Some(credentials) if app_secrets.is_empty() && verify_tokens.is_empty() => {
@@ -364,16 +373,29 @@ pub enum ConfigError {
     PathMissing,
     /// `path` or `any_path` was chosen more than once, or a path has two apps.
     PathConflict,
-    /// The path does not start with `/`, has a query or a fragment, a brace, or a character that no path can have.
+    /// The path does not start with `/`, has a query or a fragment, or a character that no path can
+    /// have.
     PathInvalid,
+    /// The path has a brace. No parameters are matched in it; names of apps are, in the pattern of
+    /// [`apps`](WebhookLayerBuilder#method.apps).
+    PathBraces,
+    /// The path or pattern has a `+`. Meta calls such a URL with a space in its place, so no request
+    /// would match.
+    PathPlus,
     /// No [`app_secret`](WebhookLayerBuilder::app_secret).
     AppSecretMissing,
     /// An [`app_secret`](WebhookLayerBuilder::app_secret) is empty or white space only.
     AppSecretBlank,
+    /// An [`app_secret`](WebhookLayerBuilder::app_secret) begins or ends with white space, such as
+    /// the newline at the end of a file.
+    AppSecretWhitespace,
     /// No [`verify_token`](WebhookLayerBuilder::verify_token).
     VerifyTokenMissing,
     /// A [`verify_token`](WebhookLayerBuilder::verify_token) is empty or white space only.
     VerifyTokenBlank,
+    /// A [`verify_token`](WebhookLayerBuilder::verify_token) begins or ends with white space, such as
+    /// the newline at the end of a file.
+    VerifyTokenWhitespace,
     /// A [`verify_token`](WebhookLayerBuilder::verify_token) is longer than 512 bytes.
     VerifyTokenTooLong,
     /// There are [`credentials`](WebhookLayerBuilder::credentials), and a secret or token beside them.
@@ -414,12 +436,24 @@ impl fmt::Display for ConfigError {
                 "`path`: choose one path, or `any_path`, and only once; `route`: one app for each path"
             }
             Self::PathInvalid => {
-                "`path`: must start with `/` and be matched as it is: no query, no fragment, no braces"
+                "`path`: must start with `/` and be matched as it is: no query, no fragment"
+            }
+            Self::PathBraces => {
+                "`path`: braces match nothing here; for apps by name use `.apps(\"/hooks/{app}\", ..)`"
+            }
+            Self::PathPlus => {
+                "`path`: no `+`, because Meta calls the URL with a space in its place"
             }
             Self::AppSecretMissing => "`app_secret`: at least one is needed",
             Self::AppSecretBlank => "`app_secret`: must not be blank",
+            Self::AppSecretWhitespace => {
+                "`app_secret`: must not begin or end with white space, such as the newline of a file"
+            }
             Self::VerifyTokenMissing => "`verify_token`: at least one is needed",
             Self::VerifyTokenBlank => "`verify_token`: must not be blank",
+            Self::VerifyTokenWhitespace => {
+                "`verify_token`: must not begin or end with white space, such as the newline of a file"
+            }
             Self::VerifyTokenTooLong => "`verify_token`: must not be longer than 512 bytes",
             Self::CredentialsConflict => {
                 "`credentials`: choose either them or `app_secret` and `verify_token`"
@@ -450,7 +484,9 @@ impl From<CredentialsError> for ConfigError {
         match error {
             CredentialsError::SecretMissing => Self::AppSecretMissing,
             CredentialsError::SecretBlank => Self::AppSecretBlank,
+            CredentialsError::SecretWhitespace => Self::AppSecretWhitespace,
             CredentialsError::TokenBlank => Self::VerifyTokenBlank,
+            CredentialsError::TokenWhitespace => Self::VerifyTokenWhitespace,
             CredentialsError::TokenTooLong => Self::VerifyTokenTooLong,
             // Labels are numbers here.
             CredentialsError::TokenMissing
@@ -495,6 +531,6 @@ impl fmt::Debug for Config {
     }
 }
 
-fn all<T>(secrets: Vec<Result<T, BlankSecret>>) -> Result<Vec<T>, BlankSecret> {
+fn all<T>(secrets: Vec<Result<T, SecretError>>) -> Result<Vec<T>, SecretError> {
     secrets.into_iter().collect()
 }

@@ -7,6 +7,9 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use crate::admission::Refused;
 use crate::{handshake::HandshakeError, receive::ReceiveError, signature::SignatureError};
 
+/// The methods of the webhook's path.
+pub(super) const ALLOW: HeaderValue = HeaderValue::from_static("GET, POST");
+
 /// Why the layer answered a request itself. In the extensions of every such response.
 ///
 /// It carries nothing of the request.
@@ -130,9 +133,7 @@ impl Rejection {
 
     fn header(self) -> Option<(HeaderName, HeaderValue)> {
         match self.kind {
-            RejectionKind::MethodNotAllowed => {
-                Some((header::ALLOW, HeaderValue::from_static("GET, POST")))
-            }
+            RejectionKind::MethodNotAllowed => Some((header::ALLOW, ALLOW)),
             RejectionKind::MemoryBudget => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
             }

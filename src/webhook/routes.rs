@@ -62,19 +62,15 @@ impl Routes {
     }
 
     pub(super) fn set_first(&mut self, path: Path, app: App) -> Result<(), ConfigError> {
-        if let Path::Exact(path) = &path
-            && !is_path(path)
-        {
-            return Err(ConfigError::PathInvalid);
+        if let Path::Exact(path) = &path {
+            check_path(path)?;
         }
         self.first = Some((path, app));
         Ok(())
     }
 
     pub(super) fn add(&mut self, path: String, app: App) -> Result<(), ConfigError> {
-        if !is_path(&path) {
-            return Err(ConfigError::PathInvalid);
-        }
+        check_path(&path)?;
         match &self.first {
             None => self.first = Some((Path::Exact(path), app)),
             Some((Path::Any, _)) => return Err(ConfigError::PathConflict),
@@ -93,12 +89,17 @@ impl Routes {
         pattern: &str,
         directory: Directory,
     ) -> Result<(), ConfigError> {
+        if pattern.contains('+') {
+            return Err(ConfigError::PathPlus);
+        }
         let (before, after) = pattern
             .split_once(PLACE)
             .filter(|(before, after)| {
                 before.ends_with('/') && (after.is_empty() || after.starts_with('/'))
             })
-            .filter(|(before, after)| is_path(before) && (after.is_empty() || is_path(after)))
+            .filter(|(before, after)| {
+                check_path(before).is_ok() && (after.is_empty() || check_path(after).is_ok())
+            })
             .ok_or(ConfigError::PatternInvalid)?;
         if matches!(self.first, Some((Path::Any, _))) {
             return Err(ConfigError::PathConflict);
@@ -167,8 +168,19 @@ fn is_name(segment: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte))
 }
 
-fn is_path(path: &str) -> bool {
-    path.starts_with('/')
-        && !path.contains(['{', '}', '#'])
-        && PathAndQuery::try_from(path).is_ok_and(|parsed| parsed.path() == path)
+fn check_path(path: &str) -> Result<(), ConfigError> {
+    if path.contains(['{', '}']) {
+        return Err(ConfigError::PathBraces);
+    }
+    if path.contains('+') {
+        return Err(ConfigError::PathPlus);
+    }
+    let is_path = path.starts_with('/')
+        && !path.contains('#')
+        && PathAndQuery::try_from(path).is_ok_and(|parsed| parsed.path() == path);
+    if is_path {
+        Ok(())
+    } else {
+        Err(ConfigError::PathInvalid)
+    }
 }

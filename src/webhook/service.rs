@@ -12,7 +12,7 @@ use super::{
     app::App,
     builder::Config,
     future::{Check, ResponseFuture},
-    rejection::RejectionKind,
+    rejection::{ALLOW, RejectionKind},
     routes::Route,
 };
 use crate::{
@@ -223,6 +223,8 @@ pub(super) fn declared_length(value: &HeaderValue) -> DeclaredLength {
 fn echo(challenge: String) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(challenge));
     let headers = response.headers_mut();
+    // axum would add its own `Allow: POST` to what the fallback of a `post` route answers.
+    headers.insert(header::ALLOW, ALLOW);
     for (name, value) in [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

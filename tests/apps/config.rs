@@ -33,7 +33,7 @@ fn routes() {
     );
     refused(
         layer().route("/{app}", app("a")),
-        ConfigError::PathInvalid,
+        ConfigError::PathBraces,
         "path",
     );
     for second in ["/a", "/b"] {
@@ -113,6 +113,15 @@ fn patterns() {
             "{right}"
         );
     }
+    for plus in ["/a+b/{app}", "/{app}/+"] {
+        let layer = layer().apps(plus, Tenants::default());
+        refused(layer, ConfigError::PathPlus, "path");
+    }
+    refused(
+        layer().route("/a+b", app("a")),
+        ConfigError::PathPlus,
+        "path",
+    );
     let twice = layer()
         .apps("/a/{app}", Tenants::default())
         .apps("/b/{app}", Tenants::default());

@@ -341,6 +341,7 @@ pub(crate) fn refusal(kind: RejectionKind) -> (u16, &'static [(&'static str, &'s
 
 /// The headers beside the challenge.
 pub(crate) const ECHO_HEADERS: &[(&str, &str)] = &[
+    ("allow", "GET, POST"),
     ("cache-control", "no-store"),
     ("content-security-policy", "default-src 'none'; sandbox"),
     ("content-type", "text/plain; charset=utf-8"),

@@ -71,7 +71,7 @@ fn routes() -> Vec<Row> {
         )
         .read(AccountRefused),
         about("T6 nothing", both("7"))
-            .handled(&["message a x", "unknown Shape 7"])
+            .handled(&["message a x", "unknown Shape 1"])
             .app("bank")
             .secret_label("1"),
         about(
