@@ -64,7 +64,6 @@ pub(crate) struct KeyRing {
 #[derive(Clone)]
 struct Labelled<T> {
     values: Vec<T>,
-    /// Each is made anew for its value, so it is also what tells a value from a later one with the same label.
     labels: Vec<Arc<str>>,
 }
 
@@ -150,6 +149,9 @@ impl Credentials {
 
     /// Has these secrets and no others, from one request to the next.
     ///
+    /// Secrets that are in the list again, by value, go on without a gap: deliveries that are in
+    /// flight are not refused. So a periodic reload may call this whether they have changed or not.
+    ///
     /// # Errors
     ///
     /// There is none, one is blank or surrounded by white space, or a label is wrong or there twice. Nothing is changed then.
@@ -230,13 +232,18 @@ impl Credentials {
         self.shared.current.load_full()
     }
 
-    /// The label of a secret of `ring`, if it holds still.
-    pub(crate) fn still_held(&self, ring: &Arc<KeyRing>, index: usize) -> Option<Arc<str>> {
-        let label = ring.secrets.labels.get(index)?;
+    /// The label that a secret of `ring` has now. `None` if it was removed.
+    ///
+    /// The value decides: a list that is replaced by the same secrets removes none of them.
+    pub(crate) fn current_label(&self, ring: &Arc<KeyRing>, index: usize) -> Option<Arc<str>> {
         let now = self.shared.current.load();
-        let same = |other: &Arc<str>| Arc::ptr_eq(label, other);
-        let held = Arc::ptr_eq(&now, ring) || now.secrets.labels.iter().any(same);
-        held.then(|| Arc::clone(label))
+        if Arc::ptr_eq(&now, ring) {
+            return ring.secrets.labels.get(index).cloned();
+        }
+        let secret = ring.secrets.values.get(index)?;
+        let held = |value: &AppSecret| value.is_same(secret);
+        let place = now.secrets.values.iter().position(held)?;
+        now.secrets.labels.get(place).cloned()
     }
 
     fn change(
@@ -511,18 +518,29 @@ mod tests {
     }
 
     #[test]
-    fn a_later_secret_with_the_same_label_is_another_one() {
+    fn the_value_tells_whether_a_secret_is_still_configured() {
         let credentials = Credentials::new([("a", "1"), ("b", "2")], [("t", "token")]).unwrap();
         let ring = credentials.ring();
-        assert!(credentials.still_held(&ring, 0).is_some());
+        let label = |ring, index| {
+            credentials
+                .current_label(ring, index)
+                .map(|it| it.to_string())
+        };
+        assert_eq!(label(&ring, 0).as_deref(), Some("a"));
         credentials.add_secret("c", "3").unwrap();
-        assert!(credentials.still_held(&ring, 0).is_some());
+        assert_eq!(label(&ring, 0).as_deref(), Some("a"));
         credentials
             .replace_secrets([("a", "4"), ("b", "2")])
             .unwrap();
-        assert!(credentials.still_held(&ring, 0).is_none());
-        assert!(credentials.still_held(&ring, 1).is_none());
-        assert!(credentials.still_held(&credentials.ring(), 2).is_none());
+        assert_eq!(label(&ring, 0), None);
+        assert_eq!(label(&ring, 1).as_deref(), Some("b"));
+        credentials
+            .replace_secrets([("d", "2"), ("e", "1")])
+            .unwrap();
+        assert_eq!(label(&ring, 0).as_deref(), Some("e"));
+        assert_eq!(label(&ring, 1).as_deref(), Some("d"));
+        assert_eq!(label(&ring, 2), None);
+        assert_eq!(label(&credentials.ring(), 2), None);
     }
 
     #[test]

@@ -51,6 +51,12 @@ impl AppSecret {
         })
     }
 
+    /// Whether both secrets make the same signatures. Takes the same time for any two secrets.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let tag = Zeroizing::new(other.mac().finish().to_bytes());
+        self.mac().finish().is(&tag)
+    }
+
     /// The MAC before the first byte of a message.
     pub(crate) fn mac(&self) -> Mac {
         self.keyed.start()
@@ -210,6 +216,14 @@ mod tests {
         }
         assert!(AppSecret::new("open sesame").is_ok());
         assert!(VerifyToken::new("open\nsesame").is_ok());
+    }
+
+    #[test]
+    fn a_secret_is_the_same_as_one_with_the_same_value() {
+        let [one, same, other] =
+            ["sesame", "sesame", "sesam"].map(|secret| AppSecret::new(secret).unwrap());
+        assert!(one.is_same(&same) && same.is_same(&one));
+        assert!(!one.is_same(&other) && !other.is_same(&one));
     }
 
     #[test]

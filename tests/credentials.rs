@@ -5,10 +5,12 @@ mod support;
 
 use std::{
     convert::Infallible,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -16,7 +18,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::sync::RwLock;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_whatsapp::{
     Credentials, Rejection, RejectionKind, Verified, WebhookLayer,
     webhook::{RequestBody, ResponseBody},
@@ -48,8 +50,10 @@ where
         response.extensions_mut().insert(verified.clone());
         Ok::<_, Infallible>(response)
     });
-    let response: Response<ResponseBody<Full<Bytes>>> =
-        layer.layer(host).oneshot(request).await.unwrap();
+    answer_of(&layer.layer(host).oneshot(request).await.unwrap())
+}
+
+fn answer_of(response: &Response<ResponseBody<Full<Bytes>>>) -> Answer {
     let rejection: Option<&Rejection> = response.extensions().get();
     let verified: Option<&Verified> = response.extensions().get();
     (
@@ -165,6 +169,125 @@ async fn a_removed_secret_verifies_nothing_that_is_on_its_way() {
             _ => {}
         }
         assert_eq!(answer.await.unwrap(), expected, "{change}");
+    }
+}
+
+/// A host that is ready at the third look, and counts its calls.
+#[derive(Clone)]
+struct SlowlyReady {
+    looks: usize,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Service<Request<RequestBody<Full<Bytes>>>> for SlowlyReady {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.looks += 1;
+        if self.looks < 3 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody<Full<Bytes>>>) -> Self::Future {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let verified: &Verified = request.extensions().get().unwrap();
+        let mut response = Response::new(Full::default());
+        response.extensions_mut().insert(verified.clone());
+        std::future::ready(Ok(response))
+    }
+}
+
+/// However far a delivery has come when its secrets change: while it is hashed, while it is parsed,
+/// or while it waits for the inner service.
+#[tokio::test]
+async fn secrets_change_at_any_point_before_the_call() {
+    let old = "the old secret";
+    // Some looks at the future for the hash, and some for the JSON.
+    let body = format!(r#"{{"entry":[{}0]}}"#, "0,".repeat(200_000));
+    let changes: [(&str, fn(&Credentials), Answer); 6] = [
+        (
+            "remove",
+            |credentials| credentials.remove_secret("old").unwrap(),
+            refused(MISMATCH),
+        ),
+        (
+            "replace",
+            |credentials| credentials.replace_secrets([("old", "another")]).unwrap(),
+            refused(MISMATCH),
+        ),
+        (
+            "reload",
+            |credentials| {
+                let same = [("old", "the old secret"), ("other", "a third secret")];
+                credentials.replace_secrets(same).unwrap();
+            },
+            taken("old"),
+        ),
+        (
+            "reload in another order",
+            |credentials| {
+                let same = [("other", "a third secret"), ("old", "the old secret")];
+                credentials.replace_secrets(same).unwrap();
+            },
+            taken("old"),
+        ),
+        (
+            "rename",
+            |credentials| {
+                let renamed = [("before", "the old secret")];
+                credentials.replace_secrets(renamed).unwrap();
+            },
+            taken("before"),
+        ),
+        (
+            "remove and add",
+            |credentials| {
+                credentials.remove_secret("old").unwrap();
+                credentials.add_secret("old", "the old secret").unwrap();
+            },
+            taken("old"),
+        ),
+    ];
+    for (change, apply, expected) in changes {
+        let mut looks = 0;
+        loop {
+            let credentials = credentials();
+            credentials.add_secret("other", "a third secret").unwrap();
+            let host = SlowlyReady {
+                looks: 0,
+                calls: Arc::default(),
+            };
+            let calls = Arc::clone(&host.calls);
+            let request = Request::post(PATH)
+                .header("x-hub-signature-256", sign(old, &body))
+                .body(Full::from(body.clone()))
+                .unwrap();
+            let service = layer(&credentials).layer(host);
+            let mut answer = pin!(service.oneshot(request));
+            let mut early = None;
+            for _ in 0..looks {
+                let polled = std::future::poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
+                if let Poll::Ready(response) = polled {
+                    early = Some(response);
+                    break;
+                }
+            }
+            if early.is_some() {
+                break;
+            }
+            apply(&credentials);
+            let found = answer_of(&answer.await.unwrap());
+            assert_eq!(found, expected, "{change} after {looks} looks");
+            let called = usize::from(expected.0 == StatusCode::OK);
+            assert_eq!(calls.load(Ordering::SeqCst), called, "{change} {looks}");
+            looks += 1;
+        }
+        assert!(looks > 8, "{change}: {looks} looks");
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{app::App, builder::ConfigError, rejection::RejectionKind};
+use super::{app::App, builder::ConfigError, rejection::RejectionKind, routes::is_name};
 
 const DEFAULT_TIME_TO_LIVE: Duration = Duration::from_secs(60);
 const DEFAULT_UNKNOWN_TIME_TO_LIVE: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// So many lookups at the same time, of known names and of unknown ones each.
 const MAX_ASKING: usize = 32;
 
-/// So many requests wait for them at the same time.
+/// Maximum number of requests that wait for lookups of unknown names. Beyond it, 503.
 const MAX_WAITING: usize = 1024;
 
 /// Where the apps of a partner are found: a database, a configuration service.
@@ -105,7 +105,10 @@ impl Error for AppsError {
 /// - a name is looked up once at a time, however many ask for it, in a task that no sender can stop half way.
 ///
 /// Names that were found before are looked up again when their time has passed, beside that bound. Deliveries of apps that are known thus
-/// never wait for strangers.
+/// never wait for strangers, and requests that wait for one known name keep no other from its own.
+///
+/// After a start no name is known, and a flood of made-up names takes its share of the lookups: 1,000 a second leave one in five to the
+/// apps. [`preload`](Self::preload) tells the directory which names exist.
 ///
 /// ```
 /// use std::time::Duration;
@@ -129,15 +132,13 @@ struct Shared {
     unknown: Cache<Arc<str>, Arc<Slot>>,
     times: Times,
     rate: Mutex<Rate>,
-    for_known: Lane,
-    for_unknown: Lane,
+    /// Waiting for a known name takes no permit: that name's lookup is the only one it waits for, and
+    /// a limit would let requests for one name refuse those for another.
+    waiting_for_unknown: Semaphore,
+    /// Bulkheads: lookups of known names, and of unknown ones, that run at the same time.
+    asking_known: Semaphore,
+    asking_unknown: Semaphore,
     lookups: AtomicU64,
-}
-
-/// Who asks for unknown names has a lane of his own, and cannot jam the other.
-struct Lane {
-    waiting: Semaphore,
-    asking: Semaphore,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -201,6 +202,36 @@ impl Directory {
         }
     }
 
+    /// Marks names as known to exist, for example after a start or when an app is created. Nothing
+    /// is looked up yet: the first request of each name is, outside of the rate limit for unknown
+    /// names.
+    ///
+    /// Call it before the service listens, with all names or those that are in use; beyond the
+    /// [`capacity`](DirectoryBuilder::capacity) some are dropped again. Names that have no app
+    /// after all become unknown when they are looked up. Texts that cannot be a name are skipped.
+    ///
+    /// ```
+    /// use tower_whatsapp::webhook::{Apps, Directory};
+    ///
+    /// fn directory(tenants: impl Apps, names: Vec<String>) -> Directory {
+    ///     let directory = Directory::new(tenants);
+    ///     directory.preload(names);
+    ///     directory
+    /// }
+    /// ```
+    pub fn preload<N: Into<Arc<str>>>(&self, names: impl IntoIterator<Item = N>) {
+        let shared = &self.shared;
+        for name in names.into_iter().map(Into::into) {
+            if !is_name(&name) || shared.known.contains_key(&name) {
+                continue;
+            }
+            if let Some((_, slot)) = shared.unknown.remove(&name) {
+                slot.forget();
+            }
+            shared.known.insert(name, Arc::default());
+        }
+    }
+
     /// How often [`Apps::find`] was called, for monitoring.
     #[must_use]
     pub fn lookups(&self) -> u64 {
@@ -221,11 +252,13 @@ impl Directory {
     }
 
     async fn take_turn(self, name: Arc<str>) -> Found {
-        let lane = self.shared.lane(&name);
-        let Ok(_waiting) = lane.waiting.try_acquire() else {
-            return Found::Failure;
+        let (slot, _waiting) = match self.shared.known.get(&name) {
+            Some(slot) => (slot, None),
+            None => match self.shared.waiting_for_unknown.try_acquire() {
+                Ok(permit) => (self.shared.slot_or_new(&name), Some(permit)),
+                Err(_) => return Found::Failure,
+            },
         };
-        let slot = self.shared.slot_or_new(&name);
         let turn = Arc::clone(&slot.turn).lock_owned().await;
         if let Some(found) = slot.fresh() {
             return found;
@@ -258,14 +291,6 @@ impl fmt::Debug for Directory {
 }
 
 impl Shared {
-    fn lane(&self, name: &str) -> &Lane {
-        if self.known.peek(name).is_some() {
-            &self.for_known
-        } else {
-            &self.for_unknown
-        }
-    }
-
     fn slot(&self, name: &str) -> Option<Arc<Slot>> {
         self.known.get(name).or_else(|| self.unknown.get(name))
     }
@@ -279,12 +304,17 @@ impl Shared {
     }
 
     async fn look_up(self: &Arc<Self>, name: &Arc<str>, slot: &Arc<Slot>) -> Found {
-        let is_known = self.known.peek(name).is_some();
+        let is_known = self.known.contains_key(name);
         if !is_known && !self.may_look_up() {
             // Not remembered: the next one may have more luck.
             return Found::Failure;
         }
-        let found = self.ask(name).await;
+        let asking = if is_known {
+            &self.asking_known
+        } else {
+            &self.asking_unknown
+        };
+        let found = self.ask(name, asking).await;
         let (holds, home, other) = match &found {
             Found::App(_) => (self.times.known, &self.known, &self.unknown),
             Found::Failure if is_known => (PAUSE, &self.known, &self.unknown),
@@ -292,18 +322,22 @@ impl Shared {
             Found::Nothing => (self.times.unknown, &self.unknown, &self.known),
         };
         slot.remember(found.clone(), holds);
-        home.insert(Arc::clone(name), Arc::clone(slot));
-        other.remove(name);
         if slot.is_forgotten() {
-            home.remove(name);
+            return found;
+        }
+        home.insert(Arc::clone(name), Arc::clone(slot));
+        // Only this slot: the name may have been preloaded or forgotten, and have another one now.
+        let is_this = |other: &Arc<Slot>| Arc::ptr_eq(other, slot);
+        other.remove_if(name, is_this);
+        if slot.is_forgotten() {
+            home.remove_if(name, is_this);
         }
         found
     }
 
-    async fn ask(self: &Arc<Self>, name: &Arc<str>) -> Found {
+    async fn ask(self: &Arc<Self>, name: &Arc<str>, asking: &Semaphore) -> Found {
         let within = self.times.lookup;
-        let lane = self.lane(name);
-        let Ok(Ok(_asking)) = timeout(within, lane.asking.acquire()).await else {
+        let Ok(Ok(_asking)) = timeout(within, asking.acquire()).await else {
             return Found::Failure;
         };
         self.lookups.fetch_add(1, Ordering::Relaxed);
@@ -324,15 +358,6 @@ impl Shared {
     fn may_look_up(&self) -> bool {
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         rate.take(Instant::now())
-    }
-}
-
-impl Lane {
-    fn new() -> Self {
-        Self {
-            waiting: Semaphore::new(MAX_WAITING),
-            asking: Semaphore::new(MAX_ASKING),
-        }
     }
 }
 
@@ -500,8 +525,9 @@ impl DirectoryBuilder {
                     left: 0.0,
                     since: None,
                 }),
-                for_known: Lane::new(),
-                for_unknown: Lane::new(),
+                waiting_for_unknown: Semaphore::new(MAX_WAITING),
+                asking_known: Semaphore::new(MAX_ASKING),
+                asking_unknown: Semaphore::new(MAX_ASKING),
                 lookups: AtomicU64::new(0),
             }),
         }

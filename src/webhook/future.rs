@@ -75,9 +75,14 @@ pin_project! {
             delivery: Option<Delivery<S>>,
             config: Arc<Config>,
         },
+        Readying {
+            // Taken when the inner service is ready.
+            admitted: Option<Admitted<S, B>>,
+            config: Arc<Config>,
+        },
         Calling {
             #[pin]
-            call: Oneshot<S, Request<RequestBody<B>>>,
+            call: S::Future,
             // The body lives as long as the request.
             _lease: Arc<Lease>,
         },
@@ -208,10 +213,32 @@ where
                         give_way(cx);
                         return Poll::Pending;
                     }
-                    match (parsed, delivery.take()) {
-                        (Some(Ok(_)), Some(delivery)) => delivery.call(config),
-                        _ => State::Answered {
-                            response: Some(config.reject(RejectionKind::NotJson)),
+                    let admitted = match (parsed, delivery.take()) {
+                        (Some(Ok(_)), Some(delivery)) => delivery.admit(),
+                        _ => Err(RejectionKind::NotJson),
+                    };
+                    match admitted {
+                        Ok(admitted) => State::Readying {
+                            admitted: Some(admitted),
+                            config: Arc::clone(config),
+                        },
+                        Err(kind) => State::Answered {
+                            response: Some(config.reject(kind)),
+                        },
+                    }
+                }
+                StateProj::Readying { admitted, config } => {
+                    if let Some(admitted) = admitted {
+                        ready!(admitted.inner.poll_ready(cx))?;
+                    }
+                    // Always there: the state is left now.
+                    let Some(admitted) = admitted.take() else {
+                        return Poll::Pending;
+                    };
+                    match admitted.call() {
+                        Ok(calling) => calling,
+                        Err(kind) => State::Answered {
+                            response: Some(config.reject(kind)),
                         },
                     }
                 }
@@ -241,11 +268,26 @@ pub(super) struct Check {
     pub(super) signature: Signature,
 }
 
+/// Which secret of which app made a signature.
+struct Signer {
+    app: App,
+    ring: Arc<KeyRing>,
+    index: usize,
+}
+
+impl Signer {
+    /// Fails if the secret has been removed in the meantime.
+    fn verified(&self) -> Result<Verified, RejectionKind> {
+        let label = (self.app.credentials()).current_label(&self.ring, self.index);
+        let label = label.ok_or(RejectionKind::SignatureMismatch)?;
+        Ok(Verified::new(self.app.shared_label(), label))
+    }
+}
+
 /// A delivery that is known to be Meta's.
 struct Delivery<S> {
     parsing: Parsing,
-    app: App,
-    verified: Verified,
+    signer: Signer,
     lease: Lease,
     parts: Parts,
     inner: S,
@@ -258,43 +300,65 @@ impl<S> Delivery<S> {
         check: &Check,
         (parts, inner): (Parts, S),
     ) -> Result<Self, RejectionKind> {
-        let index = received.verifier.verify(&check.signature)?;
+        let signer = Signer {
+            index: received.verifier.verify(&check.signature)?,
+            app: check.app.clone(),
+            ring: Arc::clone(&check.ring),
+        };
         // It may have been removed while the body was on its way.
-        let label = (check.app.credentials().still_held(&check.ring, index))
-            .ok_or(RejectionKind::SignatureMismatch)?;
+        signer.verified()?;
         Ok(Self {
             parsing: Notification::begin(received.body).map_err(|_| RejectionKind::NotJson)?,
-            app: check.app.clone(),
-            verified: Verified::new(check.app.shared_label(), label),
+            signer,
             lease: received.lease,
             parts,
             inner,
         })
     }
 
-    /// Its events are known: the host gets them, if they are those of this app.
-    fn call<B>(self, config: &Config) -> State<S, B>
-    where
-        S: Service<Request<RequestBody<B>>>,
-    {
+    /// Its events are known: the host gets them, unless this app refuses deliveries with foreign
+    /// events.
+    fn admit<B>(self) -> Result<Admitted<S, B>, RejectionKind> {
         let mut notification = Notification::finish(self.parsing);
-        if !self.app.filter(&mut notification) {
-            return State::Answered {
-                response: Some(config.reject(RejectionKind::AccountRefused)),
-            };
+        if !self.signer.app.filter(&mut notification) {
+            return Err(RejectionKind::AccountRefused);
         }
         let lease = Arc::new(self.lease);
         let body = notification.body().clone();
         let mut parts = self.parts;
         let extensions = &mut parts.extensions;
         extensions.insert(notification);
-        extensions.insert(self.verified);
         // For a task that outlives this future and holds the body still.
         extensions.insert(Arc::clone(&lease));
-        State::Calling {
-            call: self.inner.oneshot(verified(parts, body)),
-            _lease: lease,
-        }
+        Ok(Admitted {
+            inner: self.inner,
+            request: verified(parts, body),
+            signer: self.signer,
+            lease,
+        })
+    }
+}
+
+/// A delivery that waits for the inner service to be ready.
+struct Admitted<S, B> {
+    inner: S,
+    request: Request<RequestBody<B>>,
+    signer: Signer,
+    lease: Arc<Lease>,
+}
+
+impl<S, B> Admitted<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+{
+    /// The secret is looked up once more: parsing and readiness may have taken long.
+    fn call(mut self) -> Result<State<S, B>, RejectionKind> {
+        let verified = self.signer.verified()?;
+        self.request.extensions_mut().insert(verified);
+        Ok(State::Calling {
+            call: self.inner.call(self.request),
+            _lease: self.lease,
+        })
     }
 }
 

@@ -161,8 +161,8 @@ impl Pattern {
 
 /// Characters that are never written in two ways in a path, so that one app has one name.
 #[cfg(feature = "apps")]
-fn is_name(segment: &str) -> bool {
-    segment.len() <= MAX_NAME
+pub(super) fn is_name(segment: &str) -> bool {
+    (1..=MAX_NAME).contains(&segment.len())
         && segment
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte))

@@ -6,7 +6,7 @@ use tokio::time::{Instant, advance, sleep};
 use tower_whatsapp::{RejectionKind, WebhookLayer, webhook::Directory};
 
 use super::{
-    subject::{Outcome, UNAVAILABLE, delivered, delivery, refused, send},
+    subject::{Outcome, UNAVAILABLE, app, delivered, delivery, refused, send},
     tenants::Tenants,
 };
 
@@ -166,4 +166,123 @@ async fn unknown_names_do_not_push_out_apps() {
         );
     }
     assert_eq!(tenants.asked(), [""; 0]);
+}
+
+/// A known name is being looked up again, slowly, and forged requests for it wait: other known names
+/// have their lookups all the same.
+#[tokio::test(start_paused = true)]
+async fn requests_for_one_known_name_do_not_starve_another() {
+    let tenants = Tenants::of(&["a", "b"]);
+    let layer = layer(&Directory::new(tenants.clone()));
+    for name in ["a", "b"] {
+        let found = send(&layer, delivery(&format!("/{name}"), name)).await;
+        assert_eq!(found, delivered(name));
+    }
+    advance(60 * SECOND).await;
+    let tenants = tenants.slow(SECOND);
+    let flood: Vec<_> = (0..5000)
+        .map(|_| {
+            let layer = layer.clone();
+            tokio::spawn(async move { send(&layer, delivery("/a", "b")).await })
+        })
+        .collect();
+    sleep(SECOND / 10).await;
+    assert_eq!(send(&layer, delivery("/b", "b")).await, delivered("b"));
+    assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
+    for outcome in flood {
+        let outcome = outcome.await.unwrap();
+        assert_eq!(outcome, refused(RejectionKind::SignatureMismatch));
+    }
+    assert_eq!(tenants.asked(), ["a", "b", "a", "b"]);
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("app-{number}")).collect()
+}
+
+/// After a start, 1,000 made-up names a second.
+#[tokio::test(start_paused = true)]
+async fn preloaded_names_do_not_wait_for_strangers() {
+    let names = names(100);
+    let tenants = Tenants::default();
+    for name in &names {
+        tenants.add(app(name));
+    }
+    let directory = Directory::new(tenants.clone());
+    directory.preload(names.iter().map(String::as_str));
+    assert_eq!(directory.lookups(), 0);
+    let layer = layer(&directory);
+    for (number, name) in names.iter().enumerate() {
+        for stranger in 0..10 {
+            let path = format!("/nobody-{number}-{stranger}");
+            let _ = send(&layer, delivery(&path, "a")).await;
+        }
+        let found = send(&layer, delivery(&format!("/{name}"), name)).await;
+        assert_eq!(found, delivered(name));
+        advance(SECOND / 100).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_preloading_does_not_do() {
+    let tenants = Tenants::of(&["a", "late"]);
+    let directory = Directory::builder(tenants.clone())
+        .lookups_per_second(1)
+        .build()
+        .unwrap();
+    let layer = layer(&directory);
+    let send = async |name: &str| send(&layer, delivery(&format!("/{name}"), name)).await;
+    directory.preload(["a", "gone", "late"]);
+    // It makes no app of a name, and what has none is unknown afterwards.
+    assert_eq!(send("gone").await, refused(UNKNOWN));
+    advance(10 * SECOND).await;
+    assert_eq!(send("nobody").await, refused(UNKNOWN));
+    assert_eq!(send("gone").await, UNAVAILABLE);
+    // A failure leaves the name known.
+    tenants.set_down(true);
+    assert_eq!(send("a").await, UNAVAILABLE);
+    tenants.set_down(false);
+    advance(SECOND).await;
+    assert_eq!(send("nobody-2").await, refused(UNKNOWN));
+    assert_eq!(send("a").await, delivered("a"));
+    // What is remembered stays, and a name that was unknown is looked up.
+    tenants.asked();
+    tenants.add(app("nobody-2"));
+    directory.preload(["a", "nobody-2"]);
+    assert_eq!(send("a").await, delivered("a"));
+    assert_eq!(send("nobody-2").await, delivered("nobody-2"));
+    assert_eq!(tenants.asked(), ["nobody-2"]);
+    // Texts that are no name take no memory.
+    directory.preload(["", "a b", "a/b", &"x".repeat(129)]);
+    assert!(
+        format!("{directory:?}").contains("known: 3"),
+        "{directory:?}"
+    );
+}
+
+/// The lookup of a name that was unknown when it began leaves the mark alone.
+#[tokio::test(start_paused = true)]
+async fn preloading_a_name_that_is_being_looked_up() {
+    let tenants = Tenants::default().slow(SECOND);
+    let directory = Directory::builder(tenants.clone())
+        .lookups_per_second(1)
+        .build()
+        .unwrap();
+    let layer = layer(&directory);
+    let asking = tokio::spawn({
+        let layer = layer.clone();
+        async move { send(&layer, delivery("/a", "a")).await }
+    });
+    sleep(SECOND / 2).await;
+    tenants.add(app("a"));
+    directory.preload(["a"]);
+    assert_eq!(asking.await.unwrap(), refused(UNKNOWN));
+    // Strangers have the one lookup of this second.
+    let stranger = tokio::spawn({
+        let layer = layer.clone();
+        async move { send(&layer, delivery("/nobody", "a")).await }
+    });
+    sleep(SECOND / 10).await;
+    assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
+    assert_eq!(stranger.await.unwrap(), refused(UNKNOWN));
 }
