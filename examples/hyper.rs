@@ -21,7 +21,7 @@ use tokio::{sync::watch, time::timeout};
 use tower::{Layer, service_fn};
 use tower_whatsapp::{Notification, WebhookLayer, webhook::RequestBody};
 
-use self::common::{Printer, interrupted, listen, variable};
+use self::common::{Printer, listen, until_interrupted, variable};
 
 /// A sender that does not finish the headers of a request in this time is dropped. The layer's own deadlines begin after them.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,45 +81,47 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let listener = listen("127.0.0.1:3000").await?;
     println!("listening on http://{}", listener.local_addr()?);
 
-    let (stop, stopping) = watch::channel(());
-    let mut interrupted = pin!(interrupted());
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of file descriptors, say. That passes; a busy loop would not help it.
-                    eprintln!("hyper: cannot accept: {error}");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    continue;
+    until_interrupted(async |mut signal| {
+        let (stop, stopping) = watch::channel(());
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        // Out of file descriptors, say. That passes; a busy loop would not help it.
+                        eprintln!("hyper: cannot accept: {error}");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        continue;
+                    }
+                },
+                () = &mut signal => break,
+            };
+            let (server, service) = (server.clone(), service.clone());
+            let mut stopping = stopping.clone();
+            tokio::spawn(async move {
+                // hyper-util tells HTTP/1 from HTTP/2 by the first bytes, and waits for those as long
+                // as they take. This drops connections that send none at all.
+                let mut first = [0];
+                tokio::select! {
+                    begun = timeout(HEADER_TIMEOUT, stream.peek(&mut first)) => if begun.is_err() { return },
+                    _ = stopping.changed() => return,
                 }
-            },
-            () = &mut interrupted => break,
-        };
-        let (server, service) = (server.clone(), service.clone());
-        let mut stopping = stopping.clone();
-        tokio::spawn(async move {
-            // hyper-util tells HTTP/1 from HTTP/2 by the first bytes, and waits for those as long as they take. This drops who sends
-            // none at all.
-            let mut first = [0];
-            tokio::select! {
-                begun = timeout(HEADER_TIMEOUT, stream.peek(&mut first)) => if begun.is_err() { return },
-                _ = stopping.changed() => return,
-            }
-            let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
-            // An error is that of one connection: the sender has gone, or does not speak HTTP.
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = connection.await;
-        });
-    }
-    drop((listener, stopping));
-    stop.send_replace(());
-    // Every connection holds a receiver: when the last one is dropped, all requests are answered.
-    stop.closed().await;
-    Ok(())
+                let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+                // An error is that of one connection: the sender has gone, or does not speak HTTP.
+                tokio::select! {
+                    _ = connection.as_mut() => return,
+                    _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
+                }
+                let _ = connection.await;
+            });
+        }
+        drop((listener, stopping));
+        stop.send_replace(());
+        // Every connection holds a receiver: when the last one is dropped, all requests are answered.
+        stop.closed().await;
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::main]

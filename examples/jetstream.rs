@@ -35,7 +35,7 @@ use tokio::time::{sleep, timeout};
 use tonic::codegen::tokio_stream::StreamExt;
 use tower_whatsapp::{Event, Notification, WebhookLayer, event::QueueError};
 
-use self::settings::{interrupted, listen, variable};
+use self::settings::{interrupted, listen, until_interrupted, variable};
 
 const STREAM: &str = "WHATSAPP";
 const SUBJECTS: &str = "whatsapp.>";
@@ -135,9 +135,12 @@ async fn serve() -> Result<(), Box<dyn Error>> {
 
     let listener = listen("127.0.0.1:3000").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app)
-        .with_graceful_shutdown(interrupted())
-        .await?;
+    until_interrupted(async |signal| {
+        axum::serve(listener, app)
+            .with_graceful_shutdown(signal)
+            .await
+    })
+    .await?;
     Ok(())
 }
 

@@ -28,7 +28,7 @@ use tonic::codegen::tokio_stream::Stream;
 use tonic::{service::Routes, transport::Server};
 use tower_whatsapp::{Notification, WebhookLayer};
 
-use self::common::{Printer, interrupted, listen, variable};
+use self::common::{Printer, listen, until_interrupted, variable};
 
 async fn on_event(
     State(printer): State<Printer>,
@@ -85,12 +85,12 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         listener,
         pause: None,
     };
-    Server::builder()
+    let server = Server::builder()
         // gRPC is HTTP/2 only. Meta's webhooks are not, nor are those that a proxy passes on.
         .accept_http1(true)
         .layer(whatsapp)
-        .add_routes(Routes::from(routes))
-        .serve_with_incoming_shutdown(incoming, interrupted())
+        .add_routes(Routes::from(routes));
+    until_interrupted(async |signal| server.serve_with_incoming_shutdown(incoming, signal).await)
         .await?;
     Ok(())
 }

@@ -25,7 +25,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use sha2::Sha256;
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -469,4 +469,38 @@ async fn shutdown_finishes_what_has_begun() {
     assert!(last.contains("aborted: 0, left: 0"), "{last}");
     assert!(last.contains("running: 0, handled: 2"), "{last}");
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+/// A stranger holds half of a request head, or a gRPC stream without an end.
+#[cfg(unix)]
+#[tokio::test]
+async fn servers_end_whatever_strangers_hold_open() {
+    let mut ended = Vec::new();
+    for example in ["shutdown", "quickstart", "tonic", "hyper"] {
+        let (process, address) = Process::serve(example, &ENV);
+        let mut stranger = TcpStream::connect(address).await.unwrap();
+        let half = b"POST /webhook HTTP/1.1\r\nHost: x\r\n";
+        stranger.write_all(half).await.unwrap();
+        let mut watch = None;
+        if example == "tonic" {
+            let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
+            let channel = endpoint.unwrap().connect().await.unwrap();
+            let request = HealthCheckRequest::default();
+            let response = HealthClient::new(channel).watch(request).await.unwrap();
+            watch = Some(response.into_inner());
+        }
+        // The connections before this one have been accepted.
+        let answer = send(address, Version::HTTP_11, Request::get(HANDSHAKE), "").await;
+        assert_eq!(answer.0, StatusCode::OK);
+        process.signal("-TERM");
+        ended.push(tokio::task::spawn_blocking(move || {
+            (example, process.end())
+        }));
+        // Held until all have ended.
+        std::mem::forget((stranger, watch));
+    }
+    for ended in ended {
+        let (example, output) = ended.await.unwrap();
+        assert!(output.status.success(), "{example}: {output:?}");
+    }
 }

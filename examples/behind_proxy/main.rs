@@ -29,7 +29,7 @@ use tower_whatsapp::{
     },
 };
 
-use self::common::{Printer, interrupted, listen, variable};
+use self::common::{Printer, listen, until_interrupted, variable};
 
 const VERIFY: HeaderName = HeaderName::from_static("x-client-verify");
 const SUBJECT: HeaderName = HeaderName::from_static("x-client-subject");
@@ -90,9 +90,12 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     // The layer must know that it is the proxy that calls.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app)
-        .with_graceful_shutdown(interrupted())
-        .await?;
+    until_interrupted(async |signal| {
+        axum::serve(listener, app)
+            .with_graceful_shutdown(signal)
+            .await
+    })
+    .await?;
     Ok(())
 }
 

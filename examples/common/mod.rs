@@ -6,5 +6,5 @@ mod settings;
 
 pub(crate) use self::{
     printer::Printer,
-    settings::{interrupted, listen, variable},
+    settings::{listen, until_interrupted, variable},
 };

@@ -1,11 +1,21 @@
 use std::{
     env::{self, VarError},
-    future, io, process,
+    future, io,
+    pin::Pin,
+    process,
+    time::Duration,
 };
 
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::{net::TcpListener, signal::ctrl_c};
+use tokio::{net::TcpListener, signal::ctrl_c, sync::oneshot, time::sleep};
+
+/// Longest wait for open connections after [`interrupted`]: longer than the layer waits for a body,
+/// and less than the 30 seconds after which Kubernetes kills.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Completes when the server is to stop.
+pub(crate) type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A variable of the environment. A blank one is taken for a mistake and not for absence.
 pub(crate) fn variable(name: &str) -> Result<Option<String>, String> {
@@ -24,6 +34,32 @@ pub(crate) async fn listen(default: &str) -> Result<TcpListener, String> {
     TcpListener::bind(&address)
         .await
         .map_err(|error| format!("cannot listen on ADDR={address:?}: {error}"))
+}
+
+/// Runs a server until [`interrupted`]. Then it has [`GRACE`] to finish what it has begun: a stranger
+/// who holds half of a request would otherwise keep it from ending. Meta retries what is cut off.
+pub(crate) async fn until_interrupted<E>(
+    serve: impl AsyncFnOnce(Signal) -> Result<(), E>,
+) -> Result<(), E> {
+    let (stop, stopped) = oneshot::channel();
+    let signal = Box::pin(async {
+        interrupted().await;
+        let _ = stop.send(());
+    });
+    let limit = async {
+        match stopped.await {
+            Ok(()) => sleep(GRACE).await,
+            // The server has failed and dropped the signal.
+            Err(_) => future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = serve(signal) => served,
+        () = limit => {
+            eprintln!("some connections were still open");
+            Ok(())
+        }
+    }
 }
 
 /// Waits for Ctrl-C or SIGTERM. The server then finishes what it has begun; a second one is for who does not want to wait for that, because

@@ -33,14 +33,11 @@ use axum::{
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
 };
 use tokio::{
     net::TcpStream,
-    sync::{Notify, Semaphore},
+    sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -51,7 +48,7 @@ use tower_whatsapp::{
 };
 
 use self::{
-    common::{Printer, interrupted, listen, variable},
+    common::{Printer, listen, until_interrupted, variable},
     tls::Files,
 };
 
@@ -66,8 +63,12 @@ const HEADER_BUFFER: usize = 32 * 1024;
 /// So many bytes of bodies hyper takes in over HTTP/2 before the layer asks for them, in place of 1 MiB. They are not in the layer's memory budget.
 const WINDOW: u32 = 256 * 1024;
 
-/// Less than the 30 seconds after which Kubernetes kills.
-const DRAIN: Duration = Duration::from_secs(20);
+/// A connection without a request for this long is closed. hyper does so with HTTP/1 only: over
+/// HTTP/2, a stranger who answers pings would hold a connection, and its slot, without a limit.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For the last bytes of a connection that is being closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn on_event(
     State(printer): State<Printer>,
@@ -126,7 +127,7 @@ impl Server {
         stream: TcpStream,
         address: SocketAddr,
         tls: TlsAcceptor,
-        watcher: Watcher,
+        mut stopping: watch::Receiver<()>,
     ) {
         let stream = match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
             Ok(Ok(stream)) => stream,
@@ -148,26 +149,61 @@ impl Server {
             self.http.http1_only()
         };
 
-        let first_request = Notify::new();
+        let (running, _) = watch::channel(0);
         let service = service_fn(|mut request: Request<Incoming>| {
-            first_request.notify_one();
+            let guard = Running::start(&running);
             let extensions = request.extensions_mut();
             extensions.insert(PeerAddr(address));
             if let Some(certificate) = &certificate {
                 extensions.insert(certificate.clone());
             }
-            self.app.clone().oneshot(request)
+            let response = self.app.clone().oneshot(request);
+            async move {
+                let _guard = guard;
+                response.await
+            }
         });
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(watcher.watch(connection));
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             // An error is that of one connection: the sender has gone, or does not speak HTTP.
             _ = connection.as_mut() => return,
-            () = first_request.notified() => {}
-            // With HTTP/2 hyper waits for ever for a sender that says nothing.
-            () = sleep(HEADER_TIMEOUT) => return,
+            () = idle(&running, IDLE_TIMEOUT) => {}
+            _ = stopping.changed() => {}
         }
-        let _ = connection.await;
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            // The sender does not read its response, say.
+            () = idle(&running, CLOSE_TIMEOUT) => {}
+        }
+    }
+}
+
+/// Counts a request for as long as it is handled.
+struct Running(watch::Sender<usize>);
+
+impl Running {
+    fn start(running: &watch::Sender<usize>) -> Self {
+        running.send_modify(|running| *running += 1);
+        Self(running.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
+    }
+}
+
+/// Completes when no request has been handled for this long.
+async fn idle(running: &watch::Sender<usize>, limit: Duration) {
+    let mut running = running.subscribe();
+    loop {
+        // There is a sender as long as there is the connection.
+        let _ = running.wait_for(|running| *running == 0).await;
+        if timeout(limit, running.changed()).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -179,43 +215,44 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let listener = listen("127.0.0.1:3443").await?;
     println!("listening on https://{}", listener.local_addr()?);
 
-    let slots = Arc::new(Semaphore::new(connections));
-    let graceful = GracefulShutdown::new();
-    let mut interrupted = pin!(interrupted());
-    loop {
-        let accepted = async {
-            // First a slot: who finds none waits in the queue of the operating system, and takes no memory here.
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (slot, listener.accept().await)
-        };
-        let (slot, stream, address) = tokio::select! {
-            (slot, accepted) = accepted => match accepted {
-                Ok((stream, address)) => (slot, stream, address),
-                Err(error) => {
-                    // Out of file descriptors, say. That passes; a busy loop would not help it.
-                    eprintln!("https: cannot accept: {error}");
-                    sleep(Duration::from_secs(1)).await;
-                    continue;
-                }
-            },
-            () = &mut interrupted => break,
-        };
-        // The certificate of this moment: a new one is for new connections.
-        let tls = TlsAcceptor::from(Arc::clone(&tls.borrow()));
-        let connection = server
-            .clone()
-            .connection(stream, address, tls, graceful.watcher());
-        tokio::spawn(async move {
-            connection.await;
-            drop(slot);
-        });
-    }
-    drop(listener);
-    // A sender may be slow and a stream without an end. What is cut off here, Meta sends again.
-    if timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        eprintln!("https: some requests were not finished in time");
-    }
-    Ok(())
+    until_interrupted(async |mut signal| {
+        let slots = Arc::new(Semaphore::new(connections));
+        let (stop, stopping) = watch::channel(());
+        loop {
+            let accepted = async {
+                // First a slot: a connection that finds none waits in the queue of the operating
+                // system, and takes no memory here.
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                (slot, listener.accept().await)
+            };
+            let (slot, stream, address) = tokio::select! {
+                (slot, accepted) = accepted => match accepted {
+                    Ok((stream, address)) => (slot, stream, address),
+                    Err(error) => {
+                        // Out of file descriptors, say. That passes; a busy loop would not help it.
+                        eprintln!("https: cannot accept: {error}");
+                        sleep(Duration::from_secs(1)).await;
+                        continue;
+                    }
+                },
+                () = &mut signal => break,
+            };
+            // The certificate of this moment: a new one is for new connections.
+            let tls = TlsAcceptor::from(Arc::clone(&tls.borrow()));
+            let stopping = stopping.clone();
+            let connection = server.clone().connection(stream, address, tls, stopping);
+            tokio::spawn(async move {
+                connection.await;
+                drop(slot);
+            });
+        }
+        drop((listener, stopping));
+        stop.send_replace(());
+        // Every connection holds a receiver: when the last one is dropped, all requests are answered.
+        stop.closed().await;
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::main]

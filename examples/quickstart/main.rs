@@ -24,7 +24,7 @@ use axum::{
 use tower_whatsapp::{ConfigError, Notification, WebhookLayer};
 
 use self::{
-    common::{Printer, interrupted, listen},
+    common::{Printer, listen, until_interrupted},
     credentials::Credentials,
 };
 
@@ -67,9 +67,12 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
     credentials.explain(address);
-    axum::serve(listener, app)
-        .with_graceful_shutdown(interrupted())
-        .await?;
+    until_interrupted(async |signal| {
+        axum::serve(listener, app)
+            .with_graceful_shutdown(signal)
+            .await
+    })
+    .await?;
     Ok(())
 }
 
