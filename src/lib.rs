@@ -6,6 +6,11 @@
 //! and memory, and calls your own handler with a [`Notification`] in the extensions of the request. Requests to other paths pass
 //! through untouched.
 //!
+//! ```sh
+//! cargo add tower-whatsapp axum
+//! cargo add tokio --features macros,net,rt-multi-thread
+//! ```
+//!
 //! ```
 //! use axum::{Extension, Router, http::StatusCode, routing::{get, post}};
 //! use tower_whatsapp::{Notification, Payload, WebhookLayer, event::Content};

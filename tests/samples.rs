@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
     Event, Notification, Payload, WebhookLayer,
-    event::{Content, Interactive, Reason, State},
+    event::{Content, Interactive, Message, Reason, State},
     testing::{
         self,
         sample::{self, Sample},
@@ -469,6 +469,264 @@ fn what_is_filled_in_comes_out() {
         panic!("{status:?}");
     };
     assert_eq!(status.state, Some(State::Other(given)));
+}
+
+/// The only message of a sample.
+fn with_message<T>(sample: &Sample, look: impl FnOnce(Message<'_>) -> T) -> T {
+    let notification = sample.notification();
+    let message = notification.messages().next().unwrap();
+    look(message)
+}
+
+fn named(name: &str) -> Sample {
+    sample::named(name).unwrap()
+}
+
+#[test]
+fn what_a_host_routes_by_can_be_set() {
+    let pressed = named("button_reply")
+        .button_id("b")
+        .title("B")
+        .context("wamid.Q");
+    with_message(&pressed, |message| {
+        let Content::Interactive(Interactive::ButtonReply(reply)) = message.content else {
+            panic!("{message:?}");
+        };
+        assert_eq!((reply.id, reply.title), (Some("b"), Some("B")));
+        assert_eq!(message.context.unwrap().id, Some("wamid.Q"));
+    });
+    with_message(&named("button").button_id("p").title("B"), |message| {
+        let Content::Button(button) = message.content else {
+            panic!("{message:?}");
+        };
+        assert_eq!((button.payload, button.text), (Some("p"), Some("B")));
+    });
+    with_message(&named("list_reply").list_id("l").title("L"), |message| {
+        let Content::Interactive(Interactive::ListReply(reply)) = message.content else {
+            panic!("{message:?}");
+        };
+        assert_eq!((reply.id, reply.title), (Some("l"), Some("L")));
+    });
+    with_message(
+        &named("flow_reply").response_json(r#"{"a":"ä/"}"#),
+        |message| {
+            let Content::Interactive(Interactive::FlowReply(reply)) = message.content else {
+                panic!("{message:?}");
+            };
+            assert_eq!(reply.response_json, Some(r#"{"a":"ä/"}"#));
+        },
+    );
+    with_message(
+        &named("reaction").emoji("🎉").context("wamid.Q"),
+        |message| {
+            let Content::Reaction(reaction) = message.content else {
+                panic!("{message:?}");
+            };
+            assert_eq!(
+                (reaction.emoji, reaction.message_id),
+                (Some("🎉"), Some("wamid.Q"))
+            );
+            assert_eq!(message.context, None);
+        },
+    );
+    with_message(&named("edit").text("new").context("wamid.Q"), |message| {
+        let Content::Edit(edit) = message.content else {
+            panic!("{message:?}");
+        };
+        assert_eq!(edit.original_message_id, Some("wamid.Q"));
+        assert_eq!(message.text(), Some("new"));
+    });
+    for name in ["image", "video", "document"] {
+        let sample = named(name).caption("C").media_id("7").mime_type("a/b");
+        with_message(&sample, |message| {
+            let media = message.content.media().unwrap();
+            assert_eq!(
+                (media.id, media.mime_type),
+                (Some("7"), Some("a/b")),
+                "{name}"
+            );
+            assert_eq!(message.text(), Some("C"), "{name}");
+        });
+    }
+    with_message(&named("document").filename("f"), |message| {
+        assert_eq!(message.content.media().unwrap().filename, Some("f"));
+    });
+    // A message that answers nothing becomes one that does.
+    with_message(
+        &sample::text("yes")
+            .context("wamid.Q")
+            .display_phone_number("1555"),
+        |message| {
+            let context = message.context.unwrap();
+            assert_eq!((context.id, context.from), (Some("wamid.Q"), Some("1555")));
+        },
+    );
+    with_message(&named("group_text").group_id("g"), |message| {
+        assert_eq!(message.group_id, Some("g"));
+    });
+}
+
+#[test]
+fn a_user_can_be_anybody() {
+    let anybody = sample::text("hi")
+        .user_id("US.1")
+        .profile_name("Ada")
+        .username("ada");
+    with_message(&anybody.clone().from("1650"), |message| {
+        let sender = message.sender;
+        assert_eq!((sender.phone, sender.wa_id()), (Some("1650"), Some("1650")));
+        assert_eq!(
+            (sender.name(), sender.username()),
+            (Some("Ada"), Some("ada"))
+        );
+        assert_eq!(sender.user_id(), Some("US.1"));
+    });
+    with_message(&anybody.without_phone(), |message| {
+        let sender = message.sender;
+        assert_eq!((sender.phone, sender.wa_id()), (None, None));
+        assert_eq!(
+            (sender.name(), sender.user_id()),
+            (Some("Ada"), Some("US.1"))
+        );
+    });
+    with_message(
+        &named("parent_user_id").parent_user_id("US.ENT.1"),
+        |message| {
+            assert_eq!(message.sender.parent_user_id(), Some("US.ENT.1"));
+        },
+    );
+    // A failure names whom the message was sent to: a phone number, or a user id.
+    for (sample, id, user_id) in [
+        (
+            sample::status(State::Failed).from("1650"),
+            Some("1650"),
+            None,
+        ),
+        (
+            sample::status(State::Failed)
+                .without_phone()
+                .user_id("US.1"),
+            None,
+            Some("US.1"),
+        ),
+    ] {
+        let notification = sample.notification();
+        let recipient = notification.statuses().next().unwrap().recipient;
+        assert_eq!((recipient.id, recipient.user_id), (id, user_id));
+    }
+}
+
+/// Wherever the phone number can be left out, nothing of it is left and a user id is there.
+#[test]
+fn without_a_phone_number_there_is_a_user_id() {
+    let mut count = 0;
+    for (name, sample) in sample::all() {
+        let given = sample.clone().lenient().from("16505559999").body();
+        let hidden = sample
+            .lenient()
+            .without_phone()
+            .from("16505559999")
+            .user_id("US.9")
+            .body();
+        let has = |body: &[u8], text: &str| String::from_utf8_lossy(body).contains(text);
+        if has(&given, "16505559999") && !has(&hidden, "16505559999") {
+            count += 1;
+            assert!(has(&hidden, "US.9"), "{name}");
+            serde_json::from_slice::<serde_json::Value>(&hidden).unwrap();
+        }
+    }
+    assert!(count > 60, "{count}");
+}
+
+#[test]
+fn a_status_can_be_any() {
+    let sample = named("status_group")
+        .state(State::Failed)
+        .group_id("g")
+        .callback_data("order-7");
+    let notification = sample
+        .and(sample::status(State::Failed).error_code(131_026))
+        .notification();
+    let statuses: Vec<_> = notification.statuses().collect();
+    let [group, failed] = statuses[..] else {
+        panic!("{statuses:?}");
+    };
+    assert_eq!(
+        (group.state, group.group_id),
+        (Some(State::Failed), Some("g"))
+    );
+    assert_eq!(
+        (group.recipient.id, group.callback_data),
+        (Some("g"), Some("order-7"))
+    );
+    assert_eq!(failed.errors.first().unwrap().code, Some(131_026));
+    let paid = named("status_captured").reference_id("r").notification();
+    let payment = paid.statuses().next().unwrap().payment.unwrap();
+    assert_eq!(payment.reference_id, Some("r"));
+
+    let rejected = named("template_rejected")
+        .template_id(7)
+        .template_name("t")
+        .notification();
+    let Payload::TemplateStatus(template) = rejected.events()[0].payload() else {
+        panic!("{rejected:?}");
+    };
+    assert_eq!((template.id, template.name), (Some("7"), Some("t")));
+}
+
+/// What a test sets and the sample does not have would be a test of nothing.
+#[test]
+fn a_setter_that_sets_nothing_panics() {
+    type Set = fn(Sample) -> Sample;
+    let cases: [(&str, Set); 12] = [
+        ("caption", |sample| sample.caption("x")),
+        ("button_id", |sample| sample.button_id("x")),
+        ("list_id", |sample| sample.list_id("x")),
+        ("error_code", |sample| sample.error_code(1)),
+        ("state", |sample| sample.state(State::Read)),
+        ("group_id", |sample| sample.group_id("x")),
+        ("media_id", |sample| sample.media_id("x")),
+        ("template_name", |sample| sample.template_name("x")),
+        ("emoji", |sample| sample.emoji("x")),
+        ("reference_id", |sample| sample.reference_id("x")),
+        ("response_json", |sample| sample.response_json("x")),
+        ("callback_data", |sample| sample.callback_data("x")),
+    ];
+    for (setter, set) in cases {
+        let panic = std::panic::catch_unwind(|| set(sample::text("hi"))).unwrap_err();
+        let text = panic.downcast_ref::<String>().unwrap();
+        assert!(text.contains(&format!("`{setter}`")), "{text}");
+        assert!(text.contains("text"), "{text}");
+        // Nothing is lost by it where it is asked for.
+        let sample = set(sample::text("hi").lenient());
+        assert_eq!(sample.body(), sample::text("hi").body(), "{setter}");
+    }
+    for (name, set) in [
+        ("template_rejected", (|sample| sample.from("1")) as Set),
+        ("template_rejected", |sample| sample.without_phone()),
+        ("template_rejected", |sample| sample.phone_number_id("1")),
+        ("account_verified", |sample| sample.id("1")),
+        ("unknown_field", |sample| sample.timestamp(1)),
+        ("bsuid_only", |sample| sample.from("1")),
+        ("forwarded_text", |sample| sample.context("1")),
+        ("status_failed", |sample| sample.user_id("US.1")),
+        ("changed_number", |sample| sample.without_phone()),
+    ] {
+        assert!(
+            std::panic::catch_unwind(|| set(named(name))).is_err(),
+            "{name}"
+        );
+    }
+    // One of several is enough, and the others stay as they are.
+    let both = sample::text("hi")
+        .and(named("image"))
+        .caption("C")
+        .notification();
+    let texts: Vec<_> = both
+        .messages()
+        .map(|message| message.text().map(str::to_owned))
+        .collect();
+    assert_eq!(texts, [Some("hi".to_owned()), Some("C".to_owned())]);
 }
 
 #[test]

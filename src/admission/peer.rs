@@ -8,6 +8,10 @@ use http::Extensions;
 ///
 /// With hyper it is what `accept` returns:
 ///
+/// ```sh
+/// cargo add tokio --features net,rt,time
+/// ```
+///
 /// ```no_run
 /// # use std::convert::Infallible;
 /// # use http::{Request, Response};

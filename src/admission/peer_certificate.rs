@@ -9,6 +9,11 @@ use x509_parser::parse_x509_certificate;
 ///
 /// With rustls, whose `WebPkiClientVerifier` ends every handshake with a chain that does not lead to your authority:
 ///
+/// ```sh
+/// cargo add tokio --features net
+/// cargo add tokio-rustls
+/// ```
+///
 /// ```
 /// use tokio::net::TcpStream;
 /// use tokio_rustls::server::TlsStream;

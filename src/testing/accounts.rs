@@ -36,7 +36,7 @@ macro_rules! quality {
             $name,
             "phone_number_quality_update",
             concat!(
-                r#"{"display_phone_number":"12025550199","event":""#,
+                r#"{"display_phone_number":"$number","event":""#,
                 $event,
                 r#"","old_limit":"TIER_1K","current_limit":"TIER_10K"}"#
             ),
@@ -51,7 +51,7 @@ macro_rules! name_review {
             $name,
             "phone_number_name_update",
             concat!(
-                r#"{"display_phone_number":"12025550199","decision":""#,
+                r#"{"display_phone_number":"$number","decision":""#,
                 $decision,
                 r#"","requested_verified_name":"Samples Ltd","rejection_reason":"#,
                 $reason,
@@ -93,11 +93,11 @@ pub(super) const TEMPLATES: &[Template] = &[
     event!("account_reinstated_old", "REINSTATED"),
     update(
         "account_number_added_old",
-        r#"{"phone_number":"12025550199","event":"PHONE_NUMBER_ADDED"}"#,
+        r#"{"phone_number":"$number","event":"PHONE_NUMBER_ADDED"}"#,
     ),
     update(
         "account_number_removed_old",
-        r#"{"phone_number":"12025550199","event":"PHONE_NUMBER_REMOVED"}"#,
+        r#"{"phone_number":"$number","event":"PHONE_NUMBER_REMOVED"}"#,
     ),
     update(
         "account_violation",
@@ -105,7 +105,7 @@ pub(super) const TEMPLATES: &[Template] = &[
     ),
     update(
         "account_restriction",
-        r#"{"event":"ACCOUNT_RESTRICTION","phone_number":"12025550199","restriction_info":[{"restriction_type":"RESTRICTED_BIZ_INITIATED_MESSAGING","expiration":$time,"remediation":"Wait."}]}"#,
+        r#"{"event":"ACCOUNT_RESTRICTION","phone_number":"$number","restriction_info":[{"restriction_type":"RESTRICTED_BIZ_INITIATED_MESSAGING","expiration":$time,"remediation":"Wait."}]}"#,
     ),
     event!("account_restriction_lifted", "ACCOUNT_RESTRICTION"),
     update(
@@ -180,17 +180,17 @@ pub(super) const TEMPLATES: &[Template] = &[
     whole(
         "business_username",
         "business_username_updates",
-        r#"{"display_phone_number":"12025550199","username":"samples.ltd","status":"approved"}"#,
+        r#"{"display_phone_number":"$number","username":"samples.ltd","status":"approved"}"#,
     ),
     whole(
         "business_username_singular",
         "business_username_update",
-        r#"{"display_phone_number":"12025550199","status":"deleted","context":"revoked"}"#,
+        r#"{"display_phone_number":"$number","status":"deleted","context":"revoked"}"#,
     ),
     whole(
         "business_username_draft",
         "phone_number_username_update",
-        r#"{"display_phone_number":"12025550199","username":"samples.ltd","status":"reserved"}"#,
+        r#"{"display_phone_number":"$number","username":"samples.ltd","status":"reserved"}"#,
     ),
     whole(
         "partner_solution",
@@ -213,12 +213,12 @@ pub(super) const TEMPLATES: &[Template] = &[
     whole(
         "phone_number_onboarding",
         "phone_number_quality_update",
-        r#"{"display_phone_number":"12025550199","event":"ONBOARDING","max_daily_conversations_per_business":"TIER_NOT_SET"}"#,
+        r#"{"display_phone_number":"$number","event":"ONBOARDING","max_daily_conversations_per_business":"TIER_NOT_SET"}"#,
     ),
     whole(
         "phone_number_throughput",
         "phone_number_quality_update",
-        r#"{"display_phone_number":"12025550199","event":"THROUGHPUT_UPGRADE","max_daily_conversations_per_business":"TIER_UNLIMITED"}"#,
+        r#"{"display_phone_number":"$number","event":"THROUGHPUT_UPGRADE","max_daily_conversations_per_business":"TIER_UNLIMITED"}"#,
     ),
     quality!("phone_number_flagged_old", "FLAGGED"),
     quality!("phone_number_unflagged_old", "UNFLAGGED"),
@@ -227,22 +227,22 @@ pub(super) const TEMPLATES: &[Template] = &[
     whole(
         "pin_changed",
         "security",
-        r#"{"display_phone_number":"12025550199","event":"PIN_CHANGED"}"#,
+        r#"{"display_phone_number":"$number","event":"PIN_CHANGED"}"#,
     ),
     whole(
         "pin_reset_request",
         "security",
-        r#"{"display_phone_number":"12025550199","event":"PIN_RESET_REQUEST","requester":"850000000000001"}"#,
+        r#"{"display_phone_number":"$number","event":"PIN_RESET_REQUEST","requester":"850000000000001"}"#,
     ),
     whole(
         "pin_request_success",
         "security",
-        r#"{"display_phone_number":"12025550199","event":"PIN_REQUEST_SUCCESS"}"#,
+        r#"{"display_phone_number":"$number","event":"PIN_REQUEST_SUCCESS"}"#,
     ),
     whole(
         "pin_reset_success",
         "security",
-        r#"{"display_phone_number":"12025550199","event":"PIN_RESET_SUCCESS"}"#,
+        r#"{"display_phone_number":"$number","event":"PIN_RESET_SUCCESS"}"#,
     ),
     whole(
         "campaign_status",

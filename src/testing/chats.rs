@@ -6,7 +6,7 @@ const CALLS: &str = r#"{$pn,$contacts,"calls":[$each]}"#;
 const CALL_STATUSES: &str = r#"{$pn,$contacts,"statuses":[$each]}"#;
 const GROUPS: &str = r#"{$pn,"groups":[$each]}"#;
 const ECHOES: &str = r#"{$pn,$contacts,"message_echoes":[$each]}"#;
-const HISTORY: &str = r#"{$pn,$contacts,"history":[{"metadata":{"phase":1,"chunk_order":2,"progress":55},"threads":[{"id":"$user","context":{"wa_id":"$user","user_id":"$user_id","parent_user_id":"DE.ENT.SampleParent01","username":"zoe.sample"},"messages":[$each]}]}]}"#;
+const HISTORY: &str = r#"{$pn,$contacts,"history":[{"metadata":{"phase":1,"chunk_order":2,"progress":55},"threads":[{"id":"$user","context":{$wa_id"user_id":"$user_id","parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","username":"$username[zoe.sample]"},"messages":[$each]}]}]}"#;
 const STATE_SYNC: &str = r#"{$pn,"state_sync":[$each]}"#;
 const PREFERENCES: &str = r#"{$pn,$contacts,"user_preferences":[$each]}"#;
 
@@ -26,63 +26,63 @@ const fn untimed(name: &'static str, field: &'static str, element: &'static str)
 pub(super) const TEMPLATES: &[Template] = &[
     call(
         "call_connect",
-        r#"{"id":"$call_id","from":"$user","from_user_id":"$user_id","from_parent_user_id":"DE.ENT.SampleParent01","to":"12025550199","event":"connect","timestamp":"$time","direction":"USER_INITIATED","session":{"sdp_type":"offer","sdp":"v=0\r\ns=-\r\n"},"deeplink_payload":"sample-link","cta_payload":"sample-button"}"#,
+        r#"{"id":"$call_id",$from"from_user_id":"$user_id","from_parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","to":"$number","event":"connect","timestamp":"$time","direction":"USER_INITIATED","session":{"sdp_type":"offer","sdp":"v=0\r\ns=-\r\n"},"deeplink_payload":"sample-link","cta_payload":"sample-button"}"#,
     ),
     call(
         "call_connect_old",
-        r#"{"id":"$call_id","from":"$user","to":"12025550199","event":"connect","timestamp":"$time","direction":"USER_INITIATED","connection":{"webrtc":{"sdp":"{\"sdp\":\"v=0\",\"sdp_type\":\"offer\"}"}}}"#,
+        r#"{"id":"$call_id","from":"$user","to":"$number","event":"connect","timestamp":"$time","direction":"USER_INITIATED","connection":{"webrtc":{"sdp":"{\"sdp\":\"v=0\",\"sdp_type\":\"offer\"}"}}}"#,
     ),
     call(
         "call_terminate",
-        r#"{"id":"$call_id","from":"12025550199","to":"$user","to_user_id":"$user_id","to_parent_user_id":"DE.ENT.SampleParent01","event":"terminate","timestamp":"$time","direction":"BUSINESS_INITIATED","status":"COMPLETED","start_time":"$time","end_time":"$time","duration":90,"biz_opaque_callback_data":"sample-callback"}"#,
+        r#"{"id":"$call_id","from":"$number",$to"to_user_id":"$user_id","to_parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","event":"terminate","timestamp":"$time","direction":"BUSINESS_INITIATED","status":"COMPLETED","start_time":"$time","end_time":"$time","duration":90,"biz_opaque_callback_data":"$callback_data[sample-callback]"}"#,
     ),
     call(
         "call_failed",
-        r#"{"id":"$call_id","from":"$user","from_user_id":"$user_id","to":"12025550199","event":"terminate","timestamp":"$time","direction":"USER_INITIATED","status":"FAILED","errors":[{"code":131000,"message":"Something went wrong","href":"https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/","error_data":{"details":"The call was not taken."}}]}"#,
+        r#"{"id":"$call_id",$from"from_user_id":"$user_id","to":"$number","event":"terminate","timestamp":"$time","direction":"USER_INITIATED","status":"FAILED","errors":[{"code":$error_code[131000],"message":"Something went wrong","href":"https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/","error_data":{"details":"The call was not taken."}}]}"#,
     ),
     call(
         "call_created",
-        r#"{"id":"$call_id","from":"$user","from_user_id":"$user_id","to":"12025550199","event":"call_created","timestamp":"$time","direction":"USER_INITIATED"}"#,
+        r#"{"id":"$call_id",$from"from_user_id":"$user_id","to":"$number","event":"call_created","timestamp":"$time","direction":"USER_INITIATED"}"#,
     ),
     call(
         "call_recording",
-        r#"{"id":"$call_id","event":"call_recording_available","timestamp":"$time","call_recording":{"type":"audio","audio":{"mime_type":"audio/ogg","sha256":"U2FtcGxlIG9mIGEgY2FsbA==","id":"630000000000008","url":"https://media.example/?mid=630000000000008"}}}"#,
+        r#"{"id":"$call_id","event":"call_recording_available","timestamp":"$time","call_recording":{"type":"audio","audio":{"mime_type":"$mime_type[audio/ogg]","sha256":"U2FtcGxlIG9mIGEgY2FsbA==","id":"$media_id[630000000000008]","url":"https://media.example/?mid=$media_id[630000000000008]"}}}"#,
     ),
     call(
         "call_transcript",
-        r#"{"id":"$call_id","event":"call_transcription_available","timestamp":"$time","call_transcript":{"document":{"mime_type":"application/json","sha256":"U2FtcGxlIG9mIGEgY2FsbA==","id":"630000000000009","url":"https://media.example/?mid=630000000000009"}}}"#,
+        r#"{"id":"$call_id","event":"call_transcription_available","timestamp":"$time","call_transcript":{"document":{"mime_type":"$mime_type[application/json]","sha256":"U2FtcGxlIG9mIGEgY2FsbA==","id":"$media_id[630000000000009]","url":"https://media.example/?mid=$media_id[630000000000009]"}}}"#,
     ),
     call_status(
         "call_ringing",
-        r#"{"id":"$call_id","type":"call","status":"RINGING","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","recipient_parent_user_id":"DE.ENT.SampleParent01","biz_opaque_callback_data":"sample-callback"}"#,
+        r#"{"id":"$call_id","type":"call","status":"RINGING","timestamp":"$time",$recipient"recipient_user_id":"$user_id","recipient_parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","biz_opaque_callback_data":"$callback_data[sample-callback]"}"#,
     ),
     call_status(
         "call_accepted",
-        r#"{"id":"$call_id","type":"call","status":"ACCEPTED","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","parent_recipient_user_id":"DE.ENT.SampleParent01"}"#,
+        r#"{"id":"$call_id","type":"call","status":"ACCEPTED","timestamp":"$time",$recipient"recipient_user_id":"$user_id","parent_recipient_user_id":"$parent_user_id[DE.ENT.SampleParent01]"}"#,
     ),
     call_status(
         "call_rejected",
-        r#"{"id":"$call_id","type":"call","status":"REJECTED","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id"}"#,
+        r#"{"id":"$call_id","type":"call","status":"REJECTED","timestamp":"$time",$recipient"recipient_user_id":"$user_id"}"#,
     ),
     listed("call_error", "calls", r#"{$pn,"errors":[$each]}"#, "$error"),
     listed(
         "group_created",
         "group_lifecycle_update",
         GROUPS,
-        r#"{"timestamp":"$time","group_id":"SampleGroup01","type":"group_create","request_id":"SampleRequest$n","subject":"Samples","description":"A group of samples","invite_link":"https://chat.example/SampleInvite01","join_approval_mode":"approval_required"}"#,
+        r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_create","request_id":"SampleRequest$n","subject":"Samples","description":"A group of samples","invite_link":"https://chat.example/SampleInvite01","join_approval_mode":"approval_required"}"#,
     ),
     // As Meta has it for groups: the code in a string.
     listed(
         "group_not_created",
         "group_lifecycle_update",
         GROUPS,
-        r#"{"timestamp":$time,"type":"group_create","request_id":"SampleRequest$n","subject":"Samples","errors":[{"code":"131000","title":"Something went wrong","message":"Something went wrong","error_data":{"details":"No group was made."}}]}"#,
+        r#"{"timestamp":$time,"type":"group_create","request_id":"SampleRequest$n","subject":"Samples","errors":[{"code":"$error_code[131000]","title":"Something went wrong","message":"Something went wrong","error_data":{"details":"No group was made."}}]}"#,
     ),
     listed(
         "group_deleted",
         "group_lifecycle_update",
         GROUPS,
-        r#"{"timestamp":"$time","group_id":"SampleGroup01","type":"group_delete","request_id":"SampleRequest$n"}"#,
+        r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_delete","request_id":"SampleRequest$n"}"#,
     ),
     listed(
         "group_error",
@@ -94,99 +94,99 @@ pub(super) const TEMPLATES: &[Template] = &[
         "group_joined",
         "group_participants_update",
         GROUPS,
-        r#"{"timestamp":"$time","group_id":"SampleGroup01","type":"group_participants_add","reason":"invite_link","added_participants":[{"wa_id":"$user","user_id":"$user_id","parent_user_id":"DE.ENT.SampleParent01","username":"zoe.sample"}]}"#,
+        r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_participants_add","reason":"invite_link","added_participants":[{$wa_id"user_id":"$user_id","parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","username":"$username[zoe.sample]"}]}"#,
     ),
     listed(
         "group_removed",
         "group_participants_update",
         GROUPS,
-        r#"{"timestamp":"$time","group_id":"SampleGroup01","type":"group_participants_remove","request_id":"SampleRequest$n","initiated_by":"business","removed_participants":[{"input":"$user","wa_id":"$user"}],"failed_participants":[{"input":"12025550104","errors":[{"code":"131000","title":"Something went wrong","message":"Something went wrong","error_data":{"details":"Not a participant."}}]}]}"#,
+        r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_participants_remove","request_id":"SampleRequest$n","initiated_by":"business","removed_participants":[{"input":"$user","wa_id":"$user"}],"failed_participants":[{"input":"12025550104","errors":[{"code":"$error_code[131000]","title":"Something went wrong","message":"Something went wrong","error_data":{"details":"Not a participant."}}]}]}"#,
     ),
     // The names of OpenAPI.
     listed(
         "group_joined_openapi",
         "group_participant_update",
         GROUPS,
-        r#"{"timestamp":$time,"group_id":"SampleGroup01","type":"group_add_participants","added_participants":[{"input":"$user","wa_id":"$user"}]}"#,
+        r#"{"timestamp":$time,"group_id":"$group_id[SampleGroup01]","type":"group_add_participants","added_participants":[{"input":"$user","wa_id":"$user"}]}"#,
     ),
     listed(
         "group_left_openapi",
         "group_participant_update",
         GROUPS,
-        r#"{"timestamp":$time,"group_id":"SampleGroup01","type":"group_remove_participants","initiated_by":"participant","removed_participants":[{"wa_id":"$user"}]}"#,
+        r#"{"timestamp":$time,"group_id":"$group_id[SampleGroup01]","type":"group_remove_participants","initiated_by":"participant","removed_participants":[{"wa_id":"$user"}]}"#,
     ),
     listed(
         "group_removal_failed",
         "group_participants_update",
         GROUPS,
-        r#"{"timestamp":"$time","group_id":"SampleGroup01","type":"group_participants_remove","request_id":"SampleRequest$n","reason":"invite_link","initiated_by":"business","errors":[$error]}"#,
+        r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_participants_remove","request_id":"SampleRequest$n","reason":"invite_link","initiated_by":"business","errors":[$error]}"#,
     ),
     listed(
         "group_join_request",
         "group_participants_update",
         GROUPS,
-        r#"{"timestamp":"$time","group_id":"SampleGroup01","type":"group_join_request_created","join_request_id":"SampleJoin01","wa_id":"$user","user_id":"$user_id","parent_user_id":"DE.ENT.SampleParent01","username":"zoe.sample"}"#,
+        r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_join_request_created","join_request_id":"SampleJoin01",$wa_id"user_id":"$user_id","parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","username":"$username[zoe.sample]"}"#,
     ),
     listed(
         "group_join_request_revoked",
         "group_participants_update",
         GROUPS,
-        r#"{"timestamp":"$time","group_id":"SampleGroup01","type":"group_join_request_revoked","join_request_id":"SampleJoin01","wa_id":"$user"}"#,
+        r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_join_request_revoked","join_request_id":"SampleJoin01","wa_id":"$user"}"#,
     ),
     listed(
         "group_settings",
         "group_settings_update",
         GROUPS,
-        r#"{"timestamp":"$time","group_id":"SampleGroup01","type":"group_settings_update","request_id":"SampleRequest$n","profile_picture":{"mime_type":"image/jpeg","sha256":"U2FtcGxlIG9mIGEgcGljdHVyZQ==","update_successful":true},"group_subject":{"text":"More samples","update_successful":true},"group_description":{"text":"A group of more samples","update_successful":false,"errors":[{"code":"131000","title":"Something went wrong","message":"Something went wrong"}]}}"#,
+        r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_settings_update","request_id":"SampleRequest$n","profile_picture":{"mime_type":"$mime_type[image/jpeg]","sha256":"U2FtcGxlIG9mIGEgcGljdHVyZQ==","update_successful":true},"group_subject":{"text":"More samples","update_successful":true},"group_description":{"text":"A group of more samples","update_successful":false,"errors":[{"code":"$error_code[131000]","title":"Something went wrong","message":"Something went wrong"}]}}"#,
     ),
     listed(
         "group_suspended",
         "group_status_update",
         GROUPS,
-        r#"{"timestamp":"$time","group_id":"SampleGroup01","type":"group_suspend"}"#,
+        r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_suspend"}"#,
     ),
     listed(
         "group_suspension_cleared",
         "group_status_update",
         GROUPS,
-        r#"{"timestamp":"$time","group_id":"SampleGroup01","type":"group_suspend_cleared"}"#,
+        r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_suspend_cleared"}"#,
     ),
     listed(
         "history_text",
         "history",
         HISTORY,
-        r#"{"from":"12025550199","to":"$user","to_user_id":"$user_id","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"},"history_context":{"status":"READ"}}"#,
+        r#"{"from":"$number",$to"to_user_id":"$user_id","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"},"history_context":{"status":"READ"}}"#,
     ),
     listed(
         "history_answer",
         "history",
         HISTORY,
-        r#"{"context":{"from":"12025550199","id":"wamid.SAMPLEQUOTED"},"from":"$user","from_user_id":"$user_id","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"},"referral":{"source_url":"https://ads.example/1","source_id":"620000000000001","source_type":"ad"},"history_context":{"status":"PLAYED"}}"#,
+        r#"{"context":{"from":"$number","id":"$context_id[wamid.SAMPLEQUOTED]"},$from"from_user_id":"$user_id","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"},"referral":{"source_url":"https://ads.example/1","source_id":"620000000000001","source_type":"ad"},"history_context":{"status":"PLAYED"}}"#,
     ),
     listed(
         "history_placeholder",
         "history",
         HISTORY,
-        r#"{"from":"$user","from_user_id":"$user_id","id":"$id","timestamp":"$time","type":"media_placeholder","history_context":{"status":"DELIVERED"}}"#,
+        r#"{$from"from_user_id":"$user_id","id":"$id","timestamp":"$time","type":"media_placeholder","history_context":{"status":"DELIVERED"}}"#,
     ),
     listed(
         "history_unavailable",
         "history",
         HISTORY,
-        r#"{"from":"$user","from_user_id":"$user_id","id":"$id","timestamp":"$time","type":"unsupported","errors":[{"code":131060,"title":"This message is unavailable","message":"This message is unavailable"}],"history_context":{"status":"ERROR"}}"#,
+        r#"{$from"from_user_id":"$user_id","id":"$id","timestamp":"$time","type":"unsupported","errors":[{"code":$error_code[131060],"title":"This message is unavailable","message":"This message is unavailable"}],"history_context":{"status":"ERROR"}}"#,
     ),
     // What a placeholder stands for.
     listed(
         "history_media",
         "history",
         r#"{$pn,$contacts,"messages":[$each]}"#,
-        r#"{"from":"$user","from_user_id":"$user_id","id":"$id","timestamp":"$time","type":"image","image":{"mime_type":"image/jpeg","sha256":"5361","id":"630000000000010"}}"#,
+        r#"{$from"from_user_id":"$user_id","id":"$id","timestamp":"$time","type":"image","image":{"mime_type":"$mime_type[image/jpeg]","sha256":"5361","id":"$media_id[630000000000010]"}}"#,
     ),
     listed(
         "history_media_echo",
         "history",
         r#"{$pn,$contacts,"message_echoes":[$each]}"#,
-        r#"{"from":"12025550199","to":"$user","id":"$id","timestamp":"$time","type":"image","image":{"mime_type":"image/jpeg","sha256":"5361","id":"630000000000011"}}"#,
+        r#"{"from":"$number","to":"$user","id":"$id","timestamp":"$time","type":"image","image":{"mime_type":"$mime_type[image/jpeg]","sha256":"5361","id":"$media_id[630000000000011]"}}"#,
     ),
     listed(
         "history_progress",
@@ -198,13 +198,13 @@ pub(super) const TEMPLATES: &[Template] = &[
         "history_declined",
         "history",
         r#"{$pn,"history":[{"errors":[$each]}]}"#,
-        r#"{"code":2593109,"title":"No history is shared","message":"No history is shared","error_data":{"details":"The business does not share it, number $n"}}"#,
+        r#"{"code":$error_code[2593109],"title":"No history is shared","message":"No history is shared","error_data":{"details":"The business does not share it, number $n"}}"#,
     ),
     listed(
         "app_contact_added",
         "smb_app_state_sync",
         STATE_SYNC,
-        r#"{"type":"contact","contact":{"full_name":"Zoë Sample","first_name":"Zoë","phone_number":"$user","user_id":"$user_id","parent_user_id":"DE.ENT.SampleParent01","username":"zoe.sample"},"action":"add","metadata":{"timestamp":"$time"}}"#,
+        r#"{"type":"contact","contact":{"full_name":"$profile_name[Zoë Sample]","first_name":"Zoë","phone_number":"$user","user_id":"$user_id","parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","username":"$username[zoe.sample]"},"action":"add","metadata":{"timestamp":"$time"}}"#,
     ),
     listed(
         "app_contact_removed",
@@ -216,25 +216,25 @@ pub(super) const TEMPLATES: &[Template] = &[
         "app_echo",
         "smb_message_echoes",
         ECHOES,
-        r#"{"context":{"from":"$user","id":"wamid.SAMPLEQUOTED"},"from":"12025550199","to":"$user","to_user_id":"$user_id","to_parent_user_id":"DE.ENT.SampleParent01","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"}}"#,
+        r#"{"context":{$from"id":"$context_id[wamid.SAMPLEQUOTED]"},"from":"$number",$to"to_user_id":"$user_id","to_parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"}}"#,
     ),
     listed(
         "app_echo_edit",
         "smb_message_echoes",
         ECHOES,
-        r#"{"from":"12025550199","to":"$user","id":"$id","timestamp":"$time","type":"edit","edit":{"original_message_id":"wamid.SAMPLEQUOTED","message":{"type":"image","image":{"caption":"A sample of a picture","mime_type":"image/jpeg","sha256":"U2FtcGxlIG9mIGEgcGljdHVyZQ==","id":"630000000000001"}}}}"#,
+        r#"{"from":"$number","to":"$user","id":"$id","timestamp":"$time","type":"edit","edit":{"original_message_id":"$context_id[wamid.SAMPLEQUOTED]","message":{"type":"image","image":{"caption":"$caption[A sample of a picture]","mime_type":"$mime_type[image/jpeg]","sha256":"U2FtcGxlIG9mIGEgcGljdHVyZQ==","id":"$media_id[630000000000001]"}}}}"#,
     ),
     listed(
         "app_echo_revoke",
         "smb_message_echoes",
         ECHOES,
-        r#"{"from":"12025550199","to":"$user","id":"$id","timestamp":"$time","type":"revoke","revoke":{"original_message_id":"wamid.SAMPLEQUOTED"}}"#,
+        r#"{"from":"$number","to":"$user","id":"$id","timestamp":"$time","type":"revoke","revoke":{"original_message_id":"$context_id[wamid.SAMPLEQUOTED]"}}"#,
     ),
     listed(
         "app_echo_unsupported",
         "smb_message_echoes",
         ECHOES,
-        r#"{"from":"12025550199","to":"$user","id":"$id","timestamp":"$time","type":"unsupported","errors":[$error]}"#,
+        r#"{"from":"$number","to":"$user","id":"$id","timestamp":"$time","type":"unsupported","errors":[$error]}"#,
     ),
     listed(
         "app_echo_error",
@@ -246,7 +246,7 @@ pub(super) const TEMPLATES: &[Template] = &[
         "echo",
         "message_echoes",
         ECHOES,
-        r#"{"from":"12025550199","to":"$user","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"},"message_creation_type":"created_by_1p_bot"}"#,
+        r#"{"from":"$number","to":"$user","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"},"message_creation_type":"created_by_1p_bot"}"#,
     ),
     listed(
         "echo_error",
@@ -257,22 +257,22 @@ pub(super) const TEMPLATES: &[Template] = &[
     untimed(
         "control_passed",
         "messaging_handovers",
-        r#"{"messaging_product":"whatsapp","sender":{"phone_number":"$user","user_id":"$user_id"},"recipient":{"phone_number_id":"$number_id","display_phone_number":"12025550199"},"type":"control_passed","timestamp":"$time","control_passed":{"previous_owner_role":"ai_agent","new_owner_role":"escalation","metadata":"Wants a person.","conversation_context":{"type":"summary","summary":{"text":"Asked for the price of a sample."}}}}"#,
+        r#"{"messaging_product":"whatsapp","sender":{"phone_number":"$user","user_id":"$user_id"},"recipient":{"phone_number_id":"$number_id","display_phone_number":"$number"},"type":"control_passed","timestamp":"$time","control_passed":{"previous_owner_role":"ai_agent","new_owner_role":"escalation","metadata":"Wants a person.","conversation_context":{"type":"summary","summary":{"text":"Asked for the price of a sample."}}}}"#,
     ),
     untimed(
         "control_taken",
         "messaging_handovers",
-        r#"{"messaging_product":"whatsapp","sender":{"phone_number":"$user"},"recipient":{"phone_number_id":"$number_id","display_phone_number":"12025550199"},"type":"control_taken","timestamp":"$time","control_taken":{"previous_owner_role":"marketing","new_owner_role":"customer_service"}}"#,
+        r#"{"messaging_product":"whatsapp","sender":{"phone_number":"$user"},"recipient":{"phone_number_id":"$number_id","display_phone_number":"$number"},"type":"control_taken","timestamp":"$time","control_taken":{"previous_owner_role":"marketing","new_owner_role":"customer_service"}}"#,
     ),
     untimed(
         "control_shared",
         "messaging_handovers",
-        r#"{"messaging_product":"whatsapp","recipient":{"phone_number_id":"$number_id","display_phone_number":"12025550199"},"type":"control_shared","timestamp":"$time","control_shared":{"new_owner_role":"escalation","new_owner_app_role":"meta_business_agent"}}"#,
+        r#"{"messaging_product":"whatsapp","recipient":{"phone_number_id":"$number_id","display_phone_number":"$number"},"type":"control_shared","timestamp":"$time","control_shared":{"new_owner_role":"escalation","new_owner_app_role":"meta_business_agent"}}"#,
     ),
     untimed(
         "control_passed_old",
         "messaging_handovers",
-        r#"{"messaging_product":"whatsapp","recipient":{"phone_number_id":"$number_id","display_phone_number":"12025550199"},"sender":{"phone_number":"$user"},"timestamp":"$time","control_passed":{"previous_owner_app_id":"840000000000001","new_owner_app_id":"840000000000002","previous_owner_app_role":"meta_business_agent","new_owner_app_role":"customer_service","metadata":"Wants a person."}}"#,
+        r#"{"messaging_product":"whatsapp","recipient":{"phone_number_id":"$number_id","display_phone_number":"$number"},"sender":{"phone_number":"$user"},"timestamp":"$time","control_passed":{"previous_owner_app_id":"840000000000001","new_owner_app_id":"840000000000002","previous_owner_app_role":"meta_business_agent","new_owner_app_role":"customer_service","metadata":"Wants a person."}}"#,
     ),
     listed(
         "standby_message",
@@ -284,7 +284,7 @@ pub(super) const TEMPLATES: &[Template] = &[
         "standby_status",
         "standby",
         r#"{$pn,"standby":{"statuses":[$each]}}"#,
-        r#"{"id":"$id","status":"delivered","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id"}"#,
+        r#"{"id":"$id","status":"$state[delivered]","timestamp":"$time",$recipient"recipient_user_id":"$user_id"}"#,
     ),
     listed(
         "standby_echo",
@@ -296,19 +296,19 @@ pub(super) const TEMPLATES: &[Template] = &[
         "user_stop",
         "user_preferences",
         PREFERENCES,
-        r#"{"wa_id":"$user","user_id":"$user_id","parent_user_id":"DE.ENT.SampleParent01","detail":"The user wants no marketing messages","category":"marketing_messages","value":"stop","timestamp":$time}"#,
+        r#"{$wa_id"user_id":"$user_id","parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","detail":"The user wants no marketing messages","category":"marketing_messages","value":"stop","timestamp":$time}"#,
     ),
     listed(
         "user_resume",
         "user_preferences",
         PREFERENCES,
-        r#"{"wa_id":"$user","user_id":"$user_id","detail":"The user wants marketing messages again","category":"marketing_messages","value":"resume","timestamp":$time}"#,
+        r#"{$wa_id"user_id":"$user_id","detail":"The user wants marketing messages again","category":"marketing_messages","value":"resume","timestamp":$time}"#,
     ),
     listed(
         "user_signup",
         "user_preferences",
         PREFERENCES,
-        r#"{"wa_id":"$user","user_id":"$user_id","detail":"The user signed up in an app","category":"marketing_messages","value":"signup","timestamp":$time,"signup_id":"870000000000001"}"#,
+        r#"{$wa_id"user_id":"$user_id","detail":"The user signed up in an app","category":"marketing_messages","value":"signup","timestamp":$time,"signup_id":"870000000000001"}"#,
     ),
     listed(
         "user_id_update",

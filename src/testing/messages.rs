@@ -19,24 +19,24 @@ pub(super) const TEMPLATES: &[Template] = &[
     listed(
         "parent_user_id",
         "messages",
-        r#"{$pn,"contacts":[{"profile":{"name":"Zoë Sample","username":"@zoe.sample","country_code":"DE"},"wa_id":"$user","user_id":"$user_id","parent_user_id":"DE.ENT.SampleParent01","identity_key_hash":"SampleHash01="}],"messages":[$each]}"#,
-        r#"{"from":"$user","from_user_id":"$user_id","from_parent_user_id":"DE.ENT.SampleParent01","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"}}"#,
+        r#"{$pn,"contacts":[{"profile":{"name":"$profile_name[Zoë Sample]","username":"$username[@zoe.sample]","country_code":"DE"},$wa_id"user_id":"$user_id","parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","identity_key_hash":"SampleHash01="}],"messages":[$each]}"#,
+        r#"{$from"from_user_id":"$user_id","from_parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","id":"$id","timestamp":"$time","type":"text","text":{"body":"$text"}}"#,
     ),
     message(
         "group_text",
-        r#"{$head,"group_id":"SampleGroup01","type":"text","text":{"body":"$text"}}"#,
+        r#"{$head,"group_id":"$group_id[SampleGroup01]","type":"text","text":{"body":"$text"}}"#,
     ),
     message(
         "quoted_text",
-        r#"{"context":{"from":"12025550199","id":"wamid.SAMPLEQUOTED","referred_product":{"catalog_id":"610000000000001","product_retailer_id":"sample-product-1"}},$head,"type":"text","text":{"body":"$text"}}"#,
+        r#"{"context":{"from":"$number","id":"$context_id[wamid.SAMPLEQUOTED]","referred_product":{"catalog_id":"610000000000001","product_retailer_id":"sample-product-1"}},$sent,"type":"text","text":{"body":"$text"}}"#,
     ),
     message(
         "forwarded_text",
-        r#"{"context":{"forwarded":true},$head,"type":"text","text":{"body":"$text"}}"#,
+        r#"{"context":{"forwarded":true},$sent,"type":"text","text":{"body":"$text"}}"#,
     ),
     message(
         "often_forwarded_text",
-        r#"{"context":{"frequently_forwarded":true},$head,"type":"text","text":{"body":"$text"}}"#,
+        r#"{"context":{"frequently_forwarded":true},$sent,"type":"text","text":{"body":"$text"}}"#,
     ),
     message(
         "ad_text",
@@ -54,31 +54,31 @@ pub(super) const TEMPLATES: &[Template] = &[
     ),
     message(
         "image",
-        r#"{$head,"type":"image","image":{"caption":"A sample of a picture","mime_type":"image/jpeg","sha256":"U2FtcGxlIG9mIGEgcGljdHVyZQ==","id":"630000000000001","url":"https://media.example/?mid=630000000000001"}}"#,
+        r#"{$head,"type":"image","image":{"caption":"$caption[A sample of a picture]","mime_type":"$mime_type[image/jpeg]","sha256":"U2FtcGxlIG9mIGEgcGljdHVyZQ==","id":"$media_id[630000000000001]","url":"https://media.example/?mid=$media_id[630000000000001]"}}"#,
     ),
     message(
         "audio",
-        r#"{$head,"type":"audio","audio":{"mime_type":"audio/ogg; codecs=opus","sha256":"U2FtcGxlIG9mIGEgc291bmQ=","id":"630000000000002","url":"https://media.example/?mid=630000000000002","voice":true}}"#,
+        r#"{$head,"type":"audio","audio":{"mime_type":"$mime_type[audio/ogg; codecs=opus]","sha256":"U2FtcGxlIG9mIGEgc291bmQ=","id":"$media_id[630000000000002]","url":"https://media.example/?mid=$media_id[630000000000002]","voice":true}}"#,
     ),
     message(
         "voice",
-        r#"{$head,"type":"voice","voice":{"mime_type":"audio/ogg; codecs=opus","sha256":"U2FtcGxlIG9mIGEgc291bmQ=","id":"630000000000003"}}"#,
+        r#"{$head,"type":"voice","voice":{"mime_type":"$mime_type[audio/ogg; codecs=opus]","sha256":"U2FtcGxlIG9mIGEgc291bmQ=","id":"$media_id[630000000000003]"}}"#,
     ),
     message(
         "voicemail",
-        r#"{"from":"$user","from_user_id":"$user_id","id":"$call_id","timestamp":"$time","type":"audio","audio":{"mime_type":"audio/ogg; codecs=opus","sha256":"U2FtcGxlIG9mIGEgc291bmQ=","id":"630000000000004"}}"#,
+        r#"{$from"from_user_id":"$user_id","id":"$call_id","timestamp":"$time","type":"audio","audio":{"mime_type":"$mime_type[audio/ogg; codecs=opus]","sha256":"U2FtcGxlIG9mIGEgc291bmQ=","id":"$media_id[630000000000004]"}}"#,
     ),
     message(
         "video",
-        r#"{$head,"type":"video","video":{"caption":"A sample of a video","mime_type":"video/mp4","sha256":"U2FtcGxlIG9mIGEgdmlkZW8=","id":"630000000000005"}}"#,
+        r#"{$head,"type":"video","video":{"caption":"$caption[A sample of a video]","mime_type":"$mime_type[video/mp4]","sha256":"U2FtcGxlIG9mIGEgdmlkZW8=","id":"$media_id[630000000000005]"}}"#,
     ),
     message(
         "document",
-        r#"{$head,"type":"document","document":{"caption":"A sample of a file","filename":"sample.pdf","mime_type":"application/pdf","sha256":"U2FtcGxlIG9mIGEgZmlsZQ==","id":"630000000000006"}}"#,
+        r#"{$head,"type":"document","document":{"caption":"$caption[A sample of a file]","filename":"$filename[sample.pdf]","mime_type":"$mime_type[application/pdf]","sha256":"U2FtcGxlIG9mIGEgZmlsZQ==","id":"$media_id[630000000000006]"}}"#,
     ),
     message(
         "sticker",
-        r#"{$head,"type":"sticker","sticker":{"mime_type":"image/webp","sha256":"U2FtcGxlIG9mIGEgc3RpY2tlcg==","id":"630000000000007","animated":false}}"#,
+        r#"{$head,"type":"sticker","sticker":{"mime_type":"$mime_type[image/webp]","sha256":"U2FtcGxlIG9mIGEgc3RpY2tlcg==","id":"$media_id[630000000000007]","animated":false}}"#,
     ),
     message(
         "location",
@@ -90,56 +90,56 @@ pub(super) const TEMPLATES: &[Template] = &[
     ),
     message(
         "button",
-        r#"{"context":{"from":"12025550199","id":"wamid.SAMPLEQUOTED"},$head,"type":"button","button":{"text":"No more of it","payload":"sample-stop"}}"#,
+        r#"{"context":{"from":"$number","id":"$context_id[wamid.SAMPLEQUOTED]"},$sent,"type":"button","button":{"text":"$title[No more of it]","payload":"$button_id[sample-stop]"}}"#,
     ),
     message(
         "button_reply",
-        r#"{"context":{"from":"12025550199","id":"wamid.SAMPLEQUOTED"},$head,"type":"interactive","interactive":{"type":"button_reply","button_reply":{"id":"sample-yes","title":"Yes"}}}"#,
+        r#"{"context":{"from":"$number","id":"$context_id[wamid.SAMPLEQUOTED]"},$sent,"type":"interactive","interactive":{"type":"button_reply","button_reply":{"id":"$button_id[sample-yes]","title":"$title[Yes]"}}}"#,
     ),
     message(
         "list_reply",
-        r#"{"context":{"from":"12025550199","id":"wamid.SAMPLEQUOTED"},$head,"type":"interactive","interactive":{"type":"list_reply","list_reply":{"id":"sample-row","title":"A row","description":"The row of a sample"}}}"#,
+        r#"{"context":{"from":"$number","id":"$context_id[wamid.SAMPLEQUOTED]"},$sent,"type":"interactive","interactive":{"type":"list_reply","list_reply":{"id":"$list_id[sample-row]","title":"$title[A row]","description":"The row of a sample"}}}"#,
     ),
     message(
         "flow_reply",
-        r#"{"context":{"from":"12025550199","id":"wamid.SAMPLEQUOTED"},$head,"type":"interactive","interactive":{"type":"nfm_reply","nfm_reply":{"name":"flow","body":"Sent","response_json":"{\"flow_token\":\"sample-token\",\"answer\":1}"}}}"#,
+        r#"{"context":{"from":"$number","id":"$context_id[wamid.SAMPLEQUOTED]"},$sent,"type":"interactive","interactive":{"type":"nfm_reply","nfm_reply":{"name":"flow","body":"Sent","response_json":"$response_json[{\"flow_token\":\"sample-token\",\"answer\":1}]"}}}"#,
     ),
     message(
         "call_permission_accept",
-        r#"{"context":{"from":"$user","id":"wamid.SAMPLEQUOTED"},$head,"type":"interactive","interactive":{"type":"call_permission_reply","call_permission_reply":{"response":"accept","is_permanent":false,"expiration_timestamp":"$time","response_source":"user_action"}}}"#,
+        r#"{"context":{$from"id":"$context_id[wamid.SAMPLEQUOTED]"},$sent,"type":"interactive","interactive":{"type":"call_permission_reply","call_permission_reply":{"response":"accept","is_permanent":false,"expiration_timestamp":"$time","response_source":"user_action"}}}"#,
     ),
     // As on the page about permissions: without a type of the message.
     message(
         "call_permission_reject",
-        r#"{"context":{"from":"$user","id":"wamid.SAMPLEQUOTED"},$head,"interactive":{"type":"call_permission_reply","call_permission_reply":{"response":"reject","response_source":"user_action"}}}"#,
+        r#"{"context":{$from"id":"$context_id[wamid.SAMPLEQUOTED]"},$sent,"interactive":{"type":"call_permission_reply","call_permission_reply":{"response":"reject","response_source":"user_action"}}}"#,
     ),
     message(
         "payment_method",
-        r#"{"from":"$user","from_user_id":"$user_id","from_logical_id":"640000000000001","id":"$id","timestamp":"$time","type":"interactive","interactive":{"type":"payment_method","payment_method":{"payment_method":"offsite_card_pay","payment_timestamp":$time,"reference_id":"sample-order-1","last_four_digits":"0000","credential_id":"650000000000001"}}}"#,
+        r#"{$from"from_user_id":"$user_id","from_logical_id":"640000000000001","id":"$id","timestamp":"$time","type":"interactive","interactive":{"type":"payment_method","payment_method":{"payment_method":"offsite_card_pay","payment_timestamp":$time,"reference_id":"$reference_id[sample-order-1]","last_four_digits":"0000","credential_id":"650000000000001"}}}"#,
     ),
     message(
         "order",
-        r#"{$head,"type":"order","order":{"catalog_id":"610000000000001","text":"Two of these","product_items":[{"product_retailer_id":"sample-product-1","quantity":2,"item_price":4.5,"currency":"EUR"}]}}"#,
+        r#"{$head,"type":"order","order":{"catalog_id":"610000000000001","text":"$text[Two of these]","product_items":[{"product_retailer_id":"sample-product-1","quantity":2,"item_price":4.5,"currency":"EUR"}]}}"#,
     ),
     message(
         "reaction",
-        r#"{$head,"type":"reaction","reaction":{"message_id":"wamid.SAMPLEQUOTED","emoji":"👍"}}"#,
+        r#"{$sent,"type":"reaction","reaction":{"message_id":"$context_id[wamid.SAMPLEQUOTED]","emoji":"$emoji[👍]"}}"#,
     ),
     message(
         "reaction_removed",
-        r#"{$head,"type":"reaction","reaction":{"message_id":"wamid.SAMPLEQUOTED"}}"#,
+        r#"{$sent,"type":"reaction","reaction":{"message_id":"$context_id[wamid.SAMPLEQUOTED]"}}"#,
     ),
     listed(
         "changed_number",
         "messages",
         r#"{$pn,"messages":[$each]}"#,
-        r#"{$head,"type":"system","system":{"body":"User Zoë Sample changed from $user to 12025550103","wa_id":"12025550103","type":"user_changed_number"}}"#,
+        r#"{$sent,"type":"system","system":{"body":"User Zoë Sample changed from $user to 12025550103","wa_id":"12025550103","type":"user_changed_number"}}"#,
     ),
     listed(
         "changed_user_id",
         "messages",
         r#"{$pn,"messages":[$each]}"#,
-        r#"{$head,"type":"system","system":{"body":"User Zoë Sample changed user id","user_id":"US.SampleUser0003","parent_user_id":"US.ENT.SampleParent03","type":"user_changed_user_id"}}"#,
+        r#"{$sent,"type":"system","system":{"body":"User Zoë Sample changed user id","user_id":"US.SampleUser0003","parent_user_id":"US.ENT.SampleParent03","type":"user_changed_user_id"}}"#,
     ),
     listed(
         "changed_number_old",
@@ -153,24 +153,24 @@ pub(super) const TEMPLATES: &[Template] = &[
         r#"{$pn,"messages":[$each]}"#,
         r#"{"from":"$user","id":"$id","timestamp":"$time","type":"system","system":{"body":"$user changed keys","identity":"SampleHash02=","customer":"$user","type":"customer_identity_changed"}}"#,
     ),
-    message("request_welcome", r#"{$head,"type":"request_welcome"}"#),
+    message("request_welcome", r#"{$sent,"type":"request_welcome"}"#),
     message(
         "unsupported",
-        r#"{$head,"type":"unsupported","unsupported":{"type":"poll"},"errors":[{"code":131051,"title":"Message type unknown","message":"Message type unknown","error_data":{"details":"A sample of a poll."}}]}"#,
+        r#"{$sent,"type":"unsupported","unsupported":{"type":"poll"},"errors":[{"code":$error_code[131051],"title":"Message type unknown","message":"Message type unknown","error_data":{"details":"A sample of a poll."}}]}"#,
     ),
     message(
         "unsupported_old",
-        r#"{"from":"$user","id":"$id","timestamp":"$time","type":"unknown","errors":[{"code":131051,"details":"A sample of an old one","title":"Message type unknown"}]}"#,
+        r#"{"from":"$user","id":"$id","timestamp":"$time","type":"unknown","errors":[{"code":$error_code[131051],"details":"A sample of an old one","title":"Message type unknown"}]}"#,
     ),
     message(
         "edit",
-        r#"{$head,"type":"edit","edit":{"original_message_id":"wamid.SAMPLEQUOTED","message":{"context":{"id":"wamid.SAMPLEEARLIER"},"type":"text","text":{"body":"$text"}}}}"#,
+        r#"{$sent,"type":"edit","edit":{"original_message_id":"$context_id[wamid.SAMPLEQUOTED]","message":{"context":{"id":"wamid.SAMPLEEARLIER"},"type":"text","text":{"body":"$text"}}}}"#,
     ),
     message(
         "revoke",
-        r#"{$head,"type":"revoke","revoke":{"original_message_id":"wamid.SAMPLEQUOTED"}}"#,
+        r#"{$sent,"type":"revoke","revoke":{"original_message_id":"$context_id[wamid.SAMPLEQUOTED]"}}"#,
     ),
-    message("ephemeral", r#"{$head,"type":"ephemeral"}"#),
+    message("ephemeral", r#"{$sent,"type":"ephemeral"}"#),
     listed("error", "messages", r#"{$pn,"errors":[$each]}"#, "$error"),
     listed(
         "link_click",

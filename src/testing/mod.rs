@@ -3,6 +3,12 @@
 //! There is a [`sample`] of every field, message type and event that this crate knows, and some that it does not. They were written for
 //! this module after Meta's documentation; every number, name and id in them is made up.
 //!
+//! ```sh
+//! cargo add --dev tower-whatsapp --features testing
+//! cargo add --dev tower --features util
+//! cargo add --dev tokio --features macros,rt   # for `#[tokio::test]`
+//! ```
+//!
 //! ```
 //! use axum::{Extension, Router, body::Body, routing::post};
 //! use tower::ServiceExt;

@@ -18,31 +18,30 @@
 //! assert_ne!(first.key(), second.key());
 //! ```
 
-use std::fmt::Write;
+#![doc = include_str!("samples.md")]
+
+use std::{collections::BTreeMap, fmt::Write};
 
 use bytes::Bytes;
 
 use super::{
     accounts, chats, messages, statuses,
-    template::{Template, WHOLE, shared},
+    template::{Piece, Template, WHOLE, pieces, shared},
     templates,
 };
 use crate::event::{Notification, State};
 
 /// A message of text.
 pub fn text(body: impl Into<String>) -> Sample {
-    let mut sample = known("text");
-    let body = body.into();
-    sample.each(|part| part.text.clone_from(&body));
-    sample
+    known("text").text(body)
 }
 
 /// A status. [`State::Other`] makes one that this version does not know.
 pub fn status(state: State<'_>) -> Sample {
-    let state = state.as_str();
-    let mut sample = named(&format!("status_{state}")).unwrap_or_else(|| known("unknown_state"));
-    sample.each(|part| state.clone_into(&mut part.state));
+    let sample = named(&format!("status_{}", state.as_str()));
     sample
+        .unwrap_or_else(|| known("unknown_state"))
+        .state(state)
 }
 
 /// A message from a user of whom Meta does not tell the phone number: there is a business-scoped user id and a user name.
@@ -103,8 +102,29 @@ fn known(name: &str) -> Sample {
 
 /// A delivery that is not written out yet.
 ///
-/// What is set goes for everything that the sample holds so far, and has no effect where the event does not say it: a template has no
-/// sender. Texts are written into the JSON with escapes, as Meta does (`\/`, `\u00e4`).
+/// A setter changes every event that the sample holds so far and that has such a value; the other events stay as they are. If no event
+/// has it, the setter panics, because the test would not test what it says: a template has no sender. [`lenient`](Self::lenient)
+/// turns that off. The table in the docs of [this module](self) has the setters of every sample. Texts are written into the JSON
+/// with escapes, as Meta does (`\/`, `\u00e4`).
+///
+/// ```
+/// use tower_whatsapp::{event::{Content, Interactive}, testing::sample};
+///
+/// let pressed = sample::named("button_reply").ok_or("no such sample")?;
+/// let notification = pressed
+///     .from("16505550001")
+///     .profile_name("Ada")
+///     .button_id("book-a-table")
+///     .context("wamid.QUESTION")
+///     .notification();
+///
+/// let message = notification.messages().next().ok_or("no message")?;
+/// assert_eq!(message.sender.name(), Some("Ada"));
+/// assert_eq!(message.context.and_then(|context| context.id), Some("wamid.QUESTION"));
+/// let Content::Interactive(Interactive::ButtonReply(reply)) = message.content else { unreachable!() };
+/// assert_eq!(reply.id, Some("book-a-table"));
+/// # Ok::<(), &str>(())
+/// ```
 ///
 /// The events of one delivery differ. Two deliveries of one sample are the same events again, as when Meta repeats a delivery; with
 /// [`id`](Self::id) or [`timestamp`](Self::timestamp) they are others.
@@ -112,6 +132,7 @@ fn known(name: &str) -> Sample {
 #[must_use = "a sample does nothing until its body is taken"]
 pub struct Sample {
     parts: Vec<Part>,
+    is_lenient: bool,
 }
 
 /// Some events of the same kind in one `value`.
@@ -119,14 +140,121 @@ pub struct Sample {
 struct Part {
     template: &'static Template,
     count: usize,
-    id: Option<String>,
-    user: String,
-    user_id: String,
-    number_id: String,
     account_id: String,
     timestamp: u64,
-    text: String,
-    state: String,
+    /// Whether the phone number of the user is left out.
+    is_hidden: bool,
+    /// What the setters gave, by the name in the template.
+    values: BTreeMap<&'static str, String>,
+}
+
+/// Declares the setters of [`Sample`]: how the argument becomes a text, and the names in the templates that it goes into.
+macro_rules! setters {
+    ($(
+        $(#[$meta:meta])*
+        $setter:ident($argument:ident: $type:ty) { $text:expr } = $($name:literal)|+;
+    )*) => {
+        impl Sample {
+            $(
+                $(#[$meta])*
+                ///
+                /// # Panics
+                ///
+                /// If no event of the sample has it and the sample is not [`lenient`](Self::lenient).
+                #[track_caller]
+                pub fn $setter(self, $argument: $type) -> Self {
+                    self.set(stringify!($setter), &[$($name),+], &$text)
+                }
+            )*
+
+            /// The setters, and the names in the templates that they need.
+            #[cfg(test)]
+            const SETTERS: &'static [(&'static str, &'static [&'static str])] =
+                &[$((stringify!($setter), &[$($name),+])),*];
+        }
+    };
+}
+
+setters! {
+    /// Phone number of the user, in digits: the sender of a message, the recipient of a status (`from`, `wa_id`, `recipient_id`).
+    from(phone: impl Into<String>) { phone.into() } = "user";
+
+    /// Business-scoped user id of the user (`from_user_id`, `user_id`, `recipient_user_id`).
+    user_id(user_id: impl Into<String>) { user_id.into() } = "user_id";
+
+    /// User id of the user for a parent portfolio.
+    parent_user_id(user_id: impl Into<String>) { user_id.into() } = "parent_user_id";
+
+    /// Name that the user chose (`contacts[].profile.name`).
+    profile_name(name: impl Into<String>) { name.into() } = "profile_name";
+
+    /// User name of the user (`contacts[].profile.username`).
+    username(username: impl Into<String>) { username.into() } = "username";
+
+    /// Id of the business phone number (`metadata.phone_number_id`).
+    phone_number_id(phone_number_id: impl Into<String>) { phone_number_id.into() } = "number_id";
+
+    /// The business phone number itself (`metadata.display_phone_number`).
+    display_phone_number(number: impl Into<String>) { number.into() } = "number";
+
+    /// Id of the message or call. Of several events the first has it; the others have it with a number behind.
+    id(id: impl Into<String>) { id.into() } = "id" | "call_id";
+
+    /// Id of the message that this one answers, reacts to, edits or deletes (`context.id`, `reaction.message_id`,
+    /// `original_message_id`). Adds a `context` to a message that has none.
+    context(message_id: impl Into<String>) { message_id.into() } = "context_id";
+
+    /// Id of the group.
+    group_id(group_id: impl Into<String>) { group_id.into() } = "group_id";
+
+    /// Text of a message or order (`text.body`, `order.text`).
+    text(text: impl Into<String>) { text.into() } = "text";
+
+    /// Caption of a picture, video or document.
+    caption(caption: impl Into<String>) { caption.into() } = "caption";
+
+    /// Id of a file: the one that it is downloaded by.
+    media_id(media_id: impl Into<String>) { media_id.into() } = "media_id";
+
+    /// Type of a file, `image/png` for example.
+    mime_type(mime_type: impl Into<String>) { mime_type.into() } = "mime_type";
+
+    /// Name of a document.
+    filename(filename: impl Into<String>) { filename.into() } = "filename";
+
+    /// Id of the reply button that was pressed (`button_reply.id`), or the payload of a template's quick reply (`button.payload`).
+    button_id(button_id: impl Into<String>) { button_id.into() } = "button_id";
+
+    /// Id of the row that was chosen (`list_reply.id`).
+    list_id(list_id: impl Into<String>) { list_id.into() } = "list_id";
+
+    /// Text of the button that was pressed, or title of the row that was chosen.
+    title(title: impl Into<String>) { title.into() } = "title";
+
+    /// Answers of a flow: JSON (`nfm_reply.response_json`).
+    response_json(json: impl Into<String>) { json.into() } = "response_json";
+
+    /// Emoji of a reaction.
+    emoji(emoji: impl Into<String>) { emoji.into() } = "emoji";
+
+    /// State of a status.
+    state(state: State<'_>) { state.as_str() } = "state";
+
+    /// Code of the error that a status failed with, or that a message, call or group comes with (`errors[].code`). The texts beside it
+    /// stay as they are: decide by the code.
+    error_code(code: u32) { code.to_string() } = "error_code";
+
+    /// Text that the sender of a message gave to be sent back (`biz_opaque_callback_data`).
+    callback_data(data: impl Into<String>) { data.into() } = "callback_data";
+
+    /// Reference of a payment.
+    reference_id(reference_id: impl Into<String>) { reference_id.into() } = "reference_id";
+
+    /// Id of a message template.
+    template_id(template_id: u64) { template_id.to_string() } = "template_id";
+
+    /// Name of a message template.
+    template_name(name: impl Into<String>) { name.into() } = "template_name";
 }
 
 impl Sample {
@@ -135,62 +263,87 @@ impl Sample {
             parts: vec![Part {
                 template,
                 count: 1,
-                id: None,
-                user: "12025550101".to_owned(),
-                user_id: "US.SampleUser0001".to_owned(),
-                number_id: "700000000000001".to_owned(),
                 account_id: "800000000000001".to_owned(),
                 timestamp: 1_760_000_000,
-                text: "A sample of a text, with an ä and a /".to_owned(),
-                state: "sparkling".to_owned(),
+                is_hidden: false,
+                values: BTreeMap::new(),
             }],
+            is_lenient: false,
         }
     }
 
-    /// The phone number of the user, in digits: who wrote the message, or to whom the status belongs.
-    pub fn from(mut self, phone: impl Into<String>) -> Self {
-        let phone = phone.into();
-        self.each(|part| part.user.clone_from(&phone));
+    /// Lets setters pass that no event of the sample has a value for: to set something in a loop over [`all`].
+    ///
+    /// ```
+    /// use tower_whatsapp::testing::sample;
+    ///
+    /// for (name, sample) in sample::all() {
+    ///     let notification = sample.lenient().phone_number_id("100000000000001").notification();
+    ///     for event in notification.events() {
+    ///         let number = event.phone_number_id();
+    ///         assert!(matches!(number, Some("100000000000001") | None), "{name}");
+    ///     }
+    /// }
+    /// ```
+    pub fn lenient(mut self) -> Self {
+        self.is_lenient = true;
         self
     }
 
-    /// The business-scoped user id of the user.
-    pub fn user_id(mut self, user_id: impl Into<String>) -> Self {
-        let user_id = user_id.into();
-        self.each(|part| part.user_id.clone_from(&user_id));
+    /// Leaves the phone number of the user out: there is only the business-scoped user id, as for users who hide their number.
+    ///
+    /// ```
+    /// use tower_whatsapp::testing::sample;
+    ///
+    /// let notification = sample::text("hi").without_phone().user_id("US.1").notification();
+    /// let sender = notification.messages().next().ok_or("no message")?.sender;
+    /// assert_eq!((sender.phone, sender.wa_id(), sender.user_id()), (None, None, Some("US.1")));
+    /// # Ok::<(), &str>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If no event of the sample can do without a phone number and the sample is not [`lenient`](Self::lenient).
+    #[track_caller]
+    pub fn without_phone(mut self) -> Self {
+        let mut is_set = self.is_lenient;
+        for part in &mut self.parts {
+            is_set |= part.hide();
+        }
+        self.assert_set(is_set, "without_phone");
         self
     }
 
-    /// The id of the business phone number.
-    pub fn phone_number_id(mut self, phone_number_id: impl Into<String>) -> Self {
-        let phone_number_id = phone_number_id.into();
-        self.each(|part| part.number_id.clone_from(&phone_number_id));
-        self
-    }
-
-    /// The id of the entry: the WhatsApp Business Account.
+    /// Id of the entry: the WhatsApp Business Account. Every sample has it.
     pub fn entry_id(mut self, entry_id: impl Into<String>) -> Self {
         let entry_id = entry_id.into();
-        self.each(|part| part.account_id.clone_from(&entry_id));
+        for part in &mut self.parts {
+            part.account_id.clone_from(&entry_id);
+        }
         self
     }
 
-    /// The id of the message or call. Of several events the first has it, and the others have it with a number behind.
-    pub fn id(mut self, id: impl Into<String>) -> Self {
-        let id = id.into();
-        self.each(|part| part.id = Some(id.clone()));
-        self
-    }
-
-    /// When, in seconds since 1970. Each further event is one second later.
+    /// Unix time of the event, in seconds. Each further event is one second later.
+    ///
+    /// # Panics
+    ///
+    /// If no event of the sample has a time and the sample is not [`lenient`](Self::lenient).
+    #[track_caller]
     pub fn timestamp(mut self, seconds: u64) -> Self {
-        self.each(|part| part.timestamp = seconds);
+        let mut is_set = self.is_lenient;
+        for part in &mut self.parts {
+            part.timestamp = seconds;
+            is_set |= part.has_time();
+        }
+        self.assert_set(is_set, "timestamp");
         self
     }
 
     /// So many times as many events of it, each another: with an id or a time of its own.
     pub fn repeat(mut self, times: usize) -> Self {
-        self.each(|part| part.count = part.count.saturating_mul(times));
+        for part in &mut self.parts {
+            part.count = part.count.saturating_mul(times);
+        }
         self
     }
 
@@ -231,8 +384,28 @@ impl Sample {
         Notification::parse(self.body()).expect("a sample is JSON of less than 4 GiB")
     }
 
-    fn each(&mut self, change: impl FnMut(&mut Part)) {
-        self.parts.iter_mut().for_each(change);
+    #[track_caller]
+    fn set(
+        mut self,
+        setter: &str,
+        names: &[&'static str],
+        text: &(impl AsRef<str> + ?Sized),
+    ) -> Self {
+        let mut is_set = self.is_lenient;
+        for part in &mut self.parts {
+            is_set |= part.set(names, text.as_ref());
+        }
+        self.assert_set(is_set, setter);
+        self
+    }
+
+    #[track_caller]
+    fn assert_set(&self, is_set: bool, setter: &str) {
+        let names: Vec<_> = self.parts.iter().map(|part| part.template.name).collect();
+        assert!(
+            is_set,
+            "no event of this sample has what `{setter}` sets: {names:?}"
+        );
     }
 }
 
@@ -280,15 +453,15 @@ impl Writer {
 
     /// Writes a text in which names after `$` are replaced. What is filled in is not looked at again.
     fn expand(&mut self, text: &'static str, part: &Part, index: usize, elements: usize) {
-        let mut pieces = text.split('$');
-        self.escaped(pieces.next().unwrap_or_default());
-        for piece in pieces {
-            let end = piece
-                .find(|char: char| char != '_' && !char.is_ascii_lowercase())
-                .unwrap_or(piece.len());
-            let (name, rest) = piece.split_at(end);
+        for Piece {
+            name,
+            default,
+            json,
+        } in pieces(text)
+        {
             match name {
-                "each" => {
+                None => {}
+                Some("each") => {
                     for element in 0..elements {
                         if element > 0 {
                             self.out.push(',');
@@ -297,27 +470,22 @@ impl Writer {
                         self.expand(part.template.element, part, index + element, elements);
                     }
                 }
-                "id" => self.id("wamid.SAMPLE", part, index),
-                "call_id" => self.id("wacid.SAMPLE", part, index),
-                "n" => self.number(self.events as u64),
-                "time" => self.number(part.time(index)),
-                "user" => self.text(&part.user),
-                "user_id" => self.text(&part.user_id),
-                "number_id" => self.text(&part.number_id),
-                "text" => self.text(&part.text),
-                "state" => self.text(&part.state),
-                _ => {
-                    if let Some(text) = shared(name) {
-                        self.expand(text, part, index, elements);
-                    }
-                }
+                Some("id") => self.id("wamid.SAMPLE", part, index),
+                Some("call_id") => self.id("wacid.SAMPLE", part, index),
+                Some("n") => self.number(self.events as u64),
+                Some("time") => self.number(part.time(index)),
+                Some(name) => match (part.values.get(name), part.shared(name)) {
+                    (Some(value), _) => self.text(value),
+                    (None, Some(text)) => self.expand(text, part, index, elements),
+                    (None, None) => self.escaped(default),
+                },
             }
-            self.escaped(rest);
+            self.escaped(json);
         }
     }
 
     fn id(&mut self, prefix: &str, part: &Part, index: usize) {
-        match &part.id {
+        match part.values.get("id") {
             None => {
                 self.out.push_str(prefix);
                 self.number(self.events as u64);
@@ -381,5 +549,124 @@ impl Writer {
 impl Part {
     fn time(&self, index: usize) -> u64 {
         self.timestamp.saturating_add(index as u64)
+    }
+
+    fn has_time(&self) -> bool {
+        self.template.timed || self.mentions("time")
+    }
+
+    /// Takes a value for the first of these names. Returns whether one of them occurs in the template.
+    fn set(&mut self, names: &[&'static str], text: &str) -> bool {
+        let Some(first) = names.first() else {
+            return false;
+        };
+        // What is there only with a value must see it.
+        let before = self.values.insert(first, text.to_owned());
+        let is_set = names.iter().any(|name| self.mentions(name));
+        if !is_set {
+            match before {
+                Some(before) => self.values.insert(first, before),
+                None => self.values.remove(first),
+            };
+        }
+        is_set
+    }
+
+    /// Leaves the phone number out, if it can be left out and there is a user id instead. Returns whether it is.
+    fn hide(&mut self) -> bool {
+        self.is_hidden = true;
+        self.is_hidden = self.mentions("user_id") && !self.mentions("user");
+        self.is_hidden
+    }
+
+    /// Whether the name occurs in what is written.
+    fn mentions(&self, wanted: &str) -> bool {
+        self.mentions_in(self.template.value, wanted)
+    }
+
+    fn mentions_in(&self, text: &'static str, wanted: &str) -> bool {
+        pieces(text).filter_map(|piece| piece.name).any(|name| {
+            let inner = match name {
+                "each" => Some(self.template.element),
+                _ => self.shared(name),
+            };
+            name == wanted || inner.is_some_and(|inner| self.mentions_in(inner, wanted))
+        })
+    }
+
+    /// The JSON that a name stands for. Some members depend on what was set.
+    fn shared(&self, name: &str) -> Option<&'static str> {
+        match name {
+            "from" | "to" | "wa_id" | "recipient" | "participant" if self.is_hidden => Some(""),
+            "addressee" if self.is_hidden => shared("addressee_hidden"),
+            "quoted" if !self.values.contains_key("context_id") => Some(""),
+            "callback" if !self.values.contains_key("callback_data") => Some(""),
+            _ => shared(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCS: &str = include_str!("samples.md");
+
+    /// The docs have every sample, its kind and its setters. What is to stand there is the left side of the failure.
+    #[test]
+    fn the_table_of_samples_is_that_of_the_code() {
+        let (_, table) = DOCS.split_once("|---|---|---|---|\n").unwrap();
+        let rows: String = templates().map(row).collect();
+        assert!(
+            rows == table,
+            "src/testing/samples.md should end with:\n{rows}"
+        );
+    }
+
+    fn row(template: &'static Template) -> String {
+        let sample = Sample::of(template);
+        let part = &sample.parts[0];
+        let mut setters = Vec::new();
+        if part.has_time() {
+            setters.push("timestamp");
+        }
+        let of_template = Sample::SETTERS
+            .iter()
+            .filter(|(_, names)| part.clone().set(names, "x"));
+        setters.extend(of_template.map(|(setter, _)| *setter));
+        if part.clone().hide() {
+            setters.push("without_phone");
+        }
+        let events = sample.notification();
+        format!(
+            "| `{}` | `{}` | `{}` | {} |\n",
+            template.name,
+            template.field,
+            events.events()[0].kind(),
+            setters.join(", ")
+        )
+    }
+
+    /// A bracket behind a name begins what is written without a setter: JSON that must not look like the end of that, nor like a name.
+    #[test]
+    fn every_name_in_a_template_is_known() {
+        const SPECIAL: &[&str] = &["each", "id", "call_id", "n", "time"];
+        let setters: Vec<_> = Sample::SETTERS
+            .iter()
+            .flat_map(|(_, names)| *names)
+            .collect();
+        for template in templates() {
+            for piece in pieces(template.value).chain(pieces(template.element)) {
+                let Some(name) = piece.name else { continue };
+                let known =
+                    SPECIAL.contains(&name) || shared(name).is_some() || setters.contains(&&name);
+                assert!(known, "{}: {name}", template.name);
+                assert!(
+                    !piece.default.contains(['[', ']', '$']),
+                    "{}: {name}",
+                    template.name
+                );
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ macro_rules! priced {
         status(
             $name,
             concat!(
-                r#"{"id":"$id","status":"delivered","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","pricing":{"billable":true,"pricing_model":"PMP","type":"regular","category":""#,
+                r#"{"id":"$id","status":"$state[delivered]","timestamp":"$time",$callback$recipient"recipient_user_id":"$user_id","pricing":{"billable":true,"pricing_model":"PMP","type":"regular","category":""#,
                 $category,
                 r#""}}"#
             ),
@@ -31,69 +31,69 @@ macro_rules! priced {
 pub(super) const TEMPLATES: &[Template] = &[
     status(
         "status_sent",
-        r#"{"id":"$id","status":"sent","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","biz_opaque_callback_data":"sample-callback","pricing":{"billable":false,"pricing_model":"PMP","type":"free_customer_service","category":"service"}}"#,
+        r#"{"id":"$id","status":"$state[sent]","timestamp":"$time",$recipient"recipient_user_id":"$user_id","biz_opaque_callback_data":"$callback_data[sample-callback]","pricing":{"billable":false,"pricing_model":"PMP","type":"free_customer_service","category":"service"}}"#,
     ),
     status(
         "status_delivered",
-        r#"{"id":"$id","status":"delivered","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","pricing":{"billable":false,"pricing_model":"PMP","type":"free_customer_service","category":"service"}}"#,
+        r#"{"id":"$id","status":"$state[delivered]","timestamp":"$time",$callback$recipient"recipient_user_id":"$user_id","pricing":{"billable":false,"pricing_model":"PMP","type":"free_customer_service","category":"service"}}"#,
     ),
     status(
         "status_read",
-        r#"{"id":"$id","status":"read","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id"}"#,
+        r#"{"id":"$id","status":"$state[read]","timestamp":"$time",$callback$recipient"recipient_user_id":"$user_id"}"#,
     ),
     status(
         "status_played",
-        r#"{"id":"$id","status":"played","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id"}"#,
+        r#"{"id":"$id","status":"$state[played]","timestamp":"$time",$callback$recipient"recipient_user_id":"$user_id"}"#,
     ),
     alone(
         "status_failed",
-        r#"{"id":"$id","status":"failed","timestamp":"$time","recipient_id":"$user","errors":[{"code":131047,"title":"Re-engagement message","message":"Re-engagement message","error_data":{"details":"The user wrote more than a day ago."},"href":"/documentation/business-messaging/whatsapp/support/error-codes"}]}"#,
+        r#"{"id":"$id","status":"$state[failed]","timestamp":"$time",$callback$addressee,"errors":[{"code":$error_code[131047],"title":"Re-engagement message","message":"Re-engagement message","error_data":{"details":"The user wrote more than a day ago."},"href":"/documentation/business-messaging/whatsapp/support/error-codes"}]}"#,
     ),
     alone(
         "status_deleted",
-        r#"{"id":"$id","status":"deleted","timestamp":"$time","recipient_id":"$user"}"#,
+        r#"{"id":"$id","status":"$state[deleted]","timestamp":"$time",$callback$addressee}"#,
     ),
     alone(
         "status_warning",
-        r#"{"id":"$id","status":"warning","timestamp":"$time","recipient_id":"$user"}"#,
+        r#"{"id":"$id","status":"$state[warning]","timestamp":"$time",$callback$addressee}"#,
     ),
     alone(
         "status_pending",
-        r#"{"id":"$id","status":"pending","timestamp":"$time","recipient_id":"$user","type":"payment","payment":{"reference_id":"sample-order-1","amount":{"value":45000,"offset":100},"currency":"INR","transaction":{"id":"sample-transaction-1","type":"razorpay","status":"failed","created_timestamp":$time,"updated_timestamp":$time,"error":{"code":"sample_declined","reason":"The sample was declined"}}}}"#,
+        r#"{"id":"$id","status":"$state[pending]","timestamp":"$time",$callback$addressee,"type":"payment","payment":{"reference_id":"$reference_id[sample-order-1]","amount":{"value":45000,"offset":100},"currency":"INR","transaction":{"id":"sample-transaction-1","type":"razorpay","status":"failed","created_timestamp":$time,"updated_timestamp":$time,"error":{"code":"sample_declined","reason":"The sample was declined"}}}}"#,
     ),
     alone(
         "status_captured",
-        r#"{"id":"$id","status":"captured","timestamp":"$time","recipient_id":"$user","type":"payment","payment":{"reference_id":"sample-order-1","amount":{"value":45000,"offset":100},"currency":"INR","receipt":"sample-receipt-1","transaction":{"id":"sample-transaction-2","pg_transaction_id":"sample-gateway-2","type":"razorpay","status":"success","created_timestamp":"$time","updated_timestamp":"$time","method":{"type":"upi"},"refunds":[{"id":"sample-refund-1","amount":{"value":5000,"offset":100},"speed_processed":"normal","status":"success","created_timestamp":$time,"updated_timestamp":$time}]}}}"#,
+        r#"{"id":"$id","status":"$state[captured]","timestamp":"$time",$callback$addressee,"type":"payment","payment":{"reference_id":"$reference_id[sample-order-1]","amount":{"value":45000,"offset":100},"currency":"INR","receipt":"sample-receipt-1","transaction":{"id":"sample-transaction-2","pg_transaction_id":"sample-gateway-2","type":"razorpay","status":"success","created_timestamp":"$time","updated_timestamp":"$time","method":{"type":"upi"},"refunds":[{"id":"sample-refund-1","amount":{"value":5000,"offset":100},"speed_processed":"normal","status":"success","created_timestamp":$time,"updated_timestamp":$time}]}}}"#,
     ),
     // The state is filled in: for names that this version does not know.
     status(
         "unknown_state",
-        r#"{"id":"$id","status":"$state","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id"}"#,
+        r#"{"id":"$id","status":"$state[sparkling]","timestamp":"$time",$callback$recipient"recipient_user_id":"$user_id"}"#,
     ),
     status(
         "status_bsuid_only",
-        r#"{"id":"$id","status":"delivered","timestamp":"$time","recipient_user_id":"$user_id","recipient_parent_user_id":"DE.ENT.SampleParent01","recipient_identity_key_hash":"SampleHash01="}"#,
+        r#"{"id":"$id","status":"$state[delivered]","timestamp":"$time",$callback"recipient_user_id":"$user_id","recipient_parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","recipient_identity_key_hash":"SampleHash01="}"#,
     ),
     status(
         "status_parent_old",
-        r#"{"id":"$id","status":"read","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","parent_recipient_user_id":"DE.ENT.SampleParent01"}"#,
+        r#"{"id":"$id","status":"$state[read]","timestamp":"$time",$callback$recipient"recipient_user_id":"$user_id","parent_recipient_user_id":"$parent_user_id[DE.ENT.SampleParent01]"}"#,
     ),
     alone(
         "status_group",
-        r#"{"id":"$id","status":"read","timestamp":"$time","recipient_id":"SampleGroup01","recipient_type":"group","recipient_participant_id":"$user","recipient_participant_user_id":"$user_id","recipient_participant_parent_user_id":"DE.ENT.SampleParent01","group_id":"SampleGroup01","pricing":{"billable":true,"pricing_model":"PMP","category":"group_marketing"}}"#,
+        r#"{"id":"$id","status":"$state[read]","timestamp":"$time",$callback"recipient_id":"$group_id[SampleGroup01]","recipient_type":"group",$participant"recipient_participant_user_id":"$user_id","recipient_participant_parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","group_id":"$group_id[SampleGroup01]","pricing":{"billable":true,"pricing_model":"PMP","category":"group_marketing"}}"#,
     ),
     // As on the pages about groups: the participant under another key, the price in the conversation.
     alone(
         "status_group_old",
-        r#"{"id":"$id","status":"delivered","timestamp":"$time","recipient_id":"SampleGroup01","recipient_type":"group","participant_recipient_id":"$user","conversation":{"id":"SampleConversation01","origin":{"type":"group_utility"},"pricing":{"billable":true,"pricing_model":"PMP","category":"group_utility"}}}"#,
+        r#"{"id":"$id","status":"$state[delivered]","timestamp":"$time",$callback"recipient_id":"$group_id[SampleGroup01]","recipient_type":"group","participant_recipient_id":"$user","conversation":{"id":"SampleConversation01","origin":{"type":"group_utility"},"pricing":{"billable":true,"pricing_model":"PMP","category":"group_utility"}}}"#,
     ),
     status(
         "status_conversation",
-        r#"{"id":"$id","status":"sent","timestamp":"$time","recipient_id":"$user","recipient_user_id":"$user_id","type":"message","template_id":"660000000000001","conversation":{"id":"SampleConversation01","expiration_timestamp":"$time","origin":{"type":"referral_conversion"}},"pricing":{"billable":false,"pricing_model":"CBP","pricing_type":"free_entry_point","category":"referral_conversion"}}"#,
+        r#"{"id":"$id","status":"$state[sent]","timestamp":"$time",$callback$recipient"recipient_user_id":"$user_id","type":"message","template_id":"$template_id[660000000000001]","conversation":{"id":"SampleConversation01","expiration_timestamp":"$time","origin":{"type":"referral_conversion"}},"pricing":{"billable":false,"pricing_model":"CBP","pricing_type":"free_entry_point","category":"referral_conversion"}}"#,
     ),
     status(
         "status_conversation_old",
-        r#"{"id":"$id","status":"sent","timestamp":"$time","recipient_id":"$user","conversation":{"id":"SampleConversation02","expiration_timestamp":$time,"origin":{"type":"business_initiated"}},"pricing":{"billable":true,"pricing_model":"CBP","category":"business_initiated"}}"#,
+        r#"{"id":"$id","status":"$state[sent]","timestamp":"$time",$callback$addressee,"conversation":{"id":"SampleConversation02","expiration_timestamp":$time,"origin":{"type":"business_initiated"}},"pricing":{"billable":true,"pricing_model":"CBP","category":"business_initiated"}}"#,
     ),
     priced!("priced_authentication", "authentication"),
     // Meta writes a hyphen here, and an underscore in the origin of a conversation.
@@ -103,7 +103,7 @@ pub(super) const TEMPLATES: &[Template] = &[
     ),
     status(
         "conversation_authentication_international",
-        r#"{"id":"$id","status":"sent","timestamp":"$time","recipient_id":"$user","conversation":{"id":"SampleConversation03","origin":{"type":"authentication_international"}}}"#,
+        r#"{"id":"$id","status":"$state[sent]","timestamp":"$time",$callback$addressee,"conversation":{"id":"SampleConversation03","origin":{"type":"authentication_international"}}}"#,
     ),
     priced!("priced_marketing", "marketing"),
     priced!("priced_marketing_lite", "marketing_lite"),

@@ -35,6 +35,11 @@ use crate::{
 ///
 /// Many tasks are spawned. On a runtime with several threads the races are those of threads too.
 ///
+/// ```sh
+/// cargo add --dev tower-whatsapp --features testing
+/// cargo add --dev tokio --features macros,rt,test-util   # `test-util` for `start_paused`
+/// ```
+///
 /// ```
 /// use tower_whatsapp::{dedup::MemoryStore, testing::store::conformance};
 ///

@@ -14,7 +14,7 @@ macro_rules! event {
             concat!(
                 r#"{"event":""#,
                 $event,
-                r#"","message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en_US","reason":"NONE","message_template_category":"UTILITY"}"#
+                r#"","message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en_US","reason":"NONE","message_template_category":"UTILITY"}"#
             ),
         )
     };
@@ -24,33 +24,33 @@ pub(super) const TEMPLATES: &[Template] = &[
     whole(
         "template_components",
         "message_template_components_update",
-        r#"{"message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en_US","message_template_element":"Hello {{1}}","message_template_title":"Your order","message_template_footer":"Samples Ltd","message_template_buttons":[{"message_template_button_type":"URL","message_template_button_text":"See it","message_template_button_url":"https://shop.example/{{1}}"},{"message_template_button_type":"PHONE_NUMBER","message_template_button_text":"Call us","message_template_button_phone_number":"12025550199"}]}"#,
+        r#"{"message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en_US","message_template_element":"Hello {{1}}","message_template_title":"Your order","message_template_footer":"Samples Ltd","message_template_buttons":[{"message_template_button_type":"URL","message_template_button_text":"See it","message_template_button_url":"https://shop.example/{{1}}"},{"message_template_button_type":"PHONE_NUMBER","message_template_button_text":"Call us","message_template_button_phone_number":"12025550199"}]}"#,
     ),
     whole(
         "template_quality_yellow",
         "message_template_quality_update",
-        r#"{"previous_quality_score":"GREEN","new_quality_score":"YELLOW","message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en-US"}"#,
+        r#"{"previous_quality_score":"GREEN","new_quality_score":"YELLOW","message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en-US"}"#,
     ),
     whole(
         "template_quality_red",
         "message_template_quality_update",
-        r#"{"previous_quality_score":"UNKNOWN","new_quality_score":"RED","message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en-US"}"#,
+        r#"{"previous_quality_score":"UNKNOWN","new_quality_score":"RED","message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en-US"}"#,
     ),
     status(
         "template_rejected",
-        r#"{"event":"REJECTED","message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en","reason":"INVALID_FORMAT","message_template_category":"MARKETING","rejection_info":{"reason":"The sample has no end.","recommendation":"Give it one."}}"#,
+        r#"{"event":"REJECTED","message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en","reason":"INVALID_FORMAT","message_template_category":"MARKETING","rejection_info":{"reason":"The sample has no end.","recommendation":"Give it one."}}"#,
     ),
     status(
         "template_disabled",
-        r#"{"event":"DISABLED","message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en_US","reason":"ABUSIVE_CONTENT","disable_info":{"disable_date":$time}}"#,
+        r#"{"event":"DISABLED","message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en_US","reason":"ABUSIVE_CONTENT","disable_info":{"disable_date":$time}}"#,
     ),
     status(
         "template_paused",
-        r#"{"event":"PAUSED","message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en_US","reason":"NONE","other_info":{"title":"FIRST_PAUSE","description":"The sample is paused for 3 hours."}}"#,
+        r#"{"event":"PAUSED","message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en_US","reason":"NONE","other_info":{"title":"FIRST_PAUSE","description":"The sample is paused for 3 hours."}}"#,
     ),
     status(
         "template_pending_deletion",
-        r#"{"event":"PENDING_DELETION","message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en_US","reason":null,"message_template_category":"AUTHENTICATION"}"#,
+        r#"{"event":"PENDING_DELETION","message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en_US","reason":null,"message_template_category":"AUTHENTICATION"}"#,
     ),
     event!("template_approved", "APPROVED"),
     event!("template_archived", "ARCHIVED"),
@@ -66,22 +66,22 @@ pub(super) const TEMPLATES: &[Template] = &[
     whole(
         "template_category_impending",
         "template_category_update",
-        r#"{"message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en-US","new_category":"UTILITY","correct_category":"MARKETING","category_update_timestamp":$time}"#,
+        r#"{"message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en-US","new_category":"UTILITY","correct_category":"MARKETING","category_update_timestamp":$time}"#,
     ),
     whole(
         "template_category_changed",
         "template_category_update",
-        r#"{"message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en-US","previous_category":"UTILITY","new_category":"MARKETING"}"#,
+        r#"{"message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en-US","previous_category":"UTILITY","new_category":"MARKETING"}"#,
     ),
     whole(
         "template_category_old",
         "template_category_update",
-        r#"{"message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en-US","previous_category":"OTP","new_category":"TRANSACTIONAL"}"#,
+        r#"{"message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en-US","previous_category":"OTP","new_category":"TRANSACTIONAL"}"#,
     ),
     whole(
         "template_category_detection",
         "template_correct_category_detection",
-        r#"{"message_template_id":6600000000000000001,"message_template_name":"sample_order","message_template_language":"en_US","category":"UTILITY","correct_category":"MARKETING"}"#,
+        r#"{"message_template_id":$template_id[6600000000000000001],"message_template_name":"$template_name[sample_order]","message_template_language":"en_US","category":"UTILITY","correct_category":"MARKETING"}"#,
     ),
     whole(
         "flow_created",

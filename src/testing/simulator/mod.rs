@@ -35,6 +35,10 @@ pub use self::{
 /// thread, which such a test has, everything happens in the same order for the same seed, if the service itself does nothing at random. In real
 /// time, shorten the waiting with [`time_scale`](Self::time_scale).
 ///
+/// ```sh
+/// cargo add --dev tokio --features macros,rt,test-util   # `test-util` for paused time
+/// ```
+///
 /// ```
 /// use axum::{Router, body::Body, http::StatusCode, routing::post};
 /// use tower_whatsapp::{Notification, WebhookLayer, testing::Simulator};

@@ -178,7 +178,7 @@ impl Maker<'_> {
                 let time = self.time();
                 let statuses = states.iter().zip(0..).map(|(&state, later)| {
                     let status = sample::status(state).id(&*id).timestamp(time + later / 2);
-                    Self::by(status, user)
+                    Self::by(status.lenient(), user)
                 });
                 statuses.collect()
             }
@@ -229,7 +229,9 @@ impl Maker<'_> {
 
     fn named<const N: usize>(&mut self, names: [&str; N]) -> Sample {
         let sample = self.random.pick(names).and_then(sample::named);
-        sample.unwrap_or_else(|| sample::text("A sample of a text"))
+        // Not all of them have a sender, an id and a time.
+        let sample = sample.unwrap_or_else(|| sample::text("A sample of a text"));
+        sample.lenient()
     }
 
     fn identified(&mut self, sample: Sample) -> Sample {
