@@ -210,6 +210,37 @@ async fn the_headers_are_true_of_the_body() {
     }
 }
 
+/// A host that asks for the length, as proxies and older frameworks do, need not know how the body came.
+#[tokio::test]
+async fn a_delivery_without_a_length_gets_one() {
+    let chunked = || {
+        let mut request = delivery(halves());
+        let coding = HeaderValue::from_static("chunked");
+        request.headers_mut().insert("transfer-encoding", coding);
+        request
+    };
+    for request in [delivery(halves()), chunked()] {
+        assert!(!request.headers().contains_key("content-length"));
+        let request = received(request).await;
+        let lengths: Vec<_> = request.headers().get_all("content-length").iter().collect();
+        assert_eq!(lengths, [one_text().len().to_string().as_str()]);
+    }
+}
+
+/// Two that agree are one too many for a host that reads the last or joins them.
+#[tokio::test]
+async fn equal_lengths_become_one() {
+    let length = one_text().len().to_string();
+    let mut request = delivery(halves());
+    for _ in 0..2 {
+        let length = HeaderValue::try_from(&length).unwrap();
+        request.headers_mut().append("content-length", length);
+    }
+    let request = received(request).await;
+    let lengths: Vec<_> = request.headers().get_all("content-length").iter().collect();
+    assert_eq!(lengths, [length.as_str()]);
+}
+
 /// What no server lets through says nothing: the bytes decide.
 #[tokio::test]
 async fn a_length_that_is_no_number_is_none() {
