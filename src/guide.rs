@@ -2,6 +2,9 @@
 //!
 //! # Route a message by its type
 //!
+//! Key people by [`Sender::user_id`](crate::event::Sender::user_id) first: from 2026 on they need not have a phone number. A user id can
+//! change, and where there is no phone number a [system message](crate::event::System) is the only link from the old one to the new one.
+//!
 //! ```
 //! use tower_whatsapp::{Notification, event::{Content, Interactive, Message}};
 //!
@@ -11,6 +14,10 @@
 //!     Answer(&'a str),
 //!     Chosen(&'a str),
 //!     Download(&'a str),
+//!     /// A new text for a message that was answered before.
+//!     Correct { message: &'a str, text: &'a str },
+//!     /// The same person under another user id: merge the two, or the next message comes from a stranger.
+//!     Rename { previous: &'a str, current: &'a str },
 //!     Ignore,
 //!     HandToPerson,
 //! }
@@ -20,7 +27,17 @@
 //!         Content::Interactive(Interactive::ButtonReply(reply)) => Step::Chosen(reply.id.unwrap_or_default()),
 //!         Content::Interactive(Interactive::ListReply(reply)) => Step::Chosen(reply.id.unwrap_or_default()),
 //!         Content::Button(button) => Step::Chosen(button.payload.unwrap_or_default()),
-//!         Content::Reaction(_) | Content::System(_) | Content::Revoke(_) => Step::Ignore,
+//!         Content::Interactive(Interactive::Product(product)) => Step::Chosen(product.product_retailer_id.unwrap_or_default()),
+//!         Content::System(system) => match (system.previous_user_id, system.user_id) {
+//!             (Some(previous), Some(current)) => Step::Rename { previous, current },
+//!             _ => Step::Ignore,
+//!         },
+//!         // Without its own arm an edit would be answered as a new message: `text` has its text.
+//!         Content::Edit(edit) => Step::Correct {
+//!             message: edit.original_message_id.unwrap_or_default(),
+//!             text: message.text().unwrap_or_default(),
+//!         },
+//!         Content::Reaction(_) | Content::Revoke(_) => Step::Ignore,
 //!         content => match (content.media().and_then(|media| media.id), content.text()) {
 //!             (Some(id), _) => Step::Download(id),
 //!             (None, Some(text)) => Step::Answer(text),
@@ -34,9 +51,18 @@
 //!     {"id":"1","type":"text","text":{"body":"hi"}},
 //!     {"id":"2","type":"image","image":{"id":"77","mime_type":"image/jpeg"}},
 //!     {"id":"3","type":"interactive","interactive":{"type":"list_reply","list_reply":{"id":"row-4","title":"Blue"}}},
-//!     {"id":"4","type":"hologram","hologram":{}}]}}]}]}"#)?;
+//!     {"id":"4","type":"edit","edit":{"original_message_id":"1","message":{"type":"text","text":{"body":"hello"}}}},
+//!     {"id":"5","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"DE.7","user_id":"DE.8"}},
+//!     {"id":"6","type":"hologram","hologram":{}}]}}]}]}"#)?;
 //! let steps: Vec<_> = notification.messages().map(|message| route(&message)).collect();
-//! assert_eq!(steps, [Step::Answer("hi"), Step::Download("77"), Step::Chosen("row-4"), Step::HandToPerson]);
+//! assert_eq!(steps, [
+//!     Step::Answer("hi"),
+//!     Step::Download("77"),
+//!     Step::Chosen("row-4"),
+//!     Step::Correct { message: "1", text: "hello" },
+//!     Step::Rename { previous: "DE.7", current: "DE.8" },
+//!     Step::HandToPerson,
+//! ]);
 //! # Ok::<(), tower_whatsapp::event::ParseError>(())
 //! ```
 //!

@@ -96,6 +96,7 @@
 //! | `redis` | no | A store of handled events for many processes; with `redis-tls` by TLS. |
 //! | `ring` | no | HMAC-SHA256 by ring, which most hosts have for TLS: less work for the same signature, where the processor has no instructions for SHA. |
 //! | `aws-lc-rs` | no | The same by AWS-LC; if both are on, this one counts. |
+//! | `serde` | no | `Serialize` for [`Payload`] and everything in it, with Meta's own keys. |
 //! | `testing` | no | For the tests of hosts: deliveries of every kind as Meta sends them, their signatures, a Meta that repeats, and stores that fail. |
 //!
 //! # Minimum supported Rust version

@@ -104,13 +104,29 @@ fn keys_are_metas_and_absent_ones_are_left_out() {
 
 #[test]
 fn json_is_written_as_it_stands() {
-    let body = r#"{"entry":[{"changes":[{"field":"account_settings_update","value":{"phone_number_settings":{"calling":{ "a" : 1e400, "b":"\ud83d" }}}}]}]}"#;
-    let notification = Notification::parse(body).unwrap();
-    let payload = serde_json::to_string(&notification.events()[0].payload()).unwrap();
-    assert_eq!(
-        payload,
-        r#"{"phone_number_settings":{"calling":{ "a" : 1e400, "b":"\ud83d" }}}"#
-    );
+    for (calling, written) in [
+        (
+            r#"{ "a" : 1.50, "b":"\u00e4\/" }"#,
+            r#"{ "a" : 1.50, "b":"\u00e4\/" }"#,
+        ),
+        // What `Value` and databases refuse becomes what is closest: nobody may fail because of it.
+        (
+            r#"{ "a" : 1e400, "b":["\ud83d"] }"#,
+            "{\"a\":\"1e400\",\"b\":[\"\u{fffd}\"]}",
+        ),
+        (r#"{"\udc00":-1e999}"#, "{\"\u{fffd}\":\"-1e999\"}"),
+    ] {
+        let body = format!(
+            r#"{{"entry":[{{"changes":[{{"field":"account_settings_update","value":{{"phone_number_settings":{{"calling":{calling}}}}}}}]}}]}}"#
+        );
+        let notification = Notification::parse(body).unwrap();
+        let payload = notification.events()[0].payload();
+        assert_eq!(
+            serde_json::to_string(&payload).unwrap(),
+            format!(r#"{{"phone_number_settings":{{"calling":{written}}}}}"#)
+        );
+        assert!(serde_json::to_value(payload).is_ok());
+    }
     // What is not JSON by itself is a string.
     let rest = format!(
         r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"messages":[{}{{}},{{}}]}}}}]}}]}}"#,

@@ -37,8 +37,9 @@
 //! # Nothing is lost
 //!
 //! A signed delivery that is JSON always reaches the host. What this version does not know arrives as [`Payload::Unknown`], or inside a
-//! known type as an absent key, an `Other` name or [`Content::Unknown`]; [`Event::known`] tells, and [`Event::raw`] has the JSON of the
-//! element exactly as it was received. One rule holds for all types: *a key in a shape that is not its own is absent, and costs its
+//! known type as an absent key, an `Other` name or [`Content::Unknown`]; [`Event::known`] tells, [`Event::unread`] names the keys that the
+//! typed view does not read, and [`Event::raw`] has the JSON of the element exactly as it was received. A key that is not known beside
+//! the lists of the envelope is an event of its own. One rule holds for all types: *a key in a shape that is not its own is absent, and costs its
 //! neighbours nothing*. Every key is optional, for that reason and because Meta leaves out every one of them somewhere.
 //!
 //! # What it costs
@@ -71,6 +72,8 @@
 //!   languages read it as any webhook with one event.
 //! - An event that is a whole value, change or entry stands in the place of that. A body that has no envelope stands under the key `body`
 //!   in the place of `entry`.
+//! - `tower_whatsapp_only` stands beside the version where other events could be read from the form: `"first"` for the first
+//!   one that is read, `"key"` for a key that is not known. Consumers in other languages can ignore it.
 //! - `tower_whatsapp` is the version of the form, today 1. A consumer reads its own version and all before; of a later one it says so
 //!   ([`QueueError::LaterVersion`]). So with a new version of this crate update the consumers first. Keys that are added do not make a new version.
 //!   Events have the same [`key`](Event::key) on both sides: it is what to give an engine that drops duplicates itself.
@@ -93,6 +96,8 @@ mod grammar;
 mod group;
 mod handover;
 mod history;
+#[cfg(feature = "serde")]
+mod json_text;
 mod key;
 mod marketing;
 mod message;

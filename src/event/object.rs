@@ -724,6 +724,11 @@ where
                 && self.body(*index).is_some_and(|body| body.is_at(place))
         };
         if key == b"type" {
+            let tag = Id::read(&mut { *cursor }).filter(|tag| !tag.is_empty());
+            // Of two tags the last counts.
+            if tag.is_some() && tag != self.tag {
+                paths.note();
+            }
             Id::unread(cursor, paths);
         } else if let Some(index) = self.index().filter(is_body) {
             T::unread(index, cursor, paths);

@@ -38,7 +38,8 @@ macro_rules! payloads {
         /// With the feature `serde` a payload and everything in it implements `Serialize`: an object with Meta's own keys,
         /// without those that are absent. Read again as an element of its list it gives the same payload. Ids and
         /// numbers that Meta writes now as a string and now as a number come out in one of both forms, times as
-        /// strings of seconds. What Meta writes beside the element has keys of its own: `contact`,
+        /// strings of seconds. JSON that is kept as text is written as it stands, except for half a surrogate pair (U+FFFD)
+        /// and numbers that are too large for 64 bits (strings): neither may make a host fail. What Meta writes beside the element has keys of its own: `contact`,
         /// `conversation_context`, and for parts of groups and histories those of their fields. Keys that
         /// [`Event::unread`](super::Event::unread) names are not in it; [`Event::raw`](super::Event::raw) has them.
         #[derive(Debug, Clone, Copy, PartialEq)]
@@ -288,7 +289,7 @@ pub struct Unknown<'a> {
 #[cfg(feature = "serde")]
 impl serde::Serialize for Unknown<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        super::scalar::serialize_json(self.raw, serializer)
+        super::json_text::serialize(self.raw, serializer)
     }
 }
 

@@ -211,19 +211,7 @@ impl<'a> Reader<'a> for Json {
     where
         S: serde::Serializer,
     {
-        serialize_json(value, serializer)
-    }
-}
-
-/// Writes JSON as it stands. Text that is not JSON by itself becomes a string.
-#[cfg(feature = "serde")]
-pub(super) fn serialize_json<S: serde::Serializer>(
-    json: &str,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match serde_json::from_str::<&serde_json::value::RawValue>(json) {
-        Ok(json) => serde::Serialize::serialize(json, serializer),
-        Err(_) => serializer.serialize_str(json),
+        super::json_text::serialize(value, serializer)
     }
 }
 
