@@ -18,7 +18,7 @@ use super::{
     scalar::{Id, Person, Timestamp},
     status::Status,
     unread::UnreadPaths,
-    wire::{Change, Element, Envelope, position, scalar},
+    wire::{Change, Element, Envelope, phone_number_id, position, scalar},
 };
 
 /// A delivery, taken apart into its [`Event`]s.
@@ -503,10 +503,13 @@ impl Event {
     /// The id of the business phone number that it is about.
     #[must_use]
     pub fn phone_number_id(&self) -> Option<&str> {
-        scalar(
-            &self.envelope.document,
-            Some(self.change().phone_number_id).filter(|id| !id.range().is_empty())?,
-        )
+        let document = &self.envelope.document;
+        let change = self.change();
+        let id = match change.phone_number_id {
+            Some(id) => id,
+            None => phone_number_id(document, change.metadata),
+        };
+        (!id.range().is_empty()).then(|| scalar(document, id))?
     }
 
     /// The business phone number that it is about, for people: mostly digits.

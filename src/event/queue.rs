@@ -12,7 +12,7 @@ use super::{
     raw::{Document, Span},
     wire::{
         Change, ContactAt, Element, Entry, Envelope, GroupAround, Level, Place, ThreadAround, cut,
-        phone_number_id, position,
+        position,
     },
 };
 
@@ -187,7 +187,6 @@ impl<'a> Queued<'a> {
         self.form.shrink_to_fit();
         let document = Document::nested(self.form.into(), DEEPEST).ok()?.small();
         self.change.contacts = (0, position(self.contacts.len()));
-        self.change.phone_number_id = phone_number_id(&document, self.change.metadata);
         let level = self.element.place.level;
         let element = Element {
             raw: self.raw,

@@ -205,6 +205,10 @@ impl Span {
     }
 }
 
+/// Where a cursor was.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark(usize);
+
 /// A place in a valid JSON text, before a value, a member or an element.
 #[derive(Clone, Copy)]
 pub(crate) struct Cursor<'a> {
@@ -295,6 +299,19 @@ impl<'a> Cursor<'a> {
         self.peek();
         other.peek();
         self.position == other.position
+    }
+
+    /// This place, for [`since_mark`](Self::since_mark).
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.position)
+    }
+
+    /// What was passed over since an earlier place, but for white space at its beginning.
+    pub(crate) fn since_mark(&self, mark: Mark) -> Span {
+        self.since(Self {
+            position: mark.0,
+            ..*self
+        })
     }
 
     /// The text of the next value, whatever it is.

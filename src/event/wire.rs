@@ -9,7 +9,7 @@ use super::{
     field::{self, Cut, UNNAMED},
     payload::{Kind, Reason},
     queue::{MARK, PART},
-    raw::{Cursor, Document, Span},
+    raw::{Cursor, Document, Mark, Span},
 };
 
 /// The most events of a delivery that are told apart.
@@ -26,6 +26,9 @@ const MAX_CONTACTS: usize = 32_768;
 
 /// Maximum number of unknown keys of one object that become events of their own. Beyond it the whole object becomes one event.
 const MAX_UNKNOWN_KEYS: usize = 8;
+
+/// Events of a change up to which each looks for the id of the phone number itself.
+const FEW_EVENTS: usize = 4;
 
 /// Up to so many contacts of a change are looked through one by one.
 const FEW_CONTACTS: usize = 4;
@@ -60,8 +63,8 @@ pub(crate) struct Change {
     pub(crate) field: Option<Span>,
     pub(crate) value: Option<Span>,
     pub(crate) metadata: Option<Span>,
-    /// In the metadata, and found once: every key of an event has it. Empty if there is none.
-    pub(super) phone_number_id: Span,
+    /// In the metadata: every event key has it, so among many events it is found once. Empty if there is none.
+    pub(super) phone_number_id: Option<Span>,
     pub(crate) conversation: Option<Span>,
     /// In `Envelope::contacts`: the first, and the one behind the last.
     pub(super) contacts: (u32, u32),
@@ -421,6 +424,21 @@ const SHAPE: Kind = Kind::Unknown(Reason::Shape);
 const LIST: Kind = Kind::Unknown(Reason::List);
 const KEY: Kind = Kind::Unknown(Reason::Key);
 
+/// What the place of a member's value is made of, where it is asked for: most values are in no list.
+struct Outside {
+    /// That of the object.
+    place: Place,
+    /// Before the key.
+    before: Mark,
+}
+
+impl Outside {
+    /// The place of the value that the cursor is before, or of the elements of a list.
+    fn place_of(&self, cursor: &Cursor<'_>) -> Place {
+        self.place.in_list(cursor.since_mark(self.before))
+    }
+}
+
 /// Members whose keys are not known, each with its place and before its value.
 #[derive(Default)]
 struct UnknownKeys<'a> {
@@ -579,6 +597,9 @@ impl<'a> Walk<'a> {
             return;
         }
         change.contacts = (position(contacts), position(self.contacts.len()));
+        if self.elements.len() - elements > FEW_EVENTS {
+            change.phone_number_id = Some(phone_number_id(self.document, change.metadata));
+        }
         if let Some(slot) = self.changes.get_mut(place.change as usize) {
             *slot = change;
         }
@@ -614,17 +635,19 @@ impl<'a> Walk<'a> {
             None => Cut::Lists(&[]),
             Some(lists) => lists,
         };
-        let unknown = self.members(cursor, place, |this, key, cursor, list| {
+        let unknown = self.members(cursor, place, |this, key, cursor, outside| {
             match key {
                 b"metadata" => {
                     present(&mut change.metadata, cursor);
-                    change.phone_number_id = phone_number_id(this.document, change.metadata);
                 }
                 b"conversation_context" => present(&mut change.conversation, cursor),
                 b"messaging_product" => {
                     cursor.skip();
                 }
-                _ => return this.member(lists, key, cursor, list.at(Level::List)),
+                _ => {
+                    let list = outside.place_of(cursor).at(Level::List);
+                    return this.member(lists, key, cursor, list);
+                }
             }
             true
         });
@@ -668,7 +691,8 @@ impl<'a> Walk<'a> {
         let unknown = self.members(
             cursor,
             place.at(Level::Standby),
-            |this, key, cursor, list| {
+            |this, key, cursor, outside| {
+                let list = outside.place_of(cursor);
                 match key {
                     b"messages" => this.list(cursor, Kind::StandbyMessage, list),
                     b"statuses" => this.list(cursor, Kind::StandbyStatus, list),
@@ -710,7 +734,8 @@ impl<'a> Walk<'a> {
         };
         let mut group = GroupAround::default();
         self.groups.push(group);
-        let unknown = self.members(cursor, around, |this, key, cursor, list| {
+        let unknown = self.members(cursor, around, |this, key, cursor, outside| {
+            let list = outside.place_of(cursor);
             match key {
                 b"added_participants" | b"removed_participants" | b"failed_participants" => {
                     this.list(cursor, Kind::GroupParticipant, list);
@@ -745,15 +770,20 @@ impl<'a> Walk<'a> {
         let elements = self.elements.len();
         let threads = self.threads.len();
         let mut chunk = None;
-        let unknown = self.members(cursor, place.at(Level::Chunk), |this, key, cursor, list| {
-            match key {
-                b"metadata" => present(&mut chunk, cursor),
-                b"threads" => this.each(cursor, list, Self::thread),
-                b"errors" => this.list(cursor, Kind::Error, list),
-                _ => return this.other(key, cursor, list),
-            }
-            true
-        });
+        let unknown = self.members(
+            cursor,
+            place.at(Level::Chunk),
+            |this, key, cursor, outside| {
+                let list = outside.place_of(cursor);
+                match key {
+                    b"metadata" => present(&mut chunk, cursor),
+                    b"threads" => this.each(cursor, list, Self::thread),
+                    b"errors" => this.list(cursor, Kind::Error, list),
+                    _ => return this.other(key, cursor, list),
+                }
+                true
+            },
+        );
         for thread in self.threads.iter_mut().skip(threads) {
             thread.chunk = chunk;
         }
@@ -783,7 +813,8 @@ impl<'a> Walk<'a> {
         };
         let mut thread = ThreadAround::default();
         self.threads.push(thread);
-        let unknown = self.members(cursor, around, |this, key, cursor, list| {
+        let unknown = self.members(cursor, around, |this, key, cursor, outside| {
+            let list = outside.place_of(cursor);
             match key {
                 b"id" => present(&mut thread.id, cursor),
                 b"context" => present(&mut thread.context, cursor),
@@ -816,18 +847,20 @@ impl<'a> Walk<'a> {
         &mut self,
         cursor: &mut Cursor<'a>,
         place: Place,
-        mut member: impl FnMut(&mut Self, &[u8], &mut Cursor<'a>, Place) -> bool,
+        mut member: impl FnMut(&mut Self, &[u8], &mut Cursor<'a>, &Outside) -> bool,
     ) -> Option<UnknownKeys<'a>> {
         cursor.object()?;
         let mut unknown = UnknownKeys::default();
         loop {
-            let before = *cursor;
+            let outside = Outside {
+                place,
+                before: cursor.mark(),
+            };
             let Some(key) = cursor.key() else {
                 return Some(unknown);
             };
-            let list = place.in_list(cursor.since(before));
-            if !member(self, key, cursor, list) && !cursor.null() {
-                unknown.push(list, *cursor);
+            if !member(self, key, cursor, &outside) && !cursor.null() {
+                unknown.push(outside.place_of(cursor), *cursor);
                 cursor.skip();
             }
         }
