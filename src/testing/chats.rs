@@ -71,6 +71,19 @@ pub(super) const TEMPLATES: &[Template] = &[
         GROUPS,
         r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_create","request_id":"SampleRequest$n","subject":"Samples","description":"A group of samples","invite_link":"https://chat.example/SampleInvite01","join_approval_mode":"approval_required"}"#,
     ),
+    // As in Meta's OpenAPI: all that is said of the group stands beside the participants.
+    listed(
+        "group_created_with_participants",
+        "group_lifecycle_update",
+        GROUPS,
+        r#"{"timestamp":$time,"group_id":"$group_id[SampleGroup01]","type":"group_create","request_id":"SampleRequest$n","subject":"Samples","description":"A group of samples","invite_link":"https://chat.example/SampleInvite01","join_approval_mode":"auto_approve","added_participants":[{"input":"$user","wa_id":"$user"}],"failed_participants":[{"input":"12025550104","errors":[{"code":"$error_code[131000]","title":"Something went wrong","message":"Something went wrong","error_data":{"details":"Not to be added."}}]}]}"#,
+    ),
+    listed(
+        "group_partly_joined",
+        "group_participants_update",
+        GROUPS,
+        r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_participants_add","request_id":"SampleRequest$n","added_participants":[{"wa_id":"$user","user_id":"$user_id"}],"failed_participants":[{"input":"12025550104"}],"errors":[{"code":"$error_code[131000]","title":"Something went wrong","message":"Something went wrong","error_data":{"details":"Not all could be added."}}]}"#,
+    ),
     // As Meta has it for groups: the code in a string.
     listed(
         "group_not_created",

@@ -8,6 +8,20 @@ const fn message(name: &'static str, element: &'static str) -> Template {
     listed(name, "messages", MESSAGES, element)
 }
 
+/// A message of a type that Meta does not pass on.
+macro_rules! unsupported {
+    ($name:literal, $type:literal) => {
+        message(
+            $name,
+            concat!(
+                r#"{$sent,"type":"unsupported","unsupported":{"type":""#,
+                $type,
+                r#""},"errors":[{"code":$error_code[131051],"title":"Message type unknown","message":"Message type unknown","error_data":{"details":"A sample that is not passed on."}}]}"#
+            ),
+        )
+    };
+}
+
 pub(super) const TEMPLATES: &[Template] = &[
     message("text", r#"{$head,"type":"text","text":{"body":"$text"}}"#),
     listed(
@@ -108,6 +122,11 @@ pub(super) const TEMPLATES: &[Template] = &[
         "call_permission_accept",
         r#"{"context":{$from"id":"$context_id[wamid.SAMPLEQUOTED]"},$sent,"type":"interactive","interactive":{"type":"call_permission_reply","call_permission_reply":{"response":"accept","is_permanent":false,"expiration_timestamp":"$time","response_source":"user_action"}}}"#,
     ),
+    // A question about a product of the catalog.
+    message(
+        "product",
+        r#"{$head,"type":"interactive","interactive":{"type":"product","product":{"catalog_id":"610000000000001","product_retailer_id":"sample-product-1"},"body":{"text":"$text[Is it there in blue?]"}}}"#,
+    ),
     // As on the page about permissions: without a type of the message.
     message(
         "call_permission_reject",
@@ -141,6 +160,32 @@ pub(super) const TEMPLATES: &[Template] = &[
         r#"{$pn,"messages":[$each]}"#,
         r#"{$sent,"type":"system","system":{"body":"User Zoë Sample changed user id","user_id":"US.SampleUser0003","parent_user_id":"US.ENT.SampleParent03","type":"user_changed_user_id"}}"#,
     ),
+    // Since August 2026 the ids before the change are there too: all that links the two where there is no phone number.
+    listed(
+        "changed_number_ids",
+        "messages",
+        r#"{$pn,"messages":[$each]}"#,
+        r#"{"from":"$user","from_user_id":"US.SampleUser0003","id":"$id","timestamp":"$time","type":"system","system":{"body":"User Zoë Sample changed from $user to 12025550103","wa_id":"12025550103","type":"user_changed_number","previous_user_id":"$user_id","user_id":"US.SampleUser0003"}}"#,
+    ),
+    // As above, of a user who hides the number: empty texts stand for it.
+    listed(
+        "changed_number_hidden",
+        "messages",
+        r#"{$pn,"messages":[$each]}"#,
+        r#"{"from":"","id":"$id","timestamp":"$time","type":"system","system":{"wa_id":"","type":"user_changed_number","previous_user_id":"$user_id","user_id":"US.SampleUser0003"}}"#,
+    ),
+    listed(
+        "changed_user_id_hidden",
+        "messages",
+        r#"{$pn,"messages":[$each]}"#,
+        r#"{"from_user_id":"$user_id","from_parent_user_id":"$parent_user_id[US.ENT.SampleParent01]","id":"$id","timestamp":"$time","type":"system","system":{"body":"User Zoë Sample changed user id","type":"user_changed_user_id","previous_user_id":"$user_id","user_id":"US.SampleUser0003","previous_parent_user_id":"$parent_user_id[US.ENT.SampleParent01]","parent_user_id":"US.ENT.SampleParent03"}}"#,
+    ),
+    listed(
+        "changed_identity",
+        "messages",
+        r#"{$pn,"messages":[$each]}"#,
+        r#"{$sent,"type":"system","system":{"body":"The security code of Zoë Sample changed","type":"user_identity_changed","user_id":"$user_id"}}"#,
+    ),
     listed(
         "changed_number_old",
         "messages",
@@ -158,6 +203,25 @@ pub(super) const TEMPLATES: &[Template] = &[
         "unsupported",
         r#"{$sent,"type":"unsupported","unsupported":{"type":"poll"},"errors":[{"code":$error_code[131051],"title":"Message type unknown","message":"Message type unknown","error_data":{"details":"A sample of a poll."}}]}"#,
     ),
+    unsupported!("unsupported_button", "button"),
+    unsupported!("unsupported_edit", "edit"),
+    unsupported!("unsupported_errors", "errors"),
+    unsupported!("unsupported_gif", "gif"),
+    unsupported!("unsupported_group_invite", "group_invite"),
+    unsupported!("unsupported_hsm", "hsm"),
+    unsupported!("unsupported_image", "image"),
+    unsupported!("unsupported_interactive", "interactive"),
+    unsupported!("unsupported_keep_in_chat", "keep_in_chat"),
+    unsupported!("unsupported_link_preview", "link_preview"),
+    unsupported!("unsupported_list", "list"),
+    unsupported!("unsupported_location", "location"),
+    unsupported!("unsupported_media_placeholder", "media_placeholder"),
+    unsupported!("unsupported_order", "order"),
+    unsupported!("unsupported_pin", "pin"),
+    unsupported!("unsupported_poll_creation", "poll_creation"),
+    unsupported!("unsupported_poll_update", "poll_update"),
+    unsupported!("unsupported_product", "product"),
+    unsupported!("unsupported_reaction", "reaction"),
     message(
         "unsupported_old",
         r#"{"from":"$user","id":"$id","timestamp":"$time","type":"unknown","errors":[{"code":$error_code[131051],"details":"A sample of an old one","title":"Message type unknown"}]}"#,
@@ -176,7 +240,13 @@ pub(super) const TEMPLATES: &[Template] = &[
         "link_click",
         "messages",
         r#"{$pn,$contacts,"user_actions":[$each]}"#,
-        r#"{"action_type":"marketing_messages_link_click","timestamp":"$time","marketing_messages_link_click_data":{"click_component":"cta","product_id":"sample-product-1","click_id":"SampleClick01","tracking_token":"SampleToken01"}}"#,
+        r#"{"action_type":"marketing_messages_link_click","timestamp":"$time","marketing_messages_link_click_data":{"click_component":"cta","product_id":"sample-product-1","click_id":"SampleClick01","tracking_token":"SampleToken01","client_user_agent":"Mozilla/5.0 (Sample)"}}"#,
+    ),
+    listed(
+        "landing_page_view",
+        "messages",
+        r#"{$pn,$contacts,"user_actions":[$each]}"#,
+        r#"{"action_type":"landing_page_view","timestamp":"$time","marketing_messages_link_click_data":{"click_id":"SampleClick02","tracking_token":"SampleToken02","client_user_agent":"Mozilla/5.0 (Sample)"}}"#,
     ),
     message(
         "unknown_type",

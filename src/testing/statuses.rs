@@ -95,6 +95,10 @@ pub(super) const TEMPLATES: &[Template] = &[
         "status_conversation_old",
         r#"{"id":"$id","status":"$state[sent]","timestamp":"$time",$callback$addressee,"conversation":{"id":"SampleConversation02","expiration_timestamp":$time,"origin":{"type":"business_initiated"}},"pricing":{"billable":true,"pricing_model":"CBP","category":"business_initiated"}}"#,
     ),
+    status(
+        "priced_exempt",
+        r#"{"id":"$id","status":"$state[delivered]","timestamp":"$time",$callback$recipient"recipient_user_id":"$user_id","pricing":{"billable":false,"pricing_model":"PMP","type":"free_group_customer_service","category":"service","subtype":"paid_exempt"}}"#,
+    ),
     priced!("priced_authentication", "authentication"),
     // Meta writes a hyphen here, and an underscore in the origin of a conversation.
     priced!(
