@@ -321,7 +321,7 @@ fn in_chats_of_others_and_of_the_app() {
             ),
         );
         let handover = payload!(handover, Handover);
-        let control = handover.control.unwrap();
+        let control = handover.control().unwrap();
         assert_named!(
             control,
             previous_owner_role,
@@ -435,25 +435,22 @@ fn in_templates_flows_and_accounts() {
     assert_eq!((flow.p50_latency, flow.p90_latency), (Some(1.5), Some(2.5)));
     assert_named!(flow, flow_id);
 
-    for key in ["ad_account_id", "ad_account_linked"] {
-        let update = event(
-            "account_update",
-            &format!(
-                r#"{{"event":"AD_ACCOUNT_LINKED","phone_number":"phone_number","country":"country","waba_info":{{"waba_id":"waba_id",
-                    "owner_business_id":"owner_business_id","partner_app_id":"partner_app_id","solution_id":"solution_id",
-                    "{key}":"ad_account_id"}}}}"#
-            ),
-        );
-        let update = payload!(update, AccountUpdate);
-        assert_named!(update, phone_number, country);
-        let info = update.waba_info.unwrap();
-        assert_named!(
-            info,
-            waba_id,
-            owner_business_id,
-            partner_app_id,
-            solution_id,
-            ad_account_id
-        );
-    }
+    let update = event(
+        "account_update",
+        r#"{"event":"AD_ACCOUNT_LINKED","phone_number":"phone_number","country":"country","waba_info":{"waba_id":"waba_id",
+            "owner_business_id":"owner_business_id","partner_app_id":"partner_app_id","solution_id":"solution_id",
+            "ad_account_id":"ad_account_id","ad_account_linked":"ad_account_linked"}}"#,
+    );
+    let update = payload!(update, AccountUpdate);
+    assert_named!(update, phone_number, country);
+    let info = update.waba_info.unwrap();
+    assert_named!(
+        info,
+        waba_id,
+        owner_business_id,
+        partner_app_id,
+        solution_id,
+        ad_account_id,
+        ad_account_linked
+    );
 }

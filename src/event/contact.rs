@@ -23,8 +23,8 @@ object! {
     /// The business phone number that a value is about.
     pub(super) struct Metadata<'a> {
         pub(super) display_phone_number: Option<&'a str> = Person["display_phone_number"],
-        pub(super) phone_number_id: Option<&'a str> = Id["phone_number_id"],
     }
+    elsewhere ["phone_number_id"]
 }
 
 object! {

@@ -26,8 +26,6 @@ object! {
         pub to_user_id: Option<&'a str> = Person["to_user_id"],
         /// User id of the recipient for a parent portfolio (`to_parent_user_id`).
         pub to_parent_user_id: Option<&'a str> = Person["to_parent_user_id"],
-        /// Id of the group that the message was written in (`group_id`).
-        pub group_id: Option<&'a str> = Id["group_id"],
         /// How far it got.
         pub history_context: Option<HistoryContext<'a>> = HistoryContext<'a>["history_context"],
         /// What it answers.
