@@ -209,7 +209,8 @@ async fn secrets_change_at_any_point_before_the_call() {
     let old = "the old secret";
     // Some looks at the future for the hash, and some for the JSON.
     let body = format!(r#"{{"entry":[{}0]}}"#, "0,".repeat(200_000));
-    let changes: [(&str, fn(&Credentials), Answer); 6] = [
+    type Change = fn(&Credentials);
+    let changes: [(&str, Change, Answer); 6] = [
         (
             "remove",
             |credentials| credentials.remove_secret("old").unwrap(),

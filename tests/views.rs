@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use tower_whatsapp::{Event, Notification, Payload};
+use tower_whatsapp::{Event, Notification, Payload, event::Timestamp};
 
 fn change(field: &str, value: &str) -> String {
     format!(r#"{{"field":"{field}","value":{value}}}"#)
@@ -106,7 +106,7 @@ fn timestamp(field: &str, value: &str) -> Option<u64> {
         panic!("{value}");
     };
     assert_eq!(event.detach().timestamp(), event.timestamp(), "{value}");
-    event.timestamp().map(|timestamp| timestamp.millis())
+    event.timestamp().map(Timestamp::millis)
 }
 
 /// The entry has the time at which Meta sent the delivery, years later perhaps. How old an event is says the event.
@@ -189,7 +189,7 @@ fn a_time_is_digits_without_anything_around_them() {
             panic!("{event:?}");
         };
         (
-            message.timestamp.map(|timestamp| timestamp.millis()),
+            message.timestamp.map(Timestamp::millis),
             event.known(),
         )
     };

@@ -1,6 +1,9 @@
 //! Error codes that are worth a name. The list of Meta is longer, and grows:
 //! <https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes>.
 //!
+//! The codes 131061 to 131065, 138038 and 147005 have been seen in SDKs since June 2026, without a published meaning: they arrive
+//! as any other code, with Meta's own title.
+//!
 //! ```
 //! use tower_whatsapp::{Notification, event::codes};
 //!
