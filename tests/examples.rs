@@ -360,7 +360,14 @@ fn inspect(files: &[&str], input: &[u8]) -> (Option<i32>, Vec<Value>, String) {
     (output.status.code(), lines.collect(), stderr)
 }
 
-fn event(file: Option<&str>, payload: &str, kind: &str, id: Option<&str>, known: bool) -> Value {
+fn event(
+    file: Option<&str>,
+    payload: &str,
+    kind: &str,
+    id: Option<&str>,
+    known: bool,
+    unread: &[&str],
+) -> Value {
     serde_json::json!({
         "file": file,
         "field": "messages",
@@ -368,6 +375,7 @@ fn event(file: Option<&str>, payload: &str, kind: &str, id: Option<&str>, known:
         "type": kind,
         "id": id,
         "known": known,
+        "unread": unread,
     })
 }
 
@@ -377,7 +385,7 @@ fn inspect_reads_standard_input() {
     assert_eq!((code, &*stderr), (Some(0), ""));
     assert_eq!(
         lines,
-        [event(None, "message", "text", Some("wamid.A"), true)]
+        [event(None, "message", "text", Some("wamid.A"), true, &[])]
     );
 
     let (code, lines, stderr) = inspect(&[], b"\xff");
@@ -414,12 +422,26 @@ fn inspect_goes_on_after_a_bad_file() {
         assert_eq!(
             lines,
             [
-                event(Some(batch), "status", "read", Some("wamid.B"), true),
-                event(Some(batch), "status", "vanished", Some("wamid.C"), false),
-                event(Some(batch), "message", "hologram", Some("wamid.D\n"), false),
-                event(Some(batch), "unknown", "novelties", Some("7"), false),
+                event(Some(batch), "status", "read", Some("wamid.B"), true, &[]),
+                event(
+                    Some(batch),
+                    "status",
+                    "vanished",
+                    Some("wamid.C"),
+                    false,
+                    &[]
+                ),
+                event(
+                    Some(batch),
+                    "message",
+                    "hologram",
+                    Some("wamid.D\n"),
+                    false,
+                    &["hologram"]
+                ),
+                event(Some(batch), "unknown", "novelties", Some("7"), false, &[]),
                 serde_json::json!({"file": broken, "error": "the body is not JSON"}),
-                event(Some(text), "message", "text", Some("wamid.A"), true),
+                event(Some(text), "message", "text", Some("wamid.A"), true, &[]),
             ]
         );
     };

@@ -4,7 +4,7 @@
 //! begins and ends (which serde's data model cannot), and skips what it is not asked for. It never fails and never panics, whatever it is
 //! pointed at.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU32};
 
 use bytes::Bytes;
 
@@ -169,31 +169,43 @@ impl fmt::Debug for Document {
 }
 
 /// Where a value stands in the document.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+///
+/// An optional span takes no more room than a span: a delivery may have tens of thousands of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
-    end: u32,
+    /// One more than the index behind the last byte.
+    end: NonZeroU32,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self::new(0, 0)
+    }
 }
 
 impl Span {
     pub(crate) fn new(start: usize, end: usize) -> Self {
         Self {
             start: index(start),
-            end: index(end),
+            end: NonZeroU32::MIN.saturating_add(index(end)),
         }
     }
 
     pub(crate) fn range(self) -> std::ops::Range<usize> {
-        self.start as usize..self.end as usize
+        self.start as usize..self.end()
+    }
+
+    fn end(self) -> usize {
+        (self.end.get() - 1) as usize
     }
 
     /// Where what stands in `self` came to stand when `whole`, which it is a part of, was copied to `copy`.
     pub(crate) fn moved(self, whole: Self, copy: Self) -> Option<Self> {
-        let inside = whole.start <= self.start && self.end <= whole.end;
-        inside.then(|| Self {
-            start: copy.start + (self.start - whole.start),
-            end: copy.start + (self.end - whole.start),
-        })
+        let (this, outer) = (self.range(), whole.range());
+        let inside = outer.start <= this.start && this.end <= outer.end;
+        let moved = |index: usize| copy.range().start + (index - outer.start);
+        inside.then(|| Self::new(moved(this.start), moved(this.end)))
     }
 
     /// From the beginning of this to the end of `other`.
@@ -274,10 +286,7 @@ impl<'a> Cursor<'a> {
     /// What was passed over since `start`, an earlier place of this cursor, but for white space at its beginning.
     pub(crate) fn since(&self, mut start: Self) -> Span {
         start.peek();
-        Span {
-            start: index(start.position),
-            end: index(self.position),
-        }
+        Span::new(start.position, self.position)
     }
 
     /// The value of a member of the object that the cursor is before. Of several equal keys the last counts that can be read.
@@ -701,7 +710,7 @@ mod tests {
         #[test]
         fn never_panics_wherever_it_is_pointed(value in json(), start in 0u32..200, end in 0u32..200) {
             let document = document(&value.to_string());
-            let mut cursor = document.cursor_at(Span { start, end });
+            let mut cursor = document.cursor_at(Span::new(start as usize, end as usize));
             for _ in 0..300 {
                 let _ = (cursor.object(), cursor.key(), cursor.scalar(), cursor.array(), cursor.element(), cursor.boolean());
             }

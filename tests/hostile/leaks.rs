@@ -155,7 +155,7 @@ fn debug_of_events_shows_no_person() {
             {{"from":"{PHONE}","id":"i","type":"reaction","reaction":{{"message_id":"1","emoji":"{WORDS}"}}}},
             {{"from":"{PHONE}","id":"j","type":"system","system":{{"body":"{WORDS}","wa_id":"{PHONE}","type":"user_changed_number"}}}}],
         "statuses":[{{"id":"c","status":"{WORDS}","recipient_id":"{PHONE}","biz_opaque_callback_data":"{WORDS}",
-            "errors":[{{"code":1,"title":"{WORDS}","message":"{WORDS}","error_data":{{"details":"{WORDS}"}}}}]}}],
+            "errors":[{{"code":1,"title":"Meta's words","message":"Meta's words","error_data":{{"details":"{WORDS}"}}}}]}}],
         "{WORDS}":["{PHONE}"]"#,
         text("wamid.A", WORDS)
     );
