@@ -27,7 +27,7 @@ use shuttle::{
     sync::{Mutex, MutexGuard},
     thread,
 };
-use tower_whatsapp::dedup::{Claim, Commit, Store, StoreError, Token};
+use tower_whatsapp::dedup::{Claim, Commit, Renewal, Store, StoreError, Token};
 
 use self::{event::EventKey, memory::MemoryStore};
 
@@ -123,6 +123,7 @@ struct Event {
 #[derive(Debug, Clone, Copy)]
 enum Answer {
     Claim { long: bool, claim: Claim },
+    Renew(Renewal),
     Commit(Commit),
     Release,
 }
@@ -151,10 +152,11 @@ impl Caller {
             2 => &[0, 1],
             _ => &[1, 0],
         };
-        match rng.gen_range(0..5) {
+        match rng.gen_range(0..6) {
             0 | 1 => self.claim(keys, true),
             2 => self.claim(keys, false),
             3 => self.commit(keys),
+            4 => self.renew(keys),
             _ => self.release(keys),
         }
     }
@@ -166,6 +168,13 @@ impl Caller {
         let answers = claims
             .into_iter()
             .map(|claim| Answer::Claim { long, claim });
+        self.events(keys, began, answers.collect())
+    }
+
+    fn renew(&self, keys: &[u8]) -> Vec<Event> {
+        let began = self.now();
+        let renewals = done(self.store.renew(&names(keys), self.token(), LONG));
+        let answers = renewals.into_iter().map(Answer::Renew);
         self.events(keys, began, answers.collect())
     }
 
@@ -256,6 +265,10 @@ impl State {
                 Claim::Pending => by_another.then_some(self),
                 Claim::Done => None,
             },
+            Answer::Renew(Renewal::Renewed) => {
+                (may_be_free && self != Self::Done).then_some(Self::Held { by: caller })
+            }
+            Answer::Renew(Renewal::Lost) => (by_another || self == Self::Done).then_some(self),
             Answer::Commit(Commit::Recorded) => may_be_free.then_some(Self::Done),
             Answer::Commit(Commit::Fenced) => by_another.then_some(self),
             Answer::Release => Some(match self {

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, advance},
 };
 use tower_whatsapp::{
-    dedup::{Claim, Commit, MemoryStore, Store, StoreError, StoreErrorKind, Token},
+    dedup::{Claim, Commit, MemoryStore, Renewal, Store, StoreError, StoreErrorKind, Token},
     event::EventKey,
     testing::store::conformance,
 };
@@ -78,6 +78,15 @@ async fn conformance_catches_every_broken_store() {
         (Fault::WindowNeverPasses, "rule 4"),
         (Fault::OneWindowForAll, "rule 4"),
         (Fault::TokenComparedInPart, "rule 2"),
+        (Fault::RenewWithoutToken, "rule"),
+        (Fault::RenewInTwoSteps, "rule 1"),
+        (Fault::RenewDoesNothing, "the lease"),
+        (Fault::RenewNeverPasses, "the lease"),
+        (Fault::RenewAbsentLost, "rule"),
+        (Fault::RenewAbsentNotTaken, "rule 3"),
+        (Fault::RenewOfDone, "rule 4"),
+        (Fault::RenewDoneRenewed, "rule"),
+        (Fault::RenewalsInOtherOrder, "rule"),
         (Fault::Fails, "error"),
     ];
     for (fault, rule) in broken {
@@ -119,6 +128,15 @@ enum Fault {
     WindowNeverPasses,
     OneWindowForAll,
     TokenComparedInPart,
+    RenewWithoutToken,
+    RenewInTwoSteps,
+    RenewDoesNothing,
+    RenewNeverPasses,
+    RenewAbsentLost,
+    RenewAbsentNotTaken,
+    RenewOfDone,
+    RenewDoneRenewed,
+    RenewalsInOtherOrder,
     Fails,
 }
 
@@ -214,6 +232,56 @@ impl Store for Simple {
         Ok(claims)
     }
 
+    async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
+        let mut renewals = Vec::new();
+        for key in keys {
+            let lease = if self.has(Fault::RenewNeverPasses) {
+                HOUR
+            } else {
+                lease
+            };
+            let until = Instant::now() + lease;
+            let renewal = match self.find(key).filter(|state| self.lives(*state)) {
+                Some(state) if state.done => {
+                    if self.has(Fault::RenewOfDone) {
+                        self.set(*key, false, token, until);
+                    }
+                    if self.has(Fault::RenewDoneRenewed) {
+                        Renewal::Renewed
+                    } else {
+                        Renewal::Lost
+                    }
+                }
+                Some(state)
+                    if !self.same(state.token, token) && !self.has(Fault::RenewWithoutToken) =>
+                {
+                    Renewal::Lost
+                }
+                Some(_) if self.has(Fault::RenewDoesNothing) => Renewal::Renewed,
+                None if self.has(Fault::RenewAbsentLost) => Renewal::Lost,
+                None if self.has(Fault::RenewAbsentNotTaken) => Renewal::Renewed,
+                _ => {
+                    if self.has(Fault::RenewInTwoSteps) {
+                        self.states.lock().unwrap().remove(key);
+                        yield_now().await;
+                    }
+                    self.set(*key, false, token, until);
+                    Renewal::Renewed
+                }
+            };
+            renewals.push(renewal);
+        }
+        if self.has(Fault::RenewalsInOtherOrder) {
+            renewals.reverse();
+        }
+        Ok(renewals)
+    }
+
     async fn commit(
         &self,
         keys: &[(EventKey, Duration)],
@@ -303,6 +371,11 @@ enum Step {
         token: u8,
         lease: u64,
     },
+    Renew {
+        keys: Vec<u8>,
+        token: u8,
+        lease: u64,
+    },
     Commit {
         keys: Vec<(u8, u64)>,
         token: u8,
@@ -327,6 +400,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         ]
     };
     let claim = (keys(), 0..3_u8, millis());
+    let renewal = (keys(), 0..3_u8, millis());
     let windows = keys().prop_flat_map(move |keys| {
         let length = keys.len();
         (Just(keys), vec(millis(), length))
@@ -334,6 +408,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     });
     let step = prop_oneof![
         3 => claim.prop_map(|(keys, token, lease)| Step::Claim { keys, token, lease }),
+        2 => renewal.prop_map(|(keys, token, lease)| Step::Renew { keys, token, lease }),
         3 => (windows, 0..3_u8).prop_map(|(keys, token)| Step::Commit { keys, token }),
         2 => (keys(), 0..3_u8).prop_map(|(keys, token)| Step::Release { keys, token }),
         2 => millis().prop_map(|millis| Step::Advance { millis }),
@@ -365,6 +440,19 @@ async fn follow(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     .map(|key| model.claim(*key, token, lease))
                     .collect();
                 prop_assert_eq!(claims, expected);
+            }
+            Step::Renew { keys, token, lease } => {
+                let (keys, token): (Vec<_>, _) = (keys.into_iter().map(key).collect(), name(token));
+                let lease = Duration::from_millis(lease);
+                let renewals = store.renew(&keys, token, lease).await.unwrap();
+                let expected: Vec<_> = keys
+                    .iter()
+                    .map(|key| match model.claim(*key, token, lease) {
+                        Claim::Claimed => Renewal::Renewed,
+                        Claim::Pending | Claim::Done => Renewal::Lost,
+                    })
+                    .collect();
+                prop_assert_eq!(renewals, expected);
             }
             Step::Commit { keys, token } => {
                 let keys: Vec<_> = keys
@@ -545,7 +633,7 @@ async fn a_million_operations_agree_with_a_model() {
                     }
                     let keys: Vec<_> = locked.iter().map(|cell| cell.key).collect();
                     operations.fetch_add(keys.len() as u64, Ordering::Relaxed);
-                    match random.below(8) {
+                    match random.below(10) {
                         lease @ 0..4 => {
                             // Of some the lease passes at once.
                             let lapses = lease == 0;
@@ -560,6 +648,20 @@ async fn a_million_operations_agree_with_a_model() {
                                 };
                                 assert_eq!(claim, expected);
                                 if cell.state.is_none() && !lapses {
+                                    cell.state = Some(Err(mine));
+                                }
+                            }
+                        }
+                        8.. => {
+                            let renewals = now(store.renew(&keys, mine, HOUR)).unwrap();
+                            for (cell, renewal) in locked.iter_mut().zip(renewals) {
+                                let lost = match cell.state {
+                                    None => false,
+                                    Some(Err(holder)) => holder != mine,
+                                    Some(Ok(())) => true,
+                                };
+                                assert_eq!(renewal == Renewal::Lost, lost);
+                                if !lost {
                                     cell.state = Some(Err(mine));
                                 }
                             }
@@ -792,6 +894,19 @@ async fn what_is_pending_is_never_evicted() {
     advance(HOUR).await;
     handle(&store, 200..219, WEEK).await;
     assert_eq!(store.len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_store_renews_what_is_held() {
+    let store = MemoryStore::with_capacity(20);
+    let token = Token::random();
+    let keys: Vec<_> = (0..21_u64).map(key).collect();
+    store.claim(&keys[..20], token, HOUR).await.unwrap();
+    advance(HOUR / 2).await;
+    let error = store.renew(&keys, token, HOUR).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Full);
+    advance(HOUR / 2).await;
+    assert_eq!((store.len(), store.pending()), (20, 20));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Claims, commits and releases in any order and at any time: the store in memory does what the rules of `Store` say of one key at a time.
+//! Claims, renewals, commits and releases in any order and at any time: the store in memory does what the rules of `Store` say of one key at a time.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use tower_whatsapp::{
-    dedup::{Claim, Commit, MemoryStore, Store, StoreErrorKind, Token},
+    dedup::{Claim, Commit, MemoryStore, Renewal, Store, StoreErrorKind, Token},
     event::EventKey,
 };
 
@@ -28,6 +28,7 @@ struct Input {
 enum Operation {
     /// Keys as bits.
     Claim(u16, u8, Span),
+    Renew(u16, u8, Span),
     Commit(u16, u8, Span),
     Release(u16, u8),
     Wait(Span),
@@ -79,6 +80,17 @@ fuzz_target!(|input: Input| {
                     let claims = store.claim(&keys, token, span.duration()).await;
                     let claims = claims.map_err(|error| error.kind());
                     model.claim(&keys, token, span.duration(), claims);
+                }
+                Operation::Renew(keys, token, span) => {
+                    let mut keys = keys_of(keys);
+                    if room.is_some() {
+                        // Which of several keys found no room is not specified.
+                        keys.truncate(1);
+                    }
+                    let token = token_of(token);
+                    let renewals = store.renew(&keys, token, span.duration()).await;
+                    let renewals = renewals.map_err(|error| error.kind());
+                    model.renew(&keys, token, span.duration(), renewals);
                 }
                 Operation::Commit(keys, token, span) => {
                     let mut keys = keys_of(keys);
@@ -205,6 +217,29 @@ impl Model {
                 self.states.insert(*key, state);
             }
         }
+    }
+
+    fn renew(
+        &mut self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+        renewals: Result<Vec<Renewal>, StoreErrorKind>,
+    ) {
+        let Ok(renewals) = renewals else {
+            assert_eq!(renewals, Err(StoreErrorKind::Full));
+            let room = self.room.expect("there is room for all");
+            assert!(self.pending(|_, at_most| at_most) >= room);
+            return;
+        };
+        // A renewal is a claim that does not tell pending from done.
+        let claims = keys.iter().zip(renewals).map(|(key, renewal)| match renewal {
+            Renewal::Renewed => Claim::Claimed,
+            Renewal::Lost if matches!(self.state(key), Some(State::Done { .. })) => Claim::Done,
+            Renewal::Lost => Claim::Pending,
+        });
+        let claims = claims.collect();
+        self.claim(keys, token, lease, Ok(claims));
     }
 
     fn commit(

@@ -153,7 +153,7 @@ mod tests {
 
     use tokio::time::advance;
 
-    use super::*;
+    use super::{super::store::Renewal, *};
 
     /// A store that does as it is told, and counts.
     #[derive(Default)]
@@ -174,6 +174,15 @@ mod tests {
                 return Ok(vec![Claim::Claimed]);
             }
             pending().await
+        }
+
+        async fn renew(
+            &self,
+            _: &[EventKey],
+            _: Token,
+            _: Duration,
+        ) -> Result<Vec<Renewal>, StoreError> {
+            Ok(Vec::new())
         }
 
         async fn commit(

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Claim, Commit, Mutex, MutexGuard, Store, StoreError, Token};
+use super::{Claim, Commit, Mutex, MutexGuard, Renewal, Store, StoreError, Token};
 use crate::event::EventKey;
 
 /// Remembers in this process which events were handled: the store for a service that runs once.
@@ -177,6 +177,32 @@ impl Store for MemoryStore {
             }
         }
         Ok(found.into_iter().map(Claim::from).collect())
+    }
+
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Full`](super::StoreErrorKind::Full) if a key was absent and finds no room
+    /// because everything near it is pending. The others are renewed.
+    async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
+        let now = self.0.now();
+        let until = now.after(lease);
+        let mut sweep = true;
+        let mut renewed = Vec::with_capacity(keys.len());
+        let mut full = None;
+        for key in keys {
+            let mut shard = self.0.shard(key, now, &mut sweep);
+            match shard.claim(key, token, until, now) {
+                Ok(Found::Absent | Found::Held) => renewed.push(Renewal::Renewed),
+                Ok(Found::Pending | Found::Done) => renewed.push(Renewal::Lost),
+                Err(error) => full = Some(error),
+            }
+        }
+        full.map_or(Ok(renewed), Err)
     }
 
     /// # Errors

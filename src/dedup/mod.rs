@@ -97,7 +97,7 @@
     not(feature = "redis"),
     doc = "`RedisStore` (feature `redis`) for several processes, and for restarts."
 )]
-//! A [`Store`] of your own has three operations, and a conformance suite in the feature `testing`.
+//! A [`Store`] of your own has four operations, and a conformance suite in the feature `testing`.
 
 mod builder;
 mod deferral;
@@ -128,5 +128,5 @@ pub use self::{
     memory::MemoryStore,
     outcome::Outcome,
     service::Dedup,
-    store::{Claim, Commit, Store, StoreError, StoreErrorKind, Token},
+    store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, Token},
 };

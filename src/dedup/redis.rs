@@ -13,7 +13,7 @@ use self::{
     connection::Connection,
     failure::{Failure, Refusal},
 };
-use super::{Claim, Commit, Store, StoreError, Token};
+use super::{Claim, Commit, Renewal, Store, StoreError, Token};
 use crate::event::EventKey;
 
 const PREFIX: &str = "wa:";
@@ -27,6 +27,19 @@ static CLAIM: LazyLock<Operation> = LazyLock::new(|| {
         "local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then return #held == 1 and 2 or 1 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 0",
+    )
+});
+
+/// 0: pending under this token. 1: another token holds it, or it is done.
+///
+/// `PEXPIRE` needs no memory: a server that is full still renews what it holds.
+static RENEW: LazyLock<Operation> = LazyLock::new(|| {
+    Operation::new(
+        "local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return 1 end
+if held then redis.call('PEXPIRE', KEYS[1], ARGV[2])
+else redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 return 0",
     )
 });
@@ -83,13 +96,13 @@ return 0",
 /// # Setting up the server
 ///
 /// - `maxmemory-policy noeviction`, or Redis may throw away what is pending: a duplicate. With it a server that is full refuses claims, as
-///   [`StoreErrorKind::Full`](super::StoreErrorKind::Full); what is pending can still be committed and released.
+///   [`StoreErrorKind::Full`](super::StoreErrorKind::Full); what is pending can still be renewed, committed and released.
 /// - Memory: 117 bytes for a key that is done and 165 for one that is pending (Redis 7.0, 100,000 keys, all that the server takes for
 ///   them); 144 just after its tables have doubled, and up to a third more keys that have passed and are not thrown away yet. So 7 days of 10
 ///   events in a second take 0.7 GB, and it should have room for 1.1.
 /// - Persistence and replication as you like. What a restart or a failover forgets is handled once more when Meta repeats it: a
 ///   duplicate, never a loss.
-/// - A user of its own needs `+eval +evalsha +get +set +del` and `~wa:*`.
+/// - A user of its own needs `+eval +evalsha +get +set +del +pexpire` and `~wa:*`.
 ///
 /// # When the server is away
 ///
@@ -242,6 +255,21 @@ impl Store for RedisStore {
             _ => None,
         };
         self.call(&CLAIM, keys, token, meaning).await
+    }
+
+    async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
+        let keys = keys.iter().map(|key| (*key, lease));
+        let meaning = |answer| match answer {
+            0 => Some(Renewal::Renewed),
+            1 => Some(Renewal::Lost),
+            _ => None,
+        };
+        self.call(&RENEW, keys, token, meaning).await
     }
 
     async fn commit(

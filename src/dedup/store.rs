@@ -9,24 +9,27 @@ use crate::event::EventKey;
 
 /// Remembers which events are being handled and which were: what a [`DedupLayer`](super::DedupLayer) asks of a store.
 ///
-/// There are three operations, each on all keys of a delivery at once. A key is in one of three states:
+/// There are four operations, each on all keys of a delivery at once. A key is in one of three states:
 ///
 /// ```text
 ///            claim(token, lease)             commit(token, window)
 ///   absent ─────────────────────▶ pending ─────────────────────────▶ done, for the window
-///      ▲       release(token)        │  │ the lease passes
-///      └─────────────────────────────┘  └──▶ as if absent
+///      ▲       release(token)      ▲ │  │ the lease expires
+///      └───────────────────────────┼─┘  └──▶ as if absent
+///                                  └── renew(token, lease): the lease starts again
 /// ```
 ///
 /// # Rules
 ///
 /// 1. What happens to one key is atomic: of any number of claims at the same time one gets it. The keys of one call need not change
 ///    together.
-/// 2. A pending key belongs to a [`Token`]. A commit or release under another token changes nothing of it: a handler that was
-///    slower than its lease must not end the run of its successor.
+/// 2. A pending key belongs to a [`Token`]. A commit, renewal or release under another token does not
+///    change it: a handler that was slower than its lease must not end the run of its successor.
 /// 3. A commit of a key that is absent records it as done: the lease has passed and nobody has taken it, or the store has lost it.
-///    The work was done all the same.
-/// 4. Done stays done until its window has passed: no claim, commit or release takes it back or shortens it.
+///    The work was done all the same. A renewal of a key that is absent makes it pending again under
+///    its token, for the same two reasons: the handler is still running.
+/// 4. Done stays done until its window has passed: no claim, renewal, commit or release takes it back
+///    or shortens it.
 /// 5. The same call again changes nothing more: a claim under the token that holds the key succeeds, a commit of what is done too.
 ///    Calls are repeated when their answer was lost.
 /// 6. The store's clock decides what has passed, not that of its callers.
@@ -61,6 +64,8 @@ use crate::event::EventKey;
 /// ON CONFLICT (key) DO UPDATE SET token = NULL, until = excluded.until
 /// WHERE event.token = $token OR event.until <= now() RETURNING key;
 ///
+/// -- renew($keys, $token, $lease): the statement of `claim`. The keys that do not come back are lost.
+///
 /// -- release($keys, $token)
 /// DELETE FROM event WHERE key = ANY ($keys) AND token = $token;
 /// ```
@@ -76,6 +81,18 @@ pub trait Store: Send + Sync + 'static {
         token: Token,
         lease: Duration,
     ) -> impl Future<Output = Result<Vec<Claim>, StoreError>> + Send;
+
+    /// Starts the lease of each key again, counted from now, while its handler is still running.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the result is unknown. Some keys may have been renewed all the same.
+    fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Vec<Renewal>, StoreError>> + Send;
 
     /// Records each key as done for its window, counted from now.
     ///
@@ -110,6 +127,16 @@ pub enum Claim {
     Pending,
     /// It was handled.
     Done,
+}
+
+/// Result of a renewal for one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "there are two outcomes")]
+pub enum Renewal {
+    /// The key is pending under the caller's token, for the lease counted from now.
+    Renewed,
+    /// The lease expired, and another holder has claimed the key or has handled it. Nothing changed.
+    Lost,
 }
 
 /// What a commit did.

@@ -6,7 +6,7 @@ use std::{
 
 use super::random::Random;
 use crate::{
-    dedup::{Claim, Commit, Store, StoreError, Token},
+    dedup::{Claim, Commit, Renewal, Store, StoreError, Token},
     event::EventKey,
 };
 
@@ -18,7 +18,7 @@ use crate::{
 /// ```
 /// use std::time::Duration;
 /// use tower_whatsapp::{
-///     dedup::{Claim, Commit, Store, StoreError, Token},
+///     dedup::{Claim, Commit, Renewal, Store, StoreError, Token},
 ///     event::EventKey,
 ///     testing::{Faults, FaultyStore},
 /// };
@@ -29,6 +29,10 @@ use crate::{
 /// impl Store for Nothing {
 ///     async fn claim(&self, keys: &[EventKey], _: Token, _: Duration) -> Result<Vec<Claim>, StoreError> {
 ///         Ok(vec![Claim::Claimed; keys.len()])
+///     }
+///
+///     async fn renew(&self, keys: &[EventKey], _: Token, _: Duration) -> Result<Vec<Renewal>, StoreError> {
+///         Ok(vec![Renewal::Renewed; keys.len()])
 ///     }
 ///
 ///     async fn commit(&self, keys: &[(EventKey, Duration)], _: Token) -> Result<Vec<Commit>, StoreError> {
@@ -54,6 +58,7 @@ use crate::{
 pub struct FaultyStore<S> {
     shared: Arc<Shared<S>>,
     claim: Faults,
+    renew: Faults,
     commit: Faults,
     release: Faults,
 }
@@ -179,6 +184,7 @@ impl<S: Store> FaultyStore<S> {
                 state: Mutex::new(state),
             }),
             claim: Faults::none(),
+            renew: Faults::none(),
             commit: Faults::none(),
             release: Faults::none(),
         }
@@ -188,6 +194,13 @@ impl<S: Store> FaultyStore<S> {
     #[must_use]
     pub fn on_claim(mut self, faults: Faults) -> Self {
         self.claim = faults;
+        self
+    }
+
+    /// How renewals fail. Default: they do not.
+    #[must_use]
+    pub fn on_renew(mut self, faults: Faults) -> Self {
+        self.renew = faults;
         self
     }
 
@@ -322,6 +335,7 @@ impl<S> Clone for FaultyStore<S> {
         Self {
             shared: Arc::clone(&self.shared),
             claim: self.claim,
+            renew: self.renew,
             commit: self.commit,
             release: self.release,
         }
@@ -338,6 +352,19 @@ impl<S: Store> Store for FaultyStore<S> {
         let keys = keys.to_vec();
         self.disturb(self.draw(self.claim), |shared| async move {
             shared.store.claim(&keys, token, lease).await
+        })
+        .await
+    }
+
+    async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
+        let keys = keys.to_vec();
+        self.disturb(self.draw(self.renew), |shared| async move {
+            shared.store.renew(&keys, token, lease).await
         })
         .await
     }
@@ -390,6 +417,16 @@ mod tests {
             Ok(vec![Claim::Claimed; keys.len()])
         }
 
+        async fn renew(
+            &self,
+            keys: &[EventKey],
+            _: Token,
+            _: Duration,
+        ) -> Result<Vec<Renewal>, StoreError> {
+            self.count();
+            Ok(vec![Renewal::Renewed; keys.len()])
+        }
+
         async fn commit(
             &self,
             keys: &[(EventKey, Duration)],
@@ -408,19 +445,21 @@ mod tests {
     const TOKEN: Token = Token::from_bytes([0; 16]);
 
     /// Whether an answer came, whether it was a good one, and how often the store inside was called, at once and after a minute.
-    async fn outcome(faults: Faults) -> [(Option<bool>, u64, u64); 3] {
-        let mut outcomes = [(None, 0, 0); 3];
+    async fn outcome(faults: Faults) -> [(Option<bool>, u64, u64); 4] {
+        let mut outcomes = [(None, 0, 0); 4];
         for (operation, outcome) in outcomes.iter_mut().enumerate() {
             let store = FaultyStore::new(Counter::default(), 1);
             let store = match operation {
                 0 => store.on_claim(faults),
                 1 => store.on_commit(faults),
+                2 => store.on_renew(faults),
                 _ => store.on_release(faults),
             };
             let answer = timeout(Duration::from_secs(1), async {
                 match operation {
                     0 => store.claim(&[], TOKEN, Duration::ZERO).await.is_ok(),
                     1 => store.commit(&[], TOKEN).await.is_ok(),
+                    2 => store.renew(&[], TOKEN, Duration::ZERO).await.is_ok(),
                     _ => store.release(&[], TOKEN).await.is_ok(),
                 }
             });
@@ -448,7 +487,7 @@ mod tests {
             (none.applied_then_hang(1.0), (None, 1, 1)),
             (none.late(1.0), (None, 0, 1)),
         ] {
-            assert_eq!(outcome(faults).await, [expected; 3], "{faults:?}");
+            assert_eq!(outcome(faults).await, [expected; 4], "{faults:?}");
         }
     }
 

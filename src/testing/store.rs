@@ -18,14 +18,14 @@ use tokio::{
 };
 
 use crate::{
-    dedup::{Claim, Commit, Store, StoreError, Token},
+    dedup::{Claim, Commit, Renewal, Store, StoreError, Token},
     event::EventKey,
 };
 
 /// Checks a store against the rules of [`Store`]: call it in a test of your own store.
 ///
-/// It covers rules 1 to 5 and 8: races of many claims, leases that pass, take-over and fencing, commits and releases of every state by every
-/// caller, windows, repeated calls, batches of none and of a thousand. Rules 6 and 7 cannot be seen from the outside.
+/// It covers rules 1 to 5 and 8: races of many claims, leases that pass, take-over and fencing,
+/// renewals, commits and releases of every state by every caller, windows, repeated calls, batches of none and of a thousand. Rules 6 and 7 cannot be seen from the outside.
 ///
 /// It works with keys of its own, random ones, and leaves those of others alone: it can run against a server that others use, again
 /// and again. What it leaves behind are some 10,000 keys, which pass within two minutes.
@@ -67,6 +67,9 @@ pub async fn conformance<S: Store>(store: S) {
     tests.spawn(leases_last(test.clone()));
     tests.spawn(leases_pass(test.clone()));
     tests.spawn(take_over(test.clone()));
+    tests.spawn(renewals(test.clone()));
+    tests.spawn(renewals_extend(test.clone()));
+    tests.spawn(late_renewals(test.clone()));
     tests.spawn(late_commits(test.clone()));
     tests.spawn(windows_last(test.clone()));
     tests.spawn(windows_pass(test.clone()));
@@ -74,6 +77,7 @@ pub async fn conformance<S: Store>(store: S) {
     tests.spawn(large(test.clone()));
     tests.spawn(race_for_absent(test.clone()));
     tests.spawn(race_for_passed(test.clone()));
+    tests.spawn(race_with_renewal(test.clone()));
     tests.spawn(race_with_commit(test.clone()));
     tests.spawn(race_with_release(test));
     all(tests).await;
@@ -158,11 +162,13 @@ async fn strangers<S: Store>(test: Test<S>) {
     );
     let commit = test.commit_one(key, LONG, stranger).await;
     assert_eq!(commit, Commit::Fenced, "rule 2: a commit by another");
+    let renewal = test.renew_one(key, stranger, LONG).await;
+    assert_eq!(renewal, Renewal::Lost, "rule 2: a renewal by another");
     let claim = test.claim_one(key, stranger, LONG).await;
     assert_eq!(
         claim,
         Claim::Pending,
-        "rule 2: a claim after a commit by another"
+        "rule 2: a claim after a commit and a renewal by another"
     );
     let commit = test.commit_one(key, LONG, holder).await;
     assert_eq!(
@@ -233,6 +239,11 @@ async fn done_is_final<S: Store>(test: Test<S>) {
     test.commit(&windows, holder).await;
     for token in [holder, other] {
         test.release(&keys, token).await;
+        let renewals = test.renew(&keys, token, SHORT).await;
+        assert!(
+            all_are(&renewals, Renewal::Lost),
+            "rule 4: a renewal of done keys: {renewals:?}"
+        );
         let claims = test.claim(&keys, token, SHORT).await;
         assert!(
             all_are(&claims, Claim::Done),
@@ -249,7 +260,7 @@ async fn done_is_final<S: Store>(test: Test<S>) {
     let claims = test.claim(&keys, other, LONG).await;
     assert!(
         all_are(&claims, Claim::Done),
-        "rule 4: done keys after claims, commits with a shorter window, and releases: {claims:?}"
+        "rule 4: done keys after renewals, claims, commits with a shorter window, and releases: {claims:?}"
     );
 }
 
@@ -333,6 +344,83 @@ async fn take_over<S: Store>(test: Test<S>) {
         commit,
         Commit::Recorded,
         "rule 5: a commit of what the successor has done"
+    );
+}
+
+/// Rules 1, 3 and 5: a renewal of what is held and of what is absent.
+async fn renewals<S: Store>(test: Test<S>) {
+    let (holder, other) = (Token::random(), Token::random());
+    let [held, absent, released] = [test.key(), test.key(), test.key()];
+    test.claim(&[held, released], holder, LONG).await;
+    test.release(&[released], holder).await;
+    let keys = [held, absent, released];
+    for _ in 0..3 {
+        let renewals = test.renew(&keys, holder, LONG).await;
+        assert!(
+            all_are(&renewals, Renewal::Renewed),
+            "rules 3 and 5: a renewal of a held, an absent and a released key: {renewals:?}"
+        );
+    }
+    let claims = test.claim(&keys, other, LONG).await;
+    assert!(
+        all_are(&claims, Claim::Pending),
+        "rule 3: a claim by another after a renewal: {claims:?}"
+    );
+    let windows = keys.map(|key| (key, LONG));
+    let commits = test.commit(&windows, other).await;
+    assert!(
+        all_are(&commits, Commit::Fenced),
+        "rule 2: a commit by another after a renewal: {commits:?}"
+    );
+    let commits = test.commit(&windows, holder).await;
+    assert!(
+        all_are(&commits, Commit::Recorded),
+        "rule 2: a commit by the holder after a renewal: {commits:?}"
+    );
+}
+
+/// A lease that was renewed lasts, and expires when it is not renewed again.
+async fn renewals_extend<S: Store>(test: Test<S>) {
+    let (holder, other) = (Token::random(), Token::random());
+    let [held, expiring] = [test.key(), test.key()];
+    test.claim(&[held, expiring], holder, SHORT).await;
+    test.renew(&[held], holder, LONG).await;
+    test.renew(&[expiring], holder, SHORT).await;
+    sleep(PASSED).await;
+    let claims = test.claim(&[held, expiring], other, LONG).await;
+    assert_eq!(
+        claims,
+        [Claim::Pending, Claim::Claimed],
+        "the lease: a claim after the first lease, of a key renewed for long and one for short"
+    );
+}
+
+/// Rules 2 and 3: a renewal after the lease, of what another has claimed or handled, or nobody.
+async fn late_renewals<S: Store>(test: Test<S>) {
+    let (slow, next) = (Token::random(), Token::random());
+    let [free, taken, handled] = [test.key(), test.key(), test.key()];
+    let keys = [free, taken, handled];
+    test.claim(&keys, slow, SHORT).await;
+    sleep(PASSED).await;
+    test.claim(&[taken, handled], next, LONG).await;
+    test.commit_one(handled, LONG, next).await;
+    let renewals = test.renew(&keys, slow, LONG).await;
+    assert_eq!(
+        renewals,
+        [Renewal::Renewed, Renewal::Lost, Renewal::Lost],
+        "rules 2 and 3: a late renewal of what nobody, somebody and somebody who is done has taken"
+    );
+    let claims = test.claim(&keys, Token::random(), LONG).await;
+    assert_eq!(
+        claims,
+        [Claim::Pending, Claim::Pending, Claim::Done],
+        "rules 2 and 3: a claim after a late renewal"
+    );
+    let commit = test.commit_one(taken, LONG, next).await;
+    assert_eq!(
+        commit,
+        Commit::Recorded,
+        "rule 2: a commit by the successor after a late renewal"
     );
 }
 
@@ -424,6 +512,7 @@ async fn windows_pass<S: Store>(test: Test<S>) {
 async fn empty<S: Store>(test: Test<S>) {
     let token = Token::random();
     assert!(test.claim(&[], token, LONG).await.is_empty());
+    assert!(test.renew(&[], token, LONG).await.is_empty());
     assert!(test.commit(&[], token).await.is_empty());
     test.release(&[], token).await;
 }
@@ -466,7 +555,20 @@ async fn large<S: Store>(test: Test<S>) {
         claims == expected,
         "rule 8: the claims of 1000 keys are not right, or not in their order"
     );
-    let windows: Vec<_> = mix(&mixed).into_iter().map(|key| (key, LONG)).collect();
+    let again = mix(&mixed);
+    let renewals = test.renew(&again, mine, LONG).await;
+    let expected: Vec<_> = again
+        .iter()
+        .map(|key| match place(key) {
+            Some(0 | 1) => Renewal::Lost,
+            _ => Renewal::Renewed,
+        })
+        .collect();
+    assert!(
+        renewals == expected,
+        "rule 8: the renewals of 1000 keys are not right, or not in their order"
+    );
+    let windows: Vec<_> = again.into_iter().map(|key| (key, LONG)).collect();
     let commits = test.commit(&windows, mine).await;
     let expected: Vec<_> = windows
         .iter()
@@ -513,6 +615,29 @@ async fn race_for_passed<S: Store>(test: Test<S>) {
     test.commit(&windows, token).await;
     sleep(PASSED).await;
     race(&test, &keys, 1..=1, "keys whose lease or window has passed").await;
+}
+
+/// Rule 1: nobody claims a key while its holder renews it.
+async fn race_with_renewal<S: Store>(test: Test<S>) {
+    for _ in 0..8 {
+        let keys = test.keys(50);
+        let token = Token::random();
+        test.claim(&keys, token, LONG).await;
+        let mut tasks = JoinSet::new();
+        let (holder, held) = (test.clone(), keys.clone());
+        tasks.spawn(async move {
+            let renewals = holder.renew(&held, token, LONG).await;
+            assert!(
+                all_are(&renewals, Renewal::Renewed),
+                "rule 1: a renewal while others claim: {renewals:?}"
+            );
+        });
+        let racers = test.clone();
+        tasks.spawn(async move {
+            race(&racers, &keys, 0..=0, "keys that are being renewed").await;
+        });
+        all(tasks).await;
+    }
 }
 
 /// Rules 1 and 4: who claims while the holder commits does not get it.
@@ -635,6 +760,16 @@ impl<S: Store> Test<S> {
         claims
     }
 
+    async fn renew(&self, keys: &[EventKey], token: Token, lease: Duration) -> Vec<Renewal> {
+        let renewals = right(self.0.store.renew(keys, token, lease).await, "a renewal");
+        assert_eq!(
+            renewals.len(),
+            keys.len(),
+            "rule 8: one answer for every key of a renewal"
+        );
+        renewals
+    }
+
     async fn commit(&self, keys: &[(EventKey, Duration)], token: Token) -> Vec<Commit> {
         let commits = right(self.0.store.commit(keys, token).await, "a commit");
         assert_eq!(
@@ -653,12 +788,16 @@ impl<S: Store> Test<S> {
         one(self.claim(&[key], token, lease).await)
     }
 
+    async fn renew_one(&self, key: EventKey, token: Token, lease: Duration) -> Renewal {
+        one(self.renew(&[key], token, lease).await)
+    }
+
     async fn commit_one(&self, key: EventKey, window: Duration, token: Token) -> Commit {
         one(self.commit(&[(key, window)], token).await)
     }
 }
 
-/// The only answer, which [`Test::claim`] and [`Test::commit`] have counted.
+/// The only answer, which [`Test::claim`], [`Test::renew`] and [`Test::commit`] have counted.
 fn one<T>(mut answers: Vec<T>) -> T {
     answers
         .pop()

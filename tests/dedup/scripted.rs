@@ -8,13 +8,14 @@ use std::{
 
 use tokio::{task::yield_now, time::Instant};
 use tower_whatsapp::{
-    dedup::{Claim, Commit, MemoryStore, Store, StoreError, Token},
+    dedup::{Claim, Commit, MemoryStore, Renewal, Store, StoreError, Token},
     event::EventKey,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
     Claim,
+    Renew,
     Commit,
     Release,
 }
@@ -41,7 +42,7 @@ pub(crate) enum Fault {
 pub(crate) struct Call {
     pub(crate) op: Op,
     pub(crate) keys: Vec<EventKey>,
-    /// Of a commit; of a claim one lease.
+    /// Of a commit; of a claim or renewal one lease.
     pub(crate) times: Vec<Duration>,
     pub(crate) token: Token,
     /// What a claim found or a commit did, if it was answered.
@@ -106,7 +107,7 @@ impl<S: Store> Scripted<S> {
 
     /// All operations.
     pub(crate) fn down(&self, fault: Fault) {
-        for op in [Op::Claim, Op::Commit, Op::Release] {
+        for op in [Op::Claim, Op::Renew, Op::Commit, Op::Release] {
             self.always(op, fault);
         }
     }
@@ -231,6 +232,19 @@ impl<S: Store> Store for Scripted<S> {
         begun.after(&mut claims).await;
         self.note(&begun, |call| call.claims = Some(claims.clone()));
         Ok(claims)
+    }
+
+    async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
+        let begun = self.begin(Op::Renew, keys.to_vec(), vec![lease], token);
+        begun.before().await?;
+        let mut renewals = self.store.renew(keys, token, lease).await?;
+        begun.after(&mut renewals).await;
+        Ok(renewals)
     }
 
     async fn commit(

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tower_whatsapp::{
-    dedup::{Claim, Commit, Store, StoreError, Token},
+    dedup::{Claim, Commit, Renewal, Store, StoreError, Token},
     event::EventKey,
 };
 
@@ -73,6 +73,15 @@ impl<S: Store> Store for Watched<S> {
         let claims = self.store.claim(keys, token, lease).await?;
         self.trap.pass(Point::AfterClaim);
         Ok(claims)
+    }
+
+    async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
+        self.store.renew(keys, token, lease).await
     }
 
     async fn commit(

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 use tower_whatsapp::{
-    dedup::{Claim, Commit, MemoryStore, Store, StoreError, Token},
+    dedup::{Claim, Commit, MemoryStore, Renewal, Store, StoreError, Token},
     event::EventKey,
     testing::FaultyStore,
 };
@@ -80,6 +80,24 @@ impl Store for Model {
         Ok(claims)
     }
 
+    async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
+        let until = Instant::now() + lease;
+        let renew = |key: &EventKey| match self.look(*key, token) {
+            Claim::Claimed => {
+                let pending = (State::Pending(token), until);
+                self.entries.lock().unwrap().insert(*key, pending);
+                Renewal::Renewed
+            }
+            Claim::Pending | Claim::Done => Renewal::Lost,
+        };
+        Ok(keys.iter().map(renew).collect())
+    }
+
     async fn commit(
         &self,
         keys: &[(EventKey, Duration)],
@@ -143,6 +161,18 @@ impl Store for Shelf {
         match &self.kind {
             Kind::Model(model) => model.claim(keys, token, lease).await,
             Kind::Memory(memory) => memory.claim(keys, token, lease).await,
+        }
+    }
+
+    async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
+        match &self.kind {
+            Kind::Model(model) => model.renew(keys, token, lease).await,
+            Kind::Memory(memory) => memory.renew(keys, token, lease).await,
         }
     }
 
@@ -211,6 +241,15 @@ impl Store for Connection {
         lease: Duration,
     ) -> Result<Vec<Claim>, StoreError> {
         self.call(self.store.claim(keys, token, lease)).await
+    }
+
+    async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
+        self.call(self.store.renew(keys, token, lease)).await
     }
 
     async fn commit(
