@@ -19,15 +19,22 @@ use crate::event::EventKey;
 ///
 /// # Memory
 ///
-/// Room is given in entries: what is done and what is pending. In a large store an entry that is done takes about 34 bytes, and one that is
-/// pending about 24 more; in one of less than 10,000 it can be twice that. Memory grows with the entries, and is given back when they have
-/// passed. The million that [`new`](Self::new) allows takes at most 64 MB, whatever was in it: that is a week of 1.6 events per second,
-/// or a day and a half of 7. For a week of 100 events per second allow 61,000,000 entries, which take 2 GB.
+/// Capacity is counted in entries, done and pending. A large store takes about 34 bytes per done
+/// entry and about 24 more per pending entry; a store of less than 10,000 entries can take twice
+/// that. Memory grows with the entries and is freed when they expire.
 ///
-/// A store that is full forgets first what would be forgotten soonest. [`effective_window`](Self::effective_window) tells how long things
-/// are remembered then. What is pending is never forgotten before its lease has passed: if there is nothing else, claims are refused. The
-/// entries are spread over shards of about 12,000 by a hash that nobody outside can predict, and each shard keeps to its share of the
-/// room. So a large store begins to forget when it is 97 % full.
+/// The million entries of [`new`](Self::new) take at most 64 MB. They are a week of 1.6 events per
+/// second, or a day and a half of 7. For a week of 100 events per second allow 61,000,000 entries,
+/// which take 2.1 GB.
+///
+/// The store holds at least its capacity: nothing is evicted before. Entries are spread over shards
+/// of about 12,000 by a keyed hash that callers cannot predict. Each shard has room for a tenth
+/// more than the mean, because the spread is never even. A full shard evicts the done entries that
+/// would expire first. [`effective_window`](Self::effective_window) reports how long entries are
+/// remembered then.
+///
+/// Pending entries are never evicted before their lease expires. A claim that finds no room beside
+/// them is refused, and a refused claim evicts nothing.
 ///
 /// # Time
 ///
@@ -56,23 +63,28 @@ use crate::event::EventKey;
 pub struct MemoryStore(Arc<Inner>);
 
 impl MemoryStore {
+    /// Largest capacity: 2³² - 1 entries, which would take 146 GB. The empty shards of such a store
+    /// take 60 MB; those of a store for [`usize::MAX`] entries could not be allocated.
+    pub const MAX_CAPACITY: usize = u32::MAX as usize;
+
     /// A store with room for 1,000,000 entries: at most 64 MB.
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(1_000_000)
     }
 
-    /// A store with room for so many entries: about 34 MB for each million, and up to 64 MB if all were pending at once. None is taken as one.
+    /// A store that holds at least this number of entries. It takes about 34 MB per million, and up
+    /// to 64 MB if all are pending at once.
+    ///
+    /// Zero is taken as one, and more than [`MAX_CAPACITY`](Self::MAX_CAPACITY) as that.
     #[must_use]
     pub fn with_capacity(entries: usize) -> Self {
-        let entries = entries.max(1);
-        let count = entries.div_ceil(SHARD);
+        let capacity = entries.clamp(1, Self::MAX_CAPACITY);
+        let count = capacity.div_ceil(SHARD);
         let hasher = Seeds::random();
-        let shards = (0..count).map(|index| {
-            let limit = entries / count + usize::from(index < entries % count);
-            Mutex::new(Shard::new(limit, hasher.clone()))
-        });
+        let shards = (0..count).map(|_| Mutex::new(Shard::new(capacity, count, hasher.clone())));
         Self(Arc::new(Inner {
+            capacity,
             shards: shards.collect(),
             // Not that of the shards: in one shard all hashes would begin alike.
             hasher: Seeds::random(),
@@ -80,10 +92,10 @@ impl MemoryStore {
         }))
     }
 
-    /// The room, in entries.
+    /// The number of entries that the store holds at least, before it evicts any.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.sum(|shard| shard.limit)
+        self.0.capacity
     }
 
     /// How many entries there are, done or pending. What has passed is counted until it is thrown away.
@@ -147,7 +159,7 @@ impl Store for MemoryStore {
     /// # Errors
     ///
     /// [`StoreErrorKind::Full`](super::StoreErrorKind::Full) if a key finds no room because everything near it is pending. No key is then
-    /// claimed that was not before.
+    /// claimed that was not before, and nothing was evicted.
     async fn claim(
         &self,
         keys: &[EventKey],
@@ -155,27 +167,19 @@ impl Store for MemoryStore {
         lease: Duration,
     ) -> Result<Vec<Claim>, StoreError> {
         let now = self.0.now();
-        let until = now.after(lease);
-        let mut sweep = true;
-        let mut found = Vec::with_capacity(keys.len());
-        for key in keys {
-            // A statement of its own: a guard in the `match` would still be held where all are released.
-            let what = self
-                .0
-                .shard(key, now, &mut sweep)
-                .claim(key, token, until, now);
-            match what {
-                Ok(what) => found.push(what),
-                Err(full) => {
-                    for (key, what) in keys.iter().zip(found) {
-                        if what == Found::Absent {
-                            self.0.shard(key, now, &mut sweep).release(key, token);
-                        }
-                    }
-                    return Err(full);
-                }
+        let claimant = Claimant {
+            token,
+            until: now.after(lease),
+            now,
+        };
+        let found = match self.0.claim(keys, claimant, None) {
+            Ok(found) => found,
+            // Nothing may be evicted for the first key unless there is room for all of them.
+            Err(_) => {
+                let reserved = self.0.reserve(keys, now)?;
+                self.0.claim(keys, claimant, Some(reserved))?
             }
-        }
+        };
         Ok(found.into_iter().map(Claim::from).collect())
     }
 
@@ -190,13 +194,17 @@ impl Store for MemoryStore {
         lease: Duration,
     ) -> Result<Vec<Renewal>, StoreError> {
         let now = self.0.now();
-        let until = now.after(lease);
+        let claimant = Claimant {
+            token,
+            until: now.after(lease),
+            now,
+        };
         let mut sweep = true;
         let mut renewed = Vec::with_capacity(keys.len());
         let mut full = None;
         for key in keys {
             let mut shard = self.0.shard(key, now, &mut sweep);
-            match shard.claim(key, token, until, now) {
+            match shard.claim(key, claimant, Room::Evict) {
                 Ok(Found::Absent | Found::Held) => renewed.push(Renewal::Renewed),
                 Ok(Found::Pending | Found::Done) => renewed.push(Renewal::Lost),
                 Err(error) => full = Some(error),
@@ -241,34 +249,122 @@ impl Store for MemoryStore {
     }
 }
 
-/// So many entries have to share a lock at most. It is three quarters of the slots of a table (2¹⁴): a table that is fuller is slow, and one that
-/// is emptier is waste.
-const SHARD: usize = 12 * 1024;
+/// Mean number of entries in a shard of a full store. What [`Shard::new`] adds stays below
+/// [`FULLEST`].
+const SHARD: usize = 12_000;
+
+/// Most entries of a shard: 15/16 of what a table of 2¹⁴ slots takes. The rest is for the
+/// tombstones of removed entries, or the table would double for their sake. See [`Shard::insert`].
+const FULLEST: usize = 14_336 - 14_336 / 16;
 
 /// How often a shard throws away what has passed, in seconds: with the window of a week an entry stays 4 % longer than it has to.
 const SWEEP: u32 = 6 * 60 * 60;
 
 struct Inner {
+    capacity: usize,
     shards: Box<[Mutex<Shard>]>,
     hasher: Seeds,
     start: Instant,
 }
 
+/// Who claims, from when, and until when.
+#[derive(Clone, Copy)]
+struct Claimant {
+    token: Token,
+    until: NonZeroU64,
+    now: Now,
+}
+
+/// For each key whether its shard keeps room for it. See [`Shard::reserve`].
+struct Reserved(Vec<bool>);
+
 impl Inner {
+    /// Claims all keys or none. Entries that are done are evicted only for keys with a reservation,
+    /// which is used up.
+    fn claim(
+        &self,
+        keys: &[EventKey],
+        claimant: Claimant,
+        reserved: Option<Reserved>,
+    ) -> Result<Vec<Found>, StoreError> {
+        let mut sweep = true;
+        let mut reserved = reserved.map(|reserved| reserved.0.into_iter());
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            // A single key needs no reservation: nothing can fail after its eviction.
+            let mut room = match keys {
+                [_] => Room::Evict,
+                _ => Room::Free,
+            };
+            if let Some(reserved) = &mut reserved {
+                room = match reserved.next() {
+                    Some(true) => Room::Reserved,
+                    _ => Room::Evict,
+                };
+            }
+            // A statement of its own: a guard in the `match` would still be held where all are
+            // released.
+            let what = self
+                .shard(key, claimant.now, &mut sweep)
+                .claim(key, claimant, room);
+            match what {
+                Ok(what) => found.push(what),
+                Err(full) => {
+                    let claimed = keys.iter().zip(&found);
+                    for (key, _) in claimed.filter(|(_, found)| **found == Found::Absent) {
+                        self.shard(key, claimant.now, &mut sweep)
+                            .release(key, claimant.token);
+                    }
+                    let rest = keys.get(found.len() + 1..).unwrap_or_default();
+                    self.unreserve(rest.iter().zip(reserved.into_iter().flatten()));
+                    return Err(full);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reserves room for each key that is absent, or for none.
+    fn reserve(&self, keys: &[EventKey], now: Now) -> Result<Reserved, StoreError> {
+        let mut sweep = true;
+        let mut reserved = Vec::with_capacity(keys.len());
+        for key in keys {
+            let what = self.shard(key, now, &mut sweep).reserve(key, now);
+            match what {
+                Ok(what) => reserved.push(what),
+                Err(full) => {
+                    self.unreserve(keys.iter().zip(reserved));
+                    return Err(full);
+                }
+            }
+        }
+        Ok(Reserved(reserved))
+    }
+
+    fn unreserve<'a>(&self, reserved: impl Iterator<Item = (&'a EventKey, bool)>) {
+        for (key, _) in reserved.filter(|(_, reserved)| *reserved) {
+            lock(self.shard_of(key)).reserved -= 1;
+        }
+    }
+
     fn now(&self) -> Now {
         let nanos = self.start.elapsed().as_nanos();
         Now(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// The shard of a key, swept if that is due and the call has not swept another.
     #[expect(
         clippy::indexing_slicing,
         reason = "a length times a number below 2³² is below the length after the shift"
     )]
-    fn shard(&self, key: &EventKey, now: Now, sweep: &mut bool) -> MutexGuard<'_, Shard> {
+    fn shard_of(&self, key: &EventKey) -> &Mutex<Shard> {
         let fraction = self.hasher.hash_one(key) >> 32;
         let index = (u128::from(fraction) * self.shards.len() as u128) >> 32;
-        let mut shard = lock(&self.shards[index as usize]);
+        &self.shards[index as usize]
+    }
+
+    /// The shard of a key, swept if that is due and the call has not swept another.
+    fn shard(&self, key: &EventKey, now: Now, sweep: &mut bool) -> MutexGuard<'_, Shard> {
+        let mut shard = lock(self.shard_of(key));
         if *sweep && shard.due(now) {
             *sweep = false;
             shard.sweep(now);
@@ -369,6 +465,16 @@ impl Now {
     }
 }
 
+/// What a claim may do for room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Evict nothing.
+    Free,
+    Evict,
+    /// As `Evict`, and use up a reservation.
+    Reserved,
+}
+
 /// What a claim found at one key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
@@ -410,6 +516,11 @@ struct Shard {
     /// How many entries the table takes. [`HashMap::capacity`] says less when removed entries have left marks.
     room: usize,
     claims: Claims,
+    /// Pending entries that have been promised room and are not there yet.
+    reserved: usize,
+    /// Entries that an eviction leaves.
+    share: usize,
+    /// Most entries. Beyond the share it is room for expired ones.
     limit: usize,
     /// The second of the last sweep.
     swept: u32,
@@ -417,8 +528,18 @@ struct Shard {
 }
 
 impl Shard {
-    fn new(limit: usize, hasher: Seeds) -> Self {
+    /// One of `count` shards of a store of this capacity.
+    fn new(capacity: usize, count: usize, hasher: Seeds) -> Self {
+        let mean = capacity.div_ceil(count);
+        // The number of entries in one of several shards has a standard deviation of the square
+        // root of its mean. Six of them are exceeded by one shard in a billion.
+        let spread = if count == 1 { 0 } else { 6 * mean.isqrt() };
+        let share = mean + spread;
+        // The room between is for expired entries: it spares a search for each new entry.
+        let limit = (share + share / 16).min(FULLEST);
         Self {
+            reserved: 0,
+            share,
             entries: HashMap::with_hasher(hasher),
             room: 0,
             claims: Claims::default(),
@@ -431,12 +552,17 @@ impl Shard {
     fn claim(
         &mut self,
         key: &EventKey,
-        token: Token,
-        until: NonZeroU64,
-        now: Now,
+        claimant: Claimant,
+        room: Room,
     ) -> Result<Found, StoreError> {
-        match self.entries.get_mut(key) {
-            Some(State::Done { until, .. }) if now.seconds() < until.get() => Ok(Found::Done),
+        let Claimant { token, until, now } = claimant;
+        if room == Room::Reserved {
+            self.reserved -= 1;
+        }
+        let expired = match self.entries.get(key) {
+            Some(State::Done { until, .. }) if now.seconds() < until.get() => {
+                return Ok(Found::Done);
+            }
             Some(State::Pending { slot }) => {
                 let (holder, lease) = self.claims.get(*slot);
                 let found = if now.0 >= lease.get() {
@@ -452,21 +578,52 @@ impl Shard {
                     _ => until,
                 };
                 self.claims.set(*slot, token, until);
-                Ok(found)
+                return Ok(found);
             }
-            // What has passed makes room for its successor.
-            Some(state @ State::Done { .. }) => {
-                let slot = self.claims.add(token, until, self.limit);
-                *state = State::Pending { slot };
-                Ok(Found::Absent)
-            }
-            None => {
-                self.make_room(now)?;
-                let slot = self.claims.add(token, until, self.limit);
-                self.insert(*key, State::Pending { slot });
-                Ok(Found::Absent)
-            }
+            Some(State::Done { .. }) => true,
+            None => false,
+        };
+        self.make_room_for_claim(now)?;
+        if !expired {
+            self.make_room(room != Room::Free, now)?;
         }
+        let slot = self.claims.add(token, until, self.limit);
+        let pending = State::Pending { slot };
+        // An expired entry is gone if the search for room has swept it.
+        if expired && let Some(state) = self.entries.get_mut(key) {
+            *state = pending;
+        } else {
+            self.insert(*key, pending);
+        }
+        Ok(Found::Absent)
+    }
+
+    /// Keeps room for one pending entry if the key is absent. Tells whether it is.
+    fn reserve(&mut self, key: &EventKey, now: Now) -> Result<bool, StoreError> {
+        let absent = match self.entries.get(key) {
+            Some(State::Done { until, .. }) => now.seconds() >= until.get(),
+            Some(State::Pending { .. }) => false,
+            None => true,
+        };
+        if absent {
+            self.make_room_for_claim(now)?;
+            self.reserved += 1;
+        }
+        Ok(absent)
+    }
+
+    /// Makes sure that one more entry can be pending, beside those that are and those that room is
+    /// reserved for.
+    fn make_room_for_claim(&mut self, now: Now) -> Result<(), StoreError> {
+        let is_full = |shard: &Self| shard.claims.taken + shard.reserved >= shard.limit;
+        if is_full(self) {
+            // Removes expired leases.
+            self.sweep(now);
+        }
+        if is_full(self) {
+            return Err(StoreError::full());
+        }
+        Ok(())
     }
 
     fn commit(
@@ -493,7 +650,7 @@ impl Shard {
                 *state = done;
             }
             None => {
-                self.make_room(now)?;
+                self.make_room(true, now)?;
                 self.insert(*key, done);
             }
         }
@@ -523,23 +680,34 @@ impl Shard {
         self.room = self.room.max(entries.capacity());
     }
 
-    /// Makes room for one entry: an eighth of what is done goes at once, so that the search for it is worth it.
-    fn make_room(&mut self, now: Now) -> Result<(), StoreError> {
+    /// Makes room for one entry. A full shard goes down to its share at once, which spreads the
+    /// cost of the search over many entries.
+    fn make_room(&mut self, evict: bool, now: Now) -> Result<(), StoreError> {
         if self.entries.len() < self.limit {
             return Ok(());
         }
         self.sweep(now);
-        if self.entries.len() < self.limit {
-            return Ok(());
+        let kept = self.share.min(self.limit - 1);
+        let excess = self.entries.len().saturating_sub(kept);
+        if excess > 0 && evict {
+            self.evict(excess, now);
         }
+        if excess > 0 && !evict || self.entries.len() >= self.limit {
+            return Err(StoreError::full());
+        }
+        Ok(())
+    }
+
+    /// Removes the done entries that would expire first: this number of them, or all.
+    fn evict(&mut self, count: usize, now: Now) {
         let done = self.entries.values().filter_map(|state| match state {
             State::Done { until, .. } => Some(until.get()),
             State::Pending { .. } => None,
         });
         let mut ends: Vec<u32> = done.collect();
-        let count = ends.len().div_ceil(8);
+        let count = count.min(ends.len());
         let Some(last) = count.checked_sub(1) else {
-            return Err(StoreError::full());
+            return;
         };
         let (sooner, &mut end, _) = ends.select_nth_unstable(last);
         // Of those that end in the same second not all have to go.
@@ -558,7 +726,6 @@ impl Shard {
             !goes
         });
         self.evicted.note(now.hour(), least);
-        Ok(())
     }
 
     fn due(&self, now: Now) -> bool {
@@ -767,7 +934,7 @@ mod tests {
 
     /// A shard that has grown to `entries`, of which all pass at once but the first `lasting`.
     fn shard(entries: u32, lasting: u32) -> Shard {
-        let mut shard = Shard::new(SHARD, Seeds::random());
+        let mut shard = Shard::new(SHARD, 1, Seeds::random());
         for number in 0..entries {
             let window = Duration::from_secs(if number < lasting { 3600 } else { 1 });
             assert!(shard.commit(&key(number), token(), window, NOW).is_ok());
@@ -781,7 +948,13 @@ mod tests {
         let room = shard.room;
         assert!(room - room / 16 > 1600);
         for number in 2000..50_000 {
-            assert!(shard.claim(&key(number), token(), lease(), NOW).is_ok());
+            let claimant = Claimant {
+                token: token(),
+                until: lease(),
+                now: NOW,
+            };
+            let claimed = shard.claim(&key(number), claimant, Room::Free);
+            assert!(claimed.is_ok());
             shard.release(&key(number), token());
         }
         assert_eq!(shard.room, room);
