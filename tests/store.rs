@@ -57,6 +57,9 @@ async fn conformance_catches_every_broken_store() {
         (Fault::CommitWithoutToken, "rule 2"),
         (Fault::ReleaseWithoutToken, "rule"),
         (Fault::ClaimInTwoSteps, "rule 1"),
+        (Fault::AbsentTakenForDone, "nobody has committed"),
+        (Fault::AbsentTakenForRecorded, "rule 2"),
+        (Fault::LateCommitInTwoSteps, "rule"),
         (Fault::CommitInTwoSteps, "rule 1"),
         (Fault::ReleaseOfDone, "rule 4"),
         (Fault::DoneShortenedByHolder, "rule 4"),
@@ -107,6 +110,12 @@ enum Fault {
     CommitWithoutToken,
     ReleaseWithoutToken,
     ClaimInTwoSteps,
+    /// The recipe that was in the docs: a second statement looks up the keys that were not claimed,
+    /// and a row that is gone by then has no token, like one that is done.
+    AbsentTakenForDone,
+    /// The same in a commit.
+    AbsentTakenForRecorded,
+    LateCommitInTwoSteps,
     CommitInTwoSteps,
     ReleaseOfDone,
     DoneShortenedByHolder,
@@ -223,6 +232,14 @@ impl Store for Simple {
             }
             claims.push(claim);
         }
+        if self.has(Fault::AbsentTakenForDone) && claims.contains(&Claim::Pending) {
+            yield_now().await;
+            for (key, claim) in keys.iter().zip(&mut claims) {
+                if *claim == Claim::Pending && self.find(key).is_none_or(|state| state.done) {
+                    *claim = Claim::Done;
+                }
+            }
+        }
         if self.has(Fault::ClaimsInOtherOrder) {
             claims.reverse();
         }
@@ -338,11 +355,22 @@ impl Store for Simple {
                         self.states.lock().unwrap().remove(key);
                         yield_now().await;
                     }
+                    if self.has(Fault::LateCommitInTwoSteps) && found.is_none() {
+                        yield_now().await;
+                    }
                     self.set(*key, true, token, until);
                     Commit::Recorded
                 }
             };
             commits.push(commit);
+        }
+        if self.has(Fault::AbsentTakenForRecorded) && commits.contains(&Commit::Fenced) {
+            yield_now().await;
+            for ((key, _), commit) in keys.iter().zip(&mut commits) {
+                if *commit == Commit::Fenced && self.find(key).is_none_or(|state| state.done) {
+                    *commit = Commit::Recorded;
+                }
+            }
         }
         if self.has(Fault::CommitsInOtherOrder) {
             commits.reverse();
@@ -963,7 +991,8 @@ async fn a_refused_claim_evicts_nothing() {
     }
 }
 
-/// The rates of the docs, scaled down: the capacity is the rate times the window, and nothing is forgotten within the window.
+/// The rates of the docs, scaled down: the capacity is the rate times the window, and nothing is
+/// forgotten within the window.
 #[tokio::test(start_paused = true)]
 async fn a_capacity_of_rate_times_window_is_enough() {
     const WINDOW: Duration = Duration::from_secs(169 * 3600);
@@ -972,7 +1001,8 @@ async fn a_capacity_of_rate_times_window_is_enough() {
         let store = MemoryStore::with_capacity(capacity as usize);
         let steps = (WINDOW.as_secs() / STEP.as_secs()) as u64;
         let batch = capacity / steps;
-        // The mean of the docs is that of a week: the capacity is full when the first entries expire.
+        // The mean of the docs is that of a week: the capacity is full when the first entries
+        // expire.
         for step in 0..2 * steps {
             handle(&store, step * batch..(step + 1) * batch, WINDOW).await;
             advance(STEP).await;

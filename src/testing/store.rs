@@ -13,7 +13,7 @@ use std::{
 };
 
 use tokio::{
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Instant, sleep},
 };
 
@@ -24,11 +24,13 @@ use crate::{
 
 /// Checks a store against the rules of [`Store`]: call it in a test of your own store.
 ///
-/// It covers rules 1 to 5 and 8: races of many claims, leases that pass, take-over and fencing,
-/// renewals, commits and releases of every state by every caller, windows, repeated calls, batches of none and of a thousand. Rules 6 and 7 cannot be seen from the outside.
+/// It covers rules 1 to 5 and 8: races of claims with each other and with renewals, commits and
+/// releases, expired leases, take-over and fencing, renewals, commits and releases of every state
+/// by every caller, windows, repeated calls, batches of none and of a thousand. Rules 6 and 7
+/// cannot be seen from the outside.
 ///
 /// It works with keys of its own, random ones, and leaves those of others alone: it can run against a server that others use, again
-/// and again. What it leaves behind are some 10,000 keys, which pass within two minutes.
+/// and again. What it leaves behind are some 12,000 keys, which pass within two minutes.
 ///
 /// It takes about 5 seconds. Nothing fails because the machine is slow. A store may round leases and windows up, by less than a
 /// second. Paused time does for a store that lives by [`tokio::time`], but not for one that has a clock of its own.
@@ -79,7 +81,10 @@ pub async fn conformance<S: Store>(store: S) {
     tests.spawn(race_for_passed(test.clone()));
     tests.spawn(race_with_renewal(test.clone()));
     tests.spawn(race_with_commit(test.clone()));
-    tests.spawn(race_with_release(test));
+    tests.spawn(race_with_release(test.clone()));
+    tests.spawn(race_of_late_commits(test.clone()));
+    tests.spawn(race_of_fenced_commits(test.clone()));
+    tests.spawn(nobody_commits(test));
     all(tests).await;
 }
 
@@ -662,7 +667,7 @@ async fn race_with_commit<S: Store>(test: Test<S>) {
         let racers = test.clone();
         let contended = keys.clone();
         tasks.spawn(async move {
-            race(&racers, &contended, 0..=0, "keys that are being committed").await;
+            contend(&racers, &contended, 0..=0, "keys that are being committed").await;
         });
         all(tasks).await;
         let claims = test.claim(&keys, Token::random(), LONG).await;
@@ -673,7 +678,8 @@ async fn race_with_commit<S: Store>(test: Test<S>) {
     }
 }
 
-/// Rule 1: of many who claim while the holder releases at most one gets it.
+/// Rule 1: of many who claim while the holder releases at most one gets it, and for the others it
+/// is pending.
 async fn race_with_release<S: Store>(test: Test<S>) {
     for _ in 0..8 {
         let keys = test.keys(50);
@@ -690,13 +696,146 @@ async fn race_with_release<S: Store>(test: Test<S>) {
     }
 }
 
-/// Lets many claim the same keys, each in another order. So many of them must get each key.
+/// Rules 1 and 3: a commit of absent keys races with claims of them. Either the commit is first and
+/// nobody gets the key, or a claim is first and the commit is fenced.
+async fn race_of_late_commits<S: Store>(test: Test<S>) {
+    for _ in 0..8 {
+        let keys = test.keys(50);
+        let (racers, contended) = (test.clone(), keys.clone());
+        let race = async move {
+            let what = "absent keys that are being committed";
+            contend(&racers, &contended, 0..=1, what).await
+        };
+        let (commits, answers) = commit_during(&test, &keys, race).await;
+        let claims = test.claim(&keys, Token::random(), LONG).await;
+        for ((key, commit), claim) in keys.iter().zip(commits).zip(claims) {
+            let winner = answers.contains(&(*key, Claim::Claimed));
+            let expected = match commit {
+                Commit::Recorded => (false, Claim::Done),
+                Commit::Fenced => (true, Claim::Pending),
+            };
+            assert_eq!(
+                (winner, claim),
+                expected,
+                "rule 3: whether one of many claims at the same time got an absent key whose commit \
+                 said {commit:?}, and a claim after it"
+            );
+        }
+    }
+}
+
+/// Rule 2: a commit under another token races with the release by the holder. Only a commit that
+/// says so has recorded anything.
+async fn race_of_fenced_commits<S: Store>(test: Test<S>) {
+    for _ in 0..16 {
+        let keys = test.keys(50);
+        let holder = Token::random();
+        test.claim(&keys, holder, LONG).await;
+        let (releaser, released) = (test.clone(), keys.clone());
+        let release = async move { releaser.release(&released, holder).await };
+        let (commits, ()) = commit_during(&test, &keys, release).await;
+        let claims = test.claim(&keys, Token::random(), LONG).await;
+        for (commit, claim) in commits.into_iter().zip(claims) {
+            let expected = match commit {
+                Commit::Recorded => Claim::Done,
+                Commit::Fenced => Claim::Claimed,
+            };
+            assert_eq!(
+                claim, expected,
+                "rule 2: a claim after a commit by another said {commit:?} while the holder released"
+            );
+        }
+    }
+}
+
+/// Commits keys under a token of its own, while something else happens to them.
+async fn commit_during<S: Store, T: Send + 'static>(
+    test: &Test<S>,
+    keys: &[EventKey],
+    other: impl Future<Output = T> + Send + 'static,
+) -> (Vec<Commit>, T) {
+    let windows: Vec<_> = keys.iter().map(|key| (*key, LONG)).collect();
+    let committer = test.clone();
+    let mut commits = JoinSet::new();
+    commits.spawn(async move { committer.commit(&windows, Token::random()).await });
+    let mut others = JoinSet::new();
+    others.spawn(other);
+    (one(all(commits).await), one(all(others).await))
+}
+
+/// Rules 1 and 2: many claim and release the same keys again and again, in different orders. A key
+/// has one holder at a time, and is never done: nobody commits.
+///
+/// A store that finds out in a second step who holds the keys that it did not get may find nobody:
+/// the holder has released in between. That is no reason to call them done.
+async fn nobody_commits<S: Store>(test: Test<S>) {
+    const KEYS: usize = 20;
+    const ROUNDS: usize = 40;
+    let keys = test.keys(KEYS);
+    let holders: Arc<Vec<AtomicU64>> = Arc::new(keys.iter().map(|_| AtomicU64::new(0)).collect());
+    let mut tasks = JoinSet::new();
+    for racer in 0..RACERS {
+        let (test, holders) = (test.clone(), Arc::clone(&holders));
+        let mut places: Vec<_> = keys.iter().copied().zip(0..KEYS).collect();
+        places.rotate_left(racer * 7 % KEYS);
+        if racer % 2 == 1 {
+            places.reverse();
+        }
+        tasks.spawn(async move {
+            let keys: Vec<_> = places.iter().map(|(key, _)| *key).collect();
+            for _ in 0..ROUNDS {
+                let token = Token::random();
+                let claims = test.claim(&keys, token, LONG).await;
+                assert!(!claims.contains(&Claim::Done), "{DONE_BY_NOBODY}");
+                let won = places.iter().zip(claims);
+                let won = won.filter(|(_, claim)| *claim == Claim::Claimed);
+                let counts = won.filter_map(|((_, place), _)| holders.get(*place));
+                let counts: Vec<_> = counts.collect();
+                for count in &counts {
+                    let before = count.fetch_add(1, Ordering::SeqCst);
+                    assert_eq!(before, 0, "rule 1: two callers hold a key at the same time");
+                }
+                yield_now().await;
+                for count in counts {
+                    count.fetch_sub(1, Ordering::SeqCst);
+                }
+                test.release(&keys, token).await;
+                // Nobody holds the keys now: that is what others have to see too.
+                yield_now().await;
+            }
+        });
+    }
+    all(tasks).await;
+    let claims = test.claim(&keys, Token::random(), LONG).await;
+    assert!(
+        all_are(&claims, Claim::Claimed),
+        "rule 2: a claim after all have released: {claims:?}"
+    );
+}
+
+const DONE_BY_NOBODY: &str = "rule 1: a claim says that a key is done, and nobody has committed it. \
+    A key that was released between two steps of a claim is pending or claimed, never done";
+
+/// As [`contend`], where nobody commits the keys: no answer may say that one is done.
 async fn race<S: Store>(
     test: &Test<S>,
     keys: &[EventKey],
     winners: RangeInclusive<usize>,
     what: &str,
 ) {
+    let answers = contend(test, keys, winners, what).await;
+    let done = answers.iter().any(|(_, claim)| *claim == Claim::Done);
+    assert!(!done, "{DONE_BY_NOBODY}: {what}");
+}
+
+/// Lets many claim the same keys, each in another order, and returns the answers. The number of
+/// claims that get a key must be in the range.
+async fn contend<S: Store>(
+    test: &Test<S>,
+    keys: &[EventKey],
+    winners: RangeInclusive<usize>,
+    what: &str,
+) -> Vec<(EventKey, Claim)> {
     let mut tasks = JoinSet::new();
     for racer in 0..RACERS {
         let test = test.clone();
@@ -705,22 +844,19 @@ async fn race<S: Store>(
         keys.rotate_left(racer * 7 % length);
         tasks.spawn(async move {
             let claims = test.claim(&keys, Token::random(), LONG).await;
-            let won = keys
-                .iter()
-                .zip(claims)
-                .filter(|(_, claim)| *claim == Claim::Claimed);
-            won.map(|(key, _)| *key).collect::<Vec<_>>()
+            keys.into_iter().zip(claims).collect::<Vec<_>>()
         });
     }
-    let mut won = all(tasks).await.concat();
-    won.sort_unstable();
+    let answers = all(tasks).await.concat();
     for key in keys {
-        let count = won.iter().filter(|won| *won == key).count();
+        let of_key = answers.iter().filter(|(other, _)| other == key);
+        let count = of_key.filter(|(_, claim)| *claim == Claim::Claimed).count();
         assert!(
             winners.contains(&count),
             "rule 1: of {RACERS} claims of {what} at the same time {count} got the same key"
         );
     }
+    answers
 }
 
 /// A store, and keys that nobody else has.
@@ -797,7 +933,7 @@ impl<S: Store> Test<S> {
     }
 }
 
-/// The only answer, which [`Test::claim`], [`Test::renew`] and [`Test::commit`] have counted.
+/// The only answer.
 fn one<T>(mut answers: Vec<T>) -> T {
     answers
         .pop()
