@@ -9,17 +9,30 @@
 mod support;
 
 use std::{
+    convert::Infallible,
     error::Error,
     fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
 use support::{PATIENCE, Proxy, Server, port};
 use tokio::time::timeout;
+use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
-    dedup::{Claim, Commit, RedisStore, Store, StoreError, StoreErrorKind, Token},
+    Notification, WebhookLayer,
+    dedup::{
+        Claim, Commit, DedupLayer, RedisStore, Renewal, Store, StoreError, StoreErrorKind, Token,
+    },
     event::EventKey,
-    testing::store::conformance,
+    testing::{delivery, sample, store::conformance},
+    webhook::RequestBody,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -323,6 +336,87 @@ async fn a_batch_is_one_round_trip() {
     assert_eq!(proxy.connections(), 1);
 }
 
+/// 14,000 statuses need 3.7 MB to Redis, twice: 0.6 s each at 50 Mbit/s, more than the timeout of a
+/// call. A call of the store carries a part of them, so none takes too long, and others come
+/// through in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
+async fn a_large_delivery_through_a_narrow_line() {
+    const EVENTS: usize = 14_000;
+    const PATH: &str = "/webhook";
+    const SECRET: &str = "secret";
+    let server = Server::start();
+    let proxy = Proxy::before(server.address()).await;
+    let store = RedisStore::open(&proxy.url()).unwrap();
+    store.check().await.unwrap();
+
+    let handled = Arc::new(AtomicUsize::new(0));
+    let fails = Arc::new(AtomicBool::new(true));
+    let handler = {
+        let (handled, fails) = (Arc::clone(&handled), Arc::clone(&fails));
+        service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
+            let notification = request.extensions().get::<Notification>().unwrap();
+            handled.fetch_add(notification.events().len(), Ordering::SeqCst);
+            let mut response = Response::new(Full::<Bytes>::default());
+            if fails.load(Ordering::SeqCst) {
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            }
+            async { Ok::<_, Infallible>(response) }
+        })
+    };
+    // The default timeout for a call of the store. That for the answer is none for a test on a busy
+    // machine.
+    let dedup = DedupLayer::builder(store)
+        .response_deadline(PATIENCE)
+        .build()
+        .unwrap();
+    let handle = dedup.handle();
+    let webhook = WebhookLayer::builder()
+        .path(PATH)
+        .app_secret(SECRET)
+        .verify_token("token")
+        // The samples are longer than Meta's statuses.
+        .body_limit(16 * 1024 * 1024)
+        .build()
+        .unwrap();
+    let service = webhook.layer(dedup.layer(handler));
+    let send = |body: Bytes| {
+        let request = delivery(PATH, body, SECRET).map(Full::new);
+        let service = service.clone();
+        async move { service.oneshot(request).await.unwrap().status() }
+    };
+    let statuses = sample::named("status_sent").unwrap().repeat(EVENTS);
+    let statuses = statuses.body();
+
+    proxy.throttle(50_000_000);
+    // Claimed, and released because the handler fails.
+    assert_eq!(
+        send(statuses.clone()).await,
+        StatusCode::INTERNAL_SERVER_ERROR
+    );
+    assert_eq!(handled.swap(0, Ordering::SeqCst), EVENTS);
+    assert_eq!(server.run::<usize>("DBSIZE"), 0);
+
+    // Claimed and committed, while small deliveries come through too.
+    fails.store(false, Ordering::SeqCst);
+    let large = tokio::spawn(send(statuses.clone()));
+    let mut small = 0;
+    while !large.is_finished() {
+        let text = sample::text("hi").id(format!("wamid.{small}"));
+        assert_eq!(send(text.body()).await, StatusCode::OK);
+        small += 1;
+    }
+    assert_eq!(large.await.unwrap(), StatusCode::OK);
+    assert!(small > 0);
+    assert_eq!(handled.load(Ordering::SeqCst), EVENTS + small);
+    assert_eq!(server.run::<usize>("DBSIZE"), EVENTS + small);
+
+    // Known.
+    assert_eq!(send(statuses).await, StatusCode::OK);
+    assert_eq!(handled.load(Ordering::SeqCst), EVENTS + small);
+    assert_eq!(handle.counters().store_failures, 0);
+}
+
 /// Callers that give up do not end the attempt to connect.
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
@@ -610,12 +704,29 @@ async fn passwords() {
             "{output}"
         );
     }
-    // A user that may do what the docs say, and no more.
-    server.run::<()>("ACL SETUSER ann on >canary-ann ~wa:* +eval +evalsha +get +set +del");
-    let ann = RedisStore::open(&format!("redis://ann:canary-ann@{}", server.address())).unwrap();
-    ann.check().await.unwrap();
-    commit(&ann, 1, A).await.unwrap();
-    assert_unavailable(ann.prefix("other:").check().await, denied);
+    // A user that may do what the docs say, and no more. In each database, and with each operation.
+    server.run::<()>(
+        "ACL SETUSER ann on >canary-ann ~wa:* +eval +evalsha +get +set +pexpire +del +select",
+    );
+    for database in ["", "/0", "/3"] {
+        let url = format!("redis://ann:canary-ann@{}{database}", server.address());
+        let ann = RedisStore::open(&url).unwrap();
+        ann.check().await.unwrap();
+        claim(&ann, 1, A).await.unwrap();
+        // One that is held, and one that is absent.
+        for number in [1, 2] {
+            let renewed = ann.renew(&[key(number)], A, LEASE).await.unwrap();
+            assert_eq!(renewed, [Renewal::Renewed]);
+        }
+        commit(&ann, 1, A).await.unwrap();
+        release(&ann, 2, A).await.unwrap();
+        assert_unavailable(ann.prefix("other:").check().await, denied);
+    }
+    // Without `select` the connection to any other database than the first fails.
+    server.run::<()>("ACL SETUSER ann -select");
+    let ann = format!("redis://ann:canary-ann@{}/3", server.address());
+    let error = RedisStore::open(&ann).unwrap().check().await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     // A password that becomes right needs no new store.
     server.run::<()>("CONFIG SET requirepass canary-wrong");
     wrong.check().await.unwrap();

@@ -182,7 +182,8 @@ impl<S: Store> DedupLayerBuilder<S> {
         self
     }
 
-    /// The time for one call of the store. Default: 250 milliseconds, which is what Meta asks for as the median of a whole answer.
+    /// The time for one call of the store, for at most 256 events. Default: 250 milliseconds, which
+    /// is what Meta asks for as the median of a whole answer.
     ///
     /// After five failures in a row the store is left alone for a second at a time, so that deliveries do not wait for it.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {

@@ -42,7 +42,8 @@
 //! # What happens to a delivery
 //!
 //! 1. Its events get their keys ([`Event::key`](crate::Event::key)). What is twice in one delivery counts once.
-//! 2. All keys are claimed in one call of the [`Store`], under a token of this delivery, for the time of a [lease].
+//! 2. All keys are claimed in the [`Store`], 256 in a call, under a token of this delivery, for the
+//!    time of a [lease].
 //! 3. The handler is called with the events that could be claimed; [`Notification::suppressed`](crate::Notification::suppressed) has the
 //!    others. The body is that of the whole delivery.
 //! 4. It answers 2xx: the events are committed, and not handled again for the [window]. It answers anything else, fails or panics: they are
@@ -100,6 +101,7 @@
 //! A [`Store`] of your own has four operations, and a conformance suite in the feature `testing`.
 
 mod builder;
+mod chunked;
 mod deferral;
 mod future;
 mod guard;

@@ -66,7 +66,8 @@ return 0",
     )
 });
 
-/// A [`Store`] for any number of processes: on a server of Redis 2.6 or later, or of Valkey.
+/// A [`Store`] for any number of processes: on a server of Redis 2.6.12 or later (`SET` with `PX`),
+/// or of Valkey.
 ///
 /// ```sh
 /// docker run --rm -p 6379:6379 redis:7
@@ -90,8 +91,9 @@ return 0",
 /// when it is done its value is one byte, for the window. Redis removes it when its time has passed, so the server's clock decides, and
 /// there is nothing to sweep. The client looks at no clock.
 ///
-/// Each operation is a Lua script of a few lines that touches one key. The calls of a batch are sent together: one round trip, and one
-/// more if the server does not know the script, as after a restart.
+/// Each operation is a Lua script of a few lines that touches one key. The scripts for all keys of
+/// a call are sent together: one round trip, and one more if the server does not know the script,
+/// as after a restart. The layer makes a call for every 256 keys, some 68 kB.
 ///
 /// # Setting up the server
 ///
@@ -102,7 +104,8 @@ return 0",
 ///   events in a second take 0.7 GB, and it should have room for 1.1.
 /// - Persistence and replication as you like. What a restart or a failover forgets is handled once more when Meta repeats it: a
 ///   duplicate, never a loss.
-/// - A user of its own needs `+eval +evalsha +get +set +del +pexpire` and `~wa:*`.
+/// - A user of its own needs `+eval +evalsha +get +set +pexpire +del` and `~wa:*`, and `+select` if
+///   the URL names a database other than 0.
 ///
 /// # When the server is away
 ///

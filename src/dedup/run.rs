@@ -19,6 +19,7 @@ use tower::{Service, ServiceExt};
 
 use super::{
     builder::{OnStoreError, Times},
+    chunked::Chunked,
     deferral::{Deferral, DeferralKind},
     guard::{Failure, Guarded},
     handle::{Run, Runs, after, count},
@@ -49,7 +50,7 @@ const BELLS: usize = 256;
 
 /// What the clones of a layer share.
 pub(super) struct Shared<S> {
-    store: Guarded<S>,
+    store: Chunked<S>,
     policy: Policy,
     pub(super) times: Times,
     on_store_error: OnStoreError,
@@ -109,7 +110,11 @@ impl<S: Store> Shared<S> {
     ) -> Self {
         let runs = Arc::new(Runs::new(times.store));
         Self {
-            store: Guarded::new(store, times.store, Arc::clone(&runs.store_failures)),
+            store: Chunked(Guarded::new(
+                store,
+                times.store,
+                Arc::clone(&runs.store_failures),
+            )),
             policy,
             times,
             on_store_error,
@@ -163,24 +168,25 @@ impl<S: Store> Shared<S> {
         }
     }
 
-    async fn commit(&self, keys: &[(EventKey, Duration)], token: Token) -> Result<(), Failure> {
+    /// Records keys as done, and removes them from the list. Those that the store has not confirmed
+    /// stay.
+    async fn commit(&self, keys: &mut Vec<(EventKey, Duration)>, token: Token) {
         if keys.is_empty() {
-            return Ok(());
+            return;
         }
-        let commits = self.store.commit(keys, token).await?;
+        let commits = self.store.commit(keys, token).await.answers;
         let fenced = commits.iter().filter(|commit| **commit == Commit::Fenced);
         count(&self.runs.fenced, fenced.count());
-        self.ring(keys.iter().map(|(key, _)| *key));
-        Ok(())
+        self.ring(keys.drain(..commits.len()).map(|(key, _)| key));
     }
 
-    async fn release(&self, keys: &[EventKey], token: Token) -> Result<(), Failure> {
+    /// Releases keys, and removes them from the list. Those that the store has not confirmed stay.
+    async fn release(&self, keys: &mut Vec<EventKey>, token: Token) {
         if keys.is_empty() {
-            return Ok(());
+            return;
         }
-        self.store.release(keys, token).await?;
-        self.ring(keys.iter().copied());
-        Ok(())
+        let released = self.store.release(keys, token).await.answers;
+        self.ring(keys.drain(..released.len()));
     }
 
     /// Tells the store what it has not heard yet, until the lease has passed.
@@ -202,14 +208,8 @@ impl<S: Store> Shared<S> {
                 last = Instant::now() >= end;
             }
             // Boxed: most of the time these tasks wait, and a store's futures are the most of them.
-            let committed = Box::pin(self.commit(&owed.commit, token));
-            if committed.await.is_ok() {
-                owed.commit.clear();
-            }
-            let released = Box::pin(self.release(&owed.release, token));
-            if released.await.is_ok() {
-                owed.release.clear();
-            }
+            Box::pin(self.commit(&mut owed.commit, token)).await;
+            Box::pin(self.release(&mut owed.release, token)).await;
             if last {
                 return;
             }
@@ -311,13 +311,15 @@ impl<S: Store> Delivery<'_, S> {
         let mut waiter = None;
         let mut look = FIRST_LOOK;
         loop {
-            let open = self.plan.open();
+            let mut open = self.plan.open();
             if !open.is_empty() {
                 self.claimed = Instant::now();
                 let claims = shared.store.claim(&open, self.token, shared.times.lease);
-                match claims.await {
-                    Ok(claims) => self.plan.learn(claims),
-                    Err(failure) => return self.without_store(failure, open),
+                let claims = claims.await;
+                open.truncate(claims.asked());
+                self.plan.learn(claims.answers);
+                if let Err(failure) = claims.result {
+                    return self.without_store(failure, open);
                 }
             }
             if self.plan.has(Claim::Claimed) {
@@ -348,21 +350,19 @@ impl<S: Store> Delivery<'_, S> {
         }
     }
 
+    /// What becomes of a delivery whose claims failed. The store may hold claims of the keys it was
+    /// asked for: unless they are needed, they are released.
     fn without_store(&mut self, failure: Failure, asked: Vec<EventKey>) -> Claimed {
         if self.shared.on_store_error == OnStoreError::Deliver && self.plan.presume() {
             return Claimed::Fresh { unprotected: true };
         }
-        let (kind, owed) = match failure {
-            Failure::NotSent => (DeferralKind::StoreUnavailable, Owed::NOTHING),
-            Failure::Ambiguous(kind) => {
-                let kind = match kind {
-                    StoreErrorKind::Full => DeferralKind::StoreFull,
-                    StoreErrorKind::Unavailable => DeferralKind::StoreUnavailable,
-                };
-                (kind, Owed::release(asked))
+        let kind = match failure {
+            Failure::Ambiguous(StoreErrorKind::Full) => DeferralKind::StoreFull,
+            Failure::NotSent | Failure::Ambiguous(StoreErrorKind::Unavailable) => {
+                DeferralKind::StoreUnavailable
             }
         };
-        Claimed::Answered(Answered::Deferred(kind), owed)
+        Claimed::Answered(Answered::Deferred(kind), Owed::release(asked))
     }
 
     /// Runs the handler, as long as it may.
@@ -420,8 +420,8 @@ impl<S: Store> Delivery<'_, S> {
     async fn conclude<R>(
         &self,
         mut response: Response<R>,
-        done: Vec<(EventKey, Duration)>,
-        undone: Vec<EventKey>,
+        mut done: Vec<(EventKey, Duration)>,
+        mut undone: Vec<EventKey>,
     ) -> (Answer<R>, Owed) {
         let deferral = if said(&response).is_some() {
             Some(DeferralKind::PartlyFailed)
@@ -430,14 +430,14 @@ impl<S: Store> Delivery<'_, S> {
         } else {
             None
         };
-        let mut owed = Owed::NOTHING;
-        if self.shared.commit(&done, self.token).await.is_err() {
-            // The work is done. To say anything else would bring it again.
-            owed.commit = done;
-        }
-        if self.shared.release(&undone, self.token).await.is_err() {
-            owed.release = undone;
-        }
+        self.shared.commit(&mut done, self.token).await;
+        self.shared.release(&mut undone, self.token).await;
+        // The work is done, whether the store has confirmed it or not. Another answer would repeat
+        // it.
+        let owed = Owed {
+            commit: done,
+            release: undone,
+        };
         let answer = match deferral {
             Some(kind) => {
                 Deferral::from(kind).mark(&mut response);
@@ -451,12 +451,9 @@ impl<S: Store> Delivery<'_, S> {
     }
 
     async fn undo<R>(&self, kind: DeferralKind) -> (Answer<R>, Owed) {
-        let claimed = self.plan.claimed();
-        let owed = match self.shared.release(&claimed, self.token).await {
-            Ok(()) => Owed::NOTHING,
-            Err(_) => Owed::release(claimed),
-        };
-        (kind.into(), owed)
+        let mut claimed = self.plan.claimed();
+        self.shared.release(&mut claimed, self.token).await;
+        (kind.into(), Owed::release(claimed))
     }
 }
 

@@ -404,3 +404,90 @@ async fn what_is_owed_is_bounded() {
     sleep(LEASE).await;
     assert_eq!(stack.store.pending(), 0);
 }
+
+/// A large delivery is claimed in several calls. If a later one fails, the claims of the earlier
+/// ones are released.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_fails_half_way() {
+    for fault in FAULTS {
+        let stack = Stack::new(Host::good());
+        stack.store.at(Op::Claim, 3, fault);
+        let batch = text("A").repeat(1000);
+        let down = Answer::later(DeferralKind::StoreUnavailable);
+        assert_eq!(stack.send(&batch).await, down, "{fault:?}");
+        let held = |held: &[Held], state| held.iter().filter(|held| **held == state).count();
+        assert!(held(&stack.held(&batch).await, Held::Pending) >= 512);
+        stack.rest().await;
+        assert_eq!(stack.host.calls(), 0);
+        assert_eq!(held(&stack.held(&batch).await, Held::Absent), 1000);
+        // The calls after the failed one were not made, and nothing is released for them.
+        let keys = |op| {
+            stack
+                .store
+                .calls_of(op)
+                .iter()
+                .map(|call| call.keys.len())
+                .sum::<usize>()
+        };
+        assert_eq!((keys(Op::Claim), keys(Op::Release)), (768, 768));
+
+        assert_eq!(stack.send(&batch).await, Answer::good(), "{fault:?}");
+        assert_eq!(held(&stack.held(&batch).await, Held::Done), 1000);
+        stack.rest().await;
+        assert_eq!(stack.tally(), Tally::handled(1000).and_failures(1));
+    }
+}
+
+/// What the earlier calls said is not forgotten: only the rest is delivered unprotected.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_fails_half_way_and_deliver() {
+    for fault in FAULTS {
+        let stack = Stack::with(Host::good(), |builder| {
+            builder.on_store_error(OnStoreError::Deliver)
+        });
+        let batch = text("A").repeat(1000);
+        assert_eq!(stack.send(&batch).await, Answer::good());
+        let claims = stack.store.calls_of(Op::Claim).len();
+        stack.store.at(Op::Claim, claims + 3, fault);
+        assert_eq!(stack.send(&batch).await, Answer::good(), "{fault:?}");
+        let seen = &stack.host.seen()[1];
+        assert!(seen.unprotected);
+        assert_eq!((seen.fresh.len(), seen.suppressed.len()), (488, 512));
+        stack.rest().await;
+    }
+}
+
+/// A commit of which a part was confirmed goes on with the rest.
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_fails_half_way() {
+    for fault in FAULTS {
+        let stack = Stack::new(Host::good());
+        stack.store.at(Op::Commit, 3, fault);
+        let batch = text("A").repeat(1000);
+        assert_eq!(stack.send(&batch).await, Answer::good(), "{fault:?}");
+        stack.rest().await;
+        let commits = stack.store.calls_of(Op::Commit);
+        let lengths: Vec<_> = commits.iter().map(|call| call.keys.len()).collect();
+        assert_eq!(lengths, [256, 256, 256, 256, 232], "{fault:?}");
+        assert_eq!(commits[2].keys, commits[3].keys);
+        let held = stack.held(&batch).await;
+        assert!(held.iter().all(|held| *held == Held::Done));
+        assert_eq!(stack.send(&batch).await, Answer::known());
+    }
+}
+
+/// The same for a release, whether the handler has failed or said which events have.
+#[tokio::test(start_paused = true)]
+async fn a_release_that_fails_half_way() {
+    let stack = Stack::new(Host::says(http::StatusCode::INTERNAL_SERVER_ERROR));
+    stack.store.at(Op::Release, 2, Fault::Hang);
+    let batch = text("A").repeat(1000);
+    let refused = Answer::of_host(500, Some(DeferralKind::HandlerRefused));
+    assert_eq!(stack.send(&batch).await, refused);
+    stack.rest().await;
+    let releases = stack.store.calls_of(Op::Release);
+    let lengths: Vec<_> = releases.iter().map(|call| call.keys.len()).collect();
+    assert_eq!(lengths, [256, 256, 256, 256, 232]);
+    let held = stack.held(&batch).await;
+    assert!(held.iter().all(|held| *held == Held::Absent));
+}

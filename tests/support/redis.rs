@@ -9,8 +9,8 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -202,6 +202,10 @@ struct State {
     cut: AtomicUsize,
     hold: AtomicUsize,
     slow: AtomicBool,
+    /// Bits per second in each direction, all connections together. Zero: no limit.
+    throttle: AtomicU64,
+    /// When the line is free again, to the server and from it.
+    free: [Mutex<Option<Instant>>; 2],
     moved: Notify,
 }
 
@@ -243,6 +247,11 @@ impl Proxy {
         self.state.hold.store(scripts, Ordering::SeqCst);
     }
 
+    /// From now on the line carries this number of bits per second in each direction.
+    pub(crate) fn throttle(&self, bits_per_second: u64) {
+        self.state.throttle.store(bits_per_second, Ordering::SeqCst);
+    }
+
     /// From now on every handshake is slow.
     pub(crate) fn slow(&self) {
         self.state.slow.store(true, Ordering::SeqCst);
@@ -264,6 +273,23 @@ impl Proxy {
 }
 
 impl State {
+    /// Waits for as long as the line takes for this number of bytes, after all others.
+    async fn pass(&self, direction: usize, bytes: usize) {
+        let bits = self.throttle.load(Ordering::SeqCst);
+        if bits == 0 {
+            return;
+        }
+        let end = {
+            let mut free = self.free[direction].lock().unwrap();
+            let now = Instant::now();
+            let start = free.map_or(now, |free| free.max(now));
+            let end = start + Duration::from_secs_f64(bytes as f64 * 8.0 / bits as f64);
+            *free = Some(end);
+            end
+        };
+        tokio::time::sleep_until(end.into()).await;
+    }
+
     async fn carry(&self, mut client: TcpStream, mut server: TcpStream) {
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = server.split();
@@ -291,6 +317,7 @@ impl State {
                 asked.fetch_add(scripts, Ordering::SeqCst);
                 self.scripts.fetch_add(scripts, Ordering::SeqCst);
                 self.moved.notify_waiters();
+                self.pass(0, length).await;
                 if to_server.write_all(&chunk[..length]).await.is_err() {
                     return;
                 }
@@ -323,6 +350,7 @@ impl State {
                     moved.await;
                 }
                 speaking.store(0, Ordering::SeqCst);
+                self.pass(1, length).await;
                 if to_client.write_all(&chunk[..length]).await.is_err() {
                     return;
                 }
