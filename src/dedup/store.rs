@@ -48,27 +48,26 @@ use crate::event::EventKey;
     doc = "`testing::store::conformance` (feature `testing`) checks the rules on any store."
 )]
 ///
-/// # A store in SQL
+/// # Calls
 ///
-/// One table does it, `event (key bytea primary key, token bytea, until timestamptz not null)`, where a row without a token is done. Each
-/// operation is one statement over `unnest($1::bytea[])`, sorted by key so that two batches cannot deadlock:
+/// The layer asks for at most 256 keys in one call, sorted, and makes several calls for a larger
+/// delivery. Each has a [timeout](super::DedupLayerBuilder::store_timeout) of its own.
 ///
-/// ```sql
-/// -- claim($keys, $token, $lease): the keys that come back are claimed; look the others up: no token is done, a token is pending.
-/// INSERT INTO event SELECT key, $token, now() + $lease FROM unnest($keys) AS key ORDER BY key
-/// ON CONFLICT (key) DO UPDATE SET token = excluded.token, until = excluded.until
-/// WHERE event.until <= now() OR event.token = excluded.token RETURNING key;
+/// # Writing a store
 ///
-/// -- commit($keys, $windows, $token): the keys that do not come back are fenced, unless they are done.
-/// INSERT INTO event SELECT key, NULL, now() + span FROM unnest($keys, $windows) AS t (key, span) ORDER BY key
-/// ON CONFLICT (key) DO UPDATE SET token = NULL, until = excluded.until
-/// WHERE event.token = $token OR event.until <= now() RETURNING key;
+/// A claim that takes two steps, first taking the free keys and then looking up who has the others,
+/// may find nothing at the second step: the holder has released the key in between. **An absent key
+/// is not done.** It is still [`Claim::Pending`] for the caller, who will ask again. A store that
+/// answers [`Claim::Done`] there makes the layer answer 200 for an event that nobody has handled,
+/// and Meta never sends it again. The same goes for a commit: a key that it did not record, and
+/// that is gone at the second step, is [`Commit::Fenced`].
 ///
-/// -- renew($keys, $token, $lease): the statement of `claim`. The keys that do not come back are lost.
+/// Two overlapping batches deadlock unless every operation locks its rows in the order of their
+/// keys, and a release does so too. Expired entries need an index and a purge in small batches.
 ///
-/// -- release($keys, $token)
-/// DELETE FROM event WHERE key = ANY ($keys) AND token = $token;
-/// ```
+/// `examples/sql_store` in the repository is a store on PostgreSQL to copy from, with its schema,
+/// its purge, and tests on a real server. Each of its operations is one statement that returns a
+/// row for every key, so there is no second step.
 pub trait Store: Send + Sync + 'static {
     /// Takes each key that is absent, until the lease has passed.
     ///

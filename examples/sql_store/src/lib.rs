@@ -1,0 +1,256 @@
+//! A [`Store`] on PostgreSQL with sqlx: for hosts that have a database and want no Redis beside it.
+//!
+//! Copy this file and `schema.sql`. The tests run on a real server, among them the conformance
+//! suite of `tower_whatsapp::testing::store`: `cargo test -p example-sql-store`, with the Debian
+//! package `postgresql` installed.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use example_sql_store::SqlStore;
+//! use sqlx::PgPool;
+//! use tower_whatsapp::dedup::DedupLayer;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = SqlStore::new(PgPool::connect("postgres://user@localhost/whatsapp").await?);
+//! store.create_schema().await?;
+//! tokio::spawn(store.clone().purge_every(Duration::from_secs(60)));
+//! let dedup = DedupLayer::new(store);
+//! # Ok(()) }
+//! ```
+//!
+//! # What makes it right
+//!
+//! - **One statement per operation, and it returns a row for every key.** `ON CONFLICT DO UPDATE`
+//!   without a `WHERE` locks the row that is there and returns what is in it afterwards. With a
+//!   `WHERE` it returns nothing for the rows it leaves alone, and they must be read by a second
+//!   statement. By then their holder may have released them. A row that is *absent* at that point
+//!   is still pending for the caller. A store that takes it for done answers 200 for an event that
+//!   nobody handled.
+//! - **Every statement locks its rows in the order of their keys**, the DELETE too. Otherwise two
+//!   overlapping batches deadlock.
+//! - **The clock is the server's**, `now()`. It is the start of the statement, so a lease never
+//!   ends later than its holder believes it may.
+//! - **Expired rows count as absent** at once, and [`SqlStore::purge`] removes them in small
+//!   batches.
+//!
+//! Each statement is a transaction of its own, at the default isolation level `READ COMMITTED`. At
+//! a stricter level concurrent claims fail with serialization errors.
+
+use std::{collections::HashMap, time::Duration};
+
+use sqlx::PgPool;
+use tokio::time::sleep;
+use tower_whatsapp::{
+    dedup::{Claim, Commit, Renewal, Store, StoreError, Token},
+    event::EventKey,
+};
+
+const SCHEMA: &str = include_str!("../schema.sql");
+
+/// A key is free for the caller if its row has expired or is the caller's own. In any other case
+/// the row stays as it is. A token of NULL is equal to none, so a row that is done is free only if
+/// it has expired.
+const CLAIM: &str = "
+    INSERT INTO whatsapp_event AS held (key, token, until)
+    SELECT key, $2, now() + $3 * interval '1 microsecond'
+    FROM unnest($1::bytea[]) AS asked (key) ORDER BY key
+    ON CONFLICT (key) DO UPDATE SET
+        token = CASE WHEN held.until <= now() OR held.token = $2
+            THEN excluded.token ELSE held.token END,
+        until = CASE WHEN held.until <= now() OR held.token = $2
+            THEN greatest(held.until, excluded.until) ELSE held.until END
+    RETURNING key, token";
+
+const COMMIT: &str = "
+    INSERT INTO whatsapp_event AS held (key, token, until)
+    SELECT key, NULL, now() + span * interval '1 microsecond'
+    FROM unnest($1::bytea[], $3::bigint[]) AS asked (key, span) ORDER BY key
+    ON CONFLICT (key) DO UPDATE SET
+        token = CASE WHEN held.until <= now() OR held.token = $2
+            THEN NULL ELSE held.token END,
+        until = CASE WHEN held.until <= now() OR held.token = $2
+            THEN excluded.until ELSE held.until END
+    RETURNING key, token";
+
+/// A DELETE locks rows in the order in which it finds them. So they are locked first, in order.
+const RELEASE: &str = "
+    DELETE FROM whatsapp_event WHERE key IN (
+        SELECT key FROM whatsapp_event WHERE key = ANY ($1) AND token = $2
+        ORDER BY key FOR UPDATE)";
+
+/// Rows that are locked are being claimed: they are left alone, so a purge never waits.
+const PURGE: &str = "
+    DELETE FROM whatsapp_event WHERE key IN (
+        SELECT key FROM whatsapp_event WHERE until < now()
+        ORDER BY until LIMIT $1 FOR UPDATE SKIP LOCKED)";
+
+/// Rows that one statement of a purge removes: few enough for its locks to last milliseconds.
+const PURGE_BATCH: i64 = 1_000;
+
+/// A store of handled events in one table of a PostgreSQL database, for any number of processes.
+#[derive(Debug, Clone)]
+pub struct SqlStore {
+    pool: PgPool,
+}
+
+impl SqlStore {
+    /// The store in the database of this pool. The pool should have a short `acquire_timeout`, and
+    /// a connection for each delivery that is claimed or committed at the same time.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Creates the table and the index unless they exist. Services with migrations take
+    /// `schema.sql` into those.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be reached, or the user may not create tables.
+    pub async fn create_schema(&self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(SCHEMA).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Removes all rows that have expired, 1,000 per statement, and returns how many they were.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be reached. What was removed until then stays removed.
+    pub async fn purge(&self) -> Result<u64, sqlx::Error> {
+        let mut purged = 0;
+        loop {
+            let query = sqlx::query(PURGE).bind(PURGE_BATCH);
+            let count = query.execute(&self.pool).await?.rows_affected();
+            purged += count;
+            if count < PURGE_BATCH as u64 {
+                return Ok(purged);
+            }
+        }
+    }
+
+    /// Purges again and again, with this pause. One process of a service is enough; several do no
+    /// harm.
+    pub async fn purge_every(self, pause: Duration) {
+        loop {
+            if let Err(error) = self.purge().await {
+                eprintln!("whatsapp_event was not purged: {error}");
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// Claims the keys that are free, and returns who holds each key now: `None` if it is done.
+    async fn hold(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Option<Token>>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = sqlx::query_as(CLAIM)
+            .bind(to_bytes(keys))
+            .bind(token.to_bytes())
+            .bind(micros(lease));
+        let rows = query.fetch_all(&self.pool).await;
+        in_order(keys.iter(), rows.map_err(StoreError::unavailable)?)
+    }
+}
+
+impl Store for SqlStore {
+    async fn claim(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let holders = self.hold(keys, token, lease).await?;
+        let claim = |holder| match holder {
+            None => Claim::Done,
+            Some(holder) if holder == token => Claim::Claimed,
+            Some(_) => Claim::Pending,
+        };
+        Ok(holders.into_iter().map(claim).collect())
+    }
+
+    /// A claim by the holder, whose answer does not tell pending from done.
+    async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
+        let holders = self.hold(keys, token, lease).await?;
+        let renewal = |holder| match holder {
+            Some(holder) if holder == token => Renewal::Renewed,
+            _ => Renewal::Lost,
+        };
+        Ok(holders.into_iter().map(renewal).collect())
+    }
+
+    async fn commit(
+        &self,
+        keys: &[(EventKey, Duration)],
+        token: Token,
+    ) -> Result<Vec<Commit>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (names, windows): (Vec<_>, Vec<_>) = keys
+            .iter()
+            .map(|(key, window)| (key.to_bytes(), micros(*window)))
+            .unzip();
+        let query = sqlx::query_as(COMMIT)
+            .bind(names)
+            .bind(token.to_bytes())
+            .bind(windows);
+        let rows = query.fetch_all(&self.pool).await;
+        let keys = keys.iter().map(|(key, _)| key);
+        let holders = in_order(keys, rows.map_err(StoreError::unavailable)?)?;
+        let commit = |holder: Option<Token>| match holder {
+            None => Commit::Recorded,
+            Some(_) => Commit::Fenced,
+        };
+        Ok(holders.into_iter().map(commit).collect())
+    }
+
+    async fn release(&self, keys: &[EventKey], token: Token) -> Result<(), StoreError> {
+        let query = sqlx::query(RELEASE)
+            .bind(to_bytes(keys))
+            .bind(token.to_bytes());
+        let released = query.execute(&self.pool).await;
+        released.map(drop).map_err(StoreError::unavailable)
+    }
+}
+
+/// A key, and the token that holds it.
+type Row = ([u8; 16], Option<[u8; 16]>);
+
+/// The holders in the order of the keys. The rows come in any order.
+fn in_order<'a>(
+    keys: impl Iterator<Item = &'a EventKey>,
+    rows: Vec<Row>,
+) -> Result<Vec<Option<Token>>, StoreError> {
+    let holders: HashMap<_, _> = rows.into_iter().collect();
+    let holder = |key: &EventKey| match holders.get(&key.to_bytes()) {
+        Some(holder) => Ok(holder.map(Token::from_bytes)),
+        // Never: a statement of this store returns every row. To guess here would be to lose an
+        // event.
+        None => Err(StoreError::unavailable(
+            "the database returned no row for a key",
+        )),
+    };
+    keys.map(holder).collect()
+}
+
+fn to_bytes(keys: &[EventKey]) -> Vec<[u8; 16]> {
+    keys.iter().map(|key| key.to_bytes()).collect()
+}
+
+/// Microseconds, rounded up. A century at most, which PostgreSQL can add to the time.
+fn micros(time: Duration) -> i64 {
+    const LONGEST: u128 = 100 * 366 * 24 * 60 * 60 * 1_000_000;
+    i64::try_from(time.as_nanos().div_ceil(1_000).min(LONGEST)).unwrap_or(i64::MAX)
+}

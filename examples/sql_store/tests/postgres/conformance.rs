@@ -1,0 +1,25 @@
+use tower_whatsapp::testing::store::conformance;
+
+use super::{old_recipe::OldRecipe, server::Server};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_conforms() {
+    let server = Server::start().await;
+    conformance(server.store().await).await;
+}
+
+/// The suite catches what it once let pass.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_old_recipe_does_not() {
+    let server = Server::start().await;
+    let store = OldRecipe::new(server.pool().await);
+    let panic = tokio::spawn(conformance(store))
+        .await
+        .expect_err("the old recipe was not caught")
+        .into_panic();
+    let message = panic.downcast_ref::<String>().expect("a text");
+    println!("{message}");
+    // Whichever is seen first.
+    let is_expected = message.contains("nobody") || message.contains("deadlock detected");
+    assert!(is_expected, "{message}");
+}
