@@ -708,18 +708,19 @@ async fn passwords() {
     server.run::<()>(
         "ACL SETUSER ann on >canary-ann ~wa:* +eval +evalsha +get +set +pexpire +del +select",
     );
-    for database in ["", "/0", "/3"] {
+    // The first two are the same.
+    for (database, first) in [("", 1), ("/0", 3), ("/3", 5)] {
         let url = format!("redis://ann:canary-ann@{}{database}", server.address());
         let ann = RedisStore::open(&url).unwrap();
         ann.check().await.unwrap();
-        claim(&ann, 1, A).await.unwrap();
+        claim(&ann, first, A).await.unwrap();
         // One that is held, and one that is absent.
-        for number in [1, 2] {
+        for number in [first, first + 1] {
             let renewed = ann.renew(&[key(number)], A, LEASE).await.unwrap();
             assert_eq!(renewed, [Renewal::Renewed]);
         }
-        commit(&ann, 1, A).await.unwrap();
-        release(&ann, 2, A).await.unwrap();
+        commit(&ann, first, A).await.unwrap();
+        release(&ann, first + 1, A).await.unwrap();
         assert_unavailable(ann.prefix("other:").check().await, denied);
     }
     // Without `select` the connection to any other database than the first fails.
