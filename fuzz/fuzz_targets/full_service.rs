@@ -30,7 +30,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_whatsapp::{
     App, Credentials, Notification, Rejection, RejectionKind, Verified, WebhookLayer,
     admission::{IpAllowList, PeerAddr},
-    dedup::{DedupLayer, Deferral, MemoryStore, Outcome},
+    dedup::{DedupLayer, DedupRejection, MemoryStore, PartialFailure},
     event::EventKey,
     testing::{Faults, FaultyStore},
     webhook::{Apps, AppsError, OnForeignEvent, RequestBody},
@@ -417,7 +417,7 @@ where
         let body = body.collect().await.unwrap().to_bytes();
         says_nothing(&(&parts, &body));
         let rejection = parts.extensions.get::<Rejection>();
-        says_nothing(&(rejection, parts.extensions.get::<Deferral>()));
+        says_nothing(&(rejection, parts.extensions.get::<DedupRejection>()));
         let Some(app) = app else {
             assert_eq!(&body[..], HOST);
             return;
@@ -539,7 +539,7 @@ async fn host(
         Host::AnswersLate(millis) => sleep(Duration::from_millis(millis.into())).await,
         Host::HandlesOneOnly => {
             let failed = handled.split_off(1.min(handled.len()));
-            response.extensions_mut().insert(Outcome::failed(failed));
+            response.extensions_mut().insert(PartialFailure::of_keys(failed));
         }
         Host::Fails => return Err(HostError),
     }

@@ -1,12 +1,21 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::{layer::DedupLayer, plan::Policy, run::Shared, store::Store};
+use super::{
+    layer::DedupLayer,
+    plan::{MARGIN, Policy},
+    run::Shared,
+    store::Store,
+};
 use crate::event::{Event, EventKey};
 
-/// Seven days, for which Meta repeats a delivery, and an hour for clocks that differ.
+/// For how long Meta repeats a delivery.
+const REDELIVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// An hour more than Meta repeats, for clocks that differ.
 const DEFAULT_WINDOW: Duration = Duration::from_secs((7 * 24 + 1) * 60 * 60);
 const DEFAULT_LEASE: Duration = Duration::from_secs(30);
-const DEFAULT_HANDLER_DEADLINE: Duration = Duration::from_secs(25);
+/// Longer than nearly all work that precedes an answer. A handler that hangs is still tried some 600
+/// times in the seven days for which Meta repeats.
+const DEFAULT_HANDLER_DEADLINE: Duration = Duration::from_secs(15 * 60);
 const DEFAULT_RESPONSE_DEADLINE: Duration = Duration::from_secs(5);
 const DEFAULT_IN_FLIGHT_WAIT: Duration = Duration::from_secs(1);
 const DEFAULT_IN_FLIGHT_WAITERS: usize = 128;
@@ -48,7 +57,7 @@ pub(super) type KeyOf = dyn Fn(&Event, &str) -> Option<EventKey> + Send + Sync;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
     pub(super) lease: Duration,
-    pub(super) handler: Duration,
+    pub(super) handler: Option<Duration>,
     pub(super) response: Duration,
     pub(super) wait: Duration,
     pub(super) store: Duration,
@@ -66,15 +75,20 @@ pub enum OnStoreError {
     Deliver,
 }
 
-/// What becomes of a delivery with an event that is older than the window, so that the store may have forgotten it.
+/// What becomes of an event that is older than its window, so that the store may have forgotten it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnStale {
     /// It is delivered, and [`Event::stale`] says so.
     #[default]
     Deliver,
-    /// It is refused with 403, with all events that are in it: for hosts to whom a replay of what somebody captured long ago is worse than
-    /// the loss of events that Meta could not bring for as long as it tries.
+    /// It is kept from the handler: for hosts to whom a replay of what somebody captured long ago is
+    /// worse than the loss of events that Meta could not bring for as long as it tries. It is among
+    /// [`Notification::suppressed`](crate::Notification::suppressed), and the events beside it are
+    /// handled. A delivery of nothing else is answered with 403.
+    ///
+    /// Needs windows of at least seven days and ten minutes, so that it refuses nothing that Meta
+    /// still repeats.
     Refuse,
 }
 
@@ -89,7 +103,7 @@ impl<S: Store> DedupLayerBuilder<S> {
             on_store_error: OnStoreError::default(),
             times: Times {
                 lease: DEFAULT_LEASE,
-                handler: DEFAULT_HANDLER_DEADLINE,
+                handler: Some(DEFAULT_HANDLER_DEADLINE),
                 response: DEFAULT_RESPONSE_DEADLINE,
                 wait: DEFAULT_IN_FLIGHT_WAIT,
                 store: DEFAULT_STORE_TIMEOUT,
@@ -144,18 +158,27 @@ impl<S: Store> DedupLayerBuilder<S> {
 
     /// For how long events belong to the process that handles them. If it dies, they are free again after this time. Default: 30 seconds.
     ///
-    /// Longer than the [`handler_deadline`](Self::handler_deadline) and two calls of the store, so that nobody else begins while a
-    /// handler may still be at it.
+    /// The lease is renewed every third of it while the handler runs, however long that takes. It must
+    /// be at least four [`store_timeout`](Self::store_timeout)s, so that a failed renewal can be
+    /// repeated in time.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.times.lease = lease;
         self
     }
 
-    /// The time for the handler; then it is dropped, its events are free again and are sent again. Default: 25 seconds.
+    /// Maximum time for a handler, from the claim; `None` for no limit. Then the handler is dropped and
+    /// its events are released, so that Meta's next delivery starts it again. Default: 15 minutes.
     ///
-    /// A handler that blocks its thread cannot be dropped: it goes on, and so may its successor when the lease has passed.
-    pub fn handler_deadline(mut self, deadline: Duration) -> Self {
-        self.times.handler = deadline;
+    /// A deadline is for handlers that hang. Without one, a handler that waits for something that never
+    /// comes holds its events, and its body in the memory budget, until the process ends; after seven
+    /// days Meta no longer repeats them, and they are lost. Work that takes longer than the deadline
+    /// never finishes: raise the deadline, or hand the events to a queue.
+    /// [`Counters::timed_out`](super::Counters::timed_out) counts the handlers that were dropped.
+    ///
+    /// A handler that blocks its thread cannot be dropped, and its leases are not renewed: it goes on,
+    /// and so may its successor when the lease has expired.
+    pub fn handler_deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
+        self.times.handler = deadline.into();
         self
     }
 
@@ -201,10 +224,10 @@ impl<S: Store> DedupLayerBuilder<S> {
         if times.store.is_zero() {
             return Err(ConfigError::StoreTimeout);
         }
-        if times.handler.is_zero() {
+        if times.handler.is_some_and(|deadline| deadline.is_zero()) {
             return Err(ConfigError::HandlerDeadline);
         }
-        if times.lease <= times.handler.saturating_add(times.store.saturating_mul(2)) {
+        if times.lease < times.store.saturating_mul(4) {
             return Err(ConfigError::Lease);
         }
         if times.response <= times.store {
@@ -220,11 +243,16 @@ impl<S: Store> DedupLayerBuilder<S> {
         if status_window.is_some_and(|window| window < times.lease) {
             return Err(ConfigError::StatusWindow);
         }
+        let refuses_stale = self.on_stale == OnStale::Refuse;
+        let shortest = status_window.map_or(self.window, |window| window.min(self.window));
+        if refuses_stale && shortest < REDELIVERY + MARGIN {
+            return Err(ConfigError::OnStale);
+        }
         let policy = Policy {
             key: self.key,
             window: self.window,
             status_window,
-            refuses_stale: self.on_stale == OnStale::Refuse,
+            refuses_stale,
         };
         Ok(DedupLayer {
             shared: Arc::new(Shared::new(
@@ -259,8 +287,9 @@ pub enum ConfigError {
     StoreTimeout,
     /// The [`handler_deadline`](DedupLayerBuilder::handler_deadline) is zero.
     HandlerDeadline,
-    /// The [`lease`](DedupLayerBuilder::lease) is not longer than the [`handler_deadline`](DedupLayerBuilder::handler_deadline) and two
-    /// [`store_timeout`](DedupLayerBuilder::store_timeout)s: events would be free while their handler is still at work.
+    /// The [`lease`](DedupLayerBuilder::lease) is shorter than four
+    /// [`store_timeout`](DedupLayerBuilder::store_timeout)s: it could expire before a failed renewal is
+    /// repeated.
     Lease,
     /// The [`response_deadline`](DedupLayerBuilder::response_deadline) is not longer than the
     /// [`store_timeout`](DedupLayerBuilder::store_timeout): nothing could be answered in time.
@@ -273,6 +302,10 @@ pub enum ConfigError {
     /// The [`status_window`](DedupLayerBuilder::status_window) is shorter than the [`lease`](DedupLayerBuilder::lease). To let all statuses
     /// through it is `None`.
     StatusWindow,
+    /// With [`OnStale::Refuse`] the [`window`](DedupLayerBuilder::window) and the
+    /// [`status_window`](DedupLayerBuilder::status_window) must be at least seven days and ten
+    /// minutes: it would refuse events that Meta still repeats.
+    OnStale,
 }
 
 impl fmt::Display for ConfigError {
@@ -280,15 +313,14 @@ impl fmt::Display for ConfigError {
         f.write_str(match self {
             Self::StoreTimeout => "`store_timeout`: must not be zero",
             Self::HandlerDeadline => "`handler_deadline`: must not be zero",
-            Self::Lease => {
-                "`lease`: must be longer than `handler_deadline` and two `store_timeout`s"
-            }
+            Self::Lease => "`lease`: must be at least four `store_timeout`s",
             Self::ResponseDeadline => "`response_deadline`: must be longer than `store_timeout`",
             Self::InFlightWait => {
                 "`in_flight_wait`: must end a `store_timeout` before `response_deadline`"
             }
             Self::Window => "`window`: must not be shorter than `lease`",
             Self::StatusWindow => "`status_window`: must not be shorter than `lease`",
+            Self::OnStale => "`on_stale`: `Refuse` needs windows of at least 7 days and 10 minutes",
         })
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     guard::{Failure, Guarded},
-    store::{Claim, Commit, Store, Token},
+    store::{Claim, Commit, Renewal, Store, Token},
 };
 use crate::event::EventKey;
 
@@ -34,6 +34,21 @@ impl<S: Store> Chunked<S> {
         let mut answers = Answers::new(keys.len());
         for chunk in keys.chunks(CHUNK) {
             if !answers.add(self.0.claim(chunk, token, lease).await) {
+                break;
+            }
+        }
+        answers
+    }
+
+    pub(super) async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Answers<Renewal> {
+        let mut answers = Answers::new(keys.len());
+        for chunk in keys.chunks(CHUNK) {
+            if !answers.add(self.0.renew(chunk, token, lease).await) {
                 break;
             }
         }
@@ -78,7 +93,7 @@ impl<T> Answers<T> {
     /// those of a call whose answer is unknown.
     pub(super) fn asked(&self) -> usize {
         match self.result {
-            Ok(()) | Err(Failure::NotSent) => self.answers.len(),
+            Ok(()) | Err(Failure::NotSent(_)) => self.answers.len(),
             Err(Failure::Ambiguous(_)) => self.answers.len() + CHUNK,
         }
     }
@@ -97,10 +112,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use super::{
-        super::store::{Renewal, StoreError},
-        *,
-    };
+    use super::{super::store::StoreError, *};
 
     const LEASE: Duration = Duration::from_secs(30);
 
@@ -192,12 +204,15 @@ mod tests {
         let commits = store.commit(&windows(&keys), token).await;
         assert!(commits.result.is_ok());
         assert_eq!(commits.answers.len(), KEYS);
+        let renewals = store.renew(&keys, token, LEASE).await;
+        assert!(renewals.result.is_ok());
+        assert_eq!(renewals.answers.len(), KEYS);
         let released = store.release(&keys, token).await;
         assert!(released.result.is_ok());
         assert_eq!(released.answers.len(), KEYS);
         let calls = calls.lock().unwrap();
         assert!(calls.iter().all(|keys| *keys <= CHUNK));
-        assert_eq!(calls.iter().sum::<usize>(), 3 * KEYS);
+        assert_eq!(calls.iter().sum::<usize>(), 4 * KEYS);
     }
 
     #[tokio::test(start_paused = true)]

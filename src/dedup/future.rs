@@ -15,7 +15,8 @@ use tokio::{
 use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{
-    deferral::{Deferral, DeferralKind},
+    placement::Bypass,
+    rejection::{DedupRejection, DedupRejectionKind},
     run::Answer,
 };
 use crate::body::ResponseBody;
@@ -40,6 +41,7 @@ pin_project! {
         PassThrough {
             #[pin]
             call: Oneshot<H, Request<B>>,
+            bypass: Option<Bypass>,
         },
         Answered {
             response: Option<Response<Bytes>>,
@@ -56,10 +58,11 @@ impl<H, B, R> ResponseFuture<H, B, R>
 where
     H: Service<Request<B>>,
 {
-    pub(super) fn pass_through(inner: H, request: Request<B>) -> Self {
+    pub(super) fn pass_through(inner: H, request: Request<B>, bypass: Option<Bypass>) -> Self {
         Self {
             state: State::PassThrough {
                 call: inner.oneshot(request),
+                bypass,
             },
         }
     }
@@ -90,9 +93,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let own = |response: Response<Bytes>| response.map(ResponseBody::own);
-        let defer = |kind: DeferralKind| own(Deferral::from(kind).to_response());
+        let reject = |kind: DedupRejectionKind| own(DedupRejection::from(kind).into_response());
         let response = match self.project().state.project() {
-            StateProj::PassThrough { call } => ready!(call.poll(cx))?.map(ResponseBody::inner),
+            StateProj::PassThrough { call, bypass } => {
+                let answered = ready!(call.poll(cx));
+                if let Some(bypass) = bypass {
+                    bypass.check();
+                }
+                answered?.map(ResponseBody::inner)
+            }
             #[expect(
                 clippy::expect_used,
                 reason = "a future must not be polled again after it was ready"
@@ -104,10 +113,10 @@ where
                 Poll::Ready(Ok(Answer::Own(response))) => own(response),
                 Poll::Ready(Ok(Answer::Inner(response))) => response.map(ResponseBody::inner),
                 // The task is gone without an answer: its runtime is shutting down, or a handler panicked twice.
-                Poll::Ready(Err(_)) => defer(DeferralKind::HandlerPanicked),
+                Poll::Ready(Err(_)) => reject(DedupRejectionKind::HandlerPanicked),
                 Poll::Pending => {
                     ready!(deadline.poll(cx));
-                    defer(DeferralKind::ResponseDeadline)
+                    reject(DedupRejectionKind::ResponseDeadline)
                 }
             },
         };

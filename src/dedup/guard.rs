@@ -1,50 +1,81 @@
-//! A store that answers in time: a limit for each call, and none at all for a while when one after the other has failed.
+//! A store that answers in time: a timeout for each call, and a circuit breaker.
 
 use std::{
+    error::Error,
+    fmt,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
 use tokio::time::{Instant, timeout};
 
-use super::store::{Claim, Commit, Store, StoreError, StoreErrorKind, Token};
+use super::store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, Token};
 use crate::event::EventKey;
 
-/// After so many failures in a row the store is left alone …
+/// Consecutive failures that open the circuit.
 const FAILURES: u32 = 5;
 
-/// … for so long. Then one call goes through and decides.
+/// How long an open circuit refuses calls. Then one call goes through and decides.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a call had no result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Failure {
-    /// The store has not heard of it.
-    NotSent,
+    /// The circuit is open: the store has not heard of it.
+    NotSent(Arc<StoreError>),
     /// It may have had its effect.
-    Ambiguous(StoreErrorKind),
+    Ambiguous(Arc<StoreError>),
+}
+
+/// Calls that have failed, those that an open circuit refused among them.
+#[derive(Debug, Default)]
+pub(super) struct StoreFailures {
+    pub(super) count: AtomicU64,
+    last: Mutex<Option<Arc<StoreError>>>,
+}
+
+impl StoreFailures {
+    /// The error of the last call that failed.
+    pub(super) fn last(&self) -> Option<Arc<StoreError>> {
+        self.lock().clone()
+    }
+
+    fn add(&self, error: &Arc<StoreError>) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        *self.lock() = Some(Arc::clone(error));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<StoreError>>> {
+        // A pointer is right after every step.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pub(super) struct Guarded<S> {
     store: S,
     limit: Duration,
     breaker: Mutex<Breaker>,
-    /// Calls that have failed, those that were not made among them.
-    failures: Arc<AtomicU64>,
+    failures: Arc<StoreFailures>,
 }
 
 #[derive(Default)]
 struct Breaker {
-    /// In a row.
+    /// Consecutive failures.
     failures: u32,
-    closed_until: Option<Instant>,
+    open_until: Option<Instant>,
+    /// The error of the last of them.
+    last: Option<Arc<StoreError>>,
 }
 
 impl<S: Store> Guarded<S> {
-    pub(super) fn new(store: S, limit: Duration, failures: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(store: S, limit: Duration, failures: Arc<StoreFailures>) -> Self {
         Self {
             store,
             limit,
@@ -61,6 +92,16 @@ impl<S: Store> Guarded<S> {
     ) -> Result<Vec<Claim>, Failure> {
         let claims = self.call(|| self.store.claim(keys, token, lease)).await?;
         self.complete(claims, keys.len())
+    }
+
+    pub(super) async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, Failure> {
+        let renewals = self.call(|| self.store.renew(keys, token, lease)).await?;
+        self.complete(renewals, keys.len())
     }
 
     pub(super) async fn commit(
@@ -80,26 +121,28 @@ impl<S: Store> Guarded<S> {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        if !self.breaker().lets_through() {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-            return Err(Failure::NotSent);
+        if let Err(open) = self.breaker().allow() {
+            let refused = Arc::new(open.into());
+            self.failures.add(&refused);
+            return Err(Failure::NotSent(refused));
         }
-        let kind = match timeout(self.limit, make()).await {
+        let error = match timeout(self.limit, caught(make)).await {
             Ok(Ok(answer)) => {
                 self.breaker().succeeded();
                 return Ok(answer);
             }
-            Ok(Err(error)) => error.kind(),
-            Err(_) => StoreErrorKind::Unavailable,
+            Ok(Err(error)) => error,
+            Err(_) => StoreError::unavailable(Broken::Timeout),
         };
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        if kind == StoreErrorKind::Full {
+        let error = Arc::new(error);
+        self.failures.add(&error);
+        if error.kind() == StoreErrorKind::Full {
             // It answers, and quickly.
             self.breaker().succeeded();
         } else {
-            self.breaker().failed();
+            self.breaker().failed(&error);
         }
-        Err(Failure::Ambiguous(kind))
+        Err(Failure::Ambiguous(error))
     }
 
     /// A store that does not answer for every key is broken, and nobody knows what it did.
@@ -107,40 +150,99 @@ impl<S: Store> Guarded<S> {
         if answers.len() == keys {
             return Ok(answers);
         }
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        Err(Failure::Ambiguous(StoreErrorKind::Unavailable))
+        let error = Arc::new(StoreError::unavailable(Broken::Incomplete));
+        self.failures.add(&error);
+        Err(Failure::Ambiguous(error))
     }
 
-    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Breaker {
-    fn lets_through(&mut self) -> bool {
-        match self.closed_until {
-            None => true,
-            Some(until) => {
-                let now = Instant::now();
-                let probe = now >= until;
-                if probe {
-                    // The others go on waiting for what this one finds.
-                    self.closed_until = Some(now + PAUSE);
-                }
-                probe
-            }
+    fn allow(&mut self) -> Result<(), CircuitOpen> {
+        let Some(until) = self.open_until else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        if now < until {
+            return Err(CircuitOpen(self.last.clone()));
         }
+        // The others are refused until this probe has its result.
+        self.open_until = Some(now + PAUSE);
+        Ok(())
     }
 
     fn succeeded(&mut self) {
         *self = Self::default();
     }
 
-    fn failed(&mut self) {
+    fn failed(&mut self, error: &Arc<StoreError>) {
         self.failures = self.failures.saturating_add(1);
+        self.last = Some(Arc::clone(error));
         if self.failures >= FAILURES {
-            self.closed_until = Some(Instant::now() + PAUSE);
+            self.open_until = Some(Instant::now() + PAUSE);
         }
+    }
+}
+
+/// A store that panics fails like one that is away. Otherwise the panic would end the task of the
+/// delivery, and nobody would release what it has claimed.
+async fn caught<F, T>(make: impl FnOnce() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let panicked = |_| StoreError::unavailable(Broken::Panicked);
+    let call = catch_unwind(AssertUnwindSafe(make)).map_err(panicked)?;
+    let mut call = pin!(call);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
+        polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic))))
+    })
+    .await
+}
+
+/// How a store is broken that did not say so itself.
+#[derive(Debug)]
+enum Broken {
+    Timeout,
+    Panicked,
+    Incomplete,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "the store did not answer within `store_timeout`",
+            Self::Panicked => "the store panicked",
+            Self::Incomplete => "the store did not answer for every key",
+        })
+    }
+}
+
+impl Error for Broken {}
+
+/// The store was not called. The source is the error of the last call.
+#[derive(Debug)]
+struct CircuitOpen(Option<Arc<StoreError>>);
+
+impl From<CircuitOpen> for StoreError {
+    fn from(open: CircuitOpen) -> Self {
+        Self::unavailable(open)
+    }
+}
+
+impl fmt::Display for CircuitOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the store was not called, because its last calls failed")
+    }
+}
+
+impl Error for CircuitOpen {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let last = self.0.as_deref()?;
+        Some(last)
     }
 }
 
@@ -153,7 +255,7 @@ mod tests {
 
     use tokio::time::advance;
 
-    use super::{super::store::Renewal, *};
+    use super::*;
 
     /// A store that does as it is told, and counts.
     #[derive(Default)]
@@ -203,21 +305,31 @@ mod tests {
         }
     }
 
-    fn told() -> (&'static Told, Guarded<&'static Told>) {
+    fn store() -> (&'static Told, Guarded<&'static Told>) {
         let told: &'static Told = Box::leak(Box::default());
         let limit = Duration::from_millis(250);
         (told, Guarded::new(told, limit, Arc::default()))
     }
 
     const KEYS: &[EventKey] = &[EventKey::from_bytes([0; 16])];
-    const UNAVAILABLE: Failure = Failure::Ambiguous(StoreErrorKind::Unavailable);
+
+    /// What became of a call: its result, or whether the store has heard of it and what it said.
+    fn kind<T>(result: Result<T, Failure>) -> Result<T, (bool, StoreErrorKind)> {
+        result.map_err(|failure| match failure {
+            Failure::NotSent(error) => (false, error.kind()),
+            Failure::Ambiguous(error) => (true, error.kind()),
+        })
+    }
+
+    const UNAVAILABLE: (bool, StoreErrorKind) = (true, StoreErrorKind::Unavailable);
+    const NOT_SENT: (bool, StoreErrorKind) = (false, StoreErrorKind::Unavailable);
 
     #[tokio::test(start_paused = true)]
     async fn after_five_failures_the_store_is_left_alone_for_a_second() {
-        let (told, guarded) = told();
+        let (told, guarded) = store();
         let claim = async || {
             let lease = Duration::from_secs(30);
-            guarded.claim(KEYS, Token::random(), lease).await
+            kind(guarded.claim(KEYS, Token::random(), lease).await)
         };
         for call in 1..=5 {
             let began = Instant::now();
@@ -226,7 +338,7 @@ mod tests {
             assert_eq!(told.calls.load(Ordering::SeqCst), call);
         }
         let began = Instant::now();
-        assert_eq!(claim().await, Err(Failure::NotSent));
+        assert_eq!(claim().await, Err(NOT_SENT));
         assert_eq!(began.elapsed(), Duration::ZERO);
         assert_eq!(told.calls.load(Ordering::SeqCst), 5);
 
@@ -235,9 +347,9 @@ mod tests {
         let (probe, other) = (claim(), claim());
         let mut probe = std::pin::pin!(probe);
         assert!(futures_poll(probe.as_mut()).await.is_none());
-        assert_eq!(other.await, Err(Failure::NotSent));
+        assert_eq!(other.await, Err(NOT_SENT));
         assert_eq!(probe.await, Err(UNAVAILABLE));
-        assert_eq!(claim().await, Err(Failure::NotSent));
+        assert_eq!(claim().await, Err(NOT_SENT));
 
         advance(Duration::from_secs(1)).await;
         told.works.store(true, Ordering::SeqCst);
@@ -246,34 +358,34 @@ mod tests {
         // The count has begun anew.
         assert_eq!(claim().await, Err(UNAVAILABLE));
         assert_eq!(claim().await, Err(UNAVAILABLE));
-        assert_eq!(guarded.failures.load(Ordering::Relaxed), 11);
+        assert_eq!(guarded.failures.count.load(Ordering::Relaxed), 11);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_full_store_is_there() {
-        let (told, guarded) = told();
+        let (told, guarded) = store();
         for _ in 0..10 {
-            let full = guarded.release(KEYS, Token::random()).await;
-            assert_eq!(full, Err(Failure::Ambiguous(StoreErrorKind::Full)));
+            let full = kind(guarded.release(KEYS, Token::random()).await);
+            assert_eq!(full, Err((true, StoreErrorKind::Full)));
         }
         assert_eq!(told.calls.load(Ordering::SeqCst), 10);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_store_that_answers_for_too_few_keys_is_broken() {
-        let (_, guarded) = told();
+        let (_, guarded) = store();
         let keys = [(KEYS[0], Duration::from_secs(1))];
-        let answer = guarded.commit(&keys, Token::random()).await;
+        let answer = kind(guarded.commit(&keys, Token::random()).await);
         assert_eq!(answer, Err(UNAVAILABLE));
     }
 
     /// Polls once.
     async fn futures_poll<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             let polled = std::pin::Pin::new(&mut future).poll(cx);
-            std::task::Poll::Ready(match polled {
-                std::task::Poll::Ready(output) => Some(output),
-                std::task::Poll::Pending => None,
+            Poll::Ready(match polled {
+                Poll::Ready(output) => Some(output),
+                Poll::Pending => None,
             })
         })
         .await

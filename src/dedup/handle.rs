@@ -12,6 +12,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use super::{guard::StoreFailures, store::StoreError};
+
 /// Watches over the deliveries of a [`DedupLayer`](super::DedupLayer) and its clones, and lets them end before the process does.
 ///
 /// A clone is cheap.
@@ -34,11 +36,32 @@ pub struct Counters {
     pub unprotected: u64,
     /// Given to the handler though older than their window.
     pub stale: u64,
-    /// Handled by somebody else as well, because this handler was slower than its lease. More than a few: the lease is too short, or
-    /// a handler blocks its thread.
+    /// Handled here and claimed by somebody else as well, because the lease expired while the handler
+    /// ran. More than a few: a handler blocks its thread, or the store is away for longer than a lease.
     pub fenced: u64,
-    /// Calls of the store that failed or were not made because it had failed before.
+    /// Found to be claimed or handled by somebody else when their lease was renewed. The handler goes
+    /// on; its commit of these events is then `fenced`, or repeats what the other has recorded.
+    pub leases_lost: u64,
+    /// Handled, and never recorded as handled: the store did not take the commit before the lease
+    /// expired, more than 65,536 events had a pending write, or a drain ended. Handled again if they
+    /// come again.
+    pub unrecorded: u64,
+    /// Deliveries whose handler was dropped at the
+    /// [`handler_deadline`](super::DedupLayerBuilder::handler_deadline). Their events were released.
+    pub timed_out: u64,
+    /// Deliveries whose handler was dropped because a [drain](DedupHandle::drain) ended. Their events
+    /// were released.
+    pub aborted: u64,
+    /// Calls of the store that failed, or were not made because it had failed before.
+    /// [`last_store_error`](DedupHandle::last_store_error) says why.
     pub store_failures: u64,
+    /// Older than their windows and kept from the handler, because of
+    /// [`OnStale::Refuse`](super::OnStale::Refuse).
+    pub refused: u64,
+    /// Deliveries that passed through this layer and were verified by a `WebhookLayer` further inside,
+    /// without another `DedupLayer` in it: their duplicates are not suppressed. Anything but 0 means
+    /// that the layers are in the wrong order.
+    pub bypassed: u64,
 }
 
 /// How a [drain](DedupHandle::drain) ended. All numbers are deliveries.
@@ -56,7 +79,7 @@ pub struct Drained {
 impl DedupHandle {
     /// Lets what is running end, and takes nothing more: further deliveries are answered with 503, for another process to take.
     ///
-    /// When the time is up the handlers that are still running are dropped, and their events released. That takes four calls of
+    /// When the time is up the handlers that are still running are dropped, and their events released. That takes five calls of
     /// the store more at most. Keep the sum below the time that your platform leaves between its two signals: Kubernetes has 30 seconds.
     ///
     /// Call it when the server takes no new connections any more. `examples/shutdown.rs` has both.
@@ -83,6 +106,16 @@ impl DedupHandle {
         }
     }
 
+    /// The error of the last call of the store that failed, with its cause as
+    /// [`source`](std::error::Error::source). Also of calls that no response tells of: renewals, and
+    /// commits and releases after the answer.
+    ///
+    /// It stays when the store is back: [`Counters::store_failures`] tells whether there are new ones.
+    #[must_use]
+    pub fn last_store_error(&self) -> Option<Arc<StoreError>> {
+        self.runs.store_failures.last()
+    }
+
     /// What has happened so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -95,7 +128,13 @@ impl DedupHandle {
             unprotected: count(&runs.unprotected),
             stale: count(&runs.stale),
             fenced: count(&runs.fenced),
-            store_failures: count(&runs.store_failures),
+            leases_lost: count(&runs.leases_lost),
+            unrecorded: count(&runs.unrecorded),
+            timed_out: count(&runs.timed_out),
+            aborted: count(&runs.aborted),
+            store_failures: count(&runs.store_failures.count),
+            refused: count(&runs.refused),
+            bypassed: count(&runs.bypassed),
         }
     }
 }
@@ -120,7 +159,14 @@ pub(super) struct Runs {
     pub(super) unprotected: AtomicU64,
     pub(super) stale: AtomicU64,
     pub(super) fenced: AtomicU64,
-    pub(super) store_failures: Arc<AtomicU64>,
+    pub(super) leases_lost: AtomicU64,
+    pub(super) unrecorded: AtomicU64,
+    pub(super) timed_out: AtomicU64,
+    pub(super) aborted: AtomicU64,
+    pub(super) store_failures: Arc<StoreFailures>,
+    pub(super) refused: AtomicU64,
+    pub(super) bypassed: AtomicU64,
+    pub(super) bypass_reported: AtomicBool,
 }
 
 impl Runs {
@@ -130,14 +176,21 @@ impl Runs {
             running: watch::Sender::new(0),
             draining: AtomicBool::new(false),
             abort: watch::Sender::new(false),
-            // Release, and once more if it fails; commit and release if the handler has answered that moment.
-            grace: limit.saturating_mul(4),
+            // A renewal under way; release, and once more if it fails; commit and release if the handler has answered that moment.
+            grace: limit.saturating_mul(5),
             handled: AtomicU64::new(0),
             suppressed: AtomicU64::new(0),
             unprotected: AtomicU64::new(0),
             stale: AtomicU64::new(0),
             fenced: AtomicU64::new(0),
+            leases_lost: AtomicU64::new(0),
+            unrecorded: AtomicU64::new(0),
+            timed_out: AtomicU64::new(0),
+            aborted: AtomicU64::new(0),
             store_failures: Arc::default(),
+            refused: AtomicU64::new(0),
+            bypassed: AtomicU64::new(0),
+            bypass_reported: AtomicBool::new(false),
         }
     }
 

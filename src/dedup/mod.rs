@@ -47,7 +47,7 @@
 //! 3. The handler is called with the events that could be claimed; [`Notification::suppressed`](crate::Notification::suppressed) has the
 //!    others. The body is that of the whole delivery.
 //! 4. It answers 2xx: the events are committed, and not handled again for the [window]. It answers anything else, fails or panics: they are
-//!    released, and handled again when they come again. Single events may fail: see [`Outcome`].
+//!    released, and handled again when they come again. Single events may fail: see [`PartialFailure`].
 //!
 //! | Situation | Answer | The events |
 //! |---|---|---|
@@ -65,7 +65,8 @@
 //! | the store fails at the commit | as if it had not | the commit is tried again until the lease has passed |
 //! | the process is shutting down | 503 | |
 //!
-//! An answer that is not the handler's own has a [`Deferral`] in its extensions that says why.
+//! An answer that is not the handler's own has a [`DedupRejection`] in its extensions
+//! that says why.
 //!
 //! [lease]: DedupLayerBuilder::lease
 //! [window]: DedupLayerBuilder::window
@@ -98,20 +99,21 @@
     not(feature = "redis"),
     doc = "`RedisStore` (feature `redis`) for several processes, and for restarts."
 )]
-//! A [`Store`] of your own has four operations, and a conformance suite in the feature `testing`.
+//! A [`Store`] of your own has five operations, and a conformance suite in the feature `testing`.
 
 mod builder;
 mod chunked;
-mod deferral;
 mod future;
 mod guard;
 mod handle;
 mod layer;
 mod memory;
-mod outcome;
+mod partial_failure;
+mod placement;
 mod plan;
 #[cfg(feature = "redis")]
 mod redis;
+mod rejection;
 mod run;
 mod service;
 mod store;
@@ -119,16 +121,17 @@ mod store;
 // What `memory` locks with: `tests/shuttle.rs` puts its own in their place.
 use std::sync::{Mutex, MutexGuard};
 
+pub(crate) use self::placement::Passage;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 pub use self::{
     builder::{ConfigError, DedupLayerBuilder, OnStale, OnStoreError},
-    deferral::{Deferral, DeferralKind},
     future::ResponseFuture,
     handle::{Counters, DedupHandle, Drained},
     layer::DedupLayer,
     memory::MemoryStore,
-    outcome::Outcome,
+    partial_failure::PartialFailure,
+    rejection::{DedupRejection, DedupRejectionKind},
     service::Dedup,
     store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, Token},
 };

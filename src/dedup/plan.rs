@@ -2,17 +2,18 @@
 
 use std::{
     collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use tokio::task::consume_budget;
 
-use super::{builder::KeyOf, store::Claim};
+use super::{builder::KeyOf, partial_failure::PartialFailure, store::Claim};
 use crate::event::{Event, EventKey, Notification};
 
 /// Clocks differ: that of Meta, that of the store and ours. The hour that the default window has beyond Meta's seven days is longer.
-const MARGIN: Duration = Duration::from_secs(10 * 60);
+pub(super) const MARGIN: Duration = Duration::from_secs(10 * 60);
 
 /// Fields whose events are old by nature.
 const OLD_BY_NATURE: &[&str] = &["history", "smb_app_state_sync"];
@@ -23,6 +24,7 @@ pub(super) struct Policy {
     pub(super) window: Duration,
     /// `None`: statuses are not remembered.
     pub(super) status_window: Option<Duration>,
+    /// Stale events are kept from the handler.
     pub(super) refuses_stale: bool,
 }
 
@@ -34,6 +36,7 @@ pub(super) struct Plan {
     /// Of every event, in the order of the delivery.
     places: Vec<Place>,
     pub(super) has_stale: bool,
+    pub(super) refused: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +50,8 @@ struct Keyed {
 struct Place {
     key: Option<EventKey>,
     stale: bool,
+    /// Stale, and kept from the handler for that reason.
+    refused: bool,
 }
 
 impl Plan {
@@ -62,13 +67,17 @@ impl Plan {
             keyed: Vec::with_capacity(events.len()),
             places: Vec::with_capacity(events.len()),
             has_stale: false,
+            refused: 0,
         };
         for event in events {
             consume_budget().await;
             let remembered = policy.remembers(event, app);
             let stale = remembered.is_some_and(|(_, window)| is_stale(event, window, now));
+            let refused = stale && policy.refuses_stale;
             plan.has_stale |= stale;
-            plan.keyed.extend(remembered.map(|(key, window)| Keyed {
+            plan.refused += usize::from(refused);
+            let claimed = remembered.filter(|_| !refused);
+            plan.keyed.extend(claimed.map(|(key, window)| Keyed {
                 key,
                 window,
                 claim: None,
@@ -76,6 +85,7 @@ impl Plan {
             plan.places.push(Place {
                 key: remembered.map(|(key, _)| key),
                 stale,
+                refused,
             });
         }
         plan.keyed.sort_unstable_by_key(|keyed| keyed.key);
@@ -128,23 +138,24 @@ impl Plan {
         let mut suppressed = Vec::new();
         let mut taken = HashSet::new();
         for (event, place) in notification.events().iter().zip(&self.places) {
-            let is_fresh = place
-                .key
-                .is_none_or(|key| self.claim_of(key) == Some(Claim::Claimed) && taken.insert(key));
-            if !is_fresh {
-                suppressed.push(event.clone());
-            } else if place.stale {
-                fresh.push(event.clone().into_stale());
+            let is_claimed = |key| self.claim_of(key) == Some(Claim::Claimed) && taken.insert(key);
+            let is_fresh = !place.refused && place.key.is_none_or(is_claimed);
+            let event = if place.stale {
+                event.clone().into_stale()
             } else {
-                fresh.push(event.clone());
+                event.clone()
+            };
+            if is_fresh {
+                fresh.push(event);
+            } else {
+                suppressed.push(event);
             }
         }
         notification.with(fresh, suppressed, unprotected)
     }
 
     fn claim_of(&self, key: EventKey) -> Option<Claim> {
-        let found = self.keyed.binary_search_by_key(&key, |keyed| keyed.key);
-        self.keyed.get(found.ok()?)?.claim
+        self.keyed.get(self.position(key)?)?.claim
     }
 
     /// Whether there are events that are handled whenever they come.
@@ -152,17 +163,70 @@ impl Plan {
         self.places.iter().any(|place| place.key.is_none())
     }
 
-    /// Whether this is the key of an event of the delivery: of one that has a key here, or the usual one of one that has not.
-    pub(super) fn knows(&self, key: EventKey, notification: &Notification, app: &str) -> bool {
-        let is_unkeyed =
-            |(event, place): (&Event, &Place)| place.key.is_none() && event.key_in(app) == key;
+    /// Whether there are events, and all of them are refused.
+    pub(super) fn is_refused(&self) -> bool {
+        !self.places.is_empty() && self.refused == self.places.len()
+    }
+
+    /// The keys of the events that a handler names as failed. `None` if it names one that is not in
+    /// the delivery: nobody knows then which one it means.
+    pub(super) async fn failed(
+        &self,
+        failure: &PartialFailure,
+        notification: &Notification,
+        app: &str,
+        policy: &Policy,
+    ) -> Option<HashSet<EventKey>> {
+        let mut failed = HashSet::new();
+        let mut copies = Vec::new();
+        for event in failure.events() {
+            match event.position_in(notification) {
+                Some(position) => failed.extend(self.places.get(position)?.key),
+                None => copies.push(event),
+            }
+        }
+        for event in copies {
+            consume_budget().await;
+            let key = policy.key_of_copy(event, app)?;
+            failed.insert(key.unwrap_or_else(|| event.key_in(app)));
+        }
+        failed.extend(failure.keys());
+        let mut unclaimed = None;
+        for key in &failed {
+            if self.position(*key).is_none() {
+                if unclaimed.is_none() {
+                    unclaimed = Some(self.unclaimed(notification, app).await);
+                }
+                if !unclaimed.as_ref()?.contains(key) {
+                    return None;
+                }
+            }
+        }
+        Some(failed)
+    }
+
+    /// The keys of the events that are not claimed: those that are refused, and the usual keys of
+    /// those that have none here.
+    async fn unclaimed(&self, notification: &Notification, app: &str) -> HashSet<EventKey> {
+        let mut keys = HashSet::new();
+        for (event, place) in notification.events().iter().zip(&self.places) {
+            match place.key {
+                Some(key) if place.refused => {
+                    keys.insert(key);
+                }
+                Some(_) => {}
+                None => {
+                    consume_budget().await;
+                    keys.insert(event.key_in(app));
+                }
+            }
+        }
+        keys
+    }
+
+    fn position(&self, key: EventKey) -> Option<usize> {
         let found = self.keyed.binary_search_by_key(&key, |keyed| keyed.key);
-        found.is_ok()
-            || notification
-                .events()
-                .iter()
-                .zip(&self.places)
-                .any(is_unkeyed)
+        found.ok()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -190,6 +254,12 @@ impl Plan {
 }
 
 impl Policy {
+    /// The key of a copy of an event. `None` if the host's function panics, which must not end the
+    /// task: its claims would stay pending.
+    fn key_of_copy(&self, event: &Event, app: &str) -> Option<Option<EventKey>> {
+        catch_unwind(AssertUnwindSafe(|| (self.key)(event, app))).ok()
+    }
+
     fn remembers(&self, event: &Event, app: &str) -> Option<(EventKey, Duration)> {
         let is_status = matches!(event.kind(), "status" | "standby_status");
         let window = if is_status {
@@ -212,4 +282,46 @@ fn is_stale(event: &Event, window: Duration, now: SystemTime) -> bool {
         .timestamp()
         .and_then(|timestamp| now.duration_since(timestamp.to_system_time()).ok());
     age.is_some_and(|age| age > window.saturating_sub(MARGIN.min(window / 10)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin};
+
+    use super::*;
+
+    /// How often a task has a turn. Each has a budget of 128 steps.
+    async fn turns<F: Future>(future: F) -> (F::Output, usize) {
+        let mut future = pin!(future);
+        let mut turns = 0;
+        let output = poll_fn(|cx| {
+            turns += 1;
+            future.as_mut().poll(cx)
+        });
+        (output.await, turns)
+    }
+
+    /// The keys of events that have none here are made once, and not for each key that is named.
+    #[tokio::test]
+    async fn failures_take_time_in_proportion_to_the_events() {
+        const EVENTS: usize = 4096;
+        let ids = (0..EVENTS).map(|number| format!(r#"{{"id":"wamid.{number}"}}"#));
+        let list = ids.collect::<Vec<_>>().join(",");
+        let body = format!(
+            r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"statuses":[{list}]}}}}]}}]}}"#
+        );
+        let notification = Notification::parse(body).unwrap();
+        let policy = Policy {
+            key: Arc::new(|_, _| None),
+            window: Duration::MAX,
+            status_window: None,
+            refuses_stale: false,
+        };
+        let plan = Plan::new(&notification, "", &policy).await;
+        let keys: Vec<_> = notification.events().iter().map(Event::key).collect();
+        let failure = PartialFailure::of_keys(keys.iter().copied());
+        let (failed, turns) = turns(plan.failed(&failure, &notification, "", &policy)).await;
+        assert_eq!(failed.map(|failed| failed.len()), Some(EVENTS));
+        assert!((EVENTS / 128..=EVENTS / 64).contains(&turns), "{turns}");
+    }
 }

@@ -1,8 +1,9 @@
 //! One delivery, from the claims to the commit, in a task that outlives the connection.
 
 use std::{
+    future::{pending, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -20,12 +21,12 @@ use tower::{Service, ServiceExt};
 use super::{
     builder::{OnStoreError, Times},
     chunked::Chunked,
-    deferral::{Deferral, DeferralKind},
     guard::{Failure, Guarded},
     handle::{Run, Runs, after, count},
-    outcome::Outcome,
+    partial_failure::PartialFailure,
     plan::{Plan, Policy},
-    store::{Claim, Commit, Store, StoreErrorKind, Token},
+    rejection::{DedupRejection, DedupRejectionKind},
+    store::{Claim, Commit, Renewal, Store, Token},
 };
 use crate::{
     event::{EventKey, Notification},
@@ -36,6 +37,12 @@ use crate::{
 /// The pauses between two looks at events that are being handled elsewhere. What this process handles itself wakes who waits for it.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LAST_LOOK: Duration = Duration::from_millis(200);
+
+/// A lease is renewed when this part of it has passed. Two more attempts fit if the first one fails.
+const RENEWALS_PER_LEASE: u32 = 3;
+
+/// Maximum pause after a failed renewal. It is that of an open circuit.
+const RENEWAL_RETRY: Duration = Duration::from_secs(1);
 
 /// The pauses between two tries to tell the store something after the answer has been given.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -66,9 +73,15 @@ pub(super) enum Answer<R> {
     Inner(Response<R>),
 }
 
-impl<R> From<DeferralKind> for Answer<R> {
-    fn from(kind: DeferralKind) -> Self {
-        Self::Own(Deferral::from(kind).to_response())
+impl<R> From<DedupRejection> for Answer<R> {
+    fn from(rejection: DedupRejection) -> Self {
+        Self::Own(rejection.into_response())
+    }
+}
+
+impl<R> From<DedupRejectionKind> for Answer<R> {
+    fn from(kind: DedupRejectionKind) -> Self {
+        DedupRejection::from(kind).into()
     }
 }
 
@@ -143,15 +156,15 @@ impl<S: Store> Shared<S> {
             plan: Plan::new(&notification, app, &self.policy).await,
             app,
             token: Token::random(),
-            claimed: Instant::now(),
+            leased: Instant::now(),
             run: &run,
         };
         let owed = delivery.handle(inner, request, notification, reply).await;
         if !owed.is_empty() {
             // In a small task of its own: this one has room for the handler and all that it awaits.
-            let (token, claimed) = (delivery.token, delivery.claimed);
+            let (token, leased) = (delivery.token, delivery.leased);
             drop(delivery);
-            tokio::spawn(self.pay(owed, token, claimed, run));
+            tokio::spawn(self.pay(owed, token, leased, run));
         }
     }
 
@@ -190,12 +203,13 @@ impl<S: Store> Shared<S> {
     }
 
     /// Tells the store what it has not heard yet, until the lease has passed.
-    async fn pay(self: Arc<Self>, mut owed: Owed, token: Token, claimed: Instant, run: Run) {
+    async fn pay(self: Arc<Self>, mut owed: Owed, token: Token, leased: Instant, run: Run) {
         let permits = u32::try_from(owed.len()).unwrap_or(u32::MAX);
         let Ok(_permits) = self.owed.try_acquire_many(permits) else {
+            count(&self.runs.unrecorded, owed.commit.len());
             return;
         };
-        let end = after(claimed, self.times.lease);
+        let end = after(leased, self.times.lease);
         let mut pause = FIRST_RETRY;
         while !owed.is_empty() {
             let mut last = run.is_aborted();
@@ -211,6 +225,7 @@ impl<S: Store> Shared<S> {
             Box::pin(self.commit(&mut owed.commit, token)).await;
             Box::pin(self.release(&mut owed.release, token)).await;
             if last {
+                count(&self.runs.unrecorded, owed.commit.len());
                 return;
             }
         }
@@ -223,8 +238,8 @@ struct Delivery<'a, S> {
     /// The label of the app that has received it: two apps may receive the same event, and both handle it.
     app: &'a str,
     token: Token,
-    /// When the last claim was sent: from then on the lease runs, at the earliest.
-    claimed: Instant,
+    /// When the last claim or successful renewal was sent: the earliest start of the current lease.
+    leased: Instant,
     run: &'a Run,
 }
 
@@ -238,7 +253,7 @@ enum Claimed {
 
 enum Answered {
     AllDone,
-    Deferred(DeferralKind),
+    Rejected(DedupRejection),
 }
 
 impl<S: Store> Delivery<'_, S> {
@@ -262,7 +277,7 @@ impl<S: Store> Delivery<'_, S> {
                         count(&counters.suppressed, notification.events().len());
                         Answer::Own(Response::new(Bytes::new()))
                     }
-                    Answered::Deferred(kind) => kind.into(),
+                    Answered::Rejected(rejection) => rejection.into(),
                 };
                 drop((request, notification));
                 let _ = reply.send(answer);
@@ -286,14 +301,17 @@ impl<S: Store> Delivery<'_, S> {
         let call = async { inner.oneshot(request).await.map_err(drop) };
         let end = self.supervise(call).await;
         let (answer, owed) = match end {
-            End::Answered(response) => {
-                let (done, undone) = self.settle(&response, &notification);
-                self.conclude(response, done, undone).await
+            End::Answered(response) => self.conclude(response, &notification).await,
+            End::Failed => self.undo(DedupRejectionKind::HandlerFailed).await,
+            End::Panicked => self.undo(DedupRejectionKind::HandlerPanicked).await,
+            End::TimedOut => {
+                count(&counters.timed_out, 1);
+                self.undo(DedupRejectionKind::HandlerDeadline).await
             }
-            End::Failed => self.undo(DeferralKind::HandlerFailed).await,
-            End::Panicked => self.undo(DeferralKind::HandlerPanicked).await,
-            End::TimedOut => self.undo(DeferralKind::HandlerDeadline).await,
-            End::Aborted => self.undo(DeferralKind::Draining).await,
+            End::Aborted => {
+                count(&counters.aborted, 1);
+                self.undo(DedupRejectionKind::Draining).await
+            }
         };
         let _ = reply.send(answer);
         drop(lease);
@@ -303,9 +321,12 @@ impl<S: Store> Delivery<'_, S> {
     /// Claims what can be claimed, and waits for the rest if that is all there is.
     async fn claim(&mut self) -> Claimed {
         let shared = self.shared;
-        let deferred = |kind| Claimed::Answered(Answered::Deferred(kind), Owed::NOTHING);
-        if self.plan.has_stale && shared.policy.refuses_stale {
-            return deferred(DeferralKind::Stale);
+        let rejected = |kind: DedupRejectionKind| {
+            Claimed::Answered(Answered::Rejected(kind.into()), Owed::NOTHING)
+        };
+        count(&shared.runs.refused, self.plan.refused);
+        if self.plan.is_refused() {
+            return rejected(DedupRejectionKind::Stale);
         }
         let patience = after(Instant::now(), shared.times.wait);
         let mut waiter = None;
@@ -313,7 +334,7 @@ impl<S: Store> Delivery<'_, S> {
         loop {
             let mut open = self.plan.open();
             if !open.is_empty() {
-                self.claimed = Instant::now();
+                self.leased = Instant::now();
                 let claims = shared.store.claim(&open, self.token, shared.times.lease);
                 let claims = claims.await;
                 open.truncate(claims.asked());
@@ -337,11 +358,11 @@ impl<S: Store> Delivery<'_, S> {
                 waiter = shared.waiters.try_acquire().ok();
             }
             if waiter.is_none() || Instant::now() >= patience || self.run.is_aborted() {
-                return deferred(DeferralKind::InFlight);
+                return rejected(DedupRejectionKind::InFlight);
             }
             let mut rung = pin!(shared.bell(*first).notified());
             let mut aborted = pin!(self.run.aborted());
-            let woken = std::future::poll_fn(|cx| match rung.as_mut().poll(cx) {
+            let woken = poll_fn(|cx| match rung.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(()),
                 Poll::Pending => aborted.as_mut().poll(cx),
             });
@@ -356,77 +377,97 @@ impl<S: Store> Delivery<'_, S> {
         if self.shared.on_store_error == OnStoreError::Deliver && self.plan.presume() {
             return Claimed::Fresh { unprotected: true };
         }
-        let kind = match failure {
-            Failure::Ambiguous(StoreErrorKind::Full) => DeferralKind::StoreFull,
-            Failure::NotSent | Failure::Ambiguous(StoreErrorKind::Unavailable) => {
-                DeferralKind::StoreUnavailable
-            }
-        };
-        Claimed::Answered(Answered::Deferred(kind), Owed::release(asked))
+        let (Failure::NotSent(error) | Failure::Ambiguous(error)) = failure;
+        Claimed::Answered(Answered::Rejected(error.into()), Owed::release(asked))
     }
 
-    /// Runs the handler, as long as it may.
-    async fn supervise<R, F>(&self, call: F) -> End<R>
+    /// Runs the handler to its end or its deadline, and renews the leases of its events meanwhile.
+    ///
+    /// In the task of the handler on purpose: a handler that blocks its thread renews nothing, so
+    /// its events become free.
+    async fn supervise<R, F>(&mut self, call: F) -> End<R>
     where
         F: Future<Output = Result<Response<R>, ()>>,
     {
-        let mut call = pin!(call);
-        // A handler that has used up the turn of its task leaves nothing for these, if they ask for their share of it.
-        let deadline = after(self.claimed, self.shared.times.handler);
-        let mut deadline = pin!(unconstrained(sleep_until(deadline)));
-        let mut aborted = pin!(unconstrained(self.run.aborted()));
-        std::future::poll_fn(|cx| {
-            // Whatever a handler leaves behind when it panics is dropped with it.
-            let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
-            match polled {
-                Ok(Poll::Ready(Ok(response))) => return Poll::Ready(End::Answered(response)),
-                Ok(Poll::Ready(Err(()))) => return Poll::Ready(End::Failed),
-                Err(_) => return Poll::Ready(End::Panicked),
-                Ok(Poll::Pending) => {}
+        let deadline = self.shared.times.handler;
+        let deadline = deadline.map(|deadline| after(self.leased, deadline));
+        let mut handler = pin!(until_stopped(call, deadline, self.run));
+        let mut held = self.plan.claimed();
+        let lease = self.shared.times.lease;
+        let mut next = after(self.leased, lease / RENEWALS_PER_LEASE);
+        while !held.is_empty() {
+            // A handler may have used up the cooperative budget of the task, which these share.
+            let due = unconstrained(sleep_until(next));
+            if let Some(end) = before(handler.as_mut(), due).await {
+                return end;
             }
-            if deadline.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(End::TimedOut);
+            let sent = Instant::now();
+            // Boxed: most handlers end before their first renewal.
+            let renewal = Box::pin(self.shared.store.renew(&held, self.token, lease));
+            // The renewal is awaited even if the handler ends first. It must not reach the store
+            // after the release, or the events would be pending for another lease.
+            let (end, renewals) = beside(handler.as_mut(), unconstrained(renewal)).await;
+            let before = held.len();
+            let mut answers = renewals.answers.into_iter();
+            // Without an answer a lease may still be held.
+            held.retain(|_| {
+                answers
+                    .next()
+                    .is_none_or(|answer| answer == Renewal::Renewed)
+            });
+            count(&self.shared.runs.leases_lost, before - held.len());
+            next = match renewals.result {
+                Ok(()) => {
+                    self.leased = sent;
+                    after(sent, lease / RENEWALS_PER_LEASE)
+                }
+                Err(_) => {
+                    let pause = RENEWAL_RETRY.min(lease / (2 * RENEWALS_PER_LEASE));
+                    after(Instant::now(), pause)
+                }
+            };
+            if let Some(end) = end {
+                return end;
             }
-            if aborted.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(End::Aborted);
-            }
-            Poll::Pending
-        })
-        .await
+        }
+        handler.await
     }
 
     /// What the handler has said of its events: which are done, and which are not.
-    fn settle<R>(
+    async fn settle(
         &self,
-        response: &Response<R>,
+        success: bool,
+        failure: Option<&PartialFailure>,
         notification: &Notification,
     ) -> (Vec<(EventKey, Duration)>, Vec<EventKey>) {
-        let success = response.status().is_success();
-        match said(response) {
-            // A key of no event here was made in another way than ours, so it may mean any of them: none is taken for done.
-            Some(outcome)
-                if outcome
-                    .keys()
-                    .any(|key| !self.plan.knows(key, notification, self.app)) =>
-            {
-                self.plan.settle(|_| true)
-            }
-            Some(outcome) => self.plan.settle(|key| outcome.has_failed(key)),
-            None => self.plan.settle(|_| !success),
+        let Some(failure) = failure else {
+            return self.plan.settle(|_| !success);
+        };
+        let policy = &self.shared.policy;
+        match self
+            .plan
+            .failed(failure, notification, self.app, policy)
+            .await
+        {
+            Some(failed) => self.plan.settle(|key| failed.contains(&key)),
+            None => self.plan.settle(|_| true),
         }
     }
 
-    /// Tells the store, and says the same to Meta.
+    /// Tells the store what the handler has said, and says the same to Meta.
     async fn conclude<R>(
         &self,
         mut response: Response<R>,
-        mut done: Vec<(EventKey, Duration)>,
-        mut undone: Vec<EventKey>,
+        notification: &Notification,
     ) -> (Answer<R>, Owed) {
-        let deferral = if said(&response).is_some() {
-            Some(DeferralKind::PartlyFailed)
-        } else if !response.status().is_success() {
-            Some(DeferralKind::HandlerRefused)
+        let success = response.status().is_success();
+        let failure = response.extensions_mut().remove::<PartialFailure>();
+        let failure = failure.filter(|failure| !failure.is_empty());
+        let (mut done, mut undone) = self.settle(success, failure.as_ref(), notification).await;
+        let rejection = if failure.is_some() {
+            Some(DedupRejectionKind::PartlyFailed)
+        } else if !success {
+            Some(DedupRejectionKind::HandlerRefused)
         } else {
             None
         };
@@ -438,29 +479,89 @@ impl<S: Store> Delivery<'_, S> {
             commit: done,
             release: undone,
         };
-        let answer = match deferral {
+        let answer = match rejection {
             Some(kind) => {
-                Deferral::from(kind).mark(&mut response);
+                DedupRejection::from(kind).mark(&mut response);
                 Answer::Inner(response)
             }
             // A 200 would end Meta's tries although the other holder may still fail.
-            None if self.plan.has(Claim::Pending) => DeferralKind::InFlight.into(),
+            None if self.plan.has(Claim::Pending) => DedupRejectionKind::InFlight.into(),
             None => Answer::Inner(response),
         };
         (answer, owed)
     }
 
-    async fn undo<R>(&self, kind: DeferralKind) -> (Answer<R>, Owed) {
+    async fn undo<R>(&self, kind: DedupRejectionKind) -> (Answer<R>, Owed) {
         let mut claimed = self.plan.claimed();
         self.shared.release(&mut claimed, self.token).await;
         (kind.into(), Owed::release(claimed))
     }
 }
 
-/// What a handler has said of single events.
-fn said<R>(response: &Response<R>) -> Option<&Outcome> {
-    let outcome = response.extensions().get::<Outcome>();
-    outcome.filter(|outcome| !outcome.is_empty())
+/// Polls the handler until it ends, its deadline has passed or a drain aborts it.
+async fn until_stopped<R, F>(call: F, deadline: Option<Instant>, run: &Run) -> End<R>
+where
+    F: Future<Output = Result<Response<R>, ()>>,
+{
+    let mut call = pin!(call);
+    // A handler may have used up the cooperative budget of the task, which these share.
+    let mut deadline = pin!(unconstrained(async {
+        match deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => pending().await,
+        }
+    }));
+    let mut aborted = pin!(unconstrained(run.aborted()));
+    poll_fn(|cx| {
+        // Whatever a handler leaves behind when it panics is dropped with it.
+        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
+        match polled {
+            Ok(Poll::Ready(Ok(response))) => return Poll::Ready(End::Answered(response)),
+            Ok(Poll::Ready(Err(()))) => return Poll::Ready(End::Failed),
+            Err(_) => return Poll::Ready(End::Panicked),
+            Ok(Poll::Pending) => {}
+        }
+        if deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(End::TimedOut);
+        }
+        if aborted.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(End::Aborted);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Returns the output of `first` if it is ready before `other`.
+async fn before<F: Future>(mut first: Pin<&mut F>, other: impl Future) -> Option<F::Output> {
+    let mut other = pin!(other);
+    poll_fn(|cx| match first.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => other.as_mut().poll(cx).map(|_| None),
+    })
+    .await
+}
+
+/// Waits for `needed`, and polls `other` meanwhile. Returns both outputs, that of `other` if it
+/// was ready.
+async fn beside<F: Future, G: Future>(
+    mut other: Pin<&mut F>,
+    needed: G,
+) -> (Option<F::Output>, G::Output) {
+    let mut needed = pin!(needed);
+    let mut ended = None;
+    poll_fn(|cx| {
+        if ended.is_none()
+            && let Poll::Ready(output) = other.as_mut().poll(cx)
+        {
+            ended = Some(output);
+        }
+        needed
+            .as_mut()
+            .poll(cx)
+            .map(|output| (ended.take(), output))
+    })
+    .await
 }
 
 /// How a call of the handler ended.

@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use tower::Service;
 
 use super::{
-    deferral::{Deferral, DeferralKind},
     future::ResponseFuture,
+    placement::Passage,
+    rejection::{DedupRejection, DedupRejectionKind},
     run::Shared,
     store::Store,
 };
@@ -53,11 +54,13 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(notification) = request.extensions_mut().remove::<Notification>() else {
-            return ResponseFuture::pass_through(self.inner.clone(), request);
+            let bypass = Passage::mark(&mut request, &self.shared.runs);
+            return ResponseFuture::pass_through(self.inner.clone(), request, bypass);
         };
+        Passage::deduplicated(request.extensions_mut());
         let Some(run) = self.shared.runs.start() else {
-            let refusal = Deferral::from(DeferralKind::Draining);
-            return ResponseFuture::answered(refusal.to_response());
+            let refusal = DedupRejection::from(DedupRejectionKind::Draining);
+            return ResponseFuture::answered(refusal.into_response());
         };
         let (reply, answer) = oneshot::channel();
         let shared = Arc::clone(&self.shared);

@@ -9,7 +9,7 @@ use crate::event::EventKey;
 
 /// Remembers which events are being handled and which were: what a [`DedupLayer`](super::DedupLayer) asks of a store.
 ///
-/// There are four operations, each on all keys of a delivery at once. A key is in one of three states:
+/// There are five operations, each on all keys of a delivery at once. A key is in one of three states:
 ///
 /// ```text
 ///            claim(token, lease)             commit(token, window)

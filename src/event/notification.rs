@@ -500,6 +500,18 @@ impl Event {
         }
     }
 
+    /// Its position among the events of this notification. `None` if it is not one of them.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn position_in(&self, notification: &Notification) -> Option<usize> {
+        if !Arc::ptr_eq(&self.envelope, &notification.envelope) {
+            return None;
+        }
+        let events = &notification.events;
+        events
+            .binary_search_by_key(&self.index, |event| event.index)
+            .ok()
+    }
+
     /// The id of the business phone number that it is about.
     #[must_use]
     pub fn phone_number_id(&self) -> Option<&str> {

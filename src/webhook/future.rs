@@ -327,6 +327,8 @@ impl<S> Delivery<S> {
         let body = notification.body().clone();
         let mut parts = self.parts;
         let extensions = &mut parts.extensions;
+        #[cfg(feature = "tokio")]
+        crate::dedup::Passage::verified(extensions);
         extensions.insert(notification);
         // For a task that outlives this future and holds the body still.
         extensions.insert(Arc::clone(&lease));

@@ -13,11 +13,11 @@ use tokio::{
     time::{Instant, advance, sleep},
 };
 use tower::ServiceExt;
-use tower_whatsapp::dedup::{Claim, Commit, DedupLayer, DeferralKind, Store, Token};
+use tower_whatsapp::dedup::{Claim, Commit, DedupLayer, DedupRejectionKind, Store, Token};
 
 use super::{
     host::{Host, good},
-    scripted::{Held, Op, Scripted},
+    scripted::{Fault, Held, Op, Scripted},
     stack::{Answer, BUDGET, HANDLER, LEASE, RESPONSE, Stack, Tally, answer, keys, millis, text},
     support::{PATH, SECRET, Script, Step, sign},
 };
@@ -44,9 +44,7 @@ async fn any_2xx_is_200_after_the_commit() {
 #[tokio::test(start_paused = true)]
 async fn the_commit_comes_after_the_handler_and_before_the_answer() {
     let stack = Stack::new(Host::slow(millis(100)));
-    stack
-        .store
-        .at(Op::Commit, 1, super::scripted::Fault::Slow(millis(200)));
+    stack.store.at(Op::Commit, 1, Fault::Slow(millis(200)));
     let sent = stack.begin(&text("A")).await;
     sleep(millis(50)).await;
     assert_eq!(stack.held(&text("A")).await, [Held::Pending]);
@@ -72,7 +70,7 @@ async fn anything_else_is_a_5xx_after_the_release() {
         (599, 599),
     ] {
         let stack = Stack::new(Host::says(StatusCode::from_u16(said).unwrap()));
-        let refused = Answer::of_host(answered, Some(DeferralKind::HandlerRefused));
+        let refused = Answer::of_host(answered, Some(DedupRejectionKind::HandlerRefused));
         assert_eq!(stack.send(&text("A")).await, refused);
         assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
         stack.at_rest([1, 0, 1], Tally::handled(1)).await;
@@ -89,28 +87,28 @@ async fn anything_else_is_a_5xx_after_the_release() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_or_a_panic_is_500_after_the_release() {
-    let failing: [(Host, DeferralKind); 4] = [
+    let failing: [(Host, DedupRejectionKind); 4] = [
         (
             Host::new(|_, _| async { Err("the host failed".into()) }),
-            DeferralKind::HandlerFailed,
+            DedupRejectionKind::HandlerFailed,
         ),
         (
             Host::new(|call, _| {
                 assert!(call == 0, "the host panics in its call");
                 async { good() }
             }),
-            DeferralKind::HandlerPanicked,
+            DedupRejectionKind::HandlerPanicked,
         ),
         (
             Host::new(|_, _| async { panic!("the host panics at once") }),
-            DeferralKind::HandlerPanicked,
+            DedupRejectionKind::HandlerPanicked,
         ),
         (
             Host::new(|_, _| async {
                 sleep(millis(10)).await;
                 panic!("the host panics later")
             }),
-            DeferralKind::HandlerPanicked,
+            DedupRejectionKind::HandlerPanicked,
         ),
     ];
     for (host, kind) in failing {
@@ -124,7 +122,7 @@ async fn an_error_or_a_panic_is_500_after_the_release() {
         }
         assert_eq!(
             stack.host.ended(),
-            usize::from(kind == DeferralKind::HandlerFailed) * 2
+            usize::from(kind == DedupRejectionKind::HandlerFailed) * 2
         );
     }
 }
@@ -134,7 +132,7 @@ async fn an_error_or_a_panic_is_500_after_the_release() {
 async fn response_deadline() {
     let stack = Stack::new(Host::slow(RESPONSE + millis(500)));
     let began = Instant::now();
-    let late = Answer::later(DeferralKind::ResponseDeadline);
+    let late = Answer::later(DedupRejectionKind::ResponseDeadline);
     assert_eq!(stack.send(&text("A")).await, late);
     assert_eq!(began.elapsed(), RESPONSE);
     assert_eq!(stack.held(&text("A")).await, [Held::Pending]);
@@ -166,17 +164,32 @@ async fn handler_deadline() {
         good()
     }));
     let began = Instant::now();
-    let late = Answer::later(DeferralKind::ResponseDeadline);
+    let late = Answer::later(DedupRejectionKind::ResponseDeadline);
     assert_eq!(stack.send(&text("A")).await, late);
     sleep(HANDLER - RESPONSE - millis(1)).await;
     assert_eq!(stack.held(&text("A")).await, [Held::Pending]);
     stack.rest().await;
     assert!(began.elapsed() <= HANDLER + millis(2));
-    // Well before the lease has passed.
     assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
-    stack.at_rest([1, 0, 1], Tally::handled(1)).await;
+    let tally = Tally::handled(1).and_timed_out(1);
+    stack.at_rest([1, 0, 1], tally).await;
     assert_eq!(stack.send(&text("A")).await, Answer::good());
-    stack.at_rest([2, 1, 1], Tally::handled(2)).await;
+    let tally = Tally::handled(2).and_timed_out(1);
+    stack.at_rest([2, 1, 1], tally).await;
+}
+
+/// It is counted from the claim, however long the store took for it.
+#[tokio::test(start_paused = true)]
+async fn handler_deadline_after_a_slow_claim() {
+    let stack = Stack::with(Host::new(|_, _| pending()), |builder| {
+        builder.handler_deadline(millis(700))
+    });
+    stack.store.at(Op::Claim, 1, Fault::Slow(millis(200)));
+    let began = Instant::now();
+    let stopped = Answer::later(DedupRejectionKind::HandlerDeadline);
+    assert_eq!(stack.send(&text("A")).await, stopped);
+    assert_eq!(began.elapsed(), millis(700));
+    stack.rest().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,10 +197,11 @@ async fn handler_deadline_before_the_response_deadline() {
     let host = Host::new(|_, _| pending());
     let stack = Stack::with(host, |builder| builder.handler_deadline(millis(700)));
     let began = Instant::now();
-    let stopped = Answer::later(DeferralKind::HandlerDeadline);
+    let stopped = Answer::later(DedupRejectionKind::HandlerDeadline);
     assert_eq!(stack.send(&text("A")).await, stopped);
     assert_eq!(began.elapsed(), millis(700));
-    stack.at_rest([1, 0, 1], Tally::handled(1)).await;
+    let tally = Tally::handled(1).and_timed_out(1);
+    stack.at_rest([1, 0, 1], tally).await;
     assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
 }
 
@@ -204,10 +218,11 @@ async fn a_handler_that_is_always_busy_is_stopped_too() {
         good()
     });
     let stack = Stack::with(host, |builder| builder.handler_deadline(millis(100)));
-    let stopped = Answer::later(DeferralKind::HandlerDeadline);
+    let stopped = Answer::later(DedupRejectionKind::HandlerDeadline);
     assert_eq!(stack.send(&text("A")).await, stopped);
     assert_eq!(stack.host.ended(), 0);
-    stack.at_rest([1, 0, 1], Tally::handled(1)).await;
+    let tally = Tally::handled(1).and_timed_out(1);
+    stack.at_rest([1, 0, 1], tally).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +248,7 @@ async fn a_service_that_is_never_ready_is_stopped() {
             .await,
     )
     .await;
-    assert_eq!(late, Answer::later(DeferralKind::ResponseDeadline));
+    assert_eq!(late, Answer::later(DedupRejectionKind::ResponseDeadline));
     sleep(HANDLER - RESPONSE + millis(1)).await;
     assert_eq!(handle.counters().running, 0);
     assert_eq!(
@@ -319,7 +334,7 @@ fn killed_before_the_handler_has_ended() {
                 assert_eq!(other.host.calls(), 1);
                 break;
             }
-            later => assert_eq!(later, Answer::later(DeferralKind::InFlight)),
+            later => assert_eq!(later, Answer::later(DedupRejectionKind::InFlight)),
         }
         std::thread::sleep(millis(20));
     }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use http::{Request, Response};
 use tower::{Layer, Service, service_fn};
-use tower_whatsapp::dedup::{ConfigError, DedupLayer, DedupLayerBuilder, MemoryStore};
+use tower_whatsapp::dedup::{ConfigError, DedupLayer, DedupLayerBuilder, MemoryStore, OnStale};
 
 const NANO: Duration = Duration::from_nanos(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,19 +35,17 @@ fn handler_deadline() {
     let wrong = Some(ConfigError::HandlerDeadline);
     check(|builder| builder.handler_deadline(Duration::ZERO), wrong);
     check(|builder| builder.handler_deadline(NANO), None);
+    check(|builder| builder.handler_deadline(Duration::MAX), None);
+    check(|builder| builder.handler_deadline(None), None);
 }
 
 #[test]
 fn lease() {
-    let longest = 29 * SECOND + SECOND / 2;
     let wrong = Some(ConfigError::Lease);
-    check(|builder| builder.handler_deadline(longest), wrong);
-    check(|builder| builder.handler_deadline(longest - NANO), None);
-    let shortest = 25 * SECOND + SECOND / 2;
-    check(|builder| builder.lease(shortest), wrong);
-    check(|builder| builder.lease(shortest + NANO), None);
+    check(|builder| builder.lease(SECOND - NANO), wrong);
+    check(|builder| builder.lease(SECOND), None);
     check(|builder| builder.lease(Duration::ZERO), wrong);
-    check(|builder| builder.handler_deadline(Duration::MAX), wrong);
+    check(|builder| builder.store_timeout(8 * SECOND), wrong);
 }
 
 #[test]
@@ -95,6 +93,24 @@ fn windows() {
     );
 }
 
+/// Refusing is for what Meta does not repeat any more.
+#[test]
+fn on_stale() {
+    const LONG_ENOUGH: Duration = Duration::from_secs((7 * 24 * 60 + 10) * 60);
+    let wrong = Some(ConfigError::OnStale);
+    let refuse = |builder: Builder| builder.on_stale(OnStale::Refuse);
+    check(refuse, None);
+    check(|builder| refuse(builder).window(LONG_ENOUGH), None);
+    check(|builder| refuse(builder).window(LONG_ENOUGH - NANO), wrong);
+    check(|builder| refuse(builder).status_window(LONG_ENOUGH), None);
+    check(
+        |builder| refuse(builder).status_window(LONG_ENOUGH - NANO),
+        wrong,
+    );
+    check(|builder| refuse(builder).status_window(None), None);
+    check(|builder| builder.status_window(LONG_ENOUGH - NANO), None);
+}
+
 /// Each says which setting it is.
 #[test]
 fn words() {
@@ -106,6 +122,7 @@ fn words() {
         (ConfigError::InFlightWait, "in_flight_wait"),
         (ConfigError::Window, "window"),
         (ConfigError::StatusWindow, "status_window"),
+        (ConfigError::OnStale, "on_stale"),
     ] {
         assert!(
             error.to_string().starts_with(&format!("`{setting}`: ")),

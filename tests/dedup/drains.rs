@@ -4,7 +4,7 @@ use std::{future::pending, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tower_whatsapp::{
-    dedup::{DeferralKind, Store, Token},
+    dedup::{DedupRejectionKind, Store, Token},
     testing::sample::Sample,
 };
 
@@ -26,7 +26,7 @@ async fn is_closed(stack: &Stack, sample: &Sample) {
     let ops = stack.store.ops();
     assert_eq!(
         stack.send(sample).await,
-        Answer::later(DeferralKind::Draining)
+        Answer::later(DedupRejectionKind::Draining)
     );
     assert_eq!(stack.store.ops(), ops);
 }
@@ -77,9 +77,13 @@ async fn a_handler_that_has_to_be_stopped() {
     let began = Instant::now();
     assert_eq!(drain(&stack, millis(3000)).await, (2, 1, 0));
     assert_eq!(began.elapsed(), millis(3000));
-    assert_eq!(sent.await.unwrap(), Answer::later(DeferralKind::Draining));
+    assert_eq!(
+        sent.await.unwrap(),
+        Answer::later(DedupRejectionKind::Draining)
+    );
     assert_eq!(good.await.unwrap(), Answer::good());
-    stack.at_rest([2, 1, 1], Tally::handled(2)).await;
+    let tally = Tally::handled(2).and_aborted(1);
+    stack.at_rest([2, 1, 1], tally).await;
     assert_eq!(
         stack.held(&text("A").and(text("B"))).await,
         [Held::Absent, Held::Done]
@@ -95,10 +99,12 @@ async fn a_store_that_is_gone() {
     let began = Instant::now();
     assert_eq!(drain(&stack, millis(500)).await, (1, 1, 0));
     assert_eq!(began.elapsed(), millis(500 + 250 + 250));
-    assert_eq!(sent.await.unwrap(), Answer::later(DeferralKind::Draining));
-    stack
-        .at_rest([1, 0, 2], Tally::handled(1).and_failures(2))
-        .await;
+    assert_eq!(
+        sent.await.unwrap(),
+        Answer::later(DedupRejectionKind::Draining)
+    );
+    let tally = Tally::handled(1).and_failures(2).and_aborted(1);
+    stack.at_rest([1, 0, 2], tally).await;
     // Until the lease has passed.
     assert_eq!(stack.held(&text("A")).await, [Held::Pending]);
 }
@@ -143,7 +149,10 @@ async fn duplicates_that_wait() {
     let sent = stack.begin(&text("A")).await;
     let began = Instant::now();
     assert_eq!(drain(&stack, TEN).await, (1, 0, 0));
-    assert_eq!(sent.await.unwrap(), Answer::later(DeferralKind::InFlight));
+    assert_eq!(
+        sent.await.unwrap(),
+        Answer::later(DedupRejectionKind::InFlight)
+    );
     assert!(began.elapsed() <= millis(1000));
 
     let stack = Stack::new(Host::good());
@@ -156,7 +165,10 @@ async fn duplicates_that_wait() {
     let sent = stack.begin(&text("A")).await;
     let began = Instant::now();
     assert_eq!(drain(&stack, millis(200)).await, (1, 1, 0));
-    assert_eq!(sent.await.unwrap(), Answer::later(DeferralKind::InFlight));
+    assert_eq!(
+        sent.await.unwrap(),
+        Answer::later(DedupRejectionKind::InFlight)
+    );
     assert!(began.elapsed() <= millis(400));
     stack.rest().await;
     assert_eq!(stack.host.calls(), 0);
@@ -174,7 +186,46 @@ async fn duplicates_that_wait_with_a_quick_store() {
         .unwrap();
     let sent = stack.begin(&text("A")).await;
     assert_eq!(drain(&stack, millis(400)).await, (1, 1, 0));
-    assert_eq!(sent.await.unwrap(), Answer::later(DeferralKind::InFlight));
+    assert_eq!(
+        sent.await.unwrap(),
+        Answer::later(DedupRejectionKind::InFlight)
+    );
+    stack.rest().await;
+}
+
+/// A handler that blocks its thread cannot be stopped: it is left, and not counted as stopped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_handler_that_cannot_be_stopped() {
+    let (unblock, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = std::sync::Mutex::new(blocked);
+    let begun = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let host = Host::new({
+        let begun = std::sync::Arc::clone(&begun);
+        let blocked = std::sync::Arc::new(blocked);
+        move |call, _| {
+            let (begun, blocked) = (begun.clone(), blocked.clone());
+            async move {
+                begun.add_permits(1);
+                if call == 1 {
+                    let _ = blocked.lock().unwrap().recv();
+                } else {
+                    pending::<()>().await;
+                }
+                super::host::good()
+            }
+        }
+    });
+    let stack = Stack::new(host);
+    let sent = [text("A"), text("B")].map(|sample| stack.spawn(&sample));
+    let _both = begun.acquire_many(2).await.unwrap();
+    let drained = stack.handle.drain(millis(0)).await;
+    assert_eq!(drained.running, 2);
+    assert!(drained.left >= 1, "{drained:?}");
+    assert_eq!(drained.aborted + drained.left, 2);
+    unblock.send(()).unwrap();
+    for sent in sent {
+        let _ = sent.await;
+    }
     stack.rest().await;
 }
 
@@ -186,7 +237,7 @@ async fn no_limit() {
     assert_eq!(drain(&stack, Duration::MAX).await, (1, 0, 0));
     assert_eq!(
         sent.await.unwrap(),
-        Answer::later(DeferralKind::ResponseDeadline)
+        Answer::later(DedupRejectionKind::ResponseDeadline)
     );
     stack.at_rest([1, 1, 0], Tally::handled(1)).await;
 }

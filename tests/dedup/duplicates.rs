@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{task::JoinSet, time::sleep};
 use tower_whatsapp::{
-    dedup::{Claim, DeferralKind, MemoryStore, Store, Token},
+    dedup::{Claim, DedupRejectionKind, MemoryStore, Store, Token},
     testing::sample,
 };
 
@@ -90,7 +90,7 @@ async fn half_overlap<S: Store + Clone>(store: S) {
         if answer == Answer::good() {
             good += 1;
         } else {
-            assert_eq!(answer, Answer::later(DeferralKind::InFlight));
+            assert_eq!(answer, Answer::later(DedupRejectionKind::InFlight));
         }
     }
     assert!(good >= 1);
@@ -126,7 +126,7 @@ async fn after_lease_expiry<S: Store + Clone>(store: S, lease: Duration) {
     // Waits, and takes over if the lease is that short.
     let first = stack.send(&text("A")).await;
     if first != Answer::good() {
-        assert_eq!(first, Answer::later(DeferralKind::InFlight));
+        assert_eq!(first, Answer::later(DedupRejectionKind::InFlight));
         assert_eq!(stack.host.calls(), 0);
         sleep(lease).await;
         assert_eq!(stack.send(&text("A")).await, Answer::good());
@@ -149,7 +149,7 @@ async fn after_release<S: Store + Clone>(store: S) {
         }),
     );
     for _ in 0..2 {
-        let failed = Answer::own(500, DeferralKind::HandlerFailed);
+        let failed = Answer::own(500, DedupRejectionKind::HandlerFailed);
         assert_eq!(stack.send(&text("A")).await, failed);
         assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
     }

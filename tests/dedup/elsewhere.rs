@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
     Rejection,
-    dedup::{DedupLayer, Deferral},
+    dedup::{DedupLayer, DedupRejection},
     testing,
     webhook::RequestBody,
 };
@@ -17,7 +17,7 @@ use super::{
     host::Host,
     scripted::Scripted,
     stack::{Answer, BUDGET, Stack, Tally, request, text},
-    support::{PATH, Script, Step, builder, handshake, layer},
+    support::{PATH, SECRET, Script, Step, builder, handshake, layer},
 };
 
 /// Nothing that is refused before reaches the store.
@@ -34,7 +34,7 @@ async fn what_is_refused_before() {
     let limited = small.layer(DedupLayer::new(stack.store.clone()).layer(host.clone()));
     let over = limited.oneshot(request(good.clone())).await.unwrap();
     assert_eq!(over.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    assert!(over.extensions().get::<Deferral>().is_none());
+    assert!(over.extensions().get::<DedupRejection>().is_none());
 
     let forged = testing::delivery(PATH, good.clone(), "another secret").map(Full::new);
     let unsigned = Request::post(PATH).body(Full::new(good.clone())).unwrap();
@@ -44,7 +44,7 @@ async fn what_is_refused_before() {
         let response = stack.service.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), status);
         assert!(response.extensions().get::<Rejection>().is_some());
-        assert!(response.extensions().get::<Deferral>().is_none());
+        assert!(response.extensions().get::<DedupRejection>().is_none());
     }
     stack.at_rest([0, 0, 0], Tally::default()).await;
     assert_eq!((stack.host.calls(), host.calls()), (0, 0));
@@ -113,7 +113,7 @@ async fn other_paths_pass_untouched() {
     );
     let response = service.clone().oneshot(streamed).await.unwrap();
     assert_eq!(response.status(), StatusCode::CREATED);
-    assert!(response.extensions().get::<Deferral>().is_none());
+    assert!(response.extensions().get::<DedupRejection>().is_none());
     assert_eq!(
         response.into_body().collect().await.unwrap().to_bytes(),
         "created"
@@ -134,6 +134,55 @@ async fn other_paths_pass_untouched() {
         StatusCode::CREATED
     );
     assert_eq!((store.ops(), handle.counters().running), ([0, 0, 0], 0));
+}
+
+/// The usual mistake with axum: the layer that is added last is the outermost.
+#[tokio::test(start_paused = true)]
+async fn a_layer_outside_of_the_webhook_layer_counts_what_it_misses() {
+    let store = Scripted::new();
+    let dedup = DedupLayer::new(store.clone());
+    let handle = dedup.handle();
+    let host = Host::good();
+    let outside = dedup.layer(layer().layer(host.clone()));
+    for time in 1..=2 {
+        let answered = outside.clone().oneshot(request(text("A").body())).await;
+        // The handler has handled it: another answer would bring it again.
+        assert_eq!(answered.unwrap().status(), StatusCode::OK);
+        assert_eq!(
+            (host.calls(), handle.counters().bypassed),
+            (time, time as u64)
+        );
+    }
+    assert_eq!(store.ops(), [0, 0, 0]);
+
+    // What is refused, unsigned, or on another path was not missed.
+    let body = text("A").body();
+    let forged = testing::delivery(PATH, body.clone(), "another secret").map(Full::new);
+    let unsigned = Request::post(PATH).body(Full::new(body.clone())).unwrap();
+    for request in [forged, unsigned] {
+        let refused = outside.clone().oneshot(request).await.unwrap();
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    }
+    let elsewhere = testing::delivery("/elsewhere", body, SECRET).map(Full::new);
+    let other = service_fn(async |_: Request<RequestBody<Full<Bytes>>>| {
+        Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
+    });
+    let passed = dedup.layer(layer().layer(other)).oneshot(elsewhere).await;
+    assert_eq!(passed.unwrap().status(), StatusCode::OK);
+    assert_eq!(handle.counters().bypassed, 2);
+}
+
+/// A delivery that passes one layer on its way to another is not missed.
+#[tokio::test(start_paused = true)]
+async fn a_layer_around_another_one_misses_nothing() {
+    let inner = DedupLayer::new(Scripted::new());
+    let outer = DedupLayer::new(Scripted::new());
+    let service = outer.layer(layer().layer(inner.layer(Host::good())));
+    let answered = service.oneshot(request(text("A").body())).await;
+    assert_eq!(answered.unwrap().status(), StatusCode::OK);
+    let [inner, outer] = [inner, outer].map(|layer| layer.handle().counters());
+    assert_eq!((inner.handled, inner.bypassed), (1, 0));
+    assert_eq!((outer.handled, outer.bypassed), (0, 0));
 }
 
 /// It is ready whatever it wraps is: that is readied in the task.

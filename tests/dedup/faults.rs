@@ -2,7 +2,7 @@
 
 use tokio::time::{Instant, sleep};
 use tower_whatsapp::{
-    dedup::{Claim, DeferralKind, MemoryStore, OnStoreError, Store, Token},
+    dedup::{Claim, DedupRejectionKind, MemoryStore, OnStoreError, Store, Token},
     event::EventKey,
 };
 
@@ -118,7 +118,7 @@ async fn release_fails() {
     for fault in FAULTS {
         let stack = Stack::new(Host::says(http::StatusCode::BAD_GATEWAY));
         stack.store.at(Op::Release, 1, fault);
-        let refused = Answer::of_host(502, Some(DeferralKind::HandlerRefused));
+        let refused = Answer::of_host(502, Some(DedupRejectionKind::HandlerRefused));
         assert_eq!(stack.send(&text("A")).await, refused);
         stack
             .at_rest([1, 0, 2], Tally::handled(1).and_failures(1))
@@ -137,10 +137,13 @@ async fn release_after_a_deadline_fails() {
     let host = Host::new(|_, _| std::future::pending());
     let stack = Stack::with(host, |builder| builder.handler_deadline(millis(500)));
     stack.store.at(Op::Release, 1, Fault::Fail);
-    let stopped = Answer::later(DeferralKind::HandlerDeadline);
+    let stopped = Answer::later(DedupRejectionKind::HandlerDeadline);
     assert_eq!(stack.send(&text("A")).await, stopped);
     stack
-        .at_rest([1, 0, 2], Tally::handled(1).and_failures(1))
+        .at_rest(
+            [1, 0, 2],
+            Tally::handled(1).and_timed_out(1).and_failures(1),
+        )
         .await;
     assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
 }
@@ -152,7 +155,9 @@ async fn commit_and_release_fail() {
     let host = Host::new(move |_, _| {
         let mut said = good().unwrap();
         said.extensions_mut()
-            .insert(tower_whatsapp::dedup::Outcome::failed(failed.clone()));
+            .insert(tower_whatsapp::dedup::PartialFailure::of_keys(
+                failed.clone(),
+            ));
         async { Ok(said) }
     });
     let stack = Stack::new(host);
@@ -160,7 +165,7 @@ async fn commit_and_release_fail() {
     stack.store.at(Op::Release, 1, Fault::Fail);
     stack.store.at(Op::Release, 2, Fault::Fail);
     let both = text("A").and(text("B"));
-    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
     assert_eq!(stack.send(&both).await, partly);
     stack
         .at_rest([1, 2, 3], Tally::handled(2).and_failures(3))
@@ -174,7 +179,7 @@ async fn store_down_at_the_claim_and_refuse() {
         let stack = Stack::new(Host::good());
         stack.store.at(Op::Claim, 1, fault);
         let began = Instant::now();
-        let down = Answer::later(DeferralKind::StoreUnavailable);
+        let down = Answer::later(DedupRejectionKind::StoreUnavailable);
         assert_eq!(stack.send(&text("A")).await, down);
         assert_eq!(began.elapsed(), lost(fault));
         assert_eq!(stack.host.calls(), 0);
@@ -202,7 +207,7 @@ async fn store_down_at_the_claim_and_refuse() {
 async fn claim_answers_for_too_few() {
     let stack = Stack::new(Host::good());
     stack.store.at(Op::Claim, 1, Fault::Short);
-    let down = Answer::later(DeferralKind::StoreUnavailable);
+    let down = Answer::later(DedupRejectionKind::StoreUnavailable);
     assert_eq!(stack.send(&text("A").repeat(2)).await, down);
     stack
         .at_rest([1, 0, 1], Tally::default().and_failures(1))
@@ -243,7 +248,7 @@ async fn unprotected_and_refused() {
         builder.on_store_error(OnStoreError::Deliver)
     });
     stack.store.at(Op::Claim, 1, Fault::LoseReply);
-    let refused = Answer::of_host(500, Some(DeferralKind::HandlerRefused));
+    let refused = Answer::of_host(500, Some(DedupRejectionKind::HandlerRefused));
     assert_eq!(stack.send(&text("A")).await, refused);
     let tally = Tally {
         unprotected: 1,
@@ -267,7 +272,7 @@ async fn what_is_known_to_be_pending_is_not_delivered_unprotected() {
         .await;
     assert_eq!(claim.unwrap(), [Claim::Claimed]);
     stack.store.at(Op::Claim, 2, Fault::Fail);
-    let down = Answer::later(DeferralKind::StoreUnavailable);
+    let down = Answer::later(DedupRejectionKind::StoreUnavailable);
     assert_eq!(stack.send(&text("A")).await, down);
     stack
         .at_rest([2, 0, 1], Tally::default().and_failures(1))
@@ -300,7 +305,7 @@ async fn store_down_for_good_and_deliver() {
 async fn circuit_breaker() {
     let stack = Stack::new(Host::good());
     stack.store.always(Op::Claim, Fault::Hang);
-    let down = Answer::later(DeferralKind::StoreUnavailable);
+    let down = Answer::later(DedupRejectionKind::StoreUnavailable);
     // All at the same time, so that the releases that follow are not among them.
     let sent: Vec<_> = (0..5)
         .map(|n| stack.spawn(&text(&format!("A{n}"))))
@@ -333,7 +338,7 @@ async fn one_probe_after_a_second() {
     // Nothing is owed when a call was not sent; so the failures are made by claims of which nothing is left to release.
     stack.store.always(Op::Claim, Fault::Fail);
     stack.store.always(Op::Release, Fault::Fail);
-    let down = Answer::later(DeferralKind::StoreUnavailable);
+    let down = Answer::later(DedupRejectionKind::StoreUnavailable);
     for n in 0..5 {
         assert_eq!(stack.send(&text(&format!("A{n}"))).await, down);
     }
@@ -369,7 +374,7 @@ async fn store_full() {
         .claim(&other, Token::random(), LEASE)
         .await;
     assert_eq!(taken.unwrap(), [Claim::Claimed; 2]);
-    let full = Answer::later(DeferralKind::StoreFull);
+    let full = Answer::later(DedupRejectionKind::StoreFull);
     // A full store is there: the breaker has nothing to do with it.
     for n in 1..=10 {
         assert_eq!(stack.send(&text("A")).await, full);

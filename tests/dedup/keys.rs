@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tower_whatsapp::{
-    dedup::{DeferralKind, OnStale, Store, Token},
+    dedup::{DedupRejectionKind, OnStale, PartialFailure, Store, Token},
     event::EventKey,
     testing::sample::{self, Sample},
 };
@@ -66,7 +66,7 @@ async fn no_key_beside_pending() {
         .await
         .unwrap();
     let both = text("A").and(status("A"));
-    let later = Answer::later(DeferralKind::InFlight);
+    let later = Answer::later(DedupRejectionKind::InFlight);
     assert_eq!(stack.send(&both).await, later);
     assert_eq!(stack.host.calls(), 0);
     let sent = stack.begin(&both).await;
@@ -103,7 +103,7 @@ async fn a_key_function_that_panics() {
             Some(event.key())
         })
     });
-    let panicked = Answer::own(500, DeferralKind::HandlerPanicked);
+    let panicked = Answer::own(500, DedupRejectionKind::HandlerPanicked);
     assert_eq!(stack.send(&text("A").and(status("A"))).await, panicked);
     stack.at_rest([0, 0, 0], Tally::default()).await;
     assert_eq!(stack.send(&text("A")).await, Answer::good());
@@ -250,12 +250,48 @@ async fn stale_events_are_refused_if_told_so() {
     let refuse = || Stack::with(Host::good(), |builder| builder.on_stale(OnStale::Refuse));
     let stack = refuse();
     let old = aged("text", WINDOW + millis(1000));
-    let refused = Answer::own(403, DeferralKind::Stale);
+    let refused = Answer::own(403, DedupRejectionKind::Stale);
     assert_eq!(stack.send(&old).await, refused);
-    assert_eq!(stack.send(&text("A").and(old)).await, refused);
     assert_eq!(stack.host.calls(), 0);
-    stack.at_rest([0, 0, 0], Tally::default()).await;
+    let tally = Tally {
+        refused: 1,
+        ..Tally::default()
+    };
+    stack.at_rest([0, 0, 0], tally).await;
     assert_eq!(stack.send(&text("A")).await, Answer::good());
+    stack.rest().await;
+}
+
+/// What is fresh is handled, whatever it comes with.
+#[tokio::test(start_paused = true)]
+async fn what_is_beside_a_refused_event_is_handled() {
+    let stack = Stack::with(Host::good(), |builder| builder.on_stale(OnStale::Refuse));
+    let old = aged("status_read", WINDOW + millis(1000)).id("OLD");
+    let both = text("A").and(old.clone());
+    assert_eq!(stack.send(&both).await, Answer::good());
+    assert_eq!(stack.host.seen()[0].fresh, keys(&text("A")));
+    assert_eq!(stack.host.seen()[0].suppressed, keys(&old));
+    assert_eq!(stack.held(&both).await, [Held::Done, Held::Absent]);
+    assert_eq!(stack.send(&both).await, Answer::known());
+    let tally = Tally {
+        refused: 2,
+        ..Tally::handled(1).and_suppressed(3)
+    };
+    stack.at_rest([2, 1, 0], tally).await;
+
+    // Also if its handler fails and names it.
+    let failed = keys(&old);
+    let host = Host::new(move |_, _| {
+        let failed = PartialFailure::of_keys(failed.clone());
+        async {
+            let mut response = super::host::good()?;
+            response.extensions_mut().insert(failed);
+            Ok(response)
+        }
+    });
+    let stack = Stack::with(host, |builder| builder.on_stale(OnStale::Refuse));
+    assert_eq!(stack.send(&both).await.status, 500);
+    assert_eq!(stack.held(&both).await, [Held::Done, Held::Absent]);
     stack.rest().await;
 }
 

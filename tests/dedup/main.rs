@@ -8,6 +8,7 @@
 
 mod answers;
 mod cancels;
+mod causes;
 mod config;
 mod connections;
 mod drains;
@@ -18,6 +19,7 @@ mod host;
 mod keys;
 mod outcomes;
 mod overlaps;
+mod renewals;
 mod scripted;
 mod stack;
 #[cfg(feature = "redis")]

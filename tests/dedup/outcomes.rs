@@ -1,9 +1,13 @@
 //! A handler that says of its events one by one whether they were handled.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use http::StatusCode;
 use tower_whatsapp::{
-    dedup::{Claim, DeferralKind, Outcome, Store, Token},
+    Event, Notification,
+    dedup::{Claim, DedupRejectionKind, PartialFailure, Store, Token},
     event::EventKey,
+    testing::Sample,
 };
 
 use super::{
@@ -19,7 +23,7 @@ fn once(status: u16, failed: Vec<EventKey>) -> Host {
             let mut response = says(StatusCode::from_u16(status).unwrap()).unwrap();
             response
                 .extensions_mut()
-                .insert(Outcome::failed(failed.clone()));
+                .insert(PartialFailure::of_keys(failed.clone()));
             Ok(response)
         } else {
             super::host::good()
@@ -41,7 +45,7 @@ async fn some_failed() {
         (503, 503),
     ] {
         let stack = Stack::new(once(said, keys(&text("B"))));
-        let partly = Answer::of_host(answered, Some(DeferralKind::PartlyFailed));
+        let partly = Answer::of_host(answered, Some(DedupRejectionKind::PartlyFailed));
         assert_eq!(stack.send(&batch).await, partly, "{said}");
         assert_eq!(
             stack.held(&batch).await,
@@ -61,7 +65,7 @@ async fn some_failed() {
 async fn all_failed() {
     let batch = text("A").and(text("B"));
     let stack = Stack::new(once(200, keys(&batch)));
-    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
     assert_eq!(stack.send(&batch).await, partly);
     assert_eq!(stack.held(&batch).await, [Held::Absent; 2]);
     stack.at_rest([1, 0, 1], Tally::handled(2)).await;
@@ -75,7 +79,7 @@ async fn none_failed() {
     stack.at_rest([1, 1, 0], Tally::handled(1)).await;
 
     let stack = Stack::new(once(500, Vec::new()));
-    let refused = Answer::of_host(500, Some(DeferralKind::HandlerRefused));
+    let refused = Answer::of_host(500, Some(DedupRejectionKind::HandlerRefused));
     assert_eq!(stack.send(&text("A")).await, refused);
     assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
     stack.at_rest([1, 0, 1], Tally::handled(1)).await;
@@ -104,7 +108,7 @@ async fn failed_and_pending_elsewhere() {
         .await;
     assert_eq!(claims.unwrap(), [Claim::Claimed]);
     let batch = text("A").and(text("B")).and(text("C"));
-    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
     assert_eq!(stack.send(&batch).await, partly);
     assert_eq!(
         stack.held(&batch).await,
@@ -121,7 +125,7 @@ async fn failed_without_a_key() {
     let batch = text("A").and(status("B"));
     let failing = once(200, keys(&status("B")));
     let stack = Stack::with(failing, |builder| builder.status_window(None));
-    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
     assert_eq!(stack.send(&batch).await, partly);
     assert_eq!(stack.held(&text("A")).await, [Held::Done]);
     assert_eq!(stack.send(&batch).await, Answer::good());
@@ -134,7 +138,7 @@ async fn failed_without_a_key() {
 async fn foreign_keys() {
     let stack = Stack::new(once(200, keys(&text("X").and(text("B")))));
     let batch = text("A").and(text("B"));
-    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
     assert_eq!(stack.send(&batch).await, partly);
     assert_eq!(stack.held(&batch).await, [Held::Absent; 2]);
     stack.at_rest([1, 0, 1], Tally::handled(2)).await;
@@ -145,7 +149,7 @@ async fn foreign_keys() {
 async fn foreign_keys_beside_an_event_without_one() {
     let failing = once(200, keys(&text("X")));
     let stack = Stack::with(failing, |builder| builder.status_window(None));
-    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
     assert_eq!(stack.send(&text("A").and(status("B"))).await, partly);
     assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
     stack.rest().await;
@@ -157,7 +161,7 @@ async fn keys_without_the_app() {
     let failing = once(200, keys(&text("A")));
     let stack = Stack::of_app("app", Scripted::new(), failing);
     let batch = text("A").and(text("B"));
-    let partly = Answer::of_host(500, Some(DeferralKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
     assert_eq!(stack.send(&batch).await, partly);
     assert_eq!(stack.send(&batch).await, Answer::good());
     assert_eq!(stack.host.seen()[1].fresh.len(), 2);
@@ -177,4 +181,133 @@ async fn foreign_keys_alone_on_a_refusal() {
         assert_eq!(stack.host.calls(), 2);
         stack.rest().await;
     }
+}
+
+/// What the handler does with the events that it is given, the first time.
+fn once_with(name: impl Fn(&Notification) -> PartialFailure + Send + Sync + 'static) -> Host {
+    Host::new(move |call, notification| {
+        let mut response = super::host::good().unwrap();
+        if call == 1 {
+            response.extensions_mut().insert(name(&notification));
+        }
+        async { Ok(response) }
+    })
+}
+
+fn of_id(notification: &Notification, id: &'static str) -> Event {
+    let events = notification.events().iter();
+    let mut events = events.filter(|event| event.id() == Some(id));
+    events.next().unwrap().clone()
+}
+
+async fn only_b_comes_again(stack: Stack, what: &str) {
+    let batch = text("A").and(text("B")).and(text("C"));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
+    assert_eq!(stack.send(&batch).await, partly, "{what}");
+    assert_eq!(stack.send(&batch).await, Answer::good(), "{what}");
+    assert_eq!(stack.host.seen()[1].fresh, keys(&text("B")), "{what}");
+    assert_eq!(stack.send(&batch).await, Answer::known(), "{what}");
+    stack.rest().await;
+}
+
+/// The host names events, and computes no keys: whatever makes the key.
+#[tokio::test(start_paused = true)]
+async fn failed_by_event() {
+    let failing = || once_with(|all| PartialFailure::of_events([&of_id(all, "B")]));
+    only_b_comes_again(Stack::new(failing()), "as usual").await;
+
+    let of_app = Stack::of_app("app", Scripted::new(), failing());
+    only_b_comes_again(of_app, "an app with a label").await;
+
+    let own_key = Stack::with(failing(), |builder| {
+        builder.key(|event, _| {
+            let mut bytes = event.key().to_bytes();
+            bytes.reverse();
+            Some(EventKey::from_bytes(bytes))
+        })
+    });
+    only_b_comes_again(own_key, "a key of the host's own").await;
+
+    // A copy is as good as the event.
+    let copied = || once_with(|all| PartialFailure::of_events([&of_id(all, "B").detach()]));
+    only_b_comes_again(Stack::new(copied()), "a copy").await;
+    let of_app = Stack::of_app("app", Scripted::new(), copied());
+    only_b_comes_again(of_app, "a copy, for an app with a label").await;
+}
+
+/// In a delivery of which some events are suppressed, their positions differ from those in the body.
+#[tokio::test(start_paused = true)]
+async fn failed_by_event_beside_known_ones() {
+    let failing = once_with(|_| PartialFailure::default());
+    let stack = Stack::new(failing);
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    let second = stack.beside(once_with(|all| {
+        PartialFailure::of_events(all.events().iter().filter(|event| event.id() == Some("C")))
+    }));
+    let batch = text("A").and(text("B")).and(text("C")).and(text("C"));
+    assert_eq!(second.send(&batch).await.status, 500);
+    assert_eq!(
+        second.held(&batch).await,
+        [Held::Done, Held::Done, Held::Absent, Held::Absent]
+    );
+    second.rest().await;
+}
+
+/// Events without a key come again whatever is said of them; those of another delivery may mean any.
+#[tokio::test(start_paused = true)]
+async fn failed_by_event_without_a_key_or_from_elsewhere() {
+    let batch = text("A").and(status("B"));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
+    for detached in [false, true] {
+        let failing = once_with(move |all| {
+            let event = of_id(all, "B");
+            let event = if detached { event.detach() } else { event };
+            PartialFailure::of_events([&event])
+        });
+        let stack = Stack::with(failing, |builder| builder.status_window(None));
+        assert_eq!(stack.send(&batch).await, partly);
+        assert_eq!(stack.held(&text("A")).await, [Held::Done]);
+        stack.rest().await;
+    }
+
+    let foreign = text("X").notification().events()[0].clone();
+    let stack = Stack::new(once_with(move |_| PartialFailure::of_events([&foreign])));
+    assert_eq!(stack.send(&batch).await, partly);
+    assert_eq!(stack.held(&batch).await, [Held::Absent; 2]);
+    stack.rest().await;
+}
+
+/// A key function that panics for a copy leaves nothing pending.
+#[tokio::test(start_paused = true)]
+async fn a_key_function_that_panics_when_a_failure_is_named() {
+    let calls = AtomicUsize::new(0);
+    let failing = once_with(|all| PartialFailure::of_events([&of_id(all, "B").detach()]));
+    let stack = Stack::with(failing, |builder| {
+        builder.key(move |event, _| {
+            assert!(calls.fetch_add(1, Ordering::Relaxed) < 2, "no more, please");
+            Some(event.key())
+        })
+    });
+    let batch = text("A").and(text("B"));
+    assert_eq!(stack.send(&batch).await.status, 500);
+    assert_eq!(stack.held(&batch).await, [Held::Absent; 2]);
+    stack.at_rest([1, 0, 1], Tally::handled(2)).await;
+}
+
+/// Naming every event of a large delivery takes time in proportion: each key is made twice at most,
+/// by the layer and to be compared.
+#[tokio::test(start_paused = true)]
+async fn many_events_without_keys_by_key() {
+    let ids: Vec<_> = (0..8000).map(|number| format!("S{number}")).collect();
+    let batch = ids.iter().map(|id| status(id)).reduce(Sample::and).unwrap();
+    let named = keys(&batch);
+    let failing = Host::new(move |_, _| {
+        let mut response = super::host::good().unwrap();
+        let failure = PartialFailure::of_keys(named.iter().copied());
+        response.extensions_mut().insert(failure);
+        async { Ok(response) }
+    });
+    let stack = Stack::with(failing, |builder| builder.status_window(None));
+    assert_eq!(stack.send(&batch).await.status, 500);
+    stack.at_rest([0, 0, 0], Tally::handled(8000)).await;
 }

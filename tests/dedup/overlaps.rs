@@ -2,7 +2,7 @@
 
 use tokio::time::{Instant, sleep};
 use tower_whatsapp::{
-    dedup::{Claim, DeferralKind, Store, Token},
+    dedup::{Claim, DedupRejectionKind, Store, Token},
     testing::sample::Sample,
 };
 
@@ -92,7 +92,7 @@ async fn some_pending_elsewhere() {
     hold(&stack, &text("A")).await;
     let both = text("A").and(text("B"));
     let began = Instant::now();
-    let later = Answer::later(DeferralKind::InFlight);
+    let later = Answer::later(DedupRejectionKind::InFlight);
     assert_eq!(stack.send(&both).await, later);
     assert_eq!(began.elapsed(), millis(0));
     assert_eq!(stack.host.handled(), keys(&text("B")));
@@ -113,7 +113,7 @@ async fn some_pending_elsewhere_and_the_rest_refused() {
     let stack = Stack::new(Host::says(http::StatusCode::BAD_REQUEST));
     hold(&stack, &text("A")).await;
     let both = text("A").and(text("B"));
-    let refused = Answer::of_host(500, Some(DeferralKind::HandlerRefused));
+    let refused = Answer::of_host(500, Some(DedupRejectionKind::HandlerRefused));
     assert_eq!(stack.send(&both).await, refused);
     assert_eq!(stack.held(&both).await, [Held::Pending, Held::Absent]);
     stack
@@ -165,7 +165,7 @@ async fn only_pending_and_not_done_in_time() {
     let stack = Stack::new(Host::good());
     hold(&stack, &text("A").repeat(2)).await;
     let began = Instant::now();
-    let later = Answer::later(DeferralKind::InFlight);
+    let later = Answer::later(DedupRejectionKind::InFlight);
     assert_eq!(stack.send(&text("A").repeat(2)).await, later);
     assert_eq!(began.elapsed(), WAIT);
     // At 0, 50, 150, 350, 550, 750, 950 and 1000 ms.
@@ -182,7 +182,10 @@ async fn only_pending_and_then_one_released() {
     hold(&stack, &both).await;
     let sent = stack.begin(&both).await;
     give_up(&stack, &text("B")).await;
-    assert_eq!(sent.await.unwrap(), Answer::later(DeferralKind::InFlight));
+    assert_eq!(
+        sent.await.unwrap(),
+        Answer::later(DedupRejectionKind::InFlight)
+    );
     assert_eq!(stack.host.handled(), keys(&text("B")));
     assert_eq!(stack.held(&both).await, [Held::Pending, Held::Done]);
     stack
@@ -248,7 +251,7 @@ async fn more_waiters_than_may_wait() {
     hold(&stack, &text("A")).await;
     let waiting = [stack.begin(&text("A")).await, stack.begin(&text("A")).await];
     let began = Instant::now();
-    let later = Answer::later(DeferralKind::InFlight);
+    let later = Answer::later(DedupRejectionKind::InFlight);
     assert_eq!(stack.send(&text("A")).await, later);
     assert_eq!(began.elapsed(), millis(0));
     // What is free needs no place to wait.
@@ -277,7 +280,7 @@ async fn the_default_number_of_waiters_is_128() {
         waiting.push(stack.spawn(&text("A")));
     }
     sleep(millis(1)).await;
-    let later = Answer::later(DeferralKind::InFlight);
+    let later = Answer::later(DedupRejectionKind::InFlight);
     let began = Instant::now();
     assert_eq!(stack.send(&text("A")).await, later);
     assert_eq!(began.elapsed(), millis(0));
@@ -293,7 +296,7 @@ async fn nobody_waits_for_no_time() {
     let stack = Stack::with(Host::good(), |builder| builder.in_flight_wait(millis(0)));
     hold(&stack, &text("A")).await;
     let began = Instant::now();
-    let later = Answer::later(DeferralKind::InFlight);
+    let later = Answer::later(DedupRejectionKind::InFlight);
     assert_eq!(stack.send(&text("A")).await, later);
     assert_eq!(began.elapsed(), millis(0));
     stack.at_rest([1, 0, 0], Tally::default()).await;
@@ -318,7 +321,7 @@ async fn the_store_fails_while_somebody_waits() {
     let stack = Stack::new(Host::good());
     hold(&stack, &text("A")).await;
     stack.store.at(Op::Claim, 2, Fault::Fail);
-    let down = Answer::later(DeferralKind::StoreUnavailable);
+    let down = Answer::later(DedupRejectionKind::StoreUnavailable);
     assert_eq!(stack.send(&text("A")).await, down);
     // It might have been claimed: it is given back, and nobody else's claim goes with it.
     stack

@@ -11,8 +11,8 @@ use tower::{BoxError, Layer, ServiceExt};
 use tower_whatsapp::{
     App, Credentials, WebhookLayer, WebhookLayerBuilder,
     dedup::{
-        Dedup, DedupHandle, DedupLayer, DedupLayerBuilder, Deferral, DeferralKind, MemoryStore,
-        Store,
+        Dedup, DedupHandle, DedupLayer, DedupLayerBuilder, DedupRejection, DedupRejectionKind,
+        MemoryStore, Store,
     },
     event::{EventKey, State},
     testing::{
@@ -34,7 +34,7 @@ pub(crate) const BUDGET: usize = 64 * 1024 * 1024;
 pub(crate) const STORE: Duration = Duration::from_millis(250);
 pub(crate) const WAIT: Duration = Duration::from_secs(1);
 pub(crate) const RESPONSE: Duration = Duration::from_secs(5);
-pub(crate) const HANDLER: Duration = Duration::from_secs(25);
+pub(crate) const HANDLER: Duration = Duration::from_secs(15 * 60);
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 pub(crate) const WINDOW: Duration = Duration::from_secs((7 * 24 + 1) * 60 * 60);
 
@@ -56,7 +56,7 @@ pub(crate) struct Stack<S: Store = MemoryStore> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) kind: Option<DeferralKind>,
+    pub(crate) kind: Option<DedupRejectionKind>,
     pub(crate) retry_after: Option<String>,
     pub(crate) body: Bytes,
 }
@@ -69,6 +69,12 @@ pub(crate) struct Tally {
     pub(crate) unprotected: u64,
     pub(crate) stale: u64,
     pub(crate) fenced: u64,
+    pub(crate) leases_lost: u64,
+    pub(crate) unrecorded: u64,
+    pub(crate) timed_out: u64,
+    pub(crate) aborted: u64,
+    pub(crate) refused: u64,
+    pub(crate) bypassed: u64,
     pub(crate) store_failures: u64,
 }
 
@@ -82,6 +88,14 @@ impl Tally {
 
     pub(crate) fn and_suppressed(self, suppressed: u64) -> Self {
         Self { suppressed, ..self }
+    }
+
+    pub(crate) fn and_timed_out(self, timed_out: u64) -> Self {
+        Self { timed_out, ..self }
+    }
+
+    pub(crate) fn and_aborted(self, aborted: u64) -> Self {
+        Self { aborted, ..self }
     }
 
     pub(crate) fn and_failures(self, store_failures: u64) -> Self {
@@ -204,6 +218,12 @@ impl<S: Store + Clone> Stack<S> {
             unprotected: counters.unprotected,
             stale: counters.stale,
             fenced: counters.fenced,
+            leases_lost: counters.leases_lost,
+            unrecorded: counters.unrecorded,
+            timed_out: counters.timed_out,
+            aborted: counters.aborted,
+            refused: counters.refused,
+            bypassed: counters.bypassed,
             store_failures: counters.store_failures,
         }
     }
@@ -230,7 +250,7 @@ impl Answer {
     }
 
     /// The words of the host under this status.
-    pub(crate) fn of_host(status: u16, kind: Option<DeferralKind>) -> Self {
+    pub(crate) fn of_host(status: u16, kind: Option<DedupRejectionKind>) -> Self {
         Self {
             status,
             kind,
@@ -240,7 +260,7 @@ impl Answer {
     }
 
     /// An answer of the layer that asks for another try.
-    pub(crate) fn later(kind: DeferralKind) -> Self {
+    pub(crate) fn later(kind: DedupRejectionKind) -> Self {
         Self {
             status: 503,
             kind: Some(kind),
@@ -250,7 +270,7 @@ impl Answer {
     }
 
     /// Any other answer of the layer.
-    pub(crate) fn own(status: u16, kind: DeferralKind) -> Self {
+    pub(crate) fn own(status: u16, kind: DedupRejectionKind) -> Self {
         Self {
             status,
             kind: Some(kind),
@@ -269,7 +289,10 @@ where
     let retry_after = response.headers().get(header::RETRY_AFTER);
     Answer {
         status: response.status().as_u16(),
-        kind: response.extensions().get::<Deferral>().map(Deferral::kind),
+        kind: response
+            .extensions()
+            .get::<DedupRejection>()
+            .map(DedupRejection::kind),
         retry_after: retry_after.map(|value| value.to_str().unwrap().to_owned()),
         body: response.into_body().collect().await.unwrap().to_bytes(),
     }
@@ -311,4 +334,14 @@ pub(crate) fn keys(sample: &Sample) -> Vec<EventKey> {
 pub(crate) fn sorted(mut keys: Vec<EventKey>) -> Vec<EventKey> {
     keys.sort_unstable();
     keys
+}
+
+/// Panics with such a payload are planned, and not worth a line each.
+pub(crate) fn quiet_panics<P: 'static>() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.payload().is::<P>() {
+            hook(info);
+        }
+    }));
 }

@@ -9,7 +9,7 @@ use std::{
 use http::StatusCode;
 use tokio::{task::block_in_place, time::sleep};
 use tower_whatsapp::{
-    dedup::{DedupLayerBuilder, DeferralKind, OnStoreError, RedisStore, Store, Token},
+    dedup::{DedupLayerBuilder, DedupRejectionKind, OnStoreError, RedisStore, Store, Token},
     event::EventKey,
     testing::sample::Sample,
 };
@@ -142,9 +142,9 @@ impl Trouble {
     fn at_the_claim(self) -> Answer {
         match self {
             ReadOnly | Loading | Moved | Stop | Restart => {
-                Answer::later(DeferralKind::StoreUnavailable)
+                Answer::later(DedupRejectionKind::StoreUnavailable)
             }
-            Full => Answer::later(DeferralKind::StoreFull),
+            Full => Answer::later(DedupRejectionKind::StoreFull),
             // Nobody notices.
             NoScript | FlushAll | Reset => Answer::good(),
         }
@@ -302,7 +302,7 @@ async fn at_the_release(trouble: Trouble) {
         }
     });
     let stack = Stack::over(store, host, patient);
-    let refused = Answer::of_host(502, Some(DeferralKind::HandlerRefused));
+    let refused = Answer::of_host(502, Some(DedupRejectionKind::HandlerRefused));
     assert_eq!(stack.send(&text("A")).await, refused);
     redis.end();
     stack.rest().await;
@@ -389,7 +389,7 @@ async fn the_clock_of_the_server_goes_back() {
     let first = stack.begin(&text("A")).await;
     sleep(millis(100)).await;
     step(&server, hour);
-    let pending = Answer::later(DeferralKind::InFlight);
+    let pending = Answer::later(DedupRejectionKind::InFlight);
     let waiting = stack.begin(&text("A")).await;
     assert_eq!(first.await.unwrap(), Answer::good());
     assert_eq!(waiting.await.unwrap(), Answer::known());

@@ -1,0 +1,232 @@
+//! Handlers that run for longer than their lease.
+
+use std::time::Duration;
+
+use tokio::{
+    task::consume_budget,
+    time::{Instant, sleep_until},
+};
+use tower_whatsapp::dedup::{Claim, DedupRejectionKind, Store, Token};
+
+use super::{
+    host::{Host, good, says},
+    scripted::{Fault, Held, Op, Scripted},
+    stack::{Answer, LEASE, Stack, Tally, WINDOW, keys, millis, sorted, text},
+};
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Meta repeats the delivery while the handler works, and long after.
+#[tokio::test(start_paused = true)]
+async fn forty_seconds_of_work_with_the_defaults() {
+    let stack = Stack::new(Host::slow(seconds(40)));
+    let began = Instant::now();
+    let mut sent = Vec::new();
+    for at in [0, 5, 20, 60, 180, 600, 1800] {
+        sleep_until(began + seconds(at)).await;
+        sent.push(stack.spawn(&text("A")));
+    }
+    let late = Answer::later(DedupRejectionKind::ResponseDeadline);
+    let elsewhere = Answer::later(DedupRejectionKind::InFlight);
+    let known = Answer::known();
+    let expected = [
+        late,
+        elsewhere.clone(),
+        elsewhere,
+        known.clone(),
+        known.clone(),
+        known.clone(),
+        known,
+    ];
+    let mut answers = Vec::new();
+    for sent in sent {
+        answers.push(sent.await.unwrap());
+    }
+    assert_eq!((stack.host.calls(), stack.host.ended()), (1, 1));
+    assert_eq!(answers, expected);
+    assert_eq!(stack.held(&text("A")).await, [Held::Done]);
+    stack.rest().await;
+}
+
+/// A third of the lease after the claim, and again after each renewal.
+#[tokio::test(start_paused = true)]
+async fn leases_are_renewed_every_third() {
+    let stack = Stack::new(Host::slow(seconds(35)));
+    let batch = text("A").and(text("B"));
+    let began = Instant::now();
+    let sent = stack.begin(&batch).await;
+    stack.rest().await;
+    drop(sent);
+    let renewals = stack.store.calls_of(Op::Renew);
+    let at: Vec<_> = renewals.iter().map(|call| call.at - began).collect();
+    assert_eq!(at, [seconds(10), seconds(20), seconds(30)]);
+    let claim = &stack.store.calls_of(Op::Claim)[0];
+    for renewal in renewals {
+        assert_eq!((&renewal.keys, renewal.token), (&claim.keys, claim.token));
+        assert_eq!(renewal.times, [LEASE]);
+    }
+    stack.at_rest([1, 1, 0], Tally::handled(2)).await;
+}
+
+/// What ends before its first renewal costs the store nothing.
+#[tokio::test(start_paused = true)]
+async fn a_quick_handler_renews_nothing() {
+    let stack = Stack::new(Host::slow(LEASE / 3 - millis(1)));
+    let sent = stack.begin(&text("A")).await;
+    stack.rest().await;
+    drop(sent);
+    assert!(stack.store.calls_of(Op::Renew).is_empty());
+    stack.at_rest([1, 1, 0], Tally::handled(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_deadline_a_handler_has_all_the_time() {
+    let day = seconds(24 * 60 * 60);
+    let stack = Stack::with(Host::slow(day), |builder| builder.handler_deadline(None));
+    let sent = stack.begin(&text("A")).await;
+    tokio::time::sleep(day - seconds(1)).await;
+    assert_eq!(stack.held(&text("A")).await, [Held::Pending]);
+    stack.rest().await;
+    drop(sent);
+    assert_eq!((stack.host.calls(), stack.host.ended()), (1, 1));
+    stack.at_rest([1, 1, 0], Tally::handled(1)).await;
+}
+
+/// Somebody else has one of two events: the handler goes on, and what is left to it is renewed.
+#[tokio::test(start_paused = true)]
+async fn a_lost_lease() {
+    let stack = Stack::new(Host::slow(seconds(35)));
+    let batch = text("A").and(text("B"));
+    let sent = stack.begin(&batch).await;
+    let mine = stack.store.calls()[0].token;
+    let (taken, other) = (keys(&text("A")), Token::random());
+    let store = stack.store.inner();
+    store.release(&taken, mine).await.unwrap();
+    let claims = store.claim(&taken, other, seconds(100)).await.unwrap();
+    assert_eq!(claims, [Claim::Claimed]);
+    stack.rest().await;
+    assert_eq!(
+        sent.await.unwrap(),
+        Answer::later(DedupRejectionKind::ResponseDeadline)
+    );
+
+    let renewed: Vec<_> = stack.store.calls_of(Op::Renew);
+    let renewed: Vec<_> = renewed.into_iter().map(|call| call.keys).collect();
+    let left = keys(&text("B"));
+    assert_eq!(renewed, [sorted(keys(&batch)), left.clone(), left]);
+    assert_eq!(stack.host.ended(), 1);
+    let tally = Tally {
+        leases_lost: 1,
+        fenced: 1,
+        ..Tally::handled(2)
+    };
+    stack.at_rest([1, 1, 0], tally).await;
+    // The claim of the other stands, and what was left is done.
+    assert_eq!(stack.held(&batch).await, [Held::Pending, Held::Done]);
+}
+
+/// Nothing is left to be renewed, and the handler ends all the same.
+#[tokio::test(start_paused = true)]
+async fn all_leases_lost() {
+    let stack = Stack::new(Host::slow(seconds(35)));
+    let sent = stack.begin(&text("A")).await;
+    let (mine, other) = (stack.store.calls()[0].token, Token::random());
+    let store = stack.store.inner();
+    store.release(&keys(&text("A")), mine).await.unwrap();
+    let done = [(keys(&text("A"))[0], WINDOW)];
+    store.commit(&done, other).await.unwrap();
+    stack.rest().await;
+    drop(sent);
+    assert_eq!(stack.store.calls_of(Op::Renew).len(), 1);
+    assert_eq!(stack.host.ended(), 1);
+    let tally = Tally {
+        leases_lost: 1,
+        ..Tally::handled(1)
+    };
+    stack.at_rest([1, 1, 0], tally).await;
+}
+
+/// A renewal that fails is tried again a second later.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_fails() {
+    for (fault, at) in [
+        (Fault::Fail, [10_000, 11_000, 21_000]),
+        (Fault::Hang, [10_000, 11_250, 21_250]),
+        (Fault::LoseReply, [10_000, 11_250, 21_250]),
+        (Fault::Short, [10_000, 11_000, 21_000]),
+    ] {
+        let stack = Stack::new(Host::slow(seconds(25)));
+        stack.store.at(Op::Renew, 1, fault);
+        let began = Instant::now();
+        let sent = stack.begin(&text("A")).await;
+        stack.rest().await;
+        drop(sent);
+        let renewals = stack.store.calls_of(Op::Renew);
+        let found: Vec<_> = renewals.iter().map(|call| call.at - began).collect();
+        assert_eq!(found, at.map(millis), "{fault:?}");
+        let tally = Tally::handled(1).and_failures(1);
+        stack.at_rest([1, 1, 0], tally).await;
+    }
+}
+
+/// The store is away for longer than the lease. When it is back, the event is taken again.
+#[tokio::test(start_paused = true)]
+async fn an_outage_longer_than_the_lease() {
+    let stack = Stack::new(Host::slow(seconds(60)));
+    let sent = stack.begin(&text("A")).await;
+    stack.store.always(Op::Renew, Fault::Hang);
+    tokio::time::sleep(seconds(45)).await;
+    assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
+    stack.store.heal();
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(stack.held(&text("A")).await, [Held::Pending]);
+    let again = stack.send(&text("A")).await;
+    assert_eq!(again, Answer::later(DedupRejectionKind::InFlight));
+    stack.rest().await;
+    drop(sent);
+    assert_eq!((stack.host.calls(), stack.host.ended()), (1, 1));
+    assert_eq!(stack.send(&text("A")).await, Answer::known());
+    let counters = stack.handle.counters();
+    assert_eq!((counters.leases_lost, counters.fenced), (0, 0));
+    stack.rest().await;
+}
+
+/// A renewal that is under way ends before the release is sent.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_fails_during_a_renewal() {
+    let host = Host::new(|_, _| async {
+        tokio::time::sleep(seconds(10) + millis(50)).await;
+        says(http::StatusCode::INTERNAL_SERVER_ERROR)
+    });
+    let stack = Stack::new(host);
+    stack.store.at(Op::Renew, 1, Fault::Slow(millis(200)));
+    let began = Instant::now();
+    let sent = stack.begin(&text("A")).await;
+    stack.rest().await;
+    drop(sent);
+    let release = &stack.store.calls_of(Op::Release)[0];
+    assert_eq!(release.at - began, seconds(10) + millis(200));
+    assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
+    stack.at_rest([1, 0, 1], Tally::handled(1)).await;
+}
+
+/// A handler that leaves nothing of the task's budget leaves time for renewals.
+#[tokio::test]
+async fn a_busy_handler_is_renewed() {
+    let store = Scripted::new();
+    let watched = store.clone();
+    let host = Host::new(move |_, _| {
+        let store = watched.clone();
+        async move {
+            while store.calls_of(Op::Renew).len() < 2 {
+                consume_budget().await;
+            }
+            good()
+        }
+    });
+    let stack = Stack::over(store, host, |builder| builder.lease(seconds(1)));
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    stack.at_rest([1, 1, 0], Tally::handled(1)).await;
+}
