@@ -69,12 +69,13 @@ pub(crate) async fn run(runs: u32) -> bool {
         sum.add(row);
     }
     eprintln!(
-        "{} kills, {} answers of 200, {} of 503, {} of 500, {} without an answer, {:.0} s",
+        "{} kills, {} answers of 200, {} of 503, {} of 500, {} without an answer, others take over within {:.1} s, {:.0} s",
         sum.kills,
         sum.answers(200),
         sum.answers(503),
         sum.answers(500),
         sum.answers(0),
+        sum.takeover.as_secs_f64(),
         start.elapsed().as_secs_f64()
     );
     println!(
@@ -94,6 +95,8 @@ struct Outcome {
     /// How many times more than once events were handled, for each delivery by the event that was handled most.
     extra: usize,
     kills: usize,
+    /// The longest time from a death to the 200 for what was interrupted, without the work itself.
+    takeover: Duration,
     /// How many times each status was answered. 0: the connection broke.
     answers: HashMap<u16, usize>,
     complaints: Vec<String>,
@@ -104,6 +107,7 @@ impl Outcome {
         self.lost += other.lost;
         self.extra += other.extra;
         self.kills += other.kills;
+        self.takeover = self.takeover.max(other.takeover);
         for (status, count) in other.answers {
             *self.answers.entry(status).or_default() += count;
         }
@@ -125,6 +129,8 @@ struct Run<'a> {
     deliveries: Vec<Delivery>,
     /// Those that have died, in their order.
     dead: Vec<u32>,
+    /// What was interrupted by a death, and when.
+    interrupted: Option<(usize, Instant)>,
     outcome: Outcome,
 }
 
@@ -145,6 +151,7 @@ impl<'a> Run<'a> {
             deliveries: deliveries.collect(),
             name,
             dead: Vec::new(),
+            interrupted: None,
             outcome: Outcome::default(),
         }
     }
@@ -179,8 +186,17 @@ impl<'a> Run<'a> {
                         200 => {
                             *senders -= 1;
                             self.check_answered(*index);
+                            if let Some((_, at)) =
+                                self.interrupted.take_if(|(other, _)| other == index)
+                            {
+                                let took = at.elapsed().saturating_sub(self.work());
+                                self.outcome.takeover = self.outcome.takeover.max(took);
+                            }
                         }
-                        0 => died = true,
+                        0 => {
+                            died = true;
+                            self.interrupted = Some((*index, Instant::now()));
+                        }
                         _ => {}
                     }
                 }
@@ -211,8 +227,7 @@ impl<'a> Run<'a> {
         let mut settings = vec![
             "short=".to_owned(),
             "fails=".to_owned(),
-            // Long enough for two connections to meet.
-            "work=20".to_owned(),
+            format!("work={}", self.work().as_millis()),
             format!("redis={}", self.redis.url()),
             format!("prefix={}", self.prefix),
             format!("journal={}", self.journal.display()),
@@ -226,6 +241,15 @@ impl<'a> Run<'a> {
             settings.push(format!("trap={}:{nth}", self.point.name()));
         }
         Process::serve(&settings).await
+    }
+
+    /// Long enough for two connections to meet, or for some renewals.
+    fn work(&self) -> Duration {
+        if self.point.needs_long_work() {
+            LEASE * 3 / 4
+        } else {
+            Duration::from_millis(20)
+        }
     }
 
     /// How many times the point is passed at least if nobody dies.

@@ -4,7 +4,7 @@
 //! it needs `redis-server` on the PATH, and minutes.
 //!
 //! ```text
-//! scripts/kill9 50                 # SIGKILL at 12 points, 50 runs at each
+//! scripts/kill9 50                 # SIGKILL at 14 points, 50 runs at each
 //! cargo test --release --features redis --test kill9 -- --many-processes
 //! cargo test --release --features redis --test kill9 -- --paused-process
 //! cargo test --release --features redis --test kill9 -- --redis-outage 60

@@ -20,6 +20,10 @@ pub(crate) enum Point {
     HandlerMiddle,
     /// All events were handled, and nobody has heard of it.
     HandlerEnd,
+    /// The handler runs, and the renewal is not sent yet.
+    BeforeRenewal,
+    /// The renewal has had its effect, and the layer has not heard of it.
+    AfterRenewal,
     /// The handler has failed, and the release is not sent yet.
     BeforeRelease,
     /// The release has had its effect, and the layer has not heard of it.
@@ -34,13 +38,15 @@ pub(crate) enum Point {
 }
 
 impl Point {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Body,
         Self::BeforeClaim,
         Self::AfterClaim,
         Self::HandlerStart,
         Self::HandlerMiddle,
         Self::HandlerEnd,
+        Self::BeforeRenewal,
+        Self::AfterRenewal,
         Self::BeforeRelease,
         Self::AfterRelease,
         Self::BeforeCommit,
@@ -57,6 +63,8 @@ impl Point {
             Self::HandlerStart => "handler-start",
             Self::HandlerMiddle => "handler-middle",
             Self::HandlerEnd => "handler-end",
+            Self::BeforeRenewal => "before-renewal",
+            Self::AfterRenewal => "after-renewal",
             Self::BeforeRelease => "before-release",
             Self::AfterRelease => "after-release",
             Self::BeforeCommit => "before-commit",
@@ -69,6 +77,11 @@ impl Point {
     pub(crate) fn named(name: &str) -> Self {
         let point = Self::ALL.into_iter().find(|point| point.name() == name);
         point.unwrap_or_else(|| panic!("there is no point {name}"))
+    }
+
+    /// Whether it is passed only by a handler that runs for longer than a third of its lease.
+    pub(crate) fn needs_long_work(self) -> bool {
+        matches!(self, Self::BeforeRenewal | Self::AfterRenewal)
     }
 
     /// Whether something may have been handled of which the store does not know.

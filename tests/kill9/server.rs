@@ -108,7 +108,6 @@ async fn serve<S: Store>(store: S, settings: Settings<'_>) {
     if settings.short {
         dedup = dedup
             .lease(LEASE)
-            .handler_deadline(Duration::from_millis(1400))
             .store_timeout(Duration::from_millis(500))
             .in_flight_wait(Duration::from_millis(300))
             .response_deadline(Duration::from_secs(3));

@@ -81,7 +81,10 @@ impl<S: Store> Store for Watched<S> {
         token: Token,
         lease: Duration,
     ) -> Result<Vec<Renewal>, StoreError> {
-        self.store.renew(keys, token, lease).await
+        self.trap.pass(Point::BeforeRenewal);
+        let renewals = self.store.renew(keys, token, lease).await?;
+        self.trap.pass(Point::AfterRenewal);
+        Ok(renewals)
     }
 
     async fn commit(

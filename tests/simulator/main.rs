@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 use tower_whatsapp::{
     Event, Notification, Payload, WebhookLayer,
-    dedup::{DedupLayer, MemoryStore, OnStoreError, Outcome},
+    dedup::{DedupLayer, MemoryStore, OnStoreError, PartialFailure},
     event::EventKey,
     testing::{Faults, FaultyStore, Simulator},
     webhook::RequestBody,
@@ -48,10 +48,11 @@ use self::{
 const SECRET: &str = "the secret of a simulation";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-// The defaults of the layer, written out again.
+// The settings of the layer: its defaults, written out again, but for the handler's deadline.
 const WINDOW: Duration = Duration::from_secs((7 * 24 + 1) * 60 * 60);
 const LEASE: Duration = Duration::from_secs(30);
-const HANDLER_DEADLINE: Duration = Duration::from_secs(25);
+// A handler takes up to 60 s: of those that are slower than their lease some end in time.
+const HANDLER_DEADLINE: Duration = Duration::from_secs(45);
 const RESPONSE_DEADLINE: Duration = Duration::from_secs(5);
 const STORE_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -132,6 +133,7 @@ impl Subject {
                 let dedup = DedupLayer::builder(store)
                     .key(move |event, _| Some(store_key(broken, event)))
                     .on_store_error(on_store_error)
+                    .handler_deadline(HANDLER_DEADLINE)
                     .build()
                     .unwrap();
                 let service = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
@@ -145,7 +147,7 @@ impl Subject {
                         let mut response = Response::new(Full::<Bytes>::default());
                         *response.status_mut() = answer.status;
                         if !answer.failed.is_empty() {
-                            let outcome = Outcome::failed(answer.failed);
+                            let outcome = PartialFailure::of_keys(answer.failed);
                             response.extensions_mut().insert(outcome);
                         }
                         Ok::<_, HostError>(response)
@@ -263,6 +265,7 @@ fn simulate(subject: Subject, seed: u64, events: usize) -> Tally {
         let weather = world.weather;
         let store = FaultyStore::new(subject.shelf(&world), seed)
             .on_claim(Faults::all(weather.claim))
+            .on_renew(Faults::all(weather.renew))
             .on_commit(Faults::all(weather.commit))
             .on_release(Faults::all(weather.release));
         let front = Front::new(subject, &world, store.clone());
@@ -380,6 +383,8 @@ fn holds(subject: Subject) {
         let deliver = matches!(subject, Subject::Deliver);
         assert_eq!(tally.unprotected > 0, deliver, "{tally:?}");
         assert!(deliver || tally.after_fault > 0, "{tally:?}");
+        let renews = !matches!(subject, Subject::Model(_));
+        assert_eq!(tally.longer_than_lease > 0, renews, "{tally:?}");
     }
 }
 

@@ -14,8 +14,11 @@ use crate::{
     broken::Broken,
     host::Host,
     store::Connection,
-    {HANDLER_DEADLINE, LEASE, RESPONSE_DEADLINE, STORE_TIMEOUT, WINDOW},
+    {LEASE, RESPONSE_DEADLINE, STORE_TIMEOUT, WINDOW},
 };
+
+/// The model renews nothing, so its handlers must end before their lease does.
+const DEADLINE: Duration = Duration::from_secs(25);
 
 #[derive(Clone)]
 pub(crate) struct Model {
@@ -70,14 +73,13 @@ impl Model {
         let host = self.host.clone();
         let own = claimed.iter().map(|(_, own)| *own).collect();
         let mut handler = tokio::spawn(async move { host.handle(request, own, false).await });
-        let (good, bad): (Vec<Keys>, Vec<Keys>) =
-            match timeout(HANDLER_DEADLINE, &mut handler).await {
-                Ok(Ok(Ok(answer))) if answer.status.is_success() => {
-                    let failed = |(_, own): &Keys| !answer.failed.contains(own);
-                    claimed.into_iter().partition(failed)
-                }
-                _ => (Vec::new(), claimed),
-            };
+        let (good, bad): (Vec<Keys>, Vec<Keys>) = match timeout(DEADLINE, &mut handler).await {
+            Ok(Ok(Ok(answer))) if answer.status.is_success() => {
+                let failed = |(_, own): &Keys| !answer.failed.contains(own);
+                claimed.into_iter().partition(failed)
+            }
+            _ => (Vec::new(), claimed),
+        };
         handler.abort();
         if !bad.is_empty() {
             status = StatusCode::INTERNAL_SERVER_ERROR;

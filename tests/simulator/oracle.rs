@@ -8,7 +8,7 @@ use tower_whatsapp::{event::EventKey, testing::Report};
 
 use crate::{
     LEASE, RESPONSE_DEADLINE, STORE_TIMEOUT,
-    world::{Ledger, Run, Weather},
+    world::{Key, Ledger, Run, Weather},
 };
 
 /// What one simulation came to, and what it proves of nothing if it did not happen.
@@ -22,6 +22,8 @@ pub(crate) struct Tally {
     pub(crate) after_kill: usize,
     /// Handled again after the record of it could not be made.
     pub(crate) after_fault: usize,
+    /// Handled by a handler that took longer than its lease.
+    pub(crate) longer_than_lease: usize,
     /// Handled though the store could not be asked.
     pub(crate) unprotected: usize,
     pub(crate) violations: Vec<String>,
@@ -35,6 +37,7 @@ impl Tally {
         self.kills += other.kills;
         self.after_kill += other.after_kill;
         self.after_fault += other.after_fault;
+        self.longer_than_lease += other.longer_than_lease;
         self.unprotected += other.unprotected;
     }
 }
@@ -82,6 +85,22 @@ fn end(ledger: &Ledger, run: &Run) -> Option<Instant> {
     run.end.or_else(|| ledger.killed.get(&run.process).copied())
 }
 
+/// Until when the lease of a run lasts, with the renewals up to this time.
+fn held_until(record: Option<&Key>, run: &Run, until: Instant) -> Instant {
+    let least = run.start + LEASE - STORE_TIMEOUT;
+    let held = record.map(|record| record.held.as_slice());
+    let held = held.unwrap_or_default().iter();
+    let claimed = held.clone().rfind(|(_, at)| *at <= run.start);
+    let Some((token, _)) = claimed else {
+        return least;
+    };
+    // What was renewed just now may be for the next one to see.
+    let mut renewed = held.rev().filter(|(by, at)| by == token && *at < until);
+    renewed
+        .next()
+        .map_or(least, |(_, at)| least.max(*at + LEASE))
+}
+
 fn one_event(ledger: &Ledger, key: EventKey, runs: &[&Run], weather: &Weather, tally: &mut Tally) {
     let record = ledger.keys.get(&key);
     let done = record.and_then(|record| record.done);
@@ -98,6 +117,11 @@ fn one_event(ledger: &Ledger, key: EventKey, runs: &[&Run], weather: &Weather, t
                 .push(format!("{key} was recorded before it was handled"));
         }
     }
+    let long = |run: &&&Run| {
+        let end = run.end.filter(|_| run.good.contains(&key));
+        end.is_some_and(|end| end - run.start > LEASE)
+    };
+    tally.longer_than_lease += runs.iter().filter(long).count();
     for (index, second) in runs.iter().enumerate() {
         // Nobody could tell.
         if second.unprotected {
@@ -110,7 +134,7 @@ fn one_event(ledger: &Ledger, key: EventKey, runs: &[&Run], weather: &Weather, t
                 .push(format!("{key} ran after it was done"));
         }
         for first in runs[..index].iter().filter(|first| !first.unprotected) {
-            let held_until = first.start + LEASE - STORE_TIMEOUT;
+            let held_until = held_until(record, first, second.start);
             match end(ledger, first) {
                 None if second.start < held_until => {
                     tally.violations.push(format!("{key} ran twice at once"));

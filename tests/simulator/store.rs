@@ -143,6 +143,14 @@ pub(crate) enum Kind {
 }
 
 impl Shelf {
+    fn note_held(&self, keys: &[EventKey], held: impl Iterator<Item = bool>, token: Token) {
+        let now = Instant::now();
+        let mut ledger = self.world.ledger();
+        for (key, _) in keys.iter().zip(held).filter(|(_, held)| *held) {
+            ledger.keys.entry(*key).or_default().held.push((token, now));
+        }
+    }
+
     pub(crate) fn pending(&self) -> usize {
         match &self.kind {
             Kind::Model(model) => model.pending(),
@@ -158,10 +166,13 @@ impl Store for Shelf {
         token: Token,
         lease: Duration,
     ) -> Result<Vec<Claim>, StoreError> {
-        match &self.kind {
-            Kind::Model(model) => model.claim(keys, token, lease).await,
-            Kind::Memory(memory) => memory.claim(keys, token, lease).await,
-        }
+        let claims = match &self.kind {
+            Kind::Model(model) => model.claim(keys, token, lease).await?,
+            Kind::Memory(memory) => memory.claim(keys, token, lease).await?,
+        };
+        let claimed = claims.iter().map(|claim| *claim == Claim::Claimed);
+        self.note_held(keys, claimed, token);
+        Ok(claims)
     }
 
     async fn renew(
@@ -170,10 +181,13 @@ impl Store for Shelf {
         token: Token,
         lease: Duration,
     ) -> Result<Vec<Renewal>, StoreError> {
-        match &self.kind {
-            Kind::Model(model) => model.renew(keys, token, lease).await,
-            Kind::Memory(memory) => memory.renew(keys, token, lease).await,
-        }
+        let renewals = match &self.kind {
+            Kind::Model(model) => model.renew(keys, token, lease).await?,
+            Kind::Memory(memory) => memory.renew(keys, token, lease).await?,
+        };
+        let renewed = renewals.iter().map(|renewal| *renewal == Renewal::Renewed);
+        self.note_held(keys, renewed, token);
+        Ok(renewals)
     }
 
     async fn commit(

@@ -11,7 +11,7 @@ use std::{
 
 use http::StatusCode;
 use tokio::{sync::watch, time::Instant};
-use tower_whatsapp::event::EventKey;
+use tower_whatsapp::{dedup::Token, event::EventKey};
 
 /// splitmix64.
 pub(crate) struct Random(u64);
@@ -52,8 +52,9 @@ pub(crate) struct Weather {
     pub(crate) failure: f64,
     /// How likely a call of the handler is slow.
     pub(crate) slow: f64,
-    /// How likely a claim, a commit and a release go wrong.
+    /// How likely a claim, a renewal, a commit and a release go wrong.
     pub(crate) claim: f64,
+    pub(crate) renew: f64,
     pub(crate) commit: f64,
     pub(crate) release: f64,
     /// When the store cannot be reached at all, in seconds from the beginning.
@@ -77,12 +78,13 @@ impl Weather {
             claim: maybe(0.6, 0.2),
             commit: maybe(0.7, 0.4),
             release: maybe(0.6, 0.4),
+            renew: maybe(0.6, 0.4),
         }
     }
 
     /// Whether the store always does what it is asked.
     pub(crate) fn store_is_good(&self) -> bool {
-        self.claim + self.commit + self.release + self.outage.1 == 0.0
+        self.claim + self.renew + self.commit + self.release + self.outage.1 == 0.0
     }
 }
 
@@ -169,6 +171,8 @@ pub(crate) struct Run {
 /// What the store was asked, and what it did.
 #[derive(Default)]
 pub(crate) struct Key {
+    /// Who has claimed and renewed it, in order.
+    pub(crate) held: Vec<(Token, Instant)>,
     pub(crate) commits_called: Vec<Instant>,
     pub(crate) done: Option<Instant>,
 }
