@@ -43,7 +43,7 @@
 //!
 //! 1. Its events get their keys ([`Event::key`](crate::Event::key)). What is twice in one delivery counts once.
 //! 2. All keys are claimed in the [`Store`], 256 in a call, under a token of this delivery, for the
-//!    time of a [lease].
+//!    time of a [lease]. The lease is renewed while the handler runs, every third of it.
 //! 3. The handler is called with the events that could be claimed; [`Notification::suppressed`](crate::Notification::suppressed) has the
 //!    others. The body is that of the whole delivery.
 //! 4. It answers 2xx: the events are committed, and not handled again for the [window]. It answers anything else, fails or panics: they are
@@ -63,6 +63,8 @@
 //! | the sender hangs up | | the handler goes on |
 //! | the store fails at the claim | 503; or, [if you say so], the handler is called unprotected | |
 //! | the store fails at the commit | as if it had not | the commit is tried again until the lease has passed |
+//! | the store fails at a renewal | | the handler goes on; the renewal is tried again |
+//! | a renewal finds that the lease is lost | | the handler goes on; the commit of what was lost changes nothing |
 //! | the process is shutting down | 503 | |
 //!
 //! An answer that is not the handler's own has a [`DedupRejection`] in its extensions
@@ -81,8 +83,15 @@
 //!
 //! - if the process dies after the handler has ended and before the commit has reached the store (nobody can do better without a
 //!   transaction that has both);
-//! - if the store cannot be reached for the commit until the lease has passed, or forgets it;
-//! - if the handler blocks its thread for longer than the lease;
+//! - if the store cannot be reached for the commit until the lease has passed, or forgets it
+//!   ([`Counters::unrecorded`]);
+//! - if the commit fails, and is not tried again until the lease has passed: more than 65,536 events
+//!   have a pending write already, or a [drain](DedupHandle::drain) ends (counted there too);
+//! - if its lease expires while the handler runs, and somebody else claims it: the handler blocks its
+//!   thread, the process is suspended, or the store is away for longer than a lease and the other
+//!   is first when it is back ([`Counters::leases_lost`], [`Counters::fenced`]);
+//! - if the handler is dropped at its own deadline or by a drain, for what it had done by then
+//!   ([`Counters::timed_out`], [`Counters::aborted`]);
 //! - if the store could not be asked and you have chosen [`OnStoreError::Deliver`];
 //! - if it comes again after its window: [`Event::stale`](crate::Event::stale) marks those.
 //!

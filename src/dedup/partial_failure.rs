@@ -2,9 +2,10 @@ use crate::event::{Event, EventKey};
 
 /// The events that a handler did not handle, in the extensions of its response.
 ///
-/// Without it the status speaks for all events: after 2xx all are done, after anything else all come
-/// again. With it, the other events are done and do not come again. The delivery is answered with 500
-/// (or the handler's own 5xx), so that Meta repeats it, and the handler then gets the failed ones only.
+/// Without it the status speaks for all events: after 2xx all are done, after anything else all
+/// come again. With it, the other events are done and do not come again. The delivery is answered
+/// with 500 (or the handler's own 5xx), so that Meta repeats it. The handler then gets the failed
+/// events only.
 ///
 /// [`of_events`](Self::of_events) is the usual way: it takes the events themselves.
 ///
@@ -21,8 +22,8 @@ use crate::event::{Event, EventKey};
 /// }
 /// ```
 ///
-/// If it names an event or a key that is not in the delivery, no event of the delivery is recorded as
-/// done: twice is better than lost. If it names nothing, the status decides alone.
+/// If it names an event or a key that is not in the delivery, no event of the delivery is recorded
+/// as done: twice is better than lost. If it names nothing, the status decides alone.
 ///
 /// The layer takes it out of the response. Its events keep the body of the delivery alive.
 #[derive(Debug, Clone, Default)]
@@ -36,8 +37,8 @@ impl PartialFailure {
     /// These events were not handled, all others were.
     ///
     /// They are events of the [`Notification`](crate::Notification) that the handler got, or
-    /// [copies](Event::detach) of them. Their keys are not needed, whatever the label of the app and
-    /// the layer's own [`key`](super::DedupLayerBuilder::key) function.
+    /// [copies](Event::detach) of them. The host needs no keys, whatever the label of the app and
+    /// the layer's own [`key`](super::DedupLayerBuilder::key) function are.
     pub fn of_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
         Self {
             events: events.into_iter().cloned().collect(),
@@ -45,8 +46,8 @@ impl PartialFailure {
         }
     }
 
-    /// The events with these keys were not handled, all others were: for handlers whose results come
-    /// from elsewhere and have nothing but keys.
+    /// The events with these keys were not handled, all others were. For handlers whose results
+    /// come from elsewhere and have nothing but keys.
     ///
     /// A key must be the one that the layer uses: [`Event::key_in`] the
     /// [app](crate::Verified::app), which is [`Event::key`] without a label, or the result of the

@@ -1,4 +1,4 @@
-//! Detects a [`DedupLayer`](super::DedupLayer) outside of the `WebhookLayer`, where it sees no events.
+//! Detects a `DedupLayer` outside of the `WebhookLayer`, where it sees no events.
 
 use std::sync::{
     Arc,

@@ -99,7 +99,7 @@ const ATTEMPTS: usize = 5;
 /// Those who race for a key.
 const RACERS: usize = 16;
 
-/// Rules 1 to 4 with one caller: the three operations in the three states.
+/// Rules 1 to 4 with one caller: claims, commits and releases in the three states.
 async fn states<S: Store>(test: Test<S>) {
     let key = test.key();
     let (first, second) = (Token::random(), Token::random());

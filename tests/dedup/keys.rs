@@ -149,6 +149,34 @@ async fn windows() {
         .await;
 }
 
+/// Statuses of messages have the window of statuses, also those of another app's; statuses of calls
+/// do not.
+#[tokio::test(start_paused = true)]
+async fn the_window_of_each_kind() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    for (kind, window) in [
+        ("status", day),
+        ("standby_status", day),
+        ("call_status", WINDOW),
+        ("message", WINDOW),
+        ("standby_message", WINDOW),
+    ] {
+        let mut samples = sample::all().into_iter().filter(|(_, sample)| {
+            let notification = sample.notification();
+            notification
+                .events()
+                .iter()
+                .all(|event| event.kind() == kind)
+        });
+        let (name, sample) = samples.next().unwrap();
+        let stack = Stack::with(Host::good(), |builder| builder.status_window(day));
+        assert_eq!(stack.send(&sample.timestamp(now())).await, Answer::good());
+        let commit = stack.store.calls_of(Op::Commit).remove(0);
+        assert_eq!(commit.times, [window], "{name}");
+        stack.rest().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_window_ends() {
     let stack = Stack::with(Host::good(), |builder| builder.window(millis(60_000)));
@@ -226,6 +254,19 @@ async fn stale_events_are_delivered_and_marked() {
             },
         )
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_stale_event_is_stale() {
+    let stack = Stack::new(Host::new(|_, notification| async move {
+        let stale = |event: &tower_whatsapp::Event| event.detach().stale();
+        let stale: Vec<_> = notification.events().iter().map(stale).collect();
+        assert_eq!(stale, [false, true]);
+        super::host::good()
+    }));
+    let old = aged("text", WINDOW).id("B");
+    assert_eq!(stack.send(&text("A").and(old)).await, Answer::good());
+    stack.rest().await;
 }
 
 /// A tenth of a short window, for the same reason. Each kind has its own.
