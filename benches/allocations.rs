@@ -29,6 +29,13 @@ static HEAP: dhat::Alloc = dhat::Alloc;
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // The layer needs one with a timer.
+    #[cfg(feature = "tokio")]
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    #[cfg(feature = "tokio")]
+    let _inside = runtime.enter();
     let layer = WebhookLayer::new("/webhook", SECRET, "the verify token")?;
     let mut service = layer.layer(service_fn(
         async |request: Request<RequestBody<Full<Bytes>>>| {

@@ -32,6 +32,12 @@ thread_local! {
 /// The only test of this file: what another thread takes would be counted too.
 #[test]
 fn the_way_to_the_host_takes_memory_a_few_times() {
+    // The layer needs one with a timer.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let _inside = runtime.enter();
     let _profiler = dhat::Profiler::builder().testing().build();
     let mut service = support::layer().layer(service_fn(host));
 

@@ -395,38 +395,34 @@ fn taken(layer: &WebhookLayer, declared: Option<usize>, frames: &[usize]) -> Vec
     taken
 }
 
-/// It is what the buffer takes from the machine that counts, and the buffer is no larger than what the sender says, as long as that is true.
+/// The capacity of the buffer is charged. It is at most twice what has come, and at most what the sender
+/// declares, as long as that is true.
 #[tokio::test]
-async fn a_buffer_takes_what_it_needs_and_doubles() {
+async fn a_buffer_is_at_most_twice_as_large_as_what_has_come() {
     const KIB: usize = 1024;
     let layer = builder().body_limit(100 * KIB).build().unwrap();
     for (declared, frames, expected) in [
-        // One frame is kept as it is.
-        (None, &[7][..], &[7][..]),
-        // Room for the first small ones, or for what is declared.
-        (None, &[1, 1], &[1, 16 * KIB]),
-        (Some(700), &[1, 1], &[1, 700]),
-        (None, &[20 * KIB, 20 * KIB], &[20 * KIB, 40 * KIB]),
+        // A little for the first small ones, or what is declared.
+        (None, &[7][..], &[512][..]),
+        (None, &[1, 1, 510, 1], &[512, 512, 512, 1026]),
+        (Some(700), &[1, 1, 600], &[512, 512, 700]),
+        (Some(20), &[1, 1], &[20, 20]),
+        (None, &[20 * KIB, 20 * KIB], &[40 * KIB, 40 * KIB]),
         // Filled to the last byte without more, and then twice that, up to the limit.
         (
             None,
             &[1, 1, 16 * KIB - 2, 1, 16 * KIB, 32 * KIB],
-            &[1, 16 * KIB, 16 * KIB, 32 * KIB, 64 * KIB, 100 * KIB],
+            &[512, 512, 32 * KIB, 32 * KIB, 64 * KIB + 2, 64 * KIB + 2],
         ),
         (
             Some(20 * KIB),
             &[1, 1, 16 * KIB, 4 * KIB - 2],
-            &[1, 16 * KIB, 20 * KIB, 20 * KIB],
-        ),
-        (
-            Some(20 * KIB),
-            &[1, 1, 20 * KIB - 2],
-            &[1, 16 * KIB, 20 * KIB],
+            &[512, 512, 20 * KIB, 20 * KIB],
         ),
         // More than was declared: that says nothing any more.
-        (Some(2), &[1, 1, 1, 1, 1], &[1, 2, 4, 4, 8]),
+        (Some(2), &[1, 1, 1, 1, 1], &[2, 2, 512, 512, 512]),
         // More than twice as much at once.
-        (None, &[1, 1, 60 * KIB], &[1, 16 * KIB, 60 * KIB + 2]),
+        (None, &[1, 1, 60 * KIB], &[512, 512, 100 * KIB]),
     ] {
         assert_eq!(taken(&layer, declared, frames), expected, "{frames:?}");
     }
@@ -574,6 +570,32 @@ async fn each_turn_is_one_for_everybody() {
     assert!(polls > 40, "{polls}");
     let turns = turns.load(Ordering::SeqCst);
     assert!(turns + 2 >= polls, "{turns} of {polls}");
+}
+
+/// A sender must not be able to choose between a delivery that works and one that panics.
+#[cfg(feature = "tokio")]
+#[test]
+fn without_a_timer_every_delivery_panics_whatever_its_size() {
+    let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let [first, second] = halves();
+    for steps in [
+        vec![Step::data(one_text())],
+        vec![first, Step::Pending, second],
+    ] {
+        let call = || runtime.block_on(layer().layer(host).oneshot(delivery(steps.clone())));
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).unwrap_err();
+        let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+        assert!(message.unwrap().contains("enable_time"));
+    }
+    for elsewhere in ["/elsewhere".to_owned(), handshake(support::TOKEN, "12345")] {
+        let request = Request::get(elsewhere).body(Script::new([])).unwrap();
+        let response = runtime.block_on(layer().layer(host).oneshot(request));
+        assert_eq!(response.unwrap().status(), 200);
+    }
 }
 
 #[test]

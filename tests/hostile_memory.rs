@@ -37,8 +37,8 @@ const MIB: usize = KIB * KIB;
 /// What any request may take for its future, its headers and the host's answer.
 const SMALL: usize = 8 * KIB;
 
-/// The same with the first room for a body that comes in pieces.
-const BEGUN: usize = SMALL + 16 * KIB;
+/// The same with the least buffer of a body that comes in pieces.
+const BEGUN: usize = SMALL + 512;
 
 /// An event and what is kept of where it stands. Of the tiniest elements that is more than four times their length, but there are 33,025
 /// at most: 5 MB.
@@ -96,6 +96,8 @@ async fn memory_of_each_row() {
     lies_about_the_length().await;
     a_bomb_behind_a_layer_that_decompresses().await;
     many_near_the_limit().await;
+    frames_that_pin_a_larger_buffer().await;
+    tiny_events_are_charged().await;
     #[cfg(feature = "tokio")]
     a_full_delivery_and_a_store().await;
 }
@@ -221,6 +223,67 @@ async fn a_bomb_behind_a_layer_that_decompresses() {
     assert_eq!(rejection.kind(), RejectionKind::BodyTooLarge);
     println!("memory: a bomb of 64 MiB takes {taken} bytes, of which the limit is {LIMIT}");
     assert!(taken <= 2 * LIMIT + 128 * KIB, "{taken}");
+}
+
+/// A frame is a part of the buffer that the server has read into. Bodies that are waited for must not
+/// keep it: all that they take is what is charged.
+async fn frames_that_pin_a_larger_buffer() {
+    const BODIES: usize = 1000;
+    let layer = layer();
+    let call = host(&layer);
+    let before = HEAP.current_usage();
+    let free = layer.available_memory();
+    let mut waiting = Vec::new();
+    for _ in 0..BODIES {
+        let read = Bytes::from(vec![b' '; 64 * KIB]);
+        let steps = [Step::Data(read.slice(..1)), Step::Empty(1), Step::Stall];
+        let request = Request::post("/wh").header("x-hub-signature-256", sign(SECRET, ""));
+        let mut call = call(request.body(Script::new(steps)).unwrap());
+        drop(read);
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(call.as_mut().poll(cx)));
+        assert!(polled.await.is_pending());
+        waiting.push(call);
+    }
+    let taken = HEAP.current_usage() - before;
+    let charged = free - layer.available_memory();
+    println!("memory: {BODIES} bodies of one byte take {taken} bytes, {charged} of them charged");
+    assert!(charged >= 512 * BODIES, "{charged}");
+    assert!(taken <= charged + BODIES * SMALL, "{taken}");
+}
+
+/// A short body of tiny events takes many times its length, so the events are charged as well.
+async fn tiny_events_are_charged() {
+    let elements = vec!["{}"; 6000].join(",");
+    let body = Bytes::from(support::json::messages(&elements));
+    let layer = layer();
+    let free = layer.available_memory();
+    let inside = std::sync::Arc::new(std::sync::Mutex::new((0, 0)));
+    let seen = std::sync::Arc::clone(&inside);
+    let probe = layer.clone();
+    let host = service_fn(move |request: Request<RequestBody<Script>>| {
+        *seen.lock().unwrap() = (HEAP.current_usage(), free - probe.available_memory());
+        drop(request);
+        async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
+    });
+    let request = Request::post("/wh")
+        .header("x-hub-signature-256", sign(SECRET, &body))
+        .body(Script::whole(body.clone()))
+        .unwrap();
+    let before = HEAP.current_usage();
+    let response = layer.layer(host).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let (heap, charged) = *inside.lock().unwrap();
+    let taken = heap - before;
+    println!(
+        "memory: {} bytes of tiny events take {taken} bytes beside the body while they are handled, {charged} are charged",
+        body.len()
+    );
+    // The body itself was there before.
+    assert!(
+        charged >= body.len() && taken <= charged - body.len() + SMALL,
+        "{taken}, {charged}"
+    );
+    assert_eq!(layer.available_memory(), free);
 }
 
 /// B23: 200 senders of 3.9 MiB each at the same time, and a budget of 64 MiB.

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     event::{EventKey, Notification},
-    receive::Lease,
+    receive::Reservation,
     verified::Verified,
 };
 
@@ -285,7 +285,7 @@ impl<S: Store> Delivery<'_, S> {
             }
         };
         // The body stays in the memory budget for as long as the handler may hold it, answered or not.
-        let lease = request.extensions_mut().remove::<Arc<Lease>>();
+        let reservation = request.extensions_mut().remove::<Arc<Reservation>>();
         let fresh = self.plan.fresh(&notification, unprotected);
         count(&counters.handled, fresh.events().len());
         count(&counters.suppressed, fresh.suppressed().len());
@@ -314,7 +314,7 @@ impl<S: Store> Delivery<'_, S> {
             }
         };
         let _ = reply.send(answer);
-        drop(lease);
+        drop(reservation);
         owed
     }
 

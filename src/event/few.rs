@@ -26,6 +26,11 @@ impl<T> Few<T> {
         usize::from(self.first.is_some()) + self.more.len()
     }
 
+    /// Bytes that are allocated.
+    pub(super) fn memory(&self) -> usize {
+        self.more.capacity() * size_of::<T>()
+    }
+
     pub(super) fn push(&mut self, element: T) {
         if self.first.is_none() {
             self.first = Some(element);

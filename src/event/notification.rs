@@ -143,6 +143,12 @@ impl Notification {
         self.envelope.document.body()
     }
 
+    /// Bytes that are allocated beside the body.
+    pub(crate) fn memory(&self) -> usize {
+        let events = self.events.len() + self.suppressed.len();
+        self.envelope.memory() + events * size_of::<Event>()
+    }
+
     /// The same delivery with these events to be handled, and these not.
     #[cfg(feature = "tokio")]
     pub(crate) fn with(

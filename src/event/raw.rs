@@ -71,6 +71,11 @@ impl Parsing {
         Ok(whole)
     }
 
+    /// Bytes that are allocated beside the body.
+    pub(crate) fn memory(&self) -> usize {
+        self.unescaped.memory() + self.progress.extents.capacity() * size_of::<Extent>()
+    }
+
     /// It is one.
     pub(crate) fn into_document(self) -> Document {
         Document {
@@ -144,6 +149,11 @@ impl Document {
 
     pub(crate) fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// Bytes that are allocated beside the body.
+    pub(super) fn memory(&self) -> usize {
+        self.unescaped.memory() + self.extents.capacity() * size_of::<Extent>()
     }
 
     fn end_of_container(&self, start: usize) -> Option<usize> {
@@ -505,6 +515,10 @@ struct Decoded {
 }
 
 impl Unescaped {
+    fn memory(&self) -> usize {
+        self.decoded.capacity() + self.strings.capacity() * size_of::<Decoded>()
+    }
+
     /// Decodes the string that stands from `start` to `end` in `bytes`, quotes included, behind all that were pushed before.
     fn push(&mut self, bytes: &[u8], start: usize, end: usize) {
         if self.strings.is_empty() {

@@ -286,6 +286,23 @@ impl Envelope {
         !before.any(|element| is_person(&element)) && !after.any(|element| is_person(&element))
     }
 
+    /// Bytes that are allocated beside the body, with the directory of contacts that may be made later.
+    pub(super) fn memory(&self) -> usize {
+        fn of<T>(list: &Vec<T>) -> usize {
+            list.capacity() * size_of::<T>()
+        }
+        let directory = 2 * self.contacts.len() * size_of::<ContactKey>();
+        size_of::<Self>()
+            + self.document.memory()
+            + self.entries.memory()
+            + self.changes.memory()
+            + of(&self.contacts)
+            + directory
+            + of(&self.groups)
+            + of(&self.threads)
+            + of(&self.elements)
+    }
+
     /// The element of an event, which exists.
     pub(crate) fn element(&self, index: u32) -> Element {
         self.elements

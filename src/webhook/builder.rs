@@ -183,7 +183,14 @@ impl WebhookLayerBuilder {
     /// The time for a whole body, from the arrival of the headers; then 408. Default: 10 seconds.
     ///
     /// Servers bound the time for headers and, as hyper does, not that for bodies: a sender of one byte a second would hold its
-    /// memory for ever. Needs a Tokio runtime with its time driver on.
+    /// memory for ever.
+    ///
+    /// # Panics
+    ///
+    /// Building does not panic. Every delivery that is received outside of a Tokio runtime, or in one
+    /// without a timer (`enable_time`), panics with tokio's message: without a timer there is no deadline.
+    /// Where there is no such runtime, turn off the default feature `tokio` and bound the time of
+    /// requests yourself.
     ///
     /// ```
     /// use std::time::Duration;
@@ -201,18 +208,22 @@ impl WebhookLayerBuilder {
 
     /// The longest pause between two pieces of a body; then 408. Default: 5 seconds.
     ///
-    /// Frees the memory of a sender that has gone silent before its deadline. Needs a Tokio runtime with its time driver on.
+    /// Frees the memory of a sender that has gone silent before its deadline. Needs a Tokio runtime with a
+    /// timer, as [`body_deadline`](Self::body_deadline).
     #[cfg(feature = "tokio")]
     pub fn body_idle_timeout(mut self, idle: std::time::Duration) -> Self {
         self.limits.idle = idle;
         self
     }
 
-    /// The bytes that all bodies which are being received or handled may take together, over all requests of this layer and of
-    /// its clones; then 503 with `Retry-After: 1`. Default: 64 MiB.
+    /// Maximum number of bytes that all bodies in memory may take together, with what is parsed of them,
+    /// over all requests of this layer and its clones. Default: 64 MiB.
     ///
-    /// A quarter of it is set aside for the first 16 KiB of every body, so that a few large or stalled senders cannot starve
-    /// ordinary messages, which are about 1 KiB. A body counts until its request has been answered.
+    /// A body that comes whole in one frame takes nothing before its signature was found right. When
+    /// the budget is used up, the slowest incomplete body gives way to a faster one or to a verified one
+    /// and is answered with 503 and `Retry-After: 1`. A body that finds none to displace is answered
+    /// likewise. Only bodies of up to 16 KiB may use the last quarter, so that slow handlers of large
+    /// deliveries do not starve ordinary messages. A body counts until its request has been answered.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.memory_budget = bytes;
         self

@@ -21,7 +21,7 @@ use crate::{
     body::{RequestBody, ResponseBody},
     credentials::KeyRing,
     event::{Notification, Parsing},
-    receive::{Lease, Receive, Received},
+    receive::{Receive, Received, Reservation},
     signature::Signature,
     turn::give_way,
     verified::Verified,
@@ -84,7 +84,7 @@ pin_project! {
             #[pin]
             call: S::Future,
             // The body lives as long as the request.
-            _lease: Arc<Lease>,
+            _reservation: Arc<Reservation>,
         },
     }
 }
@@ -207,17 +207,17 @@ where
                     }
                 }
                 StateProj::Parsing { delivery, config } => {
-                    let parsing = delivery.as_mut().map(|delivery| &mut delivery.parsing);
-                    let parsed = parsing.map(|parsing| parsing.advance(PARSED_PER_POLL));
-                    if let Some(Ok(false)) = parsed {
+                    let parsed = match delivery {
+                        Some(delivery) => delivery.parse(),
+                        // Never: the state is left when it is taken.
+                        None => return Poll::Pending,
+                    };
+                    if let Ok(false) = parsed {
                         give_way(cx);
                         return Poll::Pending;
                     }
-                    let admitted = match (parsed, delivery.take()) {
-                        (Some(Ok(_)), Some(delivery)) => delivery.admit(),
-                        _ => Err(RejectionKind::NotJson),
-                    };
-                    match admitted {
+                    let delivery = delivery.take().ok_or(RejectionKind::NotJson);
+                    match parsed.and(delivery).and_then(Delivery::admit) {
                         Ok(admitted) => State::Readying {
                             admitted: Some(admitted),
                             config: Arc::clone(config),
@@ -288,7 +288,9 @@ impl Signer {
 struct Delivery<S> {
     parsing: Parsing,
     signer: Signer,
-    lease: Lease,
+    reservation: Reservation,
+    /// Bytes that the body takes.
+    taken: usize,
     parts: Parts,
     inner: S,
 }
@@ -307,36 +309,49 @@ impl<S> Delivery<S> {
         };
         // It may have been removed while the body was on its way.
         signer.verified()?;
+        let taken = received.reservation.bytes().max(received.body.len());
         Ok(Self {
             parsing: Notification::begin(received.body).map_err(|_| RejectionKind::NotJson)?,
             signer,
-            lease: received.lease,
+            reservation: received.reservation,
+            taken,
             parts,
             inner,
         })
     }
 
+    /// Parses a bit more, and charges what that has taken. Returns whether all is parsed.
+    fn parse(&mut self) -> Result<bool, RejectionKind> {
+        let done = self.parsing.advance(PARSED_PER_POLL);
+        let done = done.map_err(|_| RejectionKind::NotJson)?;
+        if !done {
+            (self.reservation).grow_to(self.taken + self.parsing.memory())?;
+        }
+        Ok(done)
+    }
+
     /// Its events are known: the host gets them, unless this app refuses deliveries with foreign
     /// events.
-    fn admit<B>(self) -> Result<Admitted<S, B>, RejectionKind> {
+    fn admit<B>(mut self) -> Result<Admitted<S, B>, RejectionKind> {
         let mut notification = Notification::finish(self.parsing);
         if !self.signer.app.filter(&mut notification) {
             return Err(RejectionKind::AccountRefused);
         }
-        let lease = Arc::new(self.lease);
+        (self.reservation).grow_to(self.taken + notification.memory())?;
+        let reservation = Arc::new(self.reservation);
         let body = notification.body().clone();
         let mut parts = self.parts;
         let extensions = &mut parts.extensions;
         #[cfg(feature = "tokio")]
         crate::dedup::Passage::verified(extensions);
         extensions.insert(notification);
-        // For a task that outlives this future and holds the body still.
-        extensions.insert(Arc::clone(&lease));
+        // For a task that outlives this future and still holds the body.
+        extensions.insert(Arc::clone(&reservation));
         Ok(Admitted {
             inner: self.inner,
             request: verified(parts, body),
             signer: self.signer,
-            lease,
+            reservation,
         })
     }
 }
@@ -346,7 +361,7 @@ struct Admitted<S, B> {
     inner: S,
     request: Request<RequestBody<B>>,
     signer: Signer,
-    lease: Arc<Lease>,
+    reservation: Arc<Reservation>,
 }
 
 impl<S, B> Admitted<S, B>
@@ -359,7 +374,7 @@ where
         self.request.extensions_mut().insert(verified);
         Ok(State::Calling {
             call: self.inner.call(self.request),
-            _lease: self.lease,
+            _reservation: self.reservation,
         })
     }
 }

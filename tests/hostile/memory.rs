@@ -1,12 +1,17 @@
 //! B9, B22, B23, and what a declared length may cost: memory that is taken before anything is proved.
 
-use std::{io::Write, pin::pin, task::Poll, time::Duration};
+use std::{
+    io::Write,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::Request;
 use http_body::SizeHint;
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, ServiceExt};
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_whatsapp::{Rejection, RejectionKind};
 
@@ -156,30 +161,89 @@ async fn b23_beyond_the_budget_503_and_all_is_well_again_afterwards() {
     returned(&subject, free, "B23, again").await;
 }
 
-/// The quarter that is set aside: large stalled senders do not keep an ordinary message out.
-#[tokio::test]
-async fn when_large_senders_hold_all_they_can_a_small_message_passes() {
-    let layer = builder()
-        .body_limit(256 * KIB)
-        .memory_budget(512 * KIB)
-        .build()
-        .unwrap();
-    let subject = Subject::new(layer);
-    let free = subject.layer.available_memory();
+/// Bodies that are not completed, each of two small frames and `length` bytes, as many as are not refused at once.
+async fn stalled(
+    subject: &Subject,
+    bodies: usize,
+    length: usize,
+) -> Vec<Pin<Box<dyn Future<Output = http::StatusCode>>>> {
     let mut stalled = Vec::new();
-    for _ in 0..4 {
-        let steps = [Step::data(vec![b' '; 128 * KIB]), Step::Stall];
-        let request = request("").body(Script::new(steps)).unwrap();
-        let mut answer = Box::pin(subject.bare().call(request));
-        let polled = std::future::poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
-        if polled.is_pending() {
+    for _ in 0..bodies {
+        let steps = [
+            Step::data(" "),
+            Step::Empty(1),
+            Step::data(vec![b' '; length - 1]),
+            Step::Stall,
+        ];
+        let answer = subject
+            .bare()
+            .oneshot(request("").body(Script::new(steps)).unwrap());
+        let mut answer: Pin<Box<dyn Future<Output = _>>> =
+            Box::pin(async { answer.await.unwrap().status() });
+        if poll(&mut answer).await.is_pending() {
             stalled.push(answer);
         }
     }
-    assert!((1..4).contains(&stalled.len()), "{}", stalled.len());
-    let body = padded(KIB);
-    let request = request(&body).body(Script::whole(body)).unwrap();
-    assert_eq!(subject.bare().oneshot(request).await.unwrap().status(), 200);
-    drop(stalled);
-    returned(&subject, free, "stalled").await;
+    stalled
+}
+
+async fn poll<T>(answer: &mut Pin<Box<dyn Future<Output = T>>>) -> Poll<T> {
+    std::future::poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await
+}
+
+/// Strangers fill the budget with bodies that they do not complete, small ones or large ones.
+#[tokio::test]
+async fn a_body_in_one_frame_needs_nothing_that_strangers_hold() {
+    for (bodies, length) in [(2000, 300), (200, 20 * KIB), (10, 100 * KIB)] {
+        let layer = builder()
+            .body_limit(256 * KIB)
+            .memory_budget(512 * KIB)
+            .build()
+            .unwrap();
+        let subject = Subject::new(layer);
+        let free = subject.layer.available_memory();
+        let mut stalled = stalled(&subject, bodies, length).await;
+        assert!(subject.layer.available_memory() < free / 2);
+        for length in [KIB, 200 * KIB, KIB] {
+            let body = padded(length);
+            let request = request(&body).body(Script::whole(body)).unwrap();
+            let response = subject.bare().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), 200, "{bodies}, {length}");
+        }
+        // Those that had to give way say so, and are woken for it.
+        let mut refused = 0;
+        for answer in &mut stalled {
+            if let Poll::Ready(status) = poll(answer).await {
+                assert_eq!(status, 503);
+                refused += 1;
+            }
+        }
+        assert!(refused > 0, "{bodies}");
+        drop(stalled);
+        returned(&subject, free, "stalled").await;
+    }
+}
+
+/// The same with a genuine body in pieces: what is stalled is slower.
+#[tokio::test]
+async fn a_body_in_pieces_displaces_those_that_are_stalled() {
+    for (bodies, length) in [(2000, 300), (200, 20 * KIB), (10, 50 * KIB)] {
+        let layer = builder()
+            .body_limit(256 * KIB)
+            .memory_budget(512 * KIB)
+            .build()
+            .unwrap();
+        let subject = Subject::new(layer);
+        let stalled = stalled(&subject, bodies, length).await;
+        let body = Bytes::from(padded(250 * KIB));
+        let pieces = (0..body.len()).step_by(5000).flat_map(|at| {
+            let piece = body.slice(at..body.len().min(at + 5000));
+            [Step::Data(piece), Step::Pending]
+        });
+        let genuine = request(std::str::from_utf8(&body).unwrap());
+        let genuine = genuine.body(Script::new(pieces)).unwrap();
+        let response = subject.bare().oneshot(genuine).await.unwrap();
+        assert_eq!(response.status(), 200, "{bodies}, {length}");
+        drop(stalled);
+    }
 }

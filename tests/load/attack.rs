@@ -8,6 +8,7 @@ use crate::{
     figures::{Server, mebibytes, verdict},
     load::REPEATED,
     sender::Pool,
+    starvation,
     strangers::Strangers,
     traffic::Plan,
 };
@@ -17,7 +18,7 @@ const OFTEN: usize = 5;
 
 const SLOW: usize = 100;
 
-/// First without strangers, then with them, in the same process.
+/// First without strangers, then with them, in the same process; then with those that use up the memory budget.
 pub(crate) async fn run(seconds: u32, rate: u32) -> bool {
     let calm = Plan::new(seconds, rate, REPEATED);
     let attacked = Plan::new(seconds, rate, OFTEN).after(&calm);
@@ -52,5 +53,7 @@ pub(crate) async fn run(seconds: u32, rate: u32) -> bool {
     );
     let mut complaints = end.complaints(&begin, events);
     complaints.extend(tally.complaint());
+    drop(server);
+    complaints.extend(starvation::short(seconds.min(30)).await);
     verdict(&complaints)
 }

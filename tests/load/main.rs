@@ -21,6 +21,7 @@ mod process;
 mod sender;
 mod server;
 mod soak;
+mod starvation;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ["--load", seconds, rate] => runtime.block_on(load::run(number(seconds), number(rate))),
         ["--attack", seconds, rate] => runtime.block_on(attack::run(number(seconds), number(rate))),
         ["--soak", seconds, rate] => runtime.block_on(soak::run(number(seconds), number(rate))),
+        ["--starve", seconds] => runtime.block_on(starvation::run(number(seconds))),
         ["--memory"] => runtime.block_on(memory::run()),
         _ => {
             println!("load: nothing was asked for; scripts/load asks");

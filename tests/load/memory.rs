@@ -32,6 +32,9 @@ const BUDGET: usize = 64 * 1024;
 const BASE: usize = 8 * 1024;
 const CONNECTION: usize = 32;
 
+/// What a stream of HTTP/2 takes beside its body, in KiB: futures and headers.
+const STREAM: usize = 8;
+
 /// A body that outgrows its buffer is copied, in KiB: one at a time on one thread.
 const COPIED: usize = 4 * 1024;
 
@@ -95,6 +98,15 @@ pub(crate) async fn run() -> bool {
         server::BOUND / 1024
     );
     verdict(&complaints)
+}
+
+/// The most resident memory with hyper's defaults, in KiB: the README's formula.
+pub(crate) fn bound(version: u32, connections: usize, streams: usize) -> usize {
+    let ahead = match version {
+        1 => READ_BUFFER,
+        _ => WINDOW,
+    };
+    BASE + BUDGET + COPIED + connections * (ahead + CONNECTION) + streams * STREAM
 }
 
 struct Row {
