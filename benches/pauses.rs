@@ -13,7 +13,7 @@ use std::{
     hint::black_box,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -44,6 +44,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("one text", bodies::texts(1, 80)),
         ("1000 texts of 3 KB", bodies::texts(1000, 2500)),
         ("6000 statuses", bodies::statuses(6000)),
+        // The worst that could be signed.
+        ("13000 statuses", bodies::statuses(13_000)),
+        ("one escaped string of 3.9 MB", escaped(3_900_000)),
+        (
+            "20000 beside long metadata",
+            beside_metadata(20_000, 2_000_000),
+        ),
     ] {
         let body = Bytes::from(body);
         for (layers, secrets, remembers) in [
@@ -73,7 +80,10 @@ async fn pauses(body: &Bytes, secrets: usize, remembers: bool) -> Result<String,
             .header("content-length", body.len())
             .body(Full::new(body.clone()))?;
         let pause = Arc::new(AtomicU64::new(0));
-        let ticker = tokio::spawn(ticks(Arc::clone(&pause)));
+        let end = Arc::new(AtomicBool::new(false));
+        let ticker = tokio::spawn(ticks(Arc::clone(&pause), Arc::clone(&end)));
+        // It waits from now on.
+        yield_now().await;
         let start = Instant::now();
         // Tasks of their own, as servers have them.
         let call = if remembers {
@@ -99,7 +109,9 @@ async fn pauses(body: &Bytes, secrets: usize, remembers: bool) -> Result<String,
             return Err("not answered with 200".into());
         }
         took.push(micros(start));
-        ticker.abort();
+        // Its next turn ends the last stretch, which counts as well.
+        end.store(true, Ordering::Relaxed);
+        ticker.await?;
         longest.push(pause.load(Ordering::Relaxed));
     }
     took.sort_unstable();
@@ -113,9 +125,9 @@ async fn pauses(body: &Bytes, secrets: usize, remembers: bool) -> Result<String,
     ))
 }
 
-/// Keeps the longest time between two turns, in microseconds.
-async fn ticks(longest: Arc<AtomicU64>) {
-    loop {
+/// Keeps the longest time between two turns, in microseconds, until after the end.
+async fn ticks(longest: Arc<AtomicU64>, end: Arc<AtomicBool>) {
+    while !end.load(Ordering::Relaxed) {
         let before = Instant::now();
         yield_now().await;
         longest.fetch_max(micros(before), Ordering::Relaxed);
@@ -124,6 +136,25 @@ async fn ticks(longest: Arc<AtomicU64>) {
 
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn escaped(bytes: usize) -> String {
+    format!(r#"{{"x":"{}"}}"#, r"\u00fc".repeat(bytes / 6))
+}
+
+/// Statuses whose metadata has a long text before the id of the phone number.
+fn beside_metadata(statuses: usize, bytes: usize) -> String {
+    let metadata = format!(
+        r#"{{"display_phone_number":"{}","phone_number_id":"1"}}"#,
+        "x".repeat(bytes)
+    );
+    let statuses: Vec<_> = (0..statuses)
+        .map(|number| format!(r#"{{"id":"wamid.{number}","status":"sent","timestamp":"1"}}"#))
+        .collect();
+    format!(
+        r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"metadata":{metadata},"statuses":[{}]}}}}]}}]}}"#,
+        statuses.join(",")
+    )
 }
 
 /// Reads nothing: how long a host takes is its own business.
