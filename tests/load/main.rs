@@ -52,7 +52,10 @@ fn main() -> ExitCode {
         ["--load", seconds, rate] => runtime.block_on(load::run(number(seconds), number(rate))),
         ["--attack", seconds, rate] => runtime.block_on(attack::run(number(seconds), number(rate))),
         ["--soak", seconds, rate] => runtime.block_on(soak::run(number(seconds), number(rate))),
-        ["--starve", seconds] => runtime.block_on(starvation::run(number(seconds))),
+        ["--starve", seconds] => runtime.block_on(starvation::run(number(seconds), &[2, 1])),
+        ["--starve", seconds, version] => {
+            runtime.block_on(starvation::run(number(seconds), &[number(version)]))
+        }
         ["--memory"] => runtime.block_on(memory::run()),
         _ => {
             println!("load: nothing was asked for; scripts/load asks");

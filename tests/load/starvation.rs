@@ -61,10 +61,10 @@ const LARGE_PATIENCE: Duration = Duration::from_secs(30);
 const ORDINARY_LEAST: f64 = 99.0;
 const LARGE_LEAST: f64 = 95.0;
 
-/// All rows, `seconds` each.
-pub(crate) async fn run(seconds: u32) -> bool {
+/// All rows, `seconds` each, or those of one version of HTTP.
+pub(crate) async fn run(seconds: u32, versions: &[u32]) -> bool {
     let mut complaints = Vec::new();
-    for version in [2, 1] {
+    for &version in versions {
         for piece in [PIECE, LARGE_PIECE] {
             complaints.extend(attack(version, piece, seconds).await);
         }
@@ -155,7 +155,15 @@ impl fmt::Display for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all: usize = self.0.values().sum();
         let good = self.0.get(&Some(StatusCode::OK)).copied().unwrap_or(0);
-        write!(f, "{good}/{all} ({:.1} %)", self.percent())
+        write!(f, "{good}/{all} ({:.1} %)", self.percent())?;
+        for (answer, count) in &self.0 {
+            match answer {
+                Some(StatusCode::OK) => {}
+                Some(status) => write!(f, ", {} {count} times", status.as_u16())?,
+                None => write!(f, ", none {count} times")?,
+            }
+        }
+        Ok(())
     }
 }
 
