@@ -545,3 +545,31 @@ impl Random {
         usize::try_from(self.next() % limit as u64).unwrap()
     }
 }
+
+/// Long metadata is looked through once. What comes of it is the same.
+#[test]
+fn the_length_of_metadata_changes_nothing() {
+    let event = |metadata: &str| {
+        let body = format!(
+            r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"metadata":{metadata},"statuses":[{{"id":"wamid.A","status":"sent"}}]}}}}]}}]}}"#
+        );
+        Notification::parse(body).unwrap().events()[0].clone()
+    };
+    let long = "x".repeat(300);
+    for (id, expected) in [
+        (r#","phone_number_id":"1""#, Some("1")),
+        (r#","phone_number_id":1,"phone_number_id":2"#, Some("1")),
+        (r#","phone_number_id":"""#, None),
+        (r#","phone_number_id":{"a":1}"#, None),
+        ("", None),
+    ] {
+        let [short, long] = ["x", &long]
+            .map(|number| event(&format!(r#"{{"display_phone_number":"{number}"{id}}}"#)));
+        assert_eq!(short.phone_number_id(), expected, "{id}");
+        assert_eq!(long.phone_number_id(), expected, "{id}");
+        assert_eq!(short.key(), long.key(), "{id}");
+        let queued = Notification::from_queue(long.to_queue()).unwrap();
+        assert_eq!(queued.events()[0].key(), long.key(), "{id}");
+        assert_eq!(long.detach().phone_number_id(), expected, "{id}");
+    }
+}
