@@ -17,7 +17,7 @@ use tokio::{runtime, task::JoinSet};
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 use tower_whatsapp::{
     App, Credentials, Notification, WebhookLayer,
-    admission::{CallerHeader, IpAllowList, PeerAddr, TrustedProxies},
+    admission::{ForwardedHeader, IpAllowList, PeerAddr, TrustedProxies},
     dedup::{MemoryStore, Store, Token},
     event::EventKey,
     secret::AppSecret,
@@ -205,9 +205,9 @@ fn hops(many: u64) -> Result<Work, Box<dyn Error>> {
         .app_secret(SECRET)
         .verify_token("token")
         .ip_allow_list(IpAllowList::from_prefixes(["157.240.0.0/16"])?)
-        .trusted_proxies(TrustedProxies::within(
+        .trusted_proxies(TrustedProxies::from_prefixes(
             ["10.0.0.0/8"],
-            CallerHeader::XForwardedFor,
+            ForwardedHeader::x_forwarded_for(),
         )?)
         .build()?
         .layer(service_fn(host));

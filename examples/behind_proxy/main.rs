@@ -1,4 +1,5 @@
-//! A WhatsApp webhook on axum behind a proxy that ends TLS: nginx or Caddy, with the configuration that lies beside this file.
+//! A WhatsApp webhook on axum behind a proxy that terminates TLS: nginx, Caddy or HAProxy, with the
+//! configuration beside this file.
 //!
 //! ```text
 //! PROXY=nginx WHATSAPP_APP_SECRET=… WHATSAPP_VERIFY_TOKEN=… \
@@ -7,24 +8,34 @@
 //!
 //! | variable | default | |
 //! |---|---|---|
-//! | `PROXY` | | `nginx` or `caddy`: how the proxy tells of the client certificate |
+//! | `PROXY` | | `nginx`, `caddy` or `haproxy`: how the proxy reports the client certificate |
 //! | `PROXY_ADDRESSES` | `127.0.0.1,::1` | where it calls from: only there its headers are believed |
 //! | `ALLOW_LIST` | none | a file with Meta's addresses, which is looked at every minute; then a delivery must come from one of them too |
 //! | `ADDR` | `127.0.0.1:3000` | where to listen: nobody but the proxy must reach it |
 //!
-//! Every event is printed on one line.
+//! Every event is printed on one line. Every refusal is logged on one line of standard error, with
+//! the rule that refused:
+//!
+//! ```text
+//! refused with 403: CertificateMissing: the client certificate is missing
+//! ```
 
 #[path = "../common/mod.rs"]
 mod common;
 
 use std::{error::Error, io, net::SocketAddr, process::ExitCode, time::Duration};
 
-use axum::{Router, extract::State, http::StatusCode, routing::post};
-use http::HeaderName;
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{self, HeaderName, StatusCode},
+    routing::post,
+};
 use tower_whatsapp::{
-    Notification, WebhookLayer,
+    Notification, Rejection, WebhookLayer,
     admission::{
-        CallerHeader, CertificateHeader, ClientCertificate, IpAllowList, ListWatch, Reload,
+        CertificateHeader, ClientCertificate, ForwardedHeader, IpAllowList, ListWatch, Reload,
         TrustedProxies,
     },
 };
@@ -33,6 +44,7 @@ use self::common::{Printer, listen, until_interrupted, variable};
 
 const VERIFY: HeaderName = HeaderName::from_static("x-client-verify");
 const SUBJECT: HeaderName = HeaderName::from_static("x-client-subject");
+const CERTIFICATE: HeaderName = HeaderName::from_static("x-client-certificate");
 
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -48,18 +60,22 @@ fn app(allowed: Option<IpAllowList>) -> Result<Router, Box<dyn Error>> {
     let certificate = match variable("PROXY")?.as_deref() {
         // nginx goes on without a certificate, and says what it thinks of the one that it got.
         Some("nginx") => CertificateHeader::nginx_subject(VERIFY, SUBJECT),
-        // Caddy goes on without a certificate, and with none that it could not verify.
-        Some("caddy") => CertificateHeader::subject(SUBJECT),
-        _ => return Err("PROXY must be nginx or caddy".into()),
+        // Caddy goes on without a certificate, and ends connections with one that it could not verify.
+        Some("caddy") => CertificateHeader::certificate(CERTIFICATE),
+        // HAProxy does the same. The verdict holds if somebody adds `crt-ignore-err`.
+        Some("haproxy") => CertificateHeader::haproxy(VERIFY, CERTIFICATE),
+        _ => return Err("PROXY must be nginx, caddy or haproxy".into()),
     };
     let addresses = variable("PROXY_ADDRESSES")?.unwrap_or("127.0.0.1,::1".to_owned());
-    let proxies = TrustedProxies::within(addresses.split(','), CallerHeader::XForwardedFor)?;
+    let proxies =
+        TrustedProxies::from_prefixes(addresses.split(','), ForwardedHeader::x_forwarded_for())?;
     let mut whatsapp = WebhookLayer::builder()
         .path("/webhook")
         .app_secret(variable("WHATSAPP_APP_SECRET")?.ok_or("WHATSAPP_APP_SECRET is not set")?)
         .verify_token(variable("WHATSAPP_VERIFY_TOKEN")?.ok_or("WHATSAPP_VERIFY_TOKEN is not set")?)
         .trusted_proxies(proxies)
-        .client_certificate(ClientCertificate::meta().forwarded(certificate));
+        .client_certificate(ClientCertificate::meta().forwarded(certificate))
+        .on_rejection(log_rejection);
     if let Some(allowed) = allowed {
         whatsapp = whatsapp.ip_allow_list(allowed);
     }
@@ -69,7 +85,17 @@ fn app(allowed: Option<IpAllowList>) -> Result<Router, Box<dyn Error>> {
         .layer(whatsapp.build()?))
 }
 
-/// The list of addresses, and who looks whether it has changed.
+/// One line for the operator, with the rule that refused. It has nothing from the request, so a
+/// stranger cannot write into the log. Count these, and limit how many are logged, in a service
+/// that strangers call often.
+fn log_rejection(rejection: &Rejection) -> http::Response<Bytes> {
+    let response = rejection.to_response();
+    let status = response.status().as_u16();
+    eprintln!("refused with {status}: {:?}: {rejection}", rejection.kind());
+    response
+}
+
+/// The list of addresses, and the task that reads its file again.
 fn allow_list() -> Result<Option<(IpAllowList, ListWatch)>, Box<dyn Error>> {
     let Some(path) = variable("ALLOW_LIST")? else {
         return Ok(None);
@@ -77,8 +103,8 @@ fn allow_list() -> Result<Option<(IpAllowList, ListWatch)>, Box<dyn Error>> {
     let list = IpAllowList::load(&path)?;
     let watch = list.watch(path, LOOK, |outcome| match outcome {
         Ok(Reload::Unchanged) => {}
-        Ok(_) => eprintln!("a new list of addresses"),
-        Err(error) => eprintln!("the old list of addresses stays: {error}"),
+        Ok(outcome) => eprintln!("the list of addresses: {outcome:?}"),
+        Err(error) => eprintln!("the list of addresses has not changed: {error}"),
     });
     Ok(Some((list, watch)))
 }

@@ -3,23 +3,27 @@ use std::net::IpAddr;
 use http::{Extensions, HeaderMap};
 
 use super::{
-    forwarded::CertificateHeader, peer_certificate::PeerCertificate, proxies::TrustedProxies,
-    rule::Refused,
+    certificate_header::CertificateHeader, error::Refused, peer_certificate::PeerCertificate,
+    proxies::TrustedProxies,
 };
 
-/// The name in the certificate that Meta's sender of webhooks presents (Meta, "Webhooks: getting started", mTLS).
+/// The name in the certificate that Meta's sender of webhooks presents (Meta, "Webhooks: getting
+/// started", mTLS).
 const META: &str = "client.webhooks.fbclientcerts.com";
 
-/// The certificate that a caller must have shown: one whose chain was verified, and whose subject has exactly one common name, this one.
+/// The certificate that a caller must present: its chain was verified, and its subject has exactly
+/// one common name, this one.
 ///
-/// The name is compared byte by byte, as a whole: a longer or shorter name, one in other letters, a second common name or none are refused. The
-/// alternative names (SANs) are not looked at, because Meta says nothing of them. Nor is the authority: whoever ends TLS must trust Meta's alone
-/// (`meta-outbound-api-ca-2025-12.pem`), since others give any name to anyone.
+/// The name is compared byte by byte, as a whole: a longer or shorter name, one in other letters, a
+/// second common name or none are refused. The alternative names (SANs) are not read, because Meta
+/// says nothing of them. Nor is the authority: whatever terminates TLS must trust Meta's alone
+/// (`meta-outbound-api-ca-2025-12.pem`), since other authorities give any name to anyone.
 ///
-/// The certificate is taken from one place, and what the other says counts for nothing:
+/// The certificate is taken from one place only:
 ///
-/// - from the connection, by default: the host's TLS acceptor puts a [`PeerCertificate`] into the extensions of every request;
-/// - or from a header of a proxy that ends TLS: see [`forwarded`](Self::forwarded).
+/// - from the connection, by default: the host's TLS acceptor puts a [`PeerCertificate`] into the
+///   extensions of every request;
+/// - or from a header of a proxy that terminates TLS: see [`forwarded`](Self::forwarded).
 ///
 /// ```
 /// use tower_whatsapp::{WebhookLayer, admission::ClientCertificate};
@@ -32,6 +36,7 @@ const META: &str = "client.webhooks.fbclientcerts.com";
 ///     .build()?;
 /// # Ok::<(), tower_whatsapp::ConfigError>(())
 /// ```
+#[doc(alias = "mtls")]
 #[derive(Debug, Clone)]
 pub struct ClientCertificate {
     common_name: String,
@@ -39,35 +44,41 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// The one that Meta presents: `client.webhooks.fbclientcerts.com`.
+    /// The certificate that Meta presents: `client.webhooks.fbclientcerts.com`.
     #[must_use]
     pub fn meta() -> Self {
-        Self::named(META)
+        Self::with_common_name(META)
     }
 
-    /// One with another common name: for tests, and for a relay of your own. An empty name admits nobody.
+    /// A certificate with another common name: for tests, and for a relay of your own. An empty
+    /// name admits nobody.
     #[must_use]
-    pub fn named(common_name: impl Into<String>) -> Self {
+    pub fn with_common_name(common_name: impl Into<String>) -> Self {
         Self {
             common_name: common_name.into(),
             header: None,
         }
     }
 
-    /// Believes a header, and no longer the connection. It is believed only of a caller that is one of the
-    /// [`trusted_proxies`](crate::WebhookLayerBuilder::trusted_proxies), which must be there and known by their
-    /// [addresses](TrustedProxies::within) for the layer to be built; from anybody else it is as if it were not there.
+    /// Takes the certificate from a header instead of the connection.
     ///
-    /// The proxy must remove the header where a caller has sent it: who can write it is Meta. Name the proxies by their addresses
-    /// ([`TrustedProxies::within`]): those that are known by their number are whoever reaches the port.
+    /// The header is trusted only if the other end of the connection is one of the
+    /// [`trusted_proxies`](crate::WebhookLayerBuilder::trusted_proxies), which must be known by
+    /// their addresses ([`TrustedProxies::from_prefixes`] or [`TrustedProxies::from_list`]).
+    /// From anybody else it counts as absent. On a Unix socket or in a function, where the
+    /// transport itself proves that the proxy is calling, put a [`PeerAddr`](super::PeerAddr) of
+    /// `127.0.0.1` into the extensions and trust that address.
+    ///
+    /// The proxy must remove the header where a caller has sent it: a caller that can write it
+    /// passes for Meta.
     #[must_use]
     pub fn forwarded(mut self, header: CertificateHeader) -> Self {
         self.header = Some(header);
         self
     }
 
-    /// Whether the certificate is believed from a header of a proxy, and not from the connection.
-    pub(crate) fn is_forwarded(&self) -> bool {
+    /// Whether the certificate is taken from a header.
+    pub(super) fn is_forwarded(&self) -> bool {
         self.header.is_some()
     }
 
@@ -78,21 +89,20 @@ impl ClientCertificate {
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<(), Refused> {
-        let admitted = match &self.header {
+        let is_admitted = match &self.header {
             None => {
                 let shown: &PeerCertificate =
                     extensions.get().ok_or(Refused::CertificateMissing)?;
                 shown.common_name() == Some(&*self.common_name)
             }
             Some(header) => {
-                let believed = peer.zip(proxies).is_some_and(|(peer, it)| it.has(peer));
-                if !believed || !header.is_in(headers) {
+                if !peer.zip(proxies).is_some_and(|(peer, it)| it.has(peer)) {
                     return Err(Refused::CertificateMissing);
                 }
-                header.common_name(headers).as_deref() == Some(self.common_name.as_bytes())
+                header.reported_name(headers)? == self.common_name.as_bytes()
             }
         };
-        if admitted {
+        if is_admitted {
             Ok(())
         } else {
             Err(Refused::Certificate)

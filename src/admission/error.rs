@@ -1,32 +1,127 @@
-use std::{error::Error, fmt, io};
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use super::prefix::BadPrefix;
 
-/// So many bad lines are reported, the others counted.
+/// Bad lines that a report shows; the others are only counted.
 const MAX_REPORTED: usize = 8;
 
-/// Why a list was not taken. Nothing of it was: if there was a list before, it is in force as it was.
+/// Why a list of addresses was refused.
+///
+/// Nothing of the refused list was taken. The list in force, if any, has not changed. The text
+/// names the file, and the lines of it that are wrong; the error of the operating system is the
+/// [`source`](Error::source).
 #[derive(Debug)]
+pub struct ListError {
+    path: Option<PathBuf>,
+    problem: Problem,
+}
+
+/// What is wrong with a list of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ListError {
-    /// There is no prefix in it. A list that admits nobody is a failed download, or nothing that one sets.
+pub enum ListErrorKind {
+    /// It has no prefix. A list that admits nobody is a failed download.
     Empty,
     /// It is longer than 4 MiB.
     TooLong,
-    /// Some of its lines are no prefixes.
-    Prefixes(BadPrefixes),
-    /// It has less than half of the addresses of the list before it, of IPv4 or of IPv6. [`Shrink::Allow`](super::Shrink::Allow) takes it.
+    /// Some of its lines are not prefixes: see [`ListError::bad_prefixes`].
+    Prefixes,
+    /// It holds more than a sixteenth of all IPv4 or IPv6 addresses.
+    TooWide,
+    /// Less than half of the addresses in force would stay: see [`Shrink`](super::Shrink).
     Shrunk,
-    /// Its file could not be read, or is no file.
+    /// Its path is not a regular file: a directory, a FIFO or a device.
+    NotAFile,
+    /// Its file could not be read.
+    File,
+}
+
+#[derive(Debug)]
+pub(super) enum Problem {
+    Empty,
+    TooLong,
+    Prefixes(BadPrefixes),
+    TooWide,
+    Shrunk,
+    NotAFile,
     File(io::Error),
 }
 
-/// The lines that are no prefixes: the first eight, and how many there are.
+/// Why a caller is not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    AddressUnknown,
+    Address,
+    #[cfg(feature = "client-certificate")]
+    CertificateMissing,
+    #[cfg(feature = "client-certificate")]
+    Certificate,
+}
+
+/// Admission settings that contradict each other, or that have no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AdmissionMisuse {
+    #[cfg(feature = "client-certificate")]
+    ProxiesMissing,
+    ProxiesUnused,
+    PolicyUnused,
+}
+
+/// Lines that are not prefixes: the first eight, and their number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadPrefixes {
     noun: &'static str,
     first: Vec<BadPrefix>,
     count: usize,
+}
+
+impl ListError {
+    pub(super) fn at(mut self, path: &Path) -> Self {
+        self.path = Some(path.to_owned());
+        self
+    }
+
+    /// Returns what is wrong, for a `match`.
+    #[must_use]
+    pub fn kind(&self) -> ListErrorKind {
+        match &self.problem {
+            Problem::Empty => ListErrorKind::Empty,
+            Problem::TooLong => ListErrorKind::TooLong,
+            Problem::Prefixes(_) => ListErrorKind::Prefixes,
+            Problem::TooWide => ListErrorKind::TooWide,
+            Problem::Shrunk => ListErrorKind::Shrunk,
+            Problem::NotAFile => ListErrorKind::NotAFile,
+            Problem::File(_) => ListErrorKind::File,
+        }
+    }
+
+    /// Returns the lines that are not prefixes, if the kind is [`ListErrorKind::Prefixes`].
+    #[must_use]
+    pub fn bad_prefixes(&self) -> Option<&BadPrefixes> {
+        match &self.problem {
+            Problem::Prefixes(bad) => Some(bad),
+            _ => None,
+        }
+    }
+
+    /// Returns the file that the list was read from.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+}
+
+impl From<Problem> for ListError {
+    fn from(problem: Problem) -> Self {
+        Self {
+            path: None,
+            problem,
+        }
+    }
 }
 
 impl BadPrefixes {
@@ -45,13 +140,13 @@ impl BadPrefixes {
         }
     }
 
-    /// The first eight.
+    /// Returns the first eight.
     #[must_use]
     pub fn first(&self) -> &[BadPrefix] {
         &self.first
     }
 
-    /// How many there are.
+    /// Returns the number of all bad lines.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -73,23 +168,30 @@ impl fmt::Display for BadPrefixes {
 
 impl fmt::Display for ListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`ip_allow_list`: ")?;
-        match self {
-            Self::Empty => f.write_str("there is no prefix in it"),
-            Self::TooLong => f.write_str("it is longer than 4 MiB"),
-            Self::Prefixes(bad) => bad.fmt(f),
-            Self::Shrunk => {
-                f.write_str("it has less than half of the addresses of the list before it")
+        f.write_str("address list")?;
+        if let Some(path) = &self.path {
+            write!(f, " {path:?}")?;
+        }
+        f.write_str(": ")?;
+        match &self.problem {
+            Problem::Empty => f.write_str("it has no prefix"),
+            Problem::TooLong => f.write_str("it is longer than 4 MiB"),
+            Problem::Prefixes(bad) => bad.fmt(f),
+            Problem::TooWide => {
+                f.write_str("it holds more than a sixteenth of all IPv4 or IPv6 addresses")
             }
-            Self::File(_) => f.write_str("the file could not be read"),
+            Problem::Shrunk => f.write_str("less than half of the addresses in force would stay"),
+            Problem::NotAFile => f.write_str("it is not a regular file"),
+            // The kind is a constant text. The details are the source.
+            Problem::File(error) => write!(f, "it could not be read: {}", error.kind()),
         }
     }
 }
 
 impl Error for ListError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::File(error) => Some(error),
+        match &self.problem {
+            Problem::File(error) => Some(error),
             _ => None,
         }
     }

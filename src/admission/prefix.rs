@@ -7,7 +7,7 @@ const SHORTEST_V4: u8 = 8;
 /// The shortest that is in use: `fc00::/7`, for private networks.
 const SHORTEST_V6: u8 = 7;
 
-/// So many characters of a line are kept for its report.
+/// Characters of a line that are kept for its report.
 const MAX_TEXT: usize = 60;
 
 /// A line that is no prefix, or none that may be in a list.
@@ -36,7 +36,7 @@ impl BadPrefix {
     pub(super) fn new(line: usize, text: &str, problem: PrefixProblem) -> Self {
         Self {
             line,
-            text: text.trim().chars().take(MAX_TEXT).collect(),
+            text: text.chars().take(MAX_TEXT).collect(),
             problem,
         }
     }
@@ -47,7 +47,7 @@ impl BadPrefix {
         self.line
     }
 
-    /// Its first 60 characters.
+    /// Returns its first 60 characters, blanks included: a blank may be what is wrong.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text

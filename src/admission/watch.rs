@@ -7,40 +7,44 @@ use tokio::{
 
 use super::{
     error::ListError,
-    list::{Candidate, IpAllowList, Reload, Shrink},
+    ip_allow_list::{Candidate, IpAllowList, Reload},
 };
 
-/// A file is not looked at more often than this.
+/// Shortest pause between two reads.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Looks at the file of a list until it is dropped. Made by [`IpAllowList::watch`].
+/// Reads the file of a list until it is dropped. Made by [`IpAllowList::watch`].
 #[derive(Debug)]
-#[must_use = "the file is looked at until this is dropped"]
+#[must_use = "the file is read until this is dropped"]
 pub struct ListWatch {
     task: AbortHandle,
 }
 
 impl IpAllowList {
-    /// Reads the file now and after each pause, and puts what is in it in the place of this list. A list that is bad, or has
-    /// [shrunk](ListError::Shrunk), changes nothing. What becomes of each look is told to `report`, the good ones as well; the list's
-    /// [`status`](Self::status) has what a monitor wants to know.
+    /// Reads the file now and after each pause, and replaces the list by what is in it.
     ///
-    /// The whole file is read each time (times of files are too coarse to tell whether one has changed), off the threads of the runtime.
-    /// Whoever writes it should write another one and rename it: half of a file may be a good list. A pause of less than 100 ms is one of
-    /// 100 ms. If `report` panics there are no more looks.
+    /// A list that is bad, or has [shrunk](super::Shrink), changes nothing. `report` is called with the outcome
+    /// of each read, good or bad; [`status`](Self::status) has the figures for a monitor. If the
+    /// host has [replaced](Self::replace) the list by another one, that one stays until the file
+    /// changes ([`Reload::Overridden`]).
+    ///
+    /// The whole file is read each time, off the threads of the runtime: modification times are
+    /// too coarse to tell whether a file has changed. Whoever writes it should write another file
+    /// and rename it, because half of a file may be a good list. A pause of less than 100 ms counts
+    /// as 100 ms. If `report` panics, the file is not read again.
     ///
     /// ```
-    /// use std::time::Duration;
+    /// use std::{error::Error, time::Duration};
     /// use tower_whatsapp::admission::{IpAllowList, Reload};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn main() -> Result<(), Box<dyn Error>> {
     /// # let path = std::env::temp_dir().join(format!("tower-whatsapp-doc-{}", std::process::id()));
     /// # std::fs::write(&path, "157.240.0.0/16")?;
     /// let list = IpAllowList::load(&path)?;
     /// let watch = list.watch(&path, Duration::from_secs(60), |outcome| match outcome {
     ///     Ok(Reload::Unchanged) => {}
-    ///     Ok(_) => println!("a new list of addresses"),
+    ///     Ok(outcome) => println!("address list: {outcome:?}"),
     ///     Err(error) => eprintln!("{error}"),
     /// });
     /// # drop(watch);
@@ -56,15 +60,18 @@ impl IpAllowList {
         F: FnMut(Result<Reload, ListError>) + Send + 'static,
     {
         let list = self.clone();
-        let path = Arc::new(path.into());
+        let path: Arc<PathBuf> = Arc::new(path.into());
         let task = tokio::spawn(async move {
             loop {
-                let path = Arc::clone(&path);
+                let file = Arc::clone(&path);
                 // The join fails when the runtime ends.
-                let Ok(candidate) = spawn_blocking(move || Candidate::read(&path)).await else {
+                let Ok(candidate) = spawn_blocking(move || Candidate::read(&file)).await else {
                     return;
                 };
-                report(candidate.and_then(|candidate| list.put(candidate, Shrink::Refuse)));
+                report(candidate.and_then(|candidate| {
+                    let outcome = list.put_watched(candidate);
+                    outcome.map_err(|error| error.at(&path))
+                }));
                 sleep(pause.max(SHORTEST)).await;
             }
         });

@@ -14,7 +14,7 @@ use super::{
 #[cfg(feature = "client-certificate")]
 use crate::admission::ClientCertificate;
 #[cfg(feature = "admission")]
-use crate::admission::{Admission, Admit, IpAllowList, TrustedProxies};
+use crate::admission::{Admission, AdmissionMisuse, AdmissionPolicy, IpAllowList, TrustedProxies};
 use crate::{
     credentials::{Credentials, CredentialsError},
     receive::{Budget, Limits},
@@ -242,7 +242,11 @@ impl WebhookLayerBuilder {
         self
     }
 
-    /// Believes these proxies what they say of the caller. Default: no header is believed.
+    /// Trusts these proxies to report the address of the caller, and its certificate if that is
+    /// [forwarded](crate::admission). Default: no header is trusted.
+    ///
+    /// Without an [`ip_allow_list`](Self::ip_allow_list) or a forwarded certificate it would have no
+    /// effect, and the layer is not built.
     #[cfg(feature = "admission")]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
         self.admission.proxies = Some(proxies);
@@ -260,9 +264,11 @@ impl WebhookLayerBuilder {
 
     /// Whether a sender must pass both the [`ip_allow_list`](Self::ip_allow_list) and the
     /// [`client_certificate`](Self#method.client_certificate), or one of them. Default: both, as far as they are set.
+    ///
+    /// [`Any`](AdmissionPolicy::Any) needs both rules, or the layer is not built.
     #[cfg(feature = "admission")]
-    pub fn admit(mut self, admit: Admit) -> Self {
-        self.admission.admit = admit;
+    pub fn admission_policy(mut self, policy: AdmissionPolicy) -> Self {
+        self.admission.policy = policy;
         self
     }
 
@@ -341,12 +347,8 @@ impl WebhookLayerBuilder {
         {
             return Err(ConfigError::MemoryBudget);
         }
-        #[cfg(feature = "client-certificate")]
-        if (self.admission.certificate.as_ref()).is_some_and(ClientCertificate::is_forwarded)
-            && !(self.admission.proxies.as_ref()).is_some_and(TrustedProxies::have_addresses)
-        {
-            return Err(ConfigError::TrustedProxiesMissing);
-        }
+        #[cfg(feature = "admission")]
+        self.admission.validate()?;
         Ok(WebhookLayer {
             config: Arc::new(Config {
                 routes,
@@ -437,6 +439,14 @@ pub enum ConfigError {
     /// [`trusted_proxies`](WebhookLayerBuilder#method.trusted_proxies) with addresses from which it could have come. How many there are does not
     /// do: then whoever reaches the host is believed.
     TrustedProxiesMissing,
+    /// There are [`trusted_proxies`](WebhookLayerBuilder#method.trusted_proxies), and nothing that
+    /// they report is used: neither an
+    /// [`ip_allow_list`](WebhookLayerBuilder#method.ip_allow_list) nor a
+    /// [`client_certificate`](WebhookLayerBuilder#method.client_certificate) from a header is set.
+    TrustedProxiesUnused,
+    /// The [`admission_policy`](WebhookLayerBuilder#method.admission_policy) is
+    /// [`Any`](crate::admission::AdmissionPolicy::Any), and there are not two rules to choose from.
+    AdmissionPolicyUnused,
 }
 
 impl fmt::Display for ConfigError {
@@ -484,6 +494,12 @@ impl fmt::Display for ConfigError {
             Self::TrustedProxiesMissing => {
                 "`trusted_proxies`: `client_certificate` is to be believed from a header, so say from which addresses"
             }
+            Self::TrustedProxiesUnused => {
+                "`trusted_proxies`: has no effect without `ip_allow_list` or a forwarded `client_certificate`"
+            }
+            Self::AdmissionPolicyUnused => {
+                "`admission_policy`: `Any` needs both `ip_allow_list` and `client_certificate`"
+            }
         })
     }
 }
@@ -504,6 +520,18 @@ impl From<CredentialsError> for ConfigError {
             | CredentialsError::LabelInvalid
             | CredentialsError::LabelTaken
             | CredentialsError::LabelUnknown => Self::VerifyTokenMissing,
+        }
+    }
+}
+
+#[cfg(feature = "admission")]
+impl From<AdmissionMisuse> for ConfigError {
+    fn from(misuse: AdmissionMisuse) -> Self {
+        match misuse {
+            #[cfg(feature = "client-certificate")]
+            AdmissionMisuse::ProxiesMissing => Self::TrustedProxiesMissing,
+            AdmissionMisuse::ProxiesUnused => Self::TrustedProxiesUnused,
+            AdmissionMisuse::PolicyUnused => Self::AdmissionPolicyUnused,
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use http::{HeaderName, HeaderValue};
 use tower_whatsapp::{
-    RejectionKind, WebhookLayer,
-    admission::{CallerHeader, IpAllowList, PrefixProblem, ProxiesError, TrustedProxies},
+    ConfigError, RejectionKind, WebhookLayer, WebhookLayerBuilder,
+    admission::{
+        AdmissionPolicy, ForwardedHeader, IpAllowList, ListErrorKind, PrefixProblem, ProxiesError,
+        Shrink, TrustedProxies,
+    },
 };
 
 use crate::{
@@ -23,12 +26,12 @@ fn list() -> IpAllowList {
     IpAllowList::from_prefixes(["157.240.0.0/16", "2a03:2880::/32"]).unwrap()
 }
 
-fn within(header: CallerHeader) -> Option<TrustedProxies> {
-    Some(TrustedProxies::within(["10.0.0.0/8", "192.0.2.9", "fd00::/8"], header).unwrap())
+fn within(header: ForwardedHeader) -> Option<TrustedProxies> {
+    Some(TrustedProxies::from_prefixes(["10.0.0.0/8", "192.0.2.9", "fd00::/8"], header).unwrap())
 }
 
-fn hops(count: usize, header: CallerHeader) -> Option<TrustedProxies> {
-    Some(TrustedProxies::hops(count, header).unwrap())
+fn hops(count: usize, header: ForwardedHeader) -> Option<TrustedProxies> {
+    Some(TrustedProxies::with_hop_count(count, header).unwrap())
 }
 
 fn layer(proxies: Option<TrustedProxies>) -> WebhookLayer {
@@ -224,7 +227,7 @@ async fn x_forwarded_for_by_address() {
     for (peer, lines, caller) in rows.into_iter().chain(long) {
         let headers = lines.into_iter().map(|line| ("x-forwarded-for", line));
         let row = Row {
-            proxies: within(CallerHeader::XForwardedFor),
+            proxies: within(ForwardedHeader::x_forwarded_for()),
             peer,
             headers: headers.collect(),
             caller,
@@ -307,7 +310,7 @@ async fn forwarded_by_address() {
     ] {
         let headers = lines.iter().map(|line| ("forwarded", (*line).to_owned()));
         let row = Row {
-            proxies: within(CallerHeader::Forwarded),
+            proxies: within(ForwardedHeader::forwarded()),
             peer: Some(peer),
             headers: headers.collect(),
             caller,
@@ -345,11 +348,14 @@ async fn by_number() {
         (2, Some(PROXY), ",10.0.0.2", Unknown),
         (3, Some(PROXY), "157.240.22.35, 10.0.0.2", Unknown),
         (1, Some(PROXY), "", Unknown),
-        (1, None, META, Unknown),
+        // A Unix socket, or a function.
+        (1, None, META, Meta),
+        (1, None, STRANGER, Stranger),
+        (2, None, META, Unknown),
         (32, Some(PROXY), &long, Meta),
     ] {
         let row = Row {
-            proxies: hops(count, CallerHeader::XForwardedFor),
+            proxies: hops(count, ForwardedHeader::x_forwarded_for()),
             peer,
             headers: vec![("x-forwarded-for", line.to_owned())],
             caller,
@@ -367,7 +373,7 @@ async fn by_number() {
     ] {
         let headers = lines.iter().map(|line| ("forwarded", (*line).to_owned()));
         let row = Row {
-            proxies: hops(count, CallerHeader::Forwarded),
+            proxies: hops(count, ForwardedHeader::forwarded()),
             peer: Some(PROXY),
             headers: headers.collect(),
             caller,
@@ -379,36 +385,47 @@ async fn by_number() {
 /// The header that was not chosen is not looked at, nor any third one.
 #[tokio::test]
 async fn the_other_header() {
-    use CallerHeader::{Forwarded, XForwardedFor};
     let forwarded = |address| ("forwarded", format!("for={address}"));
     let x_forwarded_for = |address: &str| ("x-forwarded-for", address.to_owned());
     let real_ip = ("x-real-ip", META.to_owned());
     for (header, headers, caller) in [
-        (XForwardedFor, vec![forwarded(META)], Is::Unknown),
-        (Forwarded, vec![x_forwarded_for(META)], Is::Unknown),
-        (XForwardedFor, vec![real_ip], Is::Unknown),
         (
-            XForwardedFor,
+            ForwardedHeader::x_forwarded_for(),
+            vec![forwarded(META)],
+            Is::Unknown,
+        ),
+        (
+            ForwardedHeader::forwarded(),
+            vec![x_forwarded_for(META)],
+            Is::Unknown,
+        ),
+        (
+            ForwardedHeader::x_forwarded_for(),
+            vec![real_ip],
+            Is::Unknown,
+        ),
+        (
+            ForwardedHeader::x_forwarded_for(),
             vec![forwarded(META), x_forwarded_for(STRANGER)],
             Is::Stranger,
         ),
         (
-            Forwarded,
+            ForwardedHeader::forwarded(),
             vec![forwarded(STRANGER), x_forwarded_for(META)],
             Is::Stranger,
         ),
         (
-            XForwardedFor,
+            ForwardedHeader::x_forwarded_for(),
             vec![forwarded(STRANGER), x_forwarded_for(META)],
             Is::Meta,
         ),
         (
-            Forwarded,
+            ForwardedHeader::forwarded(),
             vec![forwarded(META), x_forwarded_for(STRANGER)],
             Is::Meta,
         ),
     ] {
-        for proxies in [within(header), hops(1, header)] {
+        for proxies in [within(header.clone()), hops(1, header)] {
             let row = Row {
                 proxies,
                 peer: Some(PROXY),
@@ -430,7 +447,7 @@ async fn bytes_that_are_no_text() {
         let (mut request, _) = from(Some(PROXY));
         let value = HeaderValue::from_bytes(value).unwrap();
         request.headers_mut().insert("x-forwarded-for", value);
-        let answer = send(&layer(within(CallerHeader::XForwardedFor)), request).await;
+        let answer = send(&layer(within(ForwardedHeader::x_forwarded_for())), request).await;
         assert_eq!(answer.is_ok(), matches!(caller, Is::Meta));
     }
 }
@@ -453,11 +470,131 @@ async fn an_address_admits_nobody_alone() {
     assert_eq!(answer, Err(RejectionKind::SignatureMissing));
 }
 
+/// A header that the proxy sets to one address.
+#[tokio::test]
+async fn single_addresses() {
+    let name = HeaderName::from_static("cf-connecting-ip");
+    let header = ForwardedHeader::single_address(name);
+    let count = hops(1, header.clone());
+    let prefixes = within(header);
+    for (proxies, peer, lines, caller) in [
+        (&prefixes, Some(PROXY), &[META][..], Is::Meta),
+        (&prefixes, Some(PROXY), &["2a03:2880:f0::1"], Is::Meta),
+        (&prefixes, Some(PROXY), &[STRANGER], Is::Stranger),
+        // A proxy that calls through another one.
+        (&prefixes, Some(PROXY), &[PROXY], Is::Stranger),
+        (&prefixes, Some(STRANGER), &[META], Is::Stranger),
+        (&prefixes, Some(META), &[STRANGER], Is::Meta),
+        (&prefixes, None, &[META], Is::Unknown),
+        (&prefixes, Some(PROXY), &[], Is::Unknown),
+        (&prefixes, Some(PROXY), &[""], Is::Unknown),
+        (
+            &prefixes,
+            Some(PROXY),
+            &["157.240.22.35, 157.240.22.35"],
+            Is::Unknown,
+        ),
+        (
+            &prefixes,
+            Some(PROXY),
+            &["198.51.100.7, 157.240.22.35"],
+            Is::Unknown,
+        ),
+        (&prefixes, Some(PROXY), &[META, META], Is::Unknown),
+        (&prefixes, Some(PROXY), &[META, ""], Is::Unknown),
+        (&count, Some(STRANGER), &[META], Is::Meta),
+        (&count, None, &[META], Is::Meta),
+        (&count, None, &[STRANGER], Is::Stranger),
+        (&count, None, &[], Is::Unknown),
+        (&count, None, &[META, META], Is::Unknown),
+        (&count, None, &["157.240.22.35, 157.240.22.35"], Is::Unknown),
+    ] {
+        let headers = lines
+            .iter()
+            .map(|line| ("cf-connecting-ip", (*line).to_owned()));
+        let row = Row {
+            proxies: proxies.clone(),
+            peer,
+            headers: headers.collect(),
+            caller,
+        };
+        row.check().await;
+    }
+}
+
+/// A proxy that appends its own address as well counts once.
+#[tokio::test]
+async fn own_addresses() {
+    let header = ForwardedHeader::x_forwarded_for().with_own_address();
+    let (one, two) = (hops(1, header.clone()), hops(2, header.clone()));
+    let prefixes = within(header);
+    for (proxies, line, caller) in [
+        (&one, "157.240.22.35, 203.0.113.1", Is::Meta),
+        (&one, "198.51.100.7, 203.0.113.1", Is::Stranger),
+        (
+            &one,
+            "157.240.22.35, 198.51.100.7, 203.0.113.1",
+            Is::Stranger,
+        ),
+        (&one, "198.51.100.7, 157.240.22.35, unknown", Is::Meta),
+        (&one, "157.240.22.35", Is::Unknown),
+        (&one, "", Is::Unknown),
+        (&two, "157.240.22.35, 192.0.2.1, 203.0.113.1", Is::Meta),
+        (&two, "157.240.22.35, 203.0.113.1", Is::Unknown),
+        (&prefixes, "157.240.22.35, 203.0.113.1", Is::Meta),
+        (&prefixes, "157.240.22.35, 10.0.0.4, 203.0.113.1", Is::Meta),
+        (
+            &prefixes,
+            "157.240.22.35, 198.51.100.7, 203.0.113.1",
+            Is::Stranger,
+        ),
+        (&prefixes, "157.240.22.35", Is::Unknown),
+    ] {
+        let row = Row {
+            proxies: proxies.clone(),
+            peer: Some(PROXY),
+            headers: vec![("x-forwarded-for", line.to_owned())],
+            caller,
+        };
+        row.check().await;
+    }
+}
+
+/// The addresses of proxies change while requests are served.
+#[tokio::test]
+async fn proxies_are_replaced() {
+    let proxies = IpAllowList::parse("10.0.0.0/16").unwrap();
+    let trusted = TrustedProxies::from_list(proxies.clone(), ForwardedHeader::x_forwarded_for());
+    let layer = layer(Some(trusted));
+    let by = async |peer| {
+        let (mut request, _) = from(Some(peer));
+        let value = HeaderValue::from_static(META);
+        request.headers_mut().insert("x-forwarded-for", value);
+        send(&layer, request).await
+    };
+    let refused = Err(RejectionKind::AddressRefused);
+    assert_eq!(
+        (by("10.0.0.1").await, by("10.1.0.1").await),
+        (Ok(()), refused)
+    );
+    proxies
+        .replace("10.0.0.0/16\n10.1.0.0/16", Shrink::Refuse)
+        .unwrap();
+    assert_eq!(
+        (by("10.0.0.1").await, by("10.1.0.1").await),
+        (Ok(()), Ok(()))
+    );
+    proxies.replace("10.1.0.0/16", Shrink::Refuse).unwrap();
+    assert_eq!(
+        (by("10.0.0.1").await, by("10.1.0.1").await),
+        (refused, Ok(()))
+    );
+}
+
 #[test]
 fn settings_of_proxies() {
-    let header = CallerHeader::XForwardedFor;
-    let error = |prefixes: &[&str]| TrustedProxies::within(prefixes, header).unwrap_err();
-    assert_eq!(error(&[]), ProxiesError::Empty);
+    let header = ForwardedHeader::x_forwarded_for;
+    let error = |prefixes: &[&str]| TrustedProxies::from_prefixes(prefixes, header()).unwrap_err();
     for (prefix, problem) in [
         ("0.0.0.0/0", PrefixProblem::TooWide),
         ("::/0", PrefixProblem::TooWide),
@@ -465,32 +602,61 @@ fn settings_of_proxies() {
         ("10.0.0.0/33", PrefixProblem::Length),
         ("proxy.internal", PrefixProblem::Malformed),
         ("", PrefixProblem::Malformed),
+        (" 10.0.0.0/8", PrefixProblem::Malformed),
         ("# none", PrefixProblem::Malformed),
     ] {
         let error = error(&["10.0.0.0/8", prefix]);
-        let ProxiesError::Prefixes(bad) = &error else {
+        let ProxiesError::List(list) = &error else {
             panic!("{error}")
         };
-        let [bad] = bad.first() else {
+        let [bad] = list.bad_prefixes().unwrap().first() else {
             panic!("{error}")
         };
-        assert_eq!(
-            (bad.line(), bad.text(), bad.problem()),
-            (2, prefix, problem)
-        );
-        let text = format!("`trusted_proxies`: prefix 2, {prefix:?}: ");
+        let found = (bad.line(), bad.text(), bad.problem());
+        assert_eq!(found, (2, prefix, problem));
+        let text = format!("`trusted_proxies`: address list: prefix 2, {prefix:?}: ");
         assert!(error.to_string().starts_with(&text), "{error}");
     }
-    for count in [0, 33, usize::MAX] {
-        let error = TrustedProxies::hops(count, header).unwrap_err();
-        assert_eq!(error, ProxiesError::Hops);
+    let ProxiesError::List(list) = error(&[]) else {
+        panic!("no prefixes")
+    };
+    assert_eq!(list.kind(), ListErrorKind::Empty);
+    let single = ForwardedHeader::single_address(HeaderName::from_static("x-real-ip"));
+    for (count, header) in [
+        (0, header()),
+        (33, header()),
+        (usize::MAX, header()),
+        (0, single.clone()),
+        (2, single),
+    ] {
+        let error = TrustedProxies::with_hop_count(count, header).unwrap_err();
+        assert!(matches!(error, ProxiesError::HopCount), "{error}");
     }
-    assert_eq!(
-        format!(
-            "{:?} {:?}",
-            within(header).unwrap(),
-            hops(2, header).unwrap()
-        ),
-        "TrustedProxies { prefixes: 3, header: XForwardedFor } TrustedProxies { hops: 2, header: XForwardedFor }"
+    let shown = format!("{:?} {:?}", within(header()), hops(2, header()));
+    assert!(
+        shown.contains("prefixes: 3") && shown.contains("hop_count: 2"),
+        "{shown}"
     );
+}
+
+/// A setting without effect is an error: it is one that somebody relies on.
+#[test]
+fn settings_without_effect() {
+    let proxies = || within(ForwardedHeader::x_forwarded_for()).unwrap();
+    let error = |builder: WebhookLayerBuilder| builder.build().unwrap_err();
+    let unused = error(builder().trusted_proxies(proxies()));
+    assert_eq!(unused, ConfigError::TrustedProxiesUnused);
+    let any = || builder().admission_policy(AdmissionPolicy::Any);
+    assert_eq!(error(any()), ConfigError::AdmissionPolicyUnused);
+    let one_rule = error(any().ip_allow_list(list()));
+    assert_eq!(one_rule, ConfigError::AdmissionPolicyUnused);
+    for good in [
+        builder().ip_allow_list(list()).trusted_proxies(proxies()),
+        builder()
+            .ip_allow_list(list())
+            .admission_policy(AdmissionPolicy::All),
+        builder().admission_policy(AdmissionPolicy::All),
+    ] {
+        assert!(good.build().is_ok());
+    }
 }

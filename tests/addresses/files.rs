@@ -3,12 +3,15 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::sync::mpsc;
-use tower_whatsapp::admission::{IpAllowList, ListError, Reload, Shrink};
+use tower_whatsapp::admission::{IpAllowList, ListError, ListErrorKind, Reload, Shrink};
 
 /// A directory that goes away again.
 struct Directory(PathBuf);
@@ -41,8 +44,8 @@ impl Drop for Directory {
 #[test]
 fn it_is_read_from_a_file() {
     let directory = Directory::new();
-    // A registry's description in another encoding.
-    let path = directory.write(b"route: 10.0.0.0/8\r\ndescr: Malm\xf6\r\n");
+    // A comment in another encoding.
+    let path = directory.write(b"10.0.0.0/8 # Malm\xf6\r\n");
     let list = IpAllowList::load(&path).unwrap();
     let written = fs::metadata(&path).unwrap().modified().unwrap();
     assert_eq!(list.status().modified, Some(written));
@@ -53,25 +56,107 @@ fn it_is_read_from_a_file() {
     assert_eq!(reload(Shrink::Refuse).unwrap(), Reload::Replaced);
 
     directory.write("10.0.0.0/8\n11.0.0.0/");
-    assert!(matches!(reload(Shrink::Allow), Err(ListError::Prefixes(_))));
+    let bad = reload(Shrink::Allow).unwrap_err();
+    assert_eq!(bad.kind(), ListErrorKind::Prefixes);
+    assert_eq!(bad.path(), Some(&*path));
     directory.write("10.0.0.0/16");
-    assert!(matches!(reload(Shrink::Refuse), Err(ListError::Shrunk)));
+    let shrunk = reload(Shrink::Refuse).unwrap_err();
+    assert_eq!(shrunk.kind(), ListErrorKind::Shrunk);
+    assert_eq!(shrunk.path(), Some(&*path));
     assert_eq!((list.status().generation, list.status().prefixes), (2, 2));
     assert_eq!(reload(Shrink::Allow).unwrap(), Reload::Replaced);
     assert_eq!((list.status().generation, list.status().prefixes), (3, 1));
 }
 
+/// The text names the file and the cause, for whoever prints nothing but that.
 #[test]
 fn what_is_no_such_file() {
     let directory = Directory::new();
     let long = directory.write(vec![b'\n'; 4 * 1024 * 1024 + 1]);
-    assert!(matches!(IpAllowList::load(long), Err(ListError::TooLong)));
     let missing = directory.0.join("missing");
-    for path in [&*missing, &directory.0, Path::new("/dev/zero")] {
+    for (path, kind, text) in [
+        (&*long, ListErrorKind::TooLong, "it is longer than 4 MiB"),
+        (
+            &missing,
+            ListErrorKind::File,
+            "it could not be read: entity not found",
+        ),
+        (
+            &directory.0,
+            ListErrorKind::NotAFile,
+            "it is not a regular file",
+        ),
+        (
+            Path::new("/dev/zero"),
+            ListErrorKind::NotAFile,
+            "it is not a regular file",
+        ),
+    ] {
         let error = IpAllowList::load(path).unwrap_err();
-        assert!(matches!(error, ListError::File(_)), "{path:?} {error}");
-        assert!(std::error::Error::source(&error).is_some());
+        assert_eq!(error.kind(), kind, "{error}");
+        assert_eq!(error.path(), Some(path));
+        assert_eq!(error.to_string(), format!("address list {path:?}: {text}"));
+        let is_io = std::error::Error::source(&error).is_some();
+        assert_eq!(is_io, kind == ListErrorKind::File);
     }
+    let path = directory.write("10.0.0.0/8\n 10.0.0.1/8 # x");
+    let error = IpAllowList::load(&path).unwrap_err();
+    let expected = format!(
+        "address list {path:?}: line 2, \" 10.0.0.1/8 # x\": bits are set behind the prefix"
+    );
+    assert_eq!(error.to_string(), expected);
+}
+
+/// Opening a FIFO waits for its other end, and the file may become one between two looks at it.
+#[cfg(unix)]
+#[test]
+fn a_file_swapped_for_a_fifo_does_not_block() {
+    let directory = Directory::new();
+    let [file, fifo, path] = ["file", "fifo", "list"].map(|name| directory.0.join(name));
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    let is_done = Arc::new(AtomicBool::new(false));
+    let swapper = std::thread::spawn({
+        let (is_done, path) = (Arc::clone(&is_done), path.clone());
+        move || {
+            while !is_done.load(Ordering::Relaxed) {
+                fs::write(&file, "10.0.0.0/8").unwrap();
+                fs::rename(&file, &path).unwrap();
+                // A second name of the FIFO takes the place of the file.
+                fs::hard_link(&fifo, &file).unwrap();
+                fs::rename(&file, &path).unwrap();
+            }
+        }
+    });
+    let (sender, outcomes) = std::sync::mpsc::channel();
+    let reader = {
+        let path = path.clone();
+        move || {
+            for _ in 0..20_000 {
+                let outcome = IpAllowList::load(&path).map_err(|error| error.kind());
+                sender.send(outcome.map(|_| ())).unwrap();
+            }
+        }
+    };
+    std::thread::spawn(reader);
+    let (mut good, mut fifos) = (0, 0);
+    for _ in 0..20_000 {
+        // Ends a test that would wait forever.
+        match outcomes.recv_timeout(Duration::from_secs(60)) {
+            Ok(Ok(())) => good += 1,
+            Ok(Err(ListErrorKind::NotAFile)) => fifos += 1,
+            // Before the first rename, or between a write that has truncated and one that fills.
+            Ok(Err(ListErrorKind::File | ListErrorKind::Empty)) => {}
+            other => panic!("{other:?} after {good} and {fifos}"),
+        }
+    }
+    is_done.store(true, Ordering::Relaxed);
+    swapper.join().unwrap();
+    assert!(good > 0 && fifos > 0, "{good} {fifos}");
+}
+
+fn is(outcome: &Result<Reload, ListError>, kind: ListErrorKind) -> bool {
+    outcome.as_ref().is_err_and(|error| error.kind() == kind)
 }
 
 /// Looks from before a change may be reported after it. Ends a test that would wait for ever.
@@ -110,24 +195,15 @@ async fn it_is_watched() {
 
     directory.write("10.0.0.0/8\nan error page");
     until(&mut outcomes, |outcome| {
-        matches!(outcome, Err(ListError::Prefixes(_)))
+        is(outcome, ListErrorKind::Prefixes)
     })
     .await;
     directory.write("10.0.0.0/10");
-    until(&mut outcomes, |outcome| {
-        matches!(outcome, Err(ListError::Shrunk))
-    })
-    .await;
+    until(&mut outcomes, |outcome| is(outcome, ListErrorKind::Shrunk)).await;
     fs::remove_file(&path).unwrap();
-    until(&mut outcomes, |outcome| {
-        matches!(outcome, Err(ListError::File(_)))
-    })
-    .await;
+    until(&mut outcomes, |outcome| is(outcome, ListErrorKind::File)).await;
     // Not once: for as long as it is so.
-    until(&mut outcomes, |outcome| {
-        matches!(outcome, Err(ListError::File(_)))
-    })
-    .await;
+    until(&mut outcomes, |outcome| is(outcome, ListErrorKind::File)).await;
     assert!(list.contains(ten) && list.contains(eleven));
     assert_eq!((list.status().generation, list.status().prefixes), (2, 2));
 
@@ -146,4 +222,52 @@ async fn it_is_watched() {
     while outcomes.recv().await.is_some() {}
     directory.write("12.0.0.0/7");
     assert!(list.contains(ten));
+}
+
+/// What somebody has put in the place of the file's list stays until the file changes.
+#[tokio::test]
+async fn watching_does_not_undo_a_manual_replacement() {
+    let directory = Directory::new();
+    let path = directory.write("10.0.0.0/8");
+    let list = IpAllowList::load(&path).unwrap();
+    let [ten, eleven] = ["10.0.0.1", "11.0.0.1"].map(|text| text.parse().unwrap());
+    let both = "10.0.0.0/8\n11.0.0.0/8";
+    // Before the first look, too.
+    list.replace(both, Shrink::Refuse).unwrap();
+    let (sender, mut outcomes) = mpsc::unbounded_channel();
+    let watch = list.watch(&path, Duration::ZERO, move |outcome| {
+        let _ = sender.send(outcome);
+    });
+    for _ in 0..3 {
+        let outcome = outcomes.recv().await.unwrap().unwrap();
+        assert_eq!(outcome, Reload::Overridden);
+    }
+    assert!(list.contains(ten) && list.contains(eleven));
+    assert_eq!(list.status().modified, None);
+
+    // A file that changes is taken again.
+    directory.write("10.0.0.0/8\n12.0.0.0/8");
+    until(&mut outcomes, |outcome| {
+        matches!(outcome, Ok(Reload::Replaced))
+    })
+    .await;
+    assert!(list.contains(ten) && !list.contains(eleven));
+    // And what is put in its place stays again.
+    list.replace(both, Shrink::Refuse).unwrap();
+    until(&mut outcomes, |outcome| {
+        matches!(outcome, Ok(Reload::Overridden))
+    })
+    .await;
+    assert!(list.contains(eleven));
+    // Unless it is read by hand.
+    assert_eq!(
+        list.reload_from(&path, Shrink::Refuse).unwrap(),
+        Reload::Replaced
+    );
+    until(&mut outcomes, |outcome| {
+        matches!(outcome, Ok(Reload::Unchanged))
+    })
+    .await;
+    assert!(!list.contains(eleven));
+    drop(watch);
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tower_whatsapp::{
     RejectionKind, WebhookLayer,
-    admission::{CallerHeader, IpAllowList, TrustedProxies},
+    admission::{ForwardedHeader, IpAllowList, TrustedProxies},
 };
 
 use crate::{
@@ -72,7 +72,7 @@ async fn with_connect_info() {
         "{text}"
     );
 
-    list.replace("127.0.0.2", tower_whatsapp::admission::Shrink::Refuse)
+    list.replace("127.0.0.2", tower_whatsapp::admission::Shrink::Allow)
         .unwrap();
     // The body that is announced never comes, and is not waited for.
     let text = answer(address, body.len(), "", "x-forwarded-for: 127.0.0.2\r\n").await;
@@ -100,7 +100,8 @@ async fn without_connect_info() {
 #[tokio::test]
 async fn with_a_proxy() {
     let (listener, address) = listen().await;
-    let proxies = TrustedProxies::within(["127.0.0.0/8"], CallerHeader::XForwardedFor).unwrap();
+    let proxies =
+        TrustedProxies::from_prefixes(["127.0.0.0/8"], ForwardedHeader::x_forwarded_for()).unwrap();
     let layer = builder()
         .ip_allow_list(only("157.240.0.0/16"))
         .trusted_proxies(proxies)

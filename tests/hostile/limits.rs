@@ -47,7 +47,7 @@ mod admission {
     use tower::{Layer, ServiceExt, service_fn};
     use tower_whatsapp::{
         Rejection, RejectionKind, WebhookLayerBuilder,
-        admission::{CallerHeader, IpAllowList, ListError, PeerAddr, TrustedProxies},
+        admission::{ForwardedHeader, IpAllowList, ListErrorKind, PeerAddr, TrustedProxies},
     };
 
     use crate::support::{SECRET, Script, builder, json::one_text, sign};
@@ -57,7 +57,7 @@ mod admission {
         let text = |len: usize| "10.0.0.0/8\n".to_owned() + &"#".repeat(len - 11);
         assert!(IpAllowList::parse(&text(4 << 20)).is_ok());
         let longer = IpAllowList::parse(&text((4 << 20) + 1));
-        assert!(matches!(longer, Err(ListError::TooLong)));
+        assert!(longer.is_err_and(|error| error.kind() == ListErrorKind::TooLong));
     }
 
     #[test]
@@ -95,9 +95,9 @@ mod admission {
 
     #[tokio::test]
     async fn numbers_of_proxies() {
-        let header = CallerHeader::XForwardedFor;
-        let most = TrustedProxies::hops(32, header).unwrap();
-        assert!(TrustedProxies::hops(33, header).is_err());
+        let header = ForwardedHeader::x_forwarded_for();
+        let most = TrustedProxies::with_hop_count(32, header.clone()).unwrap();
+        assert!(TrustedProxies::with_hop_count(33, header).is_err());
         let walked = |others: usize| {
             let line = "157.240.1.1".to_owned() + &", 10.0.0.9".repeat(others);
             [("x-forwarded-for", line)]
@@ -115,7 +115,8 @@ mod admission {
         let of = async |len: usize| {
             let start = "for=157.240.1.1;host=";
             let element = start.to_owned() + &"x".repeat(len - start.len());
-            let proxies = TrustedProxies::within(["10.0.0.0/8"], CallerHeader::Forwarded);
+            let proxies =
+                TrustedProxies::from_prefixes(["10.0.0.0/8"], ForwardedHeader::forwarded());
             refused(from_meta(proxies.unwrap()), &[("forwarded", element)]).await
         };
         assert_eq!(of(1024).await, None);
@@ -130,7 +131,8 @@ mod admission {
         let of = async |len: usize| {
             let start = "CN=client.webhooks.fbclientcerts.com,O=";
             let subject = start.to_owned() + &"x".repeat(len - start.len());
-            let proxies = TrustedProxies::within(["10.0.0.0/8"], CallerHeader::XForwardedFor);
+            let proxies =
+                TrustedProxies::from_prefixes(["10.0.0.0/8"], ForwardedHeader::x_forwarded_for());
             let certificate = ClientCertificate::meta().forwarded(CertificateHeader::aws_alb());
             let builder = builder()
                 .client_certificate(certificate)

@@ -6,8 +6,8 @@ use http::{HeaderName, HeaderValue};
 use tower_whatsapp::{
     ConfigError, RejectionKind,
     admission::{
-        Admit, CallerHeader, CertificateHeader, ClientCertificate, IpAllowList, PeerAddr,
-        PeerCertificate, TrustedProxies,
+        AdmissionPolicy, CertificateHeader, ClientCertificate, ForwardedHeader, IpAllowList,
+        PeerAddr, PeerCertificate, TrustedProxies,
     },
 };
 
@@ -17,7 +17,7 @@ use crate::{
     pki::{Authority, Identity, Wanted},
 };
 
-const PROXY: &str = "10.1.2.3:40000";
+pub(crate) const PROXY: &str = "10.1.2.3:40000";
 const STRANGER: &str = "192.0.2.7:40000";
 
 const VERIFY: HeaderName = HeaderName::from_static("x-client-verify");
@@ -35,7 +35,7 @@ fn nginx_pem() -> CertificateHeader {
 }
 
 /// As nginx and Envoy do it, and with the bytes that AWS leaves as they are.
-fn escaped(pem: &str, safe: &[u8]) -> String {
+pub(crate) fn escaped(pem: &str, safe: &[u8]) -> String {
     pem.bytes()
         .map(|byte| {
             if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || safe.contains(&byte) {
@@ -47,18 +47,19 @@ fn escaped(pem: &str, safe: &[u8]) -> String {
         .collect()
 }
 
-type Expected = Result<(), RejectionKind>;
+pub(crate) type Expected = Result<(), RejectionKind>;
 
-const GOOD: Expected = Ok(());
-const REFUSED: Expected = Err(RejectionKind::CertificateRefused);
-const MISSING: Expected = Err(RejectionKind::CertificateMissing);
+pub(crate) const GOOD: Expected = Ok(());
+pub(crate) const REFUSED: Expected = Err(RejectionKind::CertificateRefused);
+pub(crate) const MISSING: Expected = Err(RejectionKind::CertificateMissing);
 
 async fn found(
     header: CertificateHeader,
     peer: Option<&str>,
     headers: &[(&str, &str)],
 ) -> Expected {
-    let proxies = TrustedProxies::within(["10.0.0.0/8"], CallerHeader::XForwardedFor).unwrap();
+    let proxies =
+        TrustedProxies::from_prefixes(["10.0.0.0/8"], ForwardedHeader::x_forwarded_for()).unwrap();
     let layer = builder(ClientCertificate::meta().forwarded(header))
         .trusted_proxies(proxies)
         .build()
@@ -141,7 +142,12 @@ async fn subjects_as_text() {
         ("in BER", "CN=#0c0161", REFUSED),
         ("of another kind", &format!("OU={META}"), REFUSED),
         ("no name", "O=Meta", REFUSED),
-        ("nothing", "", REFUSED),
+        ("nothing", "", MISSING),
+        (
+            "a placeholder that the proxy did not fill in",
+            "{http.request.tls.client.subject}",
+            MISSING,
+        ),
         ("with slashes", &format!("/C=US/{cn}"), REFUSED),
         ("breaking off in an escape", &format!("{cn},O=x\\"), REFUSED),
         ("breaking off in quotes", &format!("{cn},O=\"x"), REFUSED),
@@ -179,8 +185,8 @@ async fn subjects_as_text() {
             "ALB: {what}"
         );
 
-        // Envoy writes no quotes without a backslash.
-        if !subject.contains('"') {
+        // Envoy writes no quotes without a backslash, and an element where there is a certificate.
+        if !subject.contains('"') && expected != MISSING {
             let element = format!("By=spiffe://a/b;Hash=0af1;Subject=\"{subject}\";URI=");
             let header = CertificateHeader::envoy();
             let by_envoy = [(XFCC, &*element)];
@@ -250,7 +256,14 @@ async fn what_is_no_certificate() {
     for (what, value, expected) in [
         ("it is one", good.clone(), GOOD),
         ("with an end of line less", value(pem.trim_end()), GOOD),
-        ("not encoded", pem.replace('\n', " "), REFUSED),
+        ("blanks for line ends", pem.replace('\n', " "), GOOD),
+        (
+            "blanks for line ends, without the last",
+            pem.trim_end().replace('\n', " "),
+            GOOD,
+        ),
+        ("tabs for line ends", pem.replace('\n', "\t"), GOOD),
+        ("no line ends", pem.replace('\n', ""), GOOD),
         ("encoded by halves", good.replacen("%0A", "%0", 1), REFUSED),
         ("ending in a percent sign", format!("{good}%"), REFUSED),
         ("no digits", good.replacen("%0A", "%zz", 1), REFUSED),
@@ -285,7 +298,7 @@ async fn what_is_no_certificate() {
         ),
         ("no base64", value(&pem.replacen("MII", "M*I", 1)), REFUSED),
         ("no DER", value(&pem.replacen("MII", "AII", 1)), REFUSED),
-        ("nothing", String::new(), REFUSED),
+        ("nothing", String::new(), MISSING),
         ("too long", format!("{good}{}", "%0A".repeat(6000)), REFUSED),
     ] {
         let headers = [
@@ -298,6 +311,318 @@ async fn what_is_no_certificate() {
             "{what}"
         );
     }
+}
+
+/// The certificate in base64 without anything around it.
+pub(crate) fn base64(pem: &str) -> String {
+    let lines = pem.lines().filter(|line| !line.starts_with("-----"));
+    lines.collect()
+}
+
+/// Every encoding of a certificate, whichever proxy writes it.
+#[tokio::test]
+async fn encodings_of_certificates() {
+    let authority = Authority::new("an authority");
+    let pem = authority.sign(Wanted::named(META)).pem();
+    let other = authority.sign(Wanted::named("example.com")).pem();
+    let (der, others) = (base64(&pem), base64(&other));
+    let cut = &der[..der.len() - 4];
+    for (what, value, expected) in [
+        ("DER in base64", der.clone(), GOOD),
+        ("DER in base64, percent-encoded", escaped(&der, b""), GOOD),
+        ("RFC 9440", format!(":{der}:"), GOOD),
+        ("another name", others.clone(), REFUSED),
+        ("another name, RFC 9440", format!(":{others}:"), REFUSED),
+        ("a chain, RFC 9440", format!(":{der}:, :{others}:"), REFUSED),
+        ("RFC 9440 with a parameter", format!(":{der}:;a=1"), REFUSED),
+        ("one colon", format!(":{der}"), REFUSED),
+        ("one colon behind", format!("{der}:"), REFUSED),
+        ("colons and nothing", "::".to_owned(), REFUSED),
+        ("one colon and nothing", ":".to_owned(), REFUSED),
+        ("two in a row", format!("{der}{others}"), REFUSED),
+        ("a list", format!("{der},{others}"), REFUSED),
+        ("cut off", cut.to_owned(), REFUSED),
+        ("blanks in it", der.replacen('M', "M ", 1), REFUSED),
+        ("base64 for URLs", der.replace(['+', '/'], "-"), REFUSED),
+        (
+            "without padding",
+            der.trim_end_matches('=').to_owned() + "%",
+            REFUSED,
+        ),
+        ("RFC 9440, percent-encoded", format!("%3A{der}%3A"), REFUSED),
+    ] {
+        let headers = [("x-client-certificate", &*value)];
+        let header = CertificateHeader::certificate(CERTIFICATE);
+        assert_eq!(
+            found(header, Some(PROXY), &headers).await,
+            expected,
+            "{what}"
+        );
+        let headers = [("client-cert", &*value)];
+        let header = CertificateHeader::client_cert();
+        assert_eq!(
+            found(header, Some(PROXY), &headers).await,
+            expected,
+            "{what}"
+        );
+    }
+}
+
+/// A name without anything around it, which only a verdict makes worth something.
+#[tokio::test]
+async fn bare_names_and_verdicts() {
+    let bare = || CertificateHeader::common_name(SUBJECT);
+    let ok = || bare().with_verdict(VERIFY, "0");
+    let two = || ok().with_verdict(HeaderName::from_static("x-revoked"), "false");
+    let named = ("x-client-subject", META);
+    let verified = ("x-client-verify", "0");
+    let revoked = |value| ("x-revoked", value);
+    for (what, header, headers, expected) in [
+        ("the name", bare(), &[named][..], GOOD),
+        (
+            "another",
+            bare(),
+            &[("x-client-subject", "example.com")],
+            REFUSED,
+        ),
+        (
+            "a distinguished name",
+            bare(),
+            &[("x-client-subject", "CN=a")],
+            REFUSED,
+        ),
+        ("nothing", bare(), &[("x-client-subject", "")], MISSING),
+        ("verified", ok(), &[named, verified], GOOD),
+        ("no verdict", ok(), &[named], REFUSED),
+        (
+            "an error",
+            ok(),
+            &[named, ("x-client-verify", "18")],
+            REFUSED,
+        ),
+        (
+            "part of it",
+            ok(),
+            &[named, ("x-client-verify", "00")],
+            REFUSED,
+        ),
+        ("two verdicts", ok(), &[named, verified, verified], REFUSED),
+        // HAProxy says 0 where there is no certificate, too.
+        ("none", ok(), &[("x-client-subject", ""), verified], MISSING),
+        ("both", two(), &[named, verified, revoked("false")], GOOD),
+        (
+            "one of both",
+            two(),
+            &[named, verified, revoked("true")],
+            REFUSED,
+        ),
+        ("the other", two(), &[named, revoked("false")], REFUSED),
+    ] {
+        assert_eq!(
+            found(header, Some(PROXY), headers).await,
+            expected,
+            "{what}"
+        );
+    }
+}
+
+/// An element of exactly so many.
+#[tokio::test]
+async fn chains_of_envoys() {
+    let gateway = format!("Hash=a;Subject=\"O=Meta\\, Inc.,CN={META}\"");
+    let sidecar = "By=spiffe://c/ns/d/sa/e;Hash=b;Subject=\"\";URI=spiffe://c/ns/i/sa/gateway";
+    let other = "Hash=a;Subject=\"CN=example.com\"";
+    let element = |element, of| CertificateHeader::envoy_element(element, of).unwrap();
+    for (what, header, value, expected) in [
+        ("both", element(1, 2), format!("{gateway},{sidecar}"), GOOD),
+        (
+            "istio",
+            CertificateHeader::istio(),
+            format!("{gateway},{sidecar}"),
+            GOOD,
+        ),
+        (
+            "another name",
+            element(1, 2),
+            format!("{other},{sidecar}"),
+            REFUSED,
+        ),
+        (
+            "the second",
+            element(2, 2),
+            format!("{sidecar},{gateway}"),
+            GOOD,
+        ),
+        (
+            "the wrong one",
+            element(2, 2),
+            format!("{gateway},{sidecar}"),
+            REFUSED,
+        ),
+        (
+            "the middle one",
+            element(2, 3),
+            format!("{other},{gateway},{sidecar}"),
+            GOOD,
+        ),
+        (
+            "only the sidecar's",
+            element(1, 2),
+            sidecar.to_owned(),
+            MISSING,
+        ),
+        (
+            "only the gateway's",
+            element(1, 2),
+            gateway.clone(),
+            MISSING,
+        ),
+        (
+            "one more in front",
+            element(1, 2),
+            format!("{gateway},{other},{sidecar}"),
+            REFUSED,
+        ),
+        (
+            "one more behind",
+            element(1, 2),
+            format!("{gateway},{sidecar},{other}"),
+            REFUSED,
+        ),
+        (
+            "an empty one",
+            element(1, 2),
+            format!("{gateway},"),
+            REFUSED,
+        ),
+        (
+            "a broken one",
+            element(1, 2),
+            format!("{gateway},x"),
+            REFUSED,
+        ),
+        (
+            "an open quote",
+            element(1, 2),
+            format!("{gateway},Subject=\"{sidecar}"),
+            REFUSED,
+        ),
+        (
+            "both, where one is asked for",
+            CertificateHeader::envoy(),
+            format!("{gateway},{sidecar}"),
+            REFUSED,
+        ),
+    ] {
+        let headers = [(XFCC, &*value)];
+        assert_eq!(
+            found(header, Some(PROXY), &headers).await,
+            expected,
+            "{what}"
+        );
+    }
+    for (element, of) in [(0, 0), (0, 1), (2, 1), (1, 0)] {
+        assert!(CertificateHeader::envoy_element(element, of).is_err());
+    }
+}
+
+/// Traefik's two headers.
+#[tokio::test]
+async fn headers_of_traefik() {
+    let authority = Authority::new("an authority");
+    let base64_of = |name: &str| base64(&authority.sign(Wanted::named(name)).pem());
+    let (good, other) = (base64_of(META), base64_of("example.com"));
+    for (what, value, expected) in [
+        ("version 3", good.clone(), GOOD),
+        ("version 2", escaped(&good, b""), GOOD),
+        ("with an intermediate", format!("{good},{other}"), GOOD),
+        (
+            "version 2, with an intermediate",
+            format!("{},{}", escaped(&good, b""), other),
+            GOOD,
+        ),
+        (
+            "an intermediate of that name",
+            format!("{other},{good}"),
+            REFUSED,
+        ),
+        ("nothing first", format!(",{good}"), REFUSED),
+        ("nothing", String::new(), MISSING),
+    ] {
+        let headers = [("x-forwarded-tls-client-cert", &*value)];
+        let found = found(CertificateHeader::traefik(), Some(PROXY), &headers);
+        assert_eq!(found.await, expected, "{what}");
+    }
+    let cn = format!("Subject=\"CN={META}\"");
+    for (what, value, expected) in [
+        ("the name", cn.clone(), GOOD),
+        (
+            "with an intermediate",
+            format!("{cn},Subject=\"CN=an authority\""),
+            GOOD,
+        ),
+        ("another", "Subject=\"CN=example.com\"".to_owned(), REFUSED),
+        (
+            "longer",
+            format!("Subject=\"CN={META}.example.com\""),
+            REFUSED,
+        ),
+        (
+            "a comma in it",
+            format!("Subject=\"CN=x,CN={META}\""),
+            REFUSED,
+        ),
+        // The organization may be anything, also this.
+        (
+            "another field",
+            format!("Subject=\"O=x,CN={META}\""),
+            REFUSED,
+        ),
+        (
+            "of an intermediate",
+            format!("Subject=\"CN=x\",{cn}"),
+            REFUSED,
+        ),
+        (
+            "other information",
+            format!("{cn};Issuer=\"CN=x\""),
+            REFUSED,
+        ),
+        ("of the issuer", format!("Issuer=\"CN={META}\""), REFUSED),
+        ("no end", format!("Subject=\"CN={META}"), REFUSED),
+    ] {
+        // As in a query.
+        let value = escaped(&value, b"").replace("%20", "+");
+        let headers = [("x-forwarded-tls-client-cert-info", &*value)];
+        let found = found(CertificateHeader::traefik_info(), Some(PROXY), &headers);
+        assert_eq!(found.await, expected, "{what}");
+    }
+}
+
+/// The policy `Any` needs two rules, and proxies something that they report.
+#[test]
+fn settings_without_effect() {
+    let proxies = || {
+        TrustedProxies::from_prefixes(["10.0.0.0/8"], ForwardedHeader::x_forwarded_for()).unwrap()
+    };
+    let list = || IpAllowList::from_prefixes(["203.0.113.0/24"]).unwrap();
+    let of_connection = || builder(ClientCertificate::meta());
+    let error = of_connection().trusted_proxies(proxies()).build();
+    assert_eq!(error.unwrap_err(), ConfigError::TrustedProxiesUnused);
+    let error = of_connection()
+        .admission_policy(AdmissionPolicy::Any)
+        .build();
+    assert_eq!(error.unwrap_err(), ConfigError::AdmissionPolicyUnused);
+    let both = of_connection().ip_allow_list(list());
+    let any = both.admission_policy(AdmissionPolicy::Any);
+    assert!(any.build().is_ok());
+    let by_address = of_connection()
+        .ip_allow_list(list())
+        .trusted_proxies(proxies());
+    assert!(by_address.build().is_ok());
+    let forwarded = ClientCertificate::meta().forwarded(CertificateHeader::aws_alb());
+    let forwarded = builder(forwarded).trusted_proxies(proxies());
+    assert!(forwarded.build().is_ok());
 }
 
 #[tokio::test]
@@ -403,7 +728,7 @@ async fn elements_of_envoy() {
         ("no value", format!("Hash;{subject}"), REFUSED),
         ("an end that is none", format!("{subject};"), REFUSED),
         ("no subject", "Hash=a".to_owned(), REFUSED),
-        ("nothing", String::new(), REFUSED),
+        ("nothing", String::new(), MISSING),
     ] {
         let headers = [(XFCC, &*value)];
         let found = found(CertificateHeader::envoy(), Some(PROXY), &headers);
@@ -567,10 +892,14 @@ async fn one_source() {
         PeerCertificate::from_verified_chain(&identity.ders()).unwrap()
     };
     let subject = HeaderValue::try_from(format!("CN={META}")).unwrap();
-    let proxies = || TrustedProxies::within(["10.0.0.0/8"], CallerHeader::XForwardedFor).unwrap();
+    let proxies = || {
+        TrustedProxies::from_prefixes(["10.0.0.0/8"], ForwardedHeader::x_forwarded_for()).unwrap()
+    };
     let peer = PeerAddr(PROXY.parse().unwrap());
 
     let by_connection = builder(ClientCertificate::meta())
+        .ip_allow_list(IpAllowList::from_prefixes(["203.0.113.0/24"]).unwrap())
+        .admission_policy(AdmissionPolicy::Any)
         .trusted_proxies(proxies())
         .build()
         .unwrap();
@@ -597,7 +926,7 @@ async fn one_source() {
         ConfigError::TrustedProxiesMissing
     );
     // Nor is it enough to know how many they are: the first of them would be whoever reaches the port.
-    let proxies = TrustedProxies::hops(1, CallerHeader::XForwardedFor).unwrap();
+    let proxies = TrustedProxies::with_hop_count(1, ForwardedHeader::x_forwarded_for()).unwrap();
     let anybody_trusted = builder(certificate).trusted_proxies(proxies).build();
     assert_eq!(
         anybody_trusted.unwrap_err(),
@@ -611,23 +940,24 @@ async fn the_address_and_the_certificate() {
     let (good, bad) = (format!("CN={META}"), "CN=example.com".to_owned());
     let (near, far) = ("203.0.113.9", "198.51.100.9");
     let address = Err(RejectionKind::AddressRefused);
-    for (admit, caller, subject, expected) in [
-        (Admit::All, near, &good, GOOD),
-        (Admit::All, near, &bad, REFUSED),
-        (Admit::All, far, &good, address),
-        (Admit::All, far, &bad, address),
-        (Admit::Any, near, &good, GOOD),
-        (Admit::Any, near, &bad, GOOD),
-        (Admit::Any, far, &good, GOOD),
-        (Admit::Any, far, &bad, REFUSED),
+    for (policy, caller, subject, expected) in [
+        (AdmissionPolicy::All, near, &good, GOOD),
+        (AdmissionPolicy::All, near, &bad, REFUSED),
+        (AdmissionPolicy::All, far, &good, address),
+        (AdmissionPolicy::All, far, &bad, address),
+        (AdmissionPolicy::Any, near, &good, GOOD),
+        (AdmissionPolicy::Any, near, &bad, GOOD),
+        (AdmissionPolicy::Any, far, &good, GOOD),
+        (AdmissionPolicy::Any, far, &bad, REFUSED),
     ] {
         let header = CertificateHeader::aws_alb();
         let layer = builder(ClientCertificate::meta().forwarded(header))
             .ip_allow_list(IpAllowList::from_prefixes(["203.0.113.0/24"]).unwrap())
             .trusted_proxies(
-                TrustedProxies::within(["10.0.0.0/8"], CallerHeader::XForwardedFor).unwrap(),
+                TrustedProxies::from_prefixes(["10.0.0.0/8"], ForwardedHeader::x_forwarded_for())
+                    .unwrap(),
             )
-            .admit(admit)
+            .admission_policy(policy)
             .build()
             .unwrap();
         let found = answer(&layer, |request| {
@@ -637,6 +967,6 @@ async fn the_address_and_the_certificate() {
             headers.insert("x-forwarded-for", HeaderValue::from_static(caller));
             headers.insert(ALB, HeaderValue::try_from(subject).unwrap());
         });
-        assert_eq!(found.await, expected, "{admit:?} {caller} {subject}");
+        assert_eq!(found.await, expected, "{policy:?} {caller} {subject}");
     }
 }

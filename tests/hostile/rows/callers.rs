@@ -6,7 +6,7 @@ use http::Extensions;
 use tower_whatsapp::{
     RejectionKind::{AddressRefused, AddressUnknown, SignatureMissing},
     WebhookLayerBuilder,
-    admission::{CallerHeader, IpAllowList, PeerAddr, TrustedProxies},
+    admission::{ForwardedHeader, IpAllowList, PeerAddr, TrustedProxies},
 };
 
 use super::json::ONE_TEXT;
@@ -106,7 +106,8 @@ fn listed() -> WebhookLayerBuilder {
     builder()
         .ip_allow_list(IpAllowList::from_prefixes(["157.240.0.0/16"]).unwrap())
         .trusted_proxies(
-            TrustedProxies::within(["10.0.0.0/8"], CallerHeader::XForwardedFor).unwrap(),
+            TrustedProxies::from_prefixes(["10.0.0.0/8"], ForwardedHeader::x_forwarded_for())
+                .unwrap(),
         )
 }
 
@@ -136,7 +137,7 @@ mod certificates {
     };
 
     use super::{
-        AddressRefused, CallerHeader, ONE_TEXT, Row, Sent, SignatureMissing, TrustedProxies,
+        AddressRefused, ForwardedHeader, ONE_TEXT, Row, Sent, SignatureMissing, TrustedProxies,
         WebhookLayerBuilder, builder, listed, meta, one_text, proxy, stranger,
     };
 
@@ -197,7 +198,7 @@ mod certificates {
             subject("C8 case", &right.to_uppercase()),
             subject("C8 twice", &format!("{right},{right}")),
             subject("C8 legacy", &format!("/O=x/{right}")),
-            subject("C8 none", ""),
+            of("C8 none", "SUCCESS", "").unread(CertificateMissing),
             Row::one("C9", said("SUCCESS", &right).header(SUBJECT, &right[..]))
                 .with(forwarded)
                 .dress(proxy)
@@ -247,7 +248,8 @@ mod certificates {
             HeaderName::from_static(SUBJECT),
         );
         let certificate = ClientCertificate::meta().forwarded(header);
-        let proxies = TrustedProxies::within(["10.0.0.0/8"], CallerHeader::XForwardedFor);
+        let proxies =
+            TrustedProxies::from_prefixes(["10.0.0.0/8"], ForwardedHeader::x_forwarded_for());
         builder()
             .client_certificate(certificate)
             .trusted_proxies(proxies.unwrap())

@@ -3,18 +3,136 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use http::header::{GetAll, HeaderValue, ValueIter};
+use http::{
+    HeaderMap, HeaderName,
+    header::{self, GetAll, HeaderValue, ValueIter},
+};
 
-/// One with a name of a host and an address of each kind in it has 400. Bounds the search for a comma.
+/// Maximum length of an element. One with a host name and an address of each kind has 400 bytes.
+/// Bounds the search for a comma.
 const MAX_ELEMENT: usize = 1024;
 
-/// How an element of the header is written.
+/// The header in which proxies report the address of their client. No other header is read.
+///
+/// Choose one that the proxy sets or appends to on every request: a proxy that writes one of these
+/// headers passes the others through as the caller wrote them.
+/// [Behind a proxy](crate::admission::behind_a_proxy) lists the header of each platform.
+///
+/// ```
+/// use tower_whatsapp::admission::{ForwardedHeader, TrustedProxies};
+///
+/// let balancer = TrustedProxies::with_hop_count(1, ForwardedHeader::google_load_balancer())?;
+/// let nginx = TrustedProxies::from_prefixes(["127.0.0.1"], ForwardedHeader::x_forwarded_for())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "X-Forwarded-For")]
+#[doc(alias = "X-Real-IP")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardedHeader {
+    name: HeaderName,
+    syntax: Syntax,
+    /// Elements that the outermost proxy of each request appends for itself.
+    own_addresses: usize,
+}
+
+/// How the header is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Syntax {
+enum Syntax {
     /// `X-Forwarded-For`.
     Addresses,
     /// `Forwarded`.
     Pairs,
+    /// One address, which replaces what the caller has sent.
+    Single,
+}
+
+impl ForwardedHeader {
+    /// `X-Forwarded-For: 192.0.2.1, 10.0.0.1`: each proxy appends the address of its client.
+    #[must_use]
+    pub fn x_forwarded_for() -> Self {
+        Self::new(
+            HeaderName::from_static("x-forwarded-for"),
+            Syntax::Addresses,
+        )
+    }
+
+    /// `Forwarded: for=192.0.2.1;proto=https, for="[2001:db8::1]:4711"` (RFC 7239).
+    #[must_use]
+    pub fn forwarded() -> Self {
+        Self::new(header::FORWARDED, Syntax::Pairs)
+    }
+
+    /// A header with one address, such as `X-Real-IP`, which the proxy sets on every request.
+    ///
+    /// The proxy must replace what the caller has sent under this name. Two addresses, or two
+    /// headers, are refused. With [`with_hop_count`](super::TrustedProxies::with_hop_count) the
+    /// count must be 1.
+    #[must_use]
+    pub fn single_address(name: HeaderName) -> Self {
+        Self::new(name, Syntax::Single)
+    }
+
+    /// Declares that the proxy next to the host appends its own address after that of its client:
+    /// `client, proxy`. The last element is then skipped.
+    #[must_use]
+    pub fn with_own_address(mut self) -> Self {
+        self.own_addresses = 1;
+        self
+    }
+
+    /// AWS Application Load Balancer: `X-Forwarded-For`. The attribute
+    /// `routing.http.xff_header_processing.mode` must be `append`, its default: with `preserve`
+    /// the caller writes the header.
+    #[must_use]
+    pub fn aws_alb() -> Self {
+        Self::x_forwarded_for()
+    }
+
+    /// Cloudflare, proxied or through `cloudflared`: `CF-Connecting-IP`.
+    #[must_use]
+    pub fn cloudflare() -> Self {
+        Self::single_address(HeaderName::from_static("cf-connecting-ip"))
+    }
+
+    /// Azure Front Door: `X-Azure-SocketIP`, the address of the TCP connection.
+    /// `X-Azure-ClientIP` is not used, because the caller can set it.
+    #[must_use]
+    pub fn azure_front_door() -> Self {
+        Self::single_address(HeaderName::from_static("x-azure-socketip"))
+    }
+
+    /// Fly.io: `Fly-Client-IP`.
+    #[must_use]
+    pub fn fly_io() -> Self {
+        Self::single_address(HeaderName::from_static("fly-client-ip"))
+    }
+
+    /// Google Cloud Application Load Balancer: `X-Forwarded-For: client, load-balancer`.
+    #[must_use]
+    pub fn google_load_balancer() -> Self {
+        Self::x_forwarded_for().with_own_address()
+    }
+
+    pub(super) fn is_single(&self) -> bool {
+        self.syntax == Syntax::Single
+    }
+
+    /// The elements from right to left, without those that the proxy appends for itself.
+    pub(super) fn elements<'a>(&self, headers: &'a HeaderMap) -> Elements<'a> {
+        let mut elements = Elements::new(headers.get_all(&self.name), self.syntax);
+        for _ in 0..self.own_addresses {
+            elements.next();
+        }
+        elements
+    }
+
+    fn new(name: HeaderName, syntax: Syntax) -> Self {
+        Self {
+            name,
+            syntax,
+            own_addresses: 0,
+        }
+    }
 }
 
 /// The elements of all lines, from the last to the first: the order in which they can be believed. Nothing that stands left of an
@@ -36,7 +154,7 @@ pub(super) struct Element<'a> {
 }
 
 impl<'a> Elements<'a> {
-    pub(super) fn new(lines: GetAll<'a, HeaderValue>, syntax: Syntax) -> Self {
+    fn new(lines: GetAll<'a, HeaderValue>, syntax: Syntax) -> Self {
         Self {
             lines: lines.into_iter().rev(),
             line: None,
@@ -94,7 +212,7 @@ impl Element<'_> {
     pub(super) fn address(&self) -> Option<IpAddr> {
         let text = std::str::from_utf8(self.bytes).ok()?;
         match self.syntax {
-            Syntax::Addresses => node(trim(text)),
+            Syntax::Addresses | Syntax::Single => node(trim(text)),
             Syntax::Pairs => node(one_for(text)?),
         }
         .map(|address| address.to_canonical())
