@@ -16,6 +16,7 @@ mod headers;
 mod https;
 mod names;
 mod pki;
+mod platforms;
 #[path = "../support/process.rs"]
 mod process;
 
