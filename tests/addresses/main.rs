@@ -6,6 +6,7 @@ mod ask;
 mod callers;
 mod files;
 mod lists;
+mod model;
 #[cfg(feature = "axum")]
 mod server;
 #[path = "../support/mod.rs"]

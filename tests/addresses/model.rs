@@ -1,0 +1,168 @@
+//! 100,000 random lists against a naive model: lookups, and the guard against bad updates.
+//!
+//! The generator is seeded, so that every run has the same lists. All addresses are in
+//! `10.0.0.0/24` and `fd00::/120`, where the model is one boolean an address.
+
+use std::{
+    fmt::Write,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use tower_whatsapp::admission::{IpAllowList, ListErrorKind, Reload, Shrink};
+
+const LISTS: usize = 100_000;
+/// Lists in a row that replace each other.
+const RUN: usize = 10;
+
+/// splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((bits ^ (bits >> 31)) >> 33).unwrap() % bound
+    }
+}
+
+/// Which of the 256 addresses of IPv4 and of IPv6 are in it.
+type Model = [[bool; 256]; 2];
+
+fn address(kind: usize, last: u8) -> IpAddr {
+    match kind {
+        0 => Ipv4Addr::new(10, 0, 0, last).into(),
+        _ => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last.into()).into(),
+    }
+}
+
+/// One to eight prefixes, as text and as booleans. Some lists have only one kind of them.
+fn random_list(random: &mut Random) -> (String, Model) {
+    let (mut text, mut model) = (String::new(), [[false; 256]; 2]);
+    let kinds = random.below(4);
+    for _ in 0..1 + random.below(8) {
+        let kind = match kinds {
+            0 => 0,
+            1 => 1,
+            _ => random.below(2),
+        };
+        // The number of addresses is a power of two, and small ones are more frequent.
+        let bits = random.below(9).min(random.below(9));
+        let first = random.below(256) >> bits << bits;
+        for slot in &mut model[kind][first..first + (1 << bits)] {
+            *slot = true;
+        }
+        let length = if kind == 0 { 32 } else { 128 } - bits;
+        let first = address(kind, u8::try_from(first).unwrap());
+        writeln!(text, "{first}/{length}").unwrap();
+    }
+    (text, model)
+}
+
+fn count(model: &[bool; 256]) -> usize {
+    model.iter().filter(|is_in| **is_in).count()
+}
+
+fn keeps_half(new: &Model, old: &Model) -> bool {
+    (0..2).all(|kind| {
+        let both = new[kind].iter().zip(&old[kind]);
+        let stay = both.filter(|(new, old)| **new && **old).count();
+        2 * stay >= count(&old[kind])
+    })
+}
+
+fn check_lookups(list: &IpAllowList, model: &Model, text: &str) {
+    for (kind, model) in model.iter().enumerate() {
+        for last in 0..=255 {
+            let found = list.contains(address(kind, last));
+            assert_eq!(found, model[usize::from(last)], "{kind} {last} in {text:?}");
+        }
+    }
+    for outside in ["10.0.1.0", "9.255.255.255", "fd00::100", "::1", "::a00:1"] {
+        assert!(
+            !list.contains(outside.parse().unwrap()),
+            "{outside} in {text:?}"
+        );
+    }
+    let mapped = Ipv4Addr::new(10, 0, 0, 7).to_ipv6_mapped();
+    assert_eq!(list.contains(mapped.into()), model[0][7], "{text:?}");
+}
+
+/// What the list and its guard should be after each step.
+struct Expected {
+    in_force: Model,
+    high_water: Model,
+}
+
+impl Expected {
+    fn replace(&mut self, new: &Model, shrink: Shrink) -> Result<Reload, ListErrorKind> {
+        if shrink == Shrink::Allow {
+            self.high_water = *new;
+        } else if !keeps_half(new, &self.in_force) || !keeps_half(new, &self.high_water) {
+            return Err(ListErrorKind::Shrunk);
+        }
+        for kind in 0..2 {
+            if count(&new[kind]) >= count(&self.high_water[kind]) {
+                self.high_water[kind] = new[kind];
+            }
+        }
+        let old = std::mem::replace(&mut self.in_force, *new);
+        if old == *new {
+            return Ok(Reload::Unchanged);
+        }
+        let has_grown = (0..2).any(|kind| count(&new[kind]) > 2 * count(&old[kind]));
+        Ok(if has_grown {
+            Reload::Grown
+        } else {
+            Reload::Replaced
+        })
+    }
+}
+
+#[test]
+fn random_lists_match_a_naive_model() {
+    let mut random = Random(17);
+    let mut outcomes = [0_usize; 4];
+    for _ in 0..LISTS / RUN {
+        let (text, model) = random_list(&mut random);
+        let list = IpAllowList::parse(&text).unwrap();
+        check_lookups(&list, &model, &text);
+        let mut expected = Expected {
+            in_force: model,
+            high_water: model,
+        };
+        let mut base = model;
+        let mut base_text = text;
+        for _ in 1..RUN {
+            let (mut text, mut model) = random_list(&mut random);
+            // Every other list has the one in force in it, or nothing would ever be taken.
+            if random.below(2) == 0 {
+                text.push_str(&base_text);
+                for (slot, is_in) in model.iter_mut().flatten().zip(base.iter().flatten()) {
+                    *slot |= is_in;
+                }
+            }
+            let shrink = match random.below(8) {
+                0 => Shrink::Allow,
+                _ => Shrink::Refuse,
+            };
+            let outcome = list.replace(&text, shrink).map_err(|error| error.kind());
+            let wanted = expected.replace(&model, shrink);
+            assert_eq!(outcome, wanted, "{text:?} {shrink:?} after {base_text:?}");
+            outcomes[match outcome {
+                Ok(Reload::Unchanged) => 0,
+                Ok(Reload::Replaced) => 1,
+                Ok(_) => 2,
+                Err(_) => 3,
+            }] += 1;
+            if outcome.is_ok() {
+                (base, base_text) = (model, text);
+            }
+            check_lookups(&list, &expected.in_force, &base_text);
+        }
+    }
+    // Every outcome is met often enough to mean something.
+    assert_eq!(outcomes.iter().sum::<usize>(), LISTS / RUN * (RUN - 1));
+    assert!(outcomes.iter().all(|count| *count > 500), "{outcomes:?}");
+}
