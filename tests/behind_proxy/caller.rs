@@ -1,15 +1,20 @@
 //! Somebody on the internet, with or without a certificate.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpSocket;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_rustls::{
     TlsConnector,
+    client::TlsStream,
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
@@ -19,6 +24,7 @@ use crate::{
 };
 
 const ADDRESS: [u8; 4] = [127, 0, 0, 2];
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Caller {
     config: Arc<ClientConfig>,
@@ -49,13 +55,7 @@ impl Caller {
         proxy: SocketAddr,
         mut request: Request<Bytes>,
     ) -> Option<(u16, Bytes)> {
-        // Not the address from which the proxy calls the service.
-        let socket = TcpSocket::new_v4().ok()?;
-        socket.bind(SocketAddr::from((ADDRESS, 0))).ok()?;
-        let stream = socket.connect(proxy).await.ok()?;
-        let name = ServerName::try_from(HOST).ok()?;
-        let connector = TlsConnector::from(Arc::clone(&self.config));
-        let stream = connector.connect(name, stream).await.ok()?;
+        let stream = self.connect(proxy).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(connection);
         let host = format!("{HOST}:{}", proxy.port());
@@ -65,5 +65,34 @@ impl Caller {
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.ok()?;
         Some((status, body.to_bytes()))
+    }
+
+    /// The statuses of all answers to bytes that need not be a request.
+    pub(crate) async fn send_bytes(&self, proxy: SocketAddr, bytes: &[u8]) -> Vec<u16> {
+        let Some(mut stream) = self.connect(proxy).await else {
+            return Vec::new();
+        };
+        let mut answers = Vec::new();
+        let exchange = async {
+            // Either side may hang up early.
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.read_to_end(&mut answers).await;
+        };
+        // A proxy that waits for more gives up by itself, unless the test does.
+        let _ = timeout(PATIENCE, exchange).await;
+        let text = String::from_utf8_lossy(&answers);
+        text.split("HTTP/1.")
+            .filter_map(|answer| answer.get(2..5)?.parse().ok())
+            .collect()
+    }
+
+    async fn connect(&self, proxy: SocketAddr) -> Option<TlsStream<TcpStream>> {
+        // Not the address from which the proxy calls the service.
+        let socket = TcpSocket::new_v4().ok()?;
+        socket.bind(SocketAddr::from((ADDRESS, 0))).ok()?;
+        let stream = socket.connect(proxy).await.ok()?;
+        let name = ServerName::try_from(HOST).ok()?;
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        connector.connect(name, stream).await.ok()
     }
 }

@@ -1,6 +1,6 @@
-//! nginx and Caddy with the configurations of `examples/behind_proxy`, in front of that example, with callers from outside.
+//! nginx, Caddy and HAProxy with the configurations of `examples/behind_proxy`, in front of that example, with callers from outside.
 //!
-//! They need the two programs (Debian: `nginx-light`, `caddy`), so they run only if asked for: `cargo test --all-features --test behind_proxy --
+//! They need the programs (Debian: `nginx-light`, `caddy`, `haproxy`), so they run only if asked for: `cargo test --all-features --test behind_proxy --
 //! --ignored`.
 #![cfg(test)]
 #![cfg(all(
@@ -23,6 +23,7 @@ mod port;
 #[path = "../support/process.rs"]
 mod process;
 mod proxy;
+mod smuggling;
 
 use std::fmt::Write;
 
@@ -71,6 +72,8 @@ struct World {
     neighbour: Caller,
     /// With Meta's name, from another authority.
     impostor: Caller,
+    /// From Meta's authority, with its name and another one: in front of it, and behind it.
+    two_names: [Caller; 2],
 }
 
 impl World {
@@ -79,7 +82,7 @@ impl World {
     }
 
     fn with(kind: Kind, env: &[(&str, &str)]) -> Self {
-        let files = Directory::new(&format!("behind-{}", kind.name()));
+        let files = Directory::new(&format!("behind-{kind:?}"));
         let ours = Authority::new("an authority of servers");
         let metas = Authority::new("Meta's authority");
         let other = Authority::new("somebody's authority");
@@ -97,12 +100,17 @@ impl World {
             .sign_with_chain(Wanted::client(META));
         let neighbour = metas.sign(Wanted::client(&format!("{META}.example.com")));
         let impostor = other.sign(Wanted::client(META));
+        let two_names = [
+            metas.sign(Wanted::client("example.com").and_named(META)),
+            metas.sign(Wanted::client(META).and_named("example.com")),
+        ];
         Self {
             service,
             meta: Caller::new(&ours, Some(&sender)),
             stranger: Caller::new(&ours, None),
             neighbour: Caller::new(&ours, Some(&neighbour)),
             impostor: Caller::new(&ours, Some(&impostor)),
+            two_names: two_names.map(|identity| Caller::new(&ours, Some(&identity))),
             proxy,
         }
     }
@@ -152,12 +160,20 @@ async fn check(kind: Kind) {
     let request = delivery(&too_long)
         .body(Bytes::from(too_long.clone()))
         .unwrap();
-    // nginx may hang up on who goes on sending, and Caddy 2.6 takes its own refusal for one of the service.
+    // nginx may hang up on a caller that goes on sending, and Caddy 2.6 takes its own refusal for
+    // one of the service. HAProxy may see the connection reset behind the answer of the layer.
     let refused = status(&world.meta, request).await;
     assert!(matches!(refused, Some(413 | 502) | None), "{refused:?}");
 
     // Whoever is not Meta is refused, with a good signature, and whatever they write themselves.
-    for caller in [&world.stranger, &world.neighbour, &world.impostor] {
+    let [first, second] = &world.two_names;
+    for caller in [
+        &world.stranger,
+        &world.neighbour,
+        &world.impostor,
+        first,
+        second,
+    ] {
         for forged in [
             &[][..],
             &[
@@ -177,7 +193,7 @@ async fn check(kind: Kind) {
             let status = status(caller, request).await;
             let refused = match (kind, std::ptr::eq(caller, &world.impostor)) {
                 // At the handshake.
-                (Kind::Caddy, true) => status.is_none(),
+                (Kind::Caddy | Kind::Haproxy, true) => status.is_none(),
                 // 400 by itself: a certificate that is wrong is worse to nginx than none.
                 (Kind::Nginx, true) => status == Some(400),
                 _ => status == Some(403),
@@ -202,15 +218,25 @@ async fn check(kind: Kind) {
     assert_eq!(status(&world.meta, unsigned).await, Some(403));
 
     // And nothing else got through.
-    let printed = String::from_utf8(world.service.interrupt().stdout).unwrap();
+    let output = world.service.interrupt();
+    let printed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(printed.lines().count(), 1 + 2 + 1000);
+    // What the operator sees of it.
+    let log = String::from_utf8(output.stderr).unwrap();
+    for line in [
+        "refused with 403: CertificateMissing: the client certificate is missing",
+        "refused with 403: CertificateRefused: ",
+        "refused with 403: SignatureMissing: ",
+        "refused with 403: HandshakeRefused: ",
+    ] {
+        assert!(log.contains(line), "{line} is not in {log}");
+    }
 }
 
 /// With a list of addresses, the address is that of who has called the proxy.
 async fn check_addresses(kind: Kind) {
     let body = r#"{"entry":[]}"#;
-    let list =
-        |prefixes: &str| Directory::new(&format!("list-{}", kind.name())).write("list", prefixes);
+    let list = |prefixes: &str| Directory::new(&format!("list-{kind:?}")).write("list", prefixes);
     let path = list("157.240.0.0/16\n");
     let world = World::with(kind, &[("ALLOW_LIST", &path)]);
     let good = || delivery(body).body(Bytes::from(body)).unwrap();
@@ -250,6 +276,7 @@ async fn check_addresses(kind: Kind) {
 async fn nginx() {
     check(Kind::Nginx).await;
     check_addresses(Kind::Nginx).await;
+    smuggling::check(Kind::Nginx).await;
 }
 
 #[tokio::test]
@@ -257,4 +284,14 @@ async fn nginx() {
 async fn caddy() {
     check(Kind::Caddy).await;
     check_addresses(Kind::Caddy).await;
+    smuggling::check(Kind::Caddy).await;
+}
+
+#[tokio::test]
+#[ignore = "needs haproxy"]
+async fn haproxy() {
+    check(Kind::Haproxy).await;
+    check_addresses(Kind::Haproxy).await;
+    smuggling::check(Kind::Haproxy).await;
+    smuggling::check(Kind::LaxHaproxy).await;
 }

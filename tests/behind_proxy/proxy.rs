@@ -1,4 +1,4 @@
-//! nginx or Caddy as a process, with the documented configuration.
+//! nginx, Caddy or HAProxy as a process, with the documented configuration.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -16,6 +16,7 @@ use crate::{
 
 const NGINX: &str = include_str!("../../examples/behind_proxy/nginx.conf");
 const CADDY: &str = include_str!("../../examples/behind_proxy/Caddyfile");
+const HAPROXY: &str = include_str!("../../examples/behind_proxy/haproxy.cfg");
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -23,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) enum Kind {
     Nginx,
     Caddy,
+    Haproxy,
+    /// It goes on with certificates that it could not verify. Their verdict is not 0.
+    LaxHaproxy,
 }
 
 impl Kind {
@@ -30,6 +34,7 @@ impl Kind {
         match self {
             Self::Nginx => "nginx",
             Self::Caddy => "caddy",
+            Self::Haproxy | Self::LaxHaproxy => "haproxy",
         }
     }
 }
@@ -107,6 +112,27 @@ impl Proxy {
                 for variable in ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"] {
                     command.env(variable, files.path());
                 }
+                command
+            }
+            Kind::Haproxy | Kind::LaxHaproxy => {
+                let both = files.write("server.pem", &(server.pem() + &server.key.serialize_pem()));
+                let bind = format!("bind {address} ssl");
+                let verify = match kind {
+                    Kind::LaxHaproxy => "verify optional crt-ignore-err all ca-ignore-err all",
+                    _ => "verify optional",
+                };
+                let config = replaced(
+                    HAPROXY,
+                    &[
+                        ("bind :443 ssl", &bind),
+                        ("/etc/ssl/hooks.example.com.pem", &both),
+                        ("/etc/ssl/meta-outbound-api-ca-2025-12.pem", &authority),
+                        ("verify optional", verify),
+                        ("127.0.0.1:3000", &service),
+                    ],
+                );
+                let mut command = Command::new("haproxy");
+                command.args(["-db", "-f", &files.write("haproxy.cfg", &config)]);
                 command
             }
         };
