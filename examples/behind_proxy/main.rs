@@ -60,9 +60,10 @@ fn app(allowed: Option<IpAllowList>) -> Result<Router, Box<dyn Error>> {
     let certificate = match variable("PROXY")?.as_deref() {
         // nginx goes on without a certificate, and says what it thinks of the one that it got.
         Some("nginx") => CertificateHeader::nginx_subject(VERIFY, SUBJECT),
-        // Caddy goes on without a certificate, and ends connections with one that it could not verify.
+        // Caddy goes on without a certificate, and ends the handshake with one that it could not
+        // verify.
         Some("caddy") => CertificateHeader::certificate(CERTIFICATE),
-        // HAProxy does the same. The verdict holds if somebody adds `crt-ignore-err`.
+        // HAProxy does the same. The verdict is for those who add `crt-ignore-err`.
         Some("haproxy") => CertificateHeader::haproxy(VERIFY, CERTIFICATE),
         _ => return Err("PROXY must be nginx, caddy or haproxy".into()),
     };

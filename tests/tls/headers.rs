@@ -426,7 +426,7 @@ async fn bare_names_and_verdicts() {
     }
 }
 
-/// An element of exactly so many.
+/// One element of a fixed number of them.
 #[tokio::test]
 async fn chains_of_envoys() {
     let gateway = format!("Hash=a;Subject=\"O=Meta\\, Inc.,CN={META}\"");
