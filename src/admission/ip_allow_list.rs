@@ -140,10 +140,6 @@ struct Record {
     /// The largest list since the start or since the last one that was allowed to shrink.
     high_water: IpSet,
     /// What was last taken from a file.
-    #[cfg_attr(
-        not(feature = "tokio"),
-        expect(dead_code, reason = "read when a watched file is looked at")
-    )]
     from_file: Option<Arc<IpSet>>,
 }
 
