@@ -418,7 +418,7 @@ async fn a_claim_that_fails_half_way() {
         let stack = Stack::new(Host::good());
         stack.store.at(Op::Claim, 3, fault);
         let batch = text("A").repeat(1000);
-        let down = Answer::later(DeferralKind::StoreUnavailable);
+        let down = Answer::later(DedupRejectionKind::StoreUnavailable);
         assert_eq!(stack.send(&batch).await, down, "{fault:?}");
         let held = |held: &[Held], state| held.iter().filter(|held| **held == state).count();
         assert!(held(&stack.held(&batch).await, Held::Pending) >= 512);
@@ -487,7 +487,7 @@ async fn a_release_that_fails_half_way() {
     let stack = Stack::new(Host::says(http::StatusCode::INTERNAL_SERVER_ERROR));
     stack.store.at(Op::Release, 2, Fault::Hang);
     let batch = text("A").repeat(1000);
-    let refused = Answer::of_host(500, Some(DeferralKind::HandlerRefused));
+    let refused = Answer::of_host(500, Some(DedupRejectionKind::HandlerRefused));
     assert_eq!(stack.send(&batch).await, refused);
     stack.rest().await;
     let releases = stack.store.calls_of(Op::Release);
