@@ -75,7 +75,7 @@ impl Notification {
     }
 
     /// The events that are not to be handled, because they were, or are being handled elsewhere, or are in [`events`](Self::events)
-    /// already. Empty without a `DedupLayer`.
+    /// already, or are stale and the layer was told to refuse such. Empty without a `DedupLayer`.
     #[must_use]
     pub fn suppressed(&self) -> &[Event] {
         &self.suppressed
