@@ -102,9 +102,9 @@ impl Expected {
         } else if !keeps_half(new, &self.in_force) || !keeps_half(new, &self.high_water) {
             return Err(ListErrorKind::Shrunk);
         }
-        for kind in 0..2 {
-            if count(&new[kind]) >= count(&self.high_water[kind]) {
-                self.high_water[kind] = new[kind];
+        for (mark, new) in self.high_water.iter_mut().zip(new) {
+            if count(new) >= count(mark) {
+                *mark = *new;
             }
         }
         let old = std::mem::replace(&mut self.in_force, *new);
