@@ -221,7 +221,7 @@ fn every_type_of_message_is_typed() {
                 };
                 let items: Vec<_> = order.product_items.iter().collect();
                 items.len() == 2
-                    && items[0].quantity == Some(2)
+                    && items[0].quantity == Some(2.0)
                     && items[0].item_price == Some(7.99)
                     && items[1].item_price == Some(8.0)
             },
@@ -390,7 +390,7 @@ fn a_payment_is_typed() {
             "type":"razorpay","status":"success","created_timestamp":1760000000,"updated_timestamp":"1760000000",
             "method":{"type":"upi"},"error":{"code":"x","reason":"y"},"refunds":[{"id":"f","amount":{"value":1,"offset":100}}]}}}"#,
     );
-    let payment = status(&event).payment.unwrap();
+    let payment = status(&event).payment.get().unwrap();
     let transaction = payment.transaction.unwrap();
     assert!(event.known());
     assert_eq!(payment.amount.unwrap().value, Some(21_000));
@@ -739,7 +739,8 @@ fn beyond_the_cap_the_rest_of_a_list_is_one_event() {
     const CAP: usize = 32_768;
     let list = |count: usize| vec![r#"{"id":"1"}"#; count].join(",");
     for (count, events) in [
-        (0, 0),
+        // The contacts are all that it says.
+        (0, 1),
         (1, 1),
         (1000, 1000),
         (1001, 1001),

@@ -558,7 +558,7 @@ fn the_length_of_metadata_changes_nothing() {
     let long = "x".repeat(300);
     for (id, expected) in [
         (r#","phone_number_id":"1""#, Some("1")),
-        (r#","phone_number_id":1,"phone_number_id":2"#, Some("1")),
+        (r#","phone_number_id":1,"phone_number_id":2"#, Some("2")),
         (r#","phone_number_id":"""#, None),
         (r#","phone_number_id":{"a":1}"#, None),
         ("", None),

@@ -171,7 +171,7 @@ fn in_contents() {
     assert_named!(order, catalog_id, text);
     let item = order.product_items.first().unwrap();
     assert_named!(item, product_retailer_id, currency);
-    assert_eq!((item.quantity, item.item_price), (Some(2), Some(3.5)));
+    assert_eq!((item.quantity, item.item_price), (Some(2.0), Some(3.5)));
 
     for key in ["wa_id", "new_wa_id"] {
         let event = message_event(&format!(
@@ -245,7 +245,7 @@ fn in_a_status() {
             identity_key_hash
         );
         assert_named!(status.pricing.unwrap(), pricing_model, kind);
-        let payment = status.payment.unwrap();
+        let payment = status.payment.get().unwrap();
         assert_named!(payment, reference_id, currency, receipt);
         let amount = payment.amount.unwrap();
         assert_eq!((amount.value, amount.offset), (Some(1), Some(2)));

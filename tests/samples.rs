@@ -661,7 +661,7 @@ fn a_status_can_be_any() {
     );
     assert_eq!(failed.errors.first().unwrap().code, Some(131_026));
     let paid = named("status_captured").reference_id("r").notification();
-    let payment = paid.statuses().next().unwrap().payment.unwrap();
+    let payment = paid.statuses().next().unwrap().payment.get().unwrap();
     assert_eq!(payment.reference_id, Some("r"));
 
     let rejected = named("template_rejected")

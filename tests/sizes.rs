@@ -38,7 +38,7 @@ fn no_type_grows_unnoticed() {
         Notification = 64,
         EventKey = 16,
         // As large as the largest kind, a status, and eight bytes that tell which it is.
-        Payload<'static> = 880,
+        Payload<'static> = 856,
         // A cursor: text, position, offset, and the decoded texts.
         List<'static, event::Error<'static>> = 56,
         Iter<'static, event::Error<'static>> = 56,
@@ -64,7 +64,7 @@ fn no_type_grows_unnoticed() {
         event::BusinessCapability<'static> = 64,
         event::BusinessStatus<'static> = 32,
         event::BusinessUsername<'static> = 64,
-        event::PartnerSolution<'static> = 48,
+        event::PartnerSolution<'static> = 208,
         event::PaymentConfiguration<'static> = 96,
         event::PhoneNumberName<'static> = 72,
         event::PhoneNumberQuality<'static> = 88,
@@ -82,7 +82,7 @@ fn no_type_grows_unnoticed() {
         event::WebRtc<'static> = 16,
         event::Recording<'static> = 120,
         event::Transcript<'static> = 104,
-        event::CallStatus<'static> = 192,
+        event::CallStatus<'static> = 248,
         event::CallState<'static> = 24,
         // People.
         event::Contact<'static> = 120,
@@ -104,17 +104,17 @@ fn no_type_grows_unnoticed() {
         event::GroupParticipant<'static> = 304,
         event::ParticipantOutcome = 1,
         // Conversation routing.
-        event::Handover<'static> = 576,
+        event::Handover<'static> = 592,
         event::HandoverKind<'static> = 24,
-        event::HandoverSender<'static> = 32,
+        event::HandoverSender<'static> = 48,
         event::HandoverRecipient<'static> = 32,
         event::Control<'static> = 152,
         event::ConversationContext<'static> = 40,
         event::Summary<'static> = 16,
-        event::StandbyEcho<'static> = 80,
+        event::StandbyEcho<'static> = 136,
         // History and echoes.
         // A message, with its thread (64) and chunk (48) instead of a contact.
-        event::HistoryMessage<'static> = 800,
+        event::HistoryMessage<'static> = 856,
         event::HistoryContext<'static> = 16,
         event::ThreadContext<'static> = 64,
         event::HistoryChunk = 48,
@@ -178,14 +178,14 @@ fn no_type_grows_unnoticed() {
         event::Name<'static> = 16,
         // Statuses.
         // The largest: recipient with the contact (56), payment with its last attempt (272), conversation and price, which Meta nests.
-        event::Status<'static> = 872,
+        event::Status<'static> = 632,
         event::Recipient<'static> = 184,
         event::State<'static> = 24,
         event::Conversation<'static> = 136,
         event::Origin<'static> = 24,
         event::Pricing<'static> = 80,
         event::Category<'static> = 24,
-        event::Payment<'static> = 296,
+        event::Payment<'static> = 520,
         event::Amount = 32,
         event::Transaction<'static> = 216,
         event::PaymentMethodKind<'static> = 16,
@@ -246,7 +246,7 @@ fn no_future_grows_unnoticed() {
         type Inner = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
         type Remembering = Dedup<Inner, MemoryStore>;
         let size = size_of::<<Remembering as Service<Request<Body>>>::Future>();
-        assert!(size <= 272, "{size}");
+        assert!(size <= 288, "{size}");
     }
 }
 

@@ -524,11 +524,12 @@ fn what_stands_beside_is_an_event_of_its_own() {
     };
     let object = r#""novelty":{"id":"n","depth":3},"#;
     let list = r#""novelty":[{"id":"n","depth":3}],"#;
-    let text = r#""novelty":"n","#;
+    let text = format!(r#""novelty":"{}","#, "n".repeat(300));
+    let long = format!(r#""{}""#, "n".repeat(300));
     for (member, raw, reason, id) in [
         (object, r#"{"id":"n","depth":3}"#, Reason::Key, Some("n")),
         (list, r#"{"id":"n","depth":3}"#, Reason::List, Some("n")),
-        (text, r#""n""#, Reason::Key, None),
+        (&*text, &*long, Reason::Key, None),
     ] {
         for body in [
             place(member, "", "", ""),
@@ -589,6 +590,298 @@ fn what_stands_beside_is_an_event_of_its_own() {
         assert_eq!(events.len(), count, "{members}");
         events.iter().for_each(survives_copies);
     }
+}
+
+/// Meta adds such keys to every delivery: no event each time.
+#[test]
+fn small_texts_and_numbers_beside_go_along_with_the_events() {
+    for (entry, value, paths, found) in [
+        (r#""waac_id":"77","#, "", &["entry.waac_id"][..], Some("77")),
+        ("", r#""waac_id":77,"#, &["value.waac_id"], Some("77")),
+        (
+            r#""waac_id":"e","#,
+            r#""waac_id":"v","#,
+            &["value.waac_id", "entry.waac_id"],
+            Some("v"),
+        ),
+        (
+            r#""flag":true,"#,
+            r#""empty":"","#,
+            &["value.empty", "entry.flag"],
+            None,
+        ),
+    ] {
+        let body = format!(
+            r#"{{"entry":[{{"id":"1",{entry}"changes":[{{"field":"messages","value":{{{value}"messages":[{{"id":"a"}},{{"id":"b"}}]}}}}]}}]}}"#
+        );
+        let events = parse(&body);
+        assert_eq!(events.len(), 2, "{body}");
+        for event in &events {
+            assert_eq!(event.unread(), paths);
+            assert_eq!(event.envelope_value("waac_id"), found);
+            let queued = Notification::from_queue(event.to_queue()).unwrap();
+            for copy in [&queued.events()[0], &event.detach()] {
+                assert_eq!(copy.envelope_value("waac_id"), found);
+            }
+            survives_copies(event);
+        }
+    }
+    // Where there is no event that they could go along with, they are one.
+    let events = parse(r#"{"entry":[{"id":"1","waac_id":"77","flag":true,"changes":[]}]}"#);
+    assert_eq!(
+        events.iter().map(Event::raw).collect::<Vec<_>>(),
+        [r#""77""#, "true"]
+    );
+    events.iter().for_each(survives_copies);
+    let event = only("account_update", r#""event":"DISABLED_UPDATE""#);
+    assert_eq!(event.envelope_value("event"), Some("DISABLED_UPDATE"));
+}
+
+#[test]
+fn contacts_and_contexts_without_a_list_are_an_event() {
+    for members in [
+        r#""contacts":[{"wa_id":"4915100000007"}]"#,
+        r#""contacts":[{"wa_id":"4915100000007"}],"messages":[]"#,
+        r#""conversation_context":{"type":"summary","summary":{"text":"s"}}"#,
+    ] {
+        let event = only("messages", members);
+        assert_eq!(unknown(&event).reason, Reason::Shape, "{members}");
+        assert_eq!(event.raw(), event.value().unwrap(), "{members}");
+        survives_copies(&event);
+    }
+    // In a place or shape of their own they are no secret either.
+    let events = events(
+        "messages",
+        r#""contacts":{"wa_id":"4915100000007"},"messages":[{"id":"wamid.1"}]"#,
+    );
+    assert_eq!(
+        (events.len(), unknown(&events[1]).list),
+        (2, Some("contacts"))
+    );
+    let event = only(
+        "messages",
+        r#""conversation_context":{"type":"summary"},"statuses":[{"id":"wamid.1"}]"#,
+    );
+    assert_eq!(event.unread(), ["value.conversation_context"]);
+}
+
+#[test]
+fn a_contact_that_contradicts_is_nobodys() {
+    let ada = r#""contacts":[{"profile":{"name":"Ada"},"wa_id":"4915100000001","user_id":"DE.1"}]"#;
+    for elements in [
+        r#""messages":[{"from":"4915100000002","from_user_id":"DE.2","id":"wamid.1"}]"#,
+        r#""messages":[{"from_user_id":"DE.2","id":"wamid.1","type":"system","system":{"previous_user_id":"DE.2","user_id":"DE.3"}}]"#,
+        r#""statuses":[{"recipient_user_id":"DE.2","id":"wamid.1"}]"#,
+    ] {
+        let event = only("messages", &format!("{ada},{elements}"));
+        let contact = match event.payload() {
+            Payload::Message(message) => message.sender.contact.get(),
+            Payload::Status(status) => status.recipient.contact.get(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(contact, None, "{elements}");
+        survives_copies(&event);
+    }
+}
+
+#[test]
+fn several_events_of_one_person_share_its_contact() {
+    let lupe =
+        r#""contacts":[{"profile":{"name":"Lupe"},"wa_id":"5215500000001","user_id":"MX.1"}]"#;
+    for elements in [
+        r#""messages":[{"from":"525500000001","id":"wamid.1"},{"from":"+525500000001","id":"wamid.2"}]"#,
+        r#""messages":[{"from":"525500000001","id":"wamid.1"}],"statuses":[{"id":"wamid.2","recipient_id":"525500000001"}]"#,
+    ] {
+        let events = events("messages", &format!("{lupe},{elements}"));
+        assert_eq!(events.len(), 2);
+        for event in &events {
+            let contact = match event.payload() {
+                Payload::Message(message) => message.sender.contact.get(),
+                Payload::Status(status) => status.recipient.contact.get(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(contact.unwrap().user_id, Some("MX.1"), "{elements}");
+            survives_copies(event);
+        }
+    }
+}
+
+#[test]
+fn people_of_histories_and_standby_have_their_contacts() {
+    let contacts = r#""contacts":[{"profile":{"name":"Lotte"},"wa_id":"4915100000007","user_id":"DE.7"},{"wa_id":"4915100000008"}]"#;
+    let event = only(
+        "history",
+        &format!(
+            r#"{contacts},"history":[{{"threads":[{{"id":"4915100000007","messages":[{{"from":"4930000001","id":"wamid.1"}}]}}]}}]"#
+        ),
+    );
+    let Payload::HistoryMessage(message) = event.payload() else {
+        panic!("{event:?}")
+    };
+    assert_eq!(message.contact.get().unwrap().user_id, Some("DE.7"));
+    survives_copies(&event);
+    let event = only(
+        "history",
+        &format!(r#"{contacts},"messages":[{{"from":"4915100000007","id":"wamid.1"}}]"#),
+    );
+    let Payload::HistoryMessage(message) = event.payload() else {
+        panic!("{event:?}")
+    };
+    assert_eq!(message.contact.get().unwrap().user_id, Some("DE.7"));
+    survives_copies(&event);
+    for recipient in [r#""to":"4915100000007""#, r#""recipient":"DE.7""#] {
+        let event = only(
+            "standby",
+            &format!(
+                r#""standby":{{{contacts},"message_echoes":[{{"id":"wamid.1","message":{{{recipient}}}}}]}}"#
+            ),
+        );
+        let Payload::StandbyEcho(echo) = event.payload() else {
+            panic!("{event:?}")
+        };
+        assert_eq!(echo.contact.get().unwrap().user_id, Some("DE.7"));
+        survives_copies(&event);
+    }
+}
+
+#[test]
+fn a_phone_number_is_found_wherever_a_field_names_it() {
+    for (field, value, id, display) in [
+        (
+            "messaging_handovers",
+            r#"{"recipient":{"phone_number_id":"77","display_phone_number":"4930000001"}}"#,
+            Some("77"),
+            Some("4930000001"),
+        ),
+        (
+            "account_settings_update",
+            r#"{"phone_number_settings":{"phone_number_id":"77"}}"#,
+            Some("77"),
+            None,
+        ),
+        (
+            "phone_number_name_update",
+            r#"{"display_phone_number":"4930000001"}"#,
+            None,
+            Some("4930000001"),
+        ),
+        (
+            "phone_number_quality_update",
+            r#"{"display_phone_number":"4930000001"}"#,
+            None,
+            Some("4930000001"),
+        ),
+        (
+            "security",
+            r#"{"display_phone_number":"4930000001"}"#,
+            None,
+            Some("4930000001"),
+        ),
+        (
+            "business_username_update",
+            r#"{"display_phone_number":"4930000001"}"#,
+            None,
+            Some("4930000001"),
+        ),
+        (
+            "account_update",
+            r#"{"phone_number":"4930000001"}"#,
+            None,
+            None,
+        ),
+    ] {
+        let body = format!(
+            r#"{{"entry":[{{"id":"1","changes":[{{"field":"{field}","value":{value}}}]}}]}}"#
+        );
+        let notification = Notification::parse(body).unwrap();
+        let [event] = notification.events() else {
+            panic!("{field}")
+        };
+        assert_eq!(
+            (event.phone_number_id(), event.display_phone_number()),
+            (id, display),
+            "{field}"
+        );
+        assert_eq!(
+            notification.of_phone_number("77").count(),
+            usize::from(id.is_some()),
+            "{field}"
+        );
+        survives_copies(event);
+    }
+}
+
+#[test]
+fn keys_tell_apart_what_is_not_the_same() {
+    let two = |field: &str, one: &str, other: &str| (only(field, one), only(field, other));
+    // The person of an action stands in the contacts only.
+    let action = r#""user_actions":[{"action_type":"landing_page_view","timestamp":"1790000001"}]"#;
+    let (one, other) = two(
+        "messages",
+        &format!(r#""contacts":[{{"wa_id":"1"}}],{action}"#),
+        &format!(r#""contacts":[{{"wa_id":"2"}}],{action}"#),
+    );
+    assert_ne!(one.key(), other.key());
+    survives_copies(&one);
+    // A payment keeps its state and its time when it is paid back.
+    let status = |refunds: &str| {
+        format!(
+            r#""statuses":[{{"id":"wamid.1","status":"captured","timestamp":"1790000001","payment":{{"transaction":{{"id":"t"{refunds}}}}}}}]"#
+        )
+    };
+    let (one, other) = two(
+        "messages",
+        &status(""),
+        &status(r#","refunds":[{"id":"r"}]"#),
+    );
+    assert_ne!(one.key(), other.key());
+    // An empty id is none.
+    let (one, other) = two(
+        "messages",
+        r#""messages":[{"id":"","from":"1","text":{"body":"a"}}]"#,
+        r#""messages":[{"id":"","from":"2","text":{"body":"b"}}]"#,
+    );
+    assert_ne!(one.key(), other.key());
+    assert_eq!((one.id(), message(&one).id), (None, None));
+    // One number may have several account ids.
+    let of_account = |id: &str| {
+        let body = format!(
+            r#"{{"entry":[{{"id":"{id}","changes":[{{"field":"user_preferences","value":{{"metadata":{{"phone_number_id":"7"}},"user_preferences":[{{"wa_id":"1","timestamp":1790000001}}]}}}}]}}]}}"#
+        );
+        parse(&body).remove(0).key()
+    };
+    assert_eq!(of_account("1"), of_account("2"));
+}
+
+#[test]
+fn what_has_neither_id_nor_time_is_not_told_from_a_later_one() {
+    for (field, members, tells) in [
+        ("messages", r#""errors":[{"code":130429}]"#, false),
+        ("messages", r#""messages":[{"id":"wamid.1"}]"#, true),
+        ("messages", r#""messages":[{"id":""}]"#, false),
+        (
+            "messages",
+            r#""messages":[{"timestamp":"1790000001"}]"#,
+            true,
+        ),
+        (
+            "messages",
+            r#""user_actions":[{"timestamp":"1790000001"}]"#,
+            true,
+        ),
+        ("business_username_updates", r#""status":"approved""#, false),
+        (
+            "smb_app_state_sync",
+            r#""state_sync":[{"metadata":{"timestamp":"1790000001"}}]"#,
+            true,
+        ),
+        ("holograms", r#""depth":3"#, false),
+    ] {
+        let event = only(field, members);
+        assert_eq!(event.is_distinguishable(), tells, "{members}");
+    }
+    let body = r#"{"entry":[{"id":"1","time":1790000001,"changes":[{"field":"account_update","value":{"event":"ACCOUNT_DELETED"}}]}]}"#;
+    assert!(parse(body)[0].is_distinguishable());
 }
 
 #[test]

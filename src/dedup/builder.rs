@@ -28,9 +28,10 @@ const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_millis(250);
 /// use tower_whatsapp::{Payload, dedup::{DedupLayer, MemoryStore, OnStoreError}, event::State};
 ///
 /// let layer = DedupLayer::builder(MemoryStore::new())
-///     // Three of four events are statuses: remember them for less time than messages …
-///     .status_window(Duration::from_secs(36 * 60 * 60))
-///     // … and let those be handled twice for which it does not matter.
+///     // Three of four events are statuses: remember them for less time than messages, if it does not matter that
+///     // those of the days after it are handled again …
+///     .status_window(Duration::from_secs(60 * 60))
+///     // … and let those be handled twice for which it never matters.
 ///     .key(|event, app| match event.payload() {
 ///         Payload::Status(status) if status.state == Some(State::Sent) => None,
 ///         _ => Some(event.key_in(app)),
@@ -96,7 +97,10 @@ impl<S: Store> DedupLayerBuilder<S> {
     pub(super) fn new(store: S) -> Self {
         Self {
             store,
-            key: Arc::new(|event, app| Some(event.key_in(app))),
+            key: Arc::new(|event, app| {
+                // A later event that says the same would be lost.
+                event.is_distinguishable().then(|| event.key_in(app))
+            }),
             window: DEFAULT_WINDOW,
             status_window: None,
             on_stale: OnStale::default(),
@@ -112,7 +116,8 @@ impl<S: Store> DedupLayerBuilder<S> {
         }
     }
 
-    /// What makes two events the same, in place of [`Event::key_in`] the app. `None` is the same as nothing: such an event is always handled, and
+    /// What makes two events the same, in place of [`Event::key_in`] the app for events that are
+    /// [distinguishable](Event::is_distinguishable). `None` is the same as nothing: such an event is always handled, and
     /// handled again whenever it comes again.
     ///
     /// The second argument is the label of the app that has received the event ([`Verified::app`](crate::Verified::app)), empty if it has none.

@@ -331,6 +331,8 @@ object! {
         pub solution_id: Option<&'a str> = Id["solution_id"],
         /// `ACTIVE`, `DEACTIVATED`, `DRAFT`, `INITIATED`, `PENDING_DEACTIVATION` or `REJECTED`.
         pub solution_status: Option<&'a str> = Id["solution_status"],
+        /// The account of the customer (`waba_info`), where it is given.
+        pub waba_info: Option<WabaInfo<'a>> = WabaInfo<'a>["waba_info"],
     }
 }
 

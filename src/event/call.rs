@@ -160,6 +160,8 @@ object! {
         pub recipient_parent_user_id: Option<&'a str> = Person["recipient_parent_user_id" | "parent_recipient_user_id"],
         /// What the business gave to be sent back.
         pub callback_data: Option<&'a str> = Text["biz_opaque_callback_data"],
+        /// Why it failed (`errors`).
+        pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         /// What else is said of the person.
         pub contact: Nested<'a, Contact<'a>>,
     }

@@ -24,6 +24,22 @@ pub(super) enum Cut {
     Standby,
 }
 
+impl Cut {
+    /// Whether the key has a meaning in the value.
+    pub(super) fn has(self, key: &[u8]) -> bool {
+        match self {
+            Self::Whole(_) => true,
+            Self::Lists(lists) => lists.iter().any(|(name, _)| *name == key),
+            Self::Groups => matches!(key, b"groups" | b"errors"),
+            Self::History => matches!(
+                key,
+                b"history" | b"messages" | b"message_echoes" | b"errors"
+            ),
+            Self::Standby => key == b"standby",
+        }
+    }
+}
+
 /// How a value is cut whose field is missing: only `messages` has been seen without its name.
 pub(super) const UNNAMED: Cut = MESSAGES;
 

@@ -1,5 +1,6 @@
 use super::{
-    object::{names, object},
+    contact::Contact,
+    object::{Nested, names, object},
     scalar::{Id, Json, Person, Text, Timestamp},
 };
 
@@ -53,6 +54,8 @@ object! {
         pub phone_number: Option<&'a str> = Person["phone_number"],
         /// The business-scoped user id.
         pub user_id: Option<&'a str> = Person["user_id"],
+        /// User id for a parent portfolio (`parent_user_id`).
+        pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
     }
 }
 
@@ -119,5 +122,15 @@ object! {
         pub template: Option<&'a str> = Json["template"],
         /// The flow, as JSON.
         pub flow: Option<&'a str> = Json["flow"],
+        /// What is said of the recipient beside the message.
+        pub contact: Nested<'a, Contact<'a>>,
+    }
+}
+
+object! {
+    /// Whom a message of the business is for: a body of the Send API.
+    pub(super) struct SentMessage<'a> {
+        pub(super) to: Option<&'a str> = Person["to"],
+        pub(super) recipient: Option<&'a str> = Person["recipient"],
     }
 }

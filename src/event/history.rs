@@ -40,6 +40,8 @@ object! {
         pub thread: Option<ThreadContext<'a>>,
         /// Which chunk it is in.
         pub chunk: Option<HistoryChunk>,
+        /// What is said of the user beside the message, in payloads of 2026.
+        pub contact: Nested<'a, Contact<'a>>,
     }
     tagged {
         /// The type as it was sent.

@@ -4,7 +4,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Event, field,
+    Event,
+    contact::Contact,
+    field,
     payload::{Kind, Payload},
     scalar::Timestamp,
 };
@@ -19,10 +21,15 @@ use super::{
 /// | Event | The key is made of the field, and |
 /// |---|---|
 /// | message, echo | phone number id, id, type: an edit has an id of its own. The two fields of echoes count as one |
-/// | status | phone number id, id, status, timestamp, recipient and participant by every id given, transaction: in a group there is one per participant |
-/// | call, call status | phone number id, id, event or status, timestamp, recipient |
+/// | status | phone number id, id, status, timestamp, recipient and participant by user id and number, transaction and refunds of a payment: in a group there is one per participant |
+/// | call | phone number id, id, event, timestamp |
+/// | call status | phone number id, id, status, timestamp, recipient by user id and number |
 /// | participant of a group | phone number id, group, what happened and when, the request, the list, the JSON |
-/// | anything else | entry id, entry time, phone number id, the list, the JSON |
+/// | user action | phone number id, the list, the JSON, user id and WhatsApp id of the contact |
+/// | anything else | phone number id, or entry id where there is none; entry time, the list, the JSON |
+///
+/// An event with neither id nor time has the key of every other that says the same: [`Event::is_distinguishable`] tells, and
+/// `DedupLayer` does not suppress it.
 ///
 /// A timestamp is in it where states repeat legitimately. Should Meta stamp a repeated delivery anew, it passes for another event: harmless, and
 /// better than a loss.
@@ -71,18 +78,20 @@ impl EventKey {
             Payload::GroupParticipant(_) => event.payload(),
             payload => payload,
         };
+        let number = event.metadata_phone_number_id();
         let named = match payload {
             Payload::Message(message) => message.id.map(|id| {
-                parts.all([event.phone_number_id(), Some("msg"), Some(id), message.kind]);
+                parts.all([number, Some("msg"), Some(id), message.kind]);
             }),
             Payload::Echo(echo) => echo.id.map(|id| {
-                parts.all([event.phone_number_id(), Some("echo"), Some(id), echo.kind]);
+                parts.all([number, Some("echo"), Some(id), echo.kind]);
             }),
             Payload::Status(status) => status.id.map(|id| {
                 let recipient = status.recipient;
-                let transaction = status.payment.and_then(|payment| payment.transaction);
+                let payment = status.payment.get();
+                let transaction = payment.and_then(|payment| payment.transaction);
                 parts.all([
-                    event.phone_number_id(),
+                    number,
                     Some("st"),
                     Some(id),
                     status.state.map(|state| state.as_str()),
@@ -93,10 +102,18 @@ impl EventKey {
                     transaction.and_then(|transaction| transaction.id),
                 ]);
                 parts.number(status.timestamp.map(Timestamp::millis));
+                // A payment keeps its state and its time when it is paid back.
+                for refund in transaction
+                    .iter()
+                    .flat_map(|transaction| transaction.refunds)
+                {
+                    parts.all([refund.id, refund.status]);
+                    parts.number(refund.updated_timestamp.map(Timestamp::millis));
+                }
             }),
             Payload::Call(call) => call.id.map(|id| {
                 parts.all([
-                    event.phone_number_id(),
+                    number,
                     Some("call"),
                     Some(id),
                     call.event.map(|event| event.as_str()),
@@ -105,7 +122,7 @@ impl EventKey {
             }),
             Payload::CallStatus(status) => status.id.map(|id| {
                 parts.all([
-                    event.phone_number_id(),
+                    number,
                     Some("callst"),
                     Some(id),
                     status.state.map(|state| state.as_str()),
@@ -116,7 +133,7 @@ impl EventKey {
             }),
             Payload::GroupParticipant(participant) => {
                 parts.all([
-                    event.phone_number_id(),
+                    number,
                     Some("participant"),
                     event.list(),
                     participant.group_id,
@@ -130,15 +147,34 @@ impl EventKey {
             _ => None,
         };
         if named.is_none() {
-            parts.all([
-                event.entry_id(),
-                event.phone_number_id(),
-                event.list(),
-                Some(event.raw()),
-            ]);
+            // One number may have several account ids, one for each partner.
+            let entry_id = match number {
+                None => event.entry_id(),
+                Some(_) => None,
+            };
+            parts.all([entry_id, number, event.list(), Some(event.raw())]);
             parts.number(event.entry_time().map(Timestamp::millis));
         }
+        if let Payload::UserAction(_) = payload {
+            // The action does not say whose it is.
+            let contact = match event.payload() {
+                Payload::UserAction(action) => action.contact.get().unwrap_or_default(),
+                _ => Contact::default(),
+            };
+            parts.all([contact.user_id, contact.wa_id]);
+        }
         parts.finish()
+    }
+
+    /// Whether the key of the event is made of something that no later event has: an id, or a time.
+    pub(super) fn tells_apart(event: &Event) -> bool {
+        let has_id = match event.payload_kind() {
+            Kind::Message | Kind::Echo | Kind::Status | Kind::Call | Kind::CallStatus => {
+                event.id().is_some()
+            }
+            _ => false,
+        };
+        has_id || event.timestamp().is_some()
     }
 }
 

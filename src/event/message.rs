@@ -125,14 +125,19 @@ impl fmt::Debug for Message<'_> {
     }
 }
 
-/// Who sent a message: from the message itself and from the contact that goes with it, which is found by user id or WhatsApp id.
+/// Who sent a message: from the message itself and from the contact that goes with it.
+///
+/// The contact is found by user id, else by phone number (with or without a leading `+`), else it is the only one of the
+/// value, if all that is in the value is about one person and nothing contradicts: in Mexico and Brazil, for example, WhatsApp ids are
+/// not the phone numbers.
 ///
 /// From 2026 on a sender need not have a phone number. Key people by [`user_id`](Self::user_id) first and by phone number second, and
 /// keep both when both come.
 #[derive(Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Sender<'a> {
-    /// The phone number in digits, as the message has it (`from`). Has been seen to hold a user id.
+    /// Phone number as the message has it (`from`): digits, in some payloads with a leading `+`. Has been seen to hold a
+    /// user id. [`wa_id`](Self::wa_id) never has a `+`.
     pub phone: Option<&'a str>,
     pub(super) from_user_id: Option<&'a str>,
     from_parent_user_id: Option<&'a str>,
@@ -252,7 +257,8 @@ tagged! {
 
 impl<'a> Content<'a> {
     /// What the person wrote or chose, whatever the type: the text, the caption, what stands on the button, the title of the row, the
-    /// text of the order, the emoji of the reaction, the new text of an edited message.
+    /// text of the order, the text with a product, the emoji of the reaction, the new text of an edited message. For a
+    /// completed flow it is `Sent`, in words of Meta: its answers are in [`FlowReply::response_json`].
     #[must_use]
     pub fn text(&self) -> Option<&'a str> {
         match self {
@@ -484,7 +490,7 @@ object! {
         /// Id of the product in the business's own terms (`product_retailer_id`).
         pub product_retailer_id: Option<&'a str> = Id["product_retailer_id"],
         /// Text that was written with it (`body.text`, beside `product`).
-        pub text: Option<&'a str> as "text",
+        pub text: Option<&'a str> as "",
     }
 }
 
@@ -579,8 +585,8 @@ object! {
     pub struct OrderItem<'a> {
         /// The product, as the business calls it.
         pub product_retailer_id: Option<&'a str> = Id["product_retailer_id"],
-        /// How many.
-        pub quantity: Option<i64> = i64["quantity"],
+        /// Number of units (`quantity`): a whole number in all samples.
+        pub quantity: Option<f64> = f64["quantity"],
         /// The price of one, in units of the currency.
         pub item_price: Option<f64> = f64["item_price"],
         /// ISO 4217.
@@ -611,7 +617,7 @@ object! {
         pub kind: Option<SystemKind<'a>> = SystemKind<'a>["type"],
         /// The new WhatsApp id.
         pub wa_id: Option<&'a str> = Person["wa_id" | "new_wa_id"],
-        /// The new user id.
+        /// User id after the change (`user_id`); with [`SystemKind::UserIdentityChanged`] that of the person.
         pub user_id: Option<&'a str> = Person["user_id"],
         /// The new user id for a parent portfolio.
         pub parent_user_id: Option<&'a str> = Person["parent_user_id"],

@@ -104,6 +104,7 @@ mod message;
 mod notification;
 mod object;
 mod payload;
+mod person;
 mod queue;
 mod raw;
 mod scalar;

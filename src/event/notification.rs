@@ -4,18 +4,20 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::{
+    account::PhoneNumberSettings,
     contact::{Contact, Metadata},
     grammar::MAX_DEPTH,
     group::{GroupEvent, ParticipantOutcome},
-    handover::ConversationContext,
+    handover::{ConversationContext, HandoverRecipient, SentMessage},
     history::{AppStateMetadata, HistoryChunk, ThreadContext},
     key::EventKey,
     message::Message,
     object::{Nested, Reader},
     payload::{Kind, Payload, Unknown},
+    person::PersonIds,
     queue::{self, QueueError, Queued},
     raw::{Cursor, Document, Parsing, Span},
-    scalar::{Id, Person, Timestamp},
+    scalar::{Id, Nothing, Person, Timestamp},
     status::Status,
     unread::UnreadPaths,
     wire::{Change, Element, Envelope, phone_number_id, position, scalar},
@@ -270,9 +272,8 @@ impl Event {
     /// Whether this version knows it in all its parts. If not, something in [`payload`](Self::payload) is absent, `Other` or
     /// `Unknown`, and [`raw`](Self::raw) has it.
     ///
-    /// What is absent does not count, that of the body of a message neither: ask
-    /// [`Message::has_body`](super::Message::has_body). Keys that Meta has added to a known type do not count either:
-    /// [`unread`](Self::unread) names them.
+    /// Keys that Meta adds to a known type leave it true: [`unread`](Self::unread) names them. So does what is absent, the body
+    /// of a message for example: [`Message::has_body`](super::Message::has_body) tells.
     #[must_use]
     pub fn known(&self) -> bool {
         self.element().kind.known(&mut self.cursor())
@@ -282,11 +283,12 @@ impl Event {
     /// values. Makes visible what Meta has added.
     ///
     /// A path is relative to [`raw`](Self::raw), with `[]` for the elements of a list and `.` for the whole. Paths of what
-    /// stands beside the event (its contact, the metadata) begin with `value.`. A key is named
+    /// stands beside the event (its contact, the metadata) begin with `value.` or `entry.`;
+    /// [`envelope_value`](Self::envelope_value) has what stands there by itself. A key is named
     ///
     /// - if this version does not know it: once, whatever is in it;
-    /// - if its value is not of the key's type, so that the typed view has no value there;
-    /// - if it stands twice in an object, and the typed view has another value.
+    /// - if its value has the wrong type, so the typed view has nothing there;
+    /// - if the object has it twice: the typed view has one of the two values.
     ///
     /// `null`, and an empty string in the place of an id or a time, stand for absence and are not named. A key that does
     /// not look like an identifier may be data, and is shown as `*`. At most 64 paths.
@@ -306,37 +308,56 @@ impl Event {
         let mut paths = UnreadPaths::default();
         let element = self.element();
         element.kind.unread(&mut self.cursor(), &mut paths);
-        let mut beside = UnreadPaths::default();
-        let value = beside.enter(b"value");
+        let mut paths = paths.into_paths();
+        if self.envelope.is_value(&element) {
+            // A product name stands in every value, and says nothing.
+            paths.retain(|path| path != "messaging_product");
+        }
+        let mut around = UnreadPaths::default();
+        if self.envelope.is_in_value(&element) {
+            self.unread_of_value(&element, &mut around);
+        }
+        if self.envelope.is_in_entry(&element) {
+            let entry = around.enter(b"entry");
+            self.unread_scalars(self.envelope.scalars_of_entry(&element), &mut around);
+            around.leave(entry);
+        }
+        paths.extend(around.into_paths());
+        paths
+    }
+
+    /// Notes what is not read of the value that the event is in.
+    fn unread_of_value(&self, element: &Element, paths: &mut UnreadPaths) {
+        let value = paths.enter(b"value");
         let change = self.change();
-        self.unread_beside::<Metadata<'_>>(&[b"metadata"], change.metadata, &mut beside);
+        self.unread_beside::<Metadata<'_>>(&[b"metadata"], change.metadata, paths);
+        let context = [b"conversation_context".as_slice()];
         if matches!(element.kind, Kind::Message | Kind::StandbyMessage) {
-            let context = [b"conversation_context".as_slice()];
-            self.unread_beside::<ConversationContext<'_>>(
-                &context,
-                change.conversation,
-                &mut beside,
-            );
+            self.unread_beside::<ConversationContext<'_>>(&context, change.conversation, paths);
+        } else {
+            self.unread_beside::<Nothing>(&context, change.conversation, paths);
         }
         if let [contact] = self.contacts_meant()[..]
             && !matches!(element.kind, Kind::Unknown(_))
         {
-            self.unread_beside::<Contact<'_>>(&[b"contacts", b"[]"], Some(contact), &mut beside);
+            self.unread_beside::<Contact<'_>>(&[b"contacts", b"[]"], Some(contact), paths);
         }
         if element.kind == Kind::HistoryMessage {
-            let thread = self.envelope.thread(&element);
+            let thread = self.envelope.thread(element);
             let chunk: [&[u8]; 3] = [b"history", b"[]", b"metadata"];
-            self.unread_beside::<HistoryChunk>(&chunk, thread.chunk, &mut beside);
+            self.unread_beside::<HistoryChunk>(&chunk, thread.chunk, paths);
             let context: [&[u8]; 5] = [b"history", b"[]", b"threads", b"[]", b"context"];
-            self.unread_beside::<ThreadContext<'_>>(&context, thread.context, &mut beside);
+            self.unread_beside::<ThreadContext<'_>>(&context, thread.context, paths);
         }
-        beside.leave(value);
-        // A product name stands in every value, and says nothing.
-        let is_value = self.envelope.is_value(&element);
-        let mut paths = paths.into_paths();
-        paths.retain(|path| !(is_value && path == "messaging_product"));
-        paths.extend(beside.into_paths());
-        paths
+        self.unread_scalars(self.envelope.scalars_of_value(element), paths);
+        paths.leave(value);
+    }
+
+    fn unread_scalars(&self, scalars: Vec<Span>, paths: &mut UnreadPaths) {
+        for scalar in scalars {
+            let key = self.envelope.document.key_at(scalar);
+            self.unread_beside::<Nothing>(&[key], Some(scalar), paths);
+        }
     }
 
     fn unread_beside<'a, R: Reader<'a>>(
@@ -355,9 +376,9 @@ impl Event {
 
     /// All contacts of the value that the event is in, in the order of the body.
     ///
-    /// The contact of the person that an event is about is in its payload. Others are rare: a value that has them is one of
-    /// several events, or of a group. A copy ([`detach`](Self::detach), [`to_queue`](Self::to_queue)) has the contact of its
-    /// person only.
+    /// The payload has the contact of the person that the event is about. Here are also those of the value's other events, and
+    /// of other members of a group. A copy ([`detach`](Self::detach), [`to_queue`](Self::to_queue)) of such an event has the
+    /// contact of its person only.
     pub fn contacts(&self) -> impl Iterator<Item = Contact<'_>> {
         let contacts = self.envelope.contacts_around(&self.element());
         contacts
@@ -365,10 +386,20 @@ impl Event {
             .filter_map(|contact| self.part::<Contact<'_>>(Some(contact.raw)))
     }
 
-    /// Its id: that of the message, or of the message that a status is about.
+    /// Its id (`id`): of the message or call, of the message that a status is about or that a lead was seen in, or of an
+    /// unknown object. Events of templates, groups and accounts have none.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.cursor().member::<Id>(b"id")
+    }
+
+    /// Whether its [`key`](Self::key) tells it from a later event that says the same: it has an id, or a time.
+    ///
+    /// Meta sends some events without either, such as the errors of a phone number. A later one that says the same has the
+    /// same key, so `DedupLayer` does not suppress such events: they are handled again when Meta repeats a delivery.
+    #[must_use]
+    pub fn is_distinguishable(&self) -> bool {
+        EventKey::tells_apart(self)
     }
 
     /// What makes two deliveries of it the same event. Pure: the same in every process, and however Meta groups deliveries.
@@ -462,7 +493,9 @@ impl Event {
         self.part::<Id>(self.change().field)
     }
 
-    /// The id of the entry: most often that of the WhatsApp Business Account; `0` in the dashboard's tests.
+    /// Id of the entry: most often that of the WhatsApp Business Account; `0` in the dashboard's tests. Where a partner is told
+    /// of a customer's account it is the partner's portfolio, and the account is in
+    /// [`AccountUpdate::waba_info`](super::AccountUpdate::waba_info).
     #[must_use]
     pub fn entry_id(&self) -> Option<&str> {
         self.part::<Id>(self.envelope.entry(&self.element()).id)
@@ -518,9 +551,27 @@ impl Event {
             .ok()
     }
 
-    /// The id of the business phone number that it is about.
+    /// Id of the business phone number that it is about: from the metadata of its value, or from the event itself
+    /// (`messaging_handovers`, `account_settings_update`). Events about an account have none.
     #[must_use]
     pub fn phone_number_id(&self) -> Option<&str> {
+        self.metadata_phone_number_id()
+            .or_else(|| match self.element().kind {
+                Kind::Handover => {
+                    let recipient = self.cursor().member::<HandoverRecipient<'_>>(b"recipient");
+                    recipient?.phone_number_id
+                }
+                Kind::AccountSettings => {
+                    let key = b"phone_number_settings";
+                    let settings = self.cursor().member::<PhoneNumberSettings<'_>>(key);
+                    settings?.phone_number_id
+                }
+                _ => None,
+            })
+    }
+
+    /// What the metadata of the value say.
+    pub(super) fn metadata_phone_number_id(&self) -> Option<&str> {
         let document = &self.envelope.document;
         let change = self.change();
         let id = match change.phone_number_id {
@@ -530,11 +581,49 @@ impl Event {
         (!id.range().is_empty()).then(|| scalar(document, id))?
     }
 
-    /// The business phone number that it is about, for people: mostly digits.
+    /// Business phone number that it is about, for people: mostly digits. From the same places as
+    /// [`phone_number_id`](Self::phone_number_id), and from events about a phone number.
     #[must_use]
     pub fn display_phone_number(&self) -> Option<&str> {
-        self.part::<Metadata<'_>>(self.change().metadata)?
-            .display_phone_number
+        let metadata = self.part::<Metadata<'_>>(self.change().metadata);
+        metadata
+            .and_then(|metadata| metadata.display_phone_number)
+            .or_else(|| match self.element().kind {
+                Kind::Handover => {
+                    let recipient = self.cursor().member::<HandoverRecipient<'_>>(b"recipient");
+                    recipient?.display_phone_number
+                }
+                Kind::PhoneNumberName
+                | Kind::PhoneNumberQuality
+                | Kind::Security
+                | Kind::BusinessUsername => self.cursor().member::<Person>(b"display_phone_number"),
+                _ => None,
+            })
+    }
+
+    /// Text or number under a key of the value that it is in, else of the entry, for keys that Meta has added there and that
+    /// [`unread`](Self::unread) names.
+    ///
+    /// ```
+    /// use tower_whatsapp::Notification;
+    ///
+    /// let notification = Notification::parse(r#"{"entry":[{"id":"1","waac_id":"7","changes":[{"field":"messages","value":{
+    ///     "messages":[{"id":"wamid.A","type":"text","text":{"body":"hi"}}]}}]}]}"#)?;
+    /// let [message] = notification.events() else { unreachable!() };
+    /// assert_eq!(message.unread(), ["entry.waac_id"]);
+    /// assert_eq!(message.envelope_value("waac_id"), Some("7"));
+    /// # Ok::<(), tower_whatsapp::event::ParseError>(())
+    /// ```
+    #[must_use]
+    pub fn envelope_value(&self, key: &str) -> Option<&str> {
+        let entry = self.envelope.entry(&self.element()).raw;
+        [self.change().value, entry]
+            .into_iter()
+            .flatten()
+            .find_map(|object| {
+                let cursor = self.envelope.document.cursor_at(object);
+                cursor.member::<Id>(key.as_bytes())
+            })
     }
 
     /// Adds what stands beside the element: the person, the group, the thread.
@@ -552,6 +641,7 @@ impl Event {
             Payload::Call(call) => call.contact = contact,
             Payload::CallStatus(status) => status.contact = contact,
             Payload::Echo(echo) => echo.contact = contact,
+            Payload::StandbyEcho(echo) => echo.contact = contact,
             Payload::UserPreference(preference) => preference.contact = contact,
             Payload::UserIdUpdate(update) => update.contact = contact,
             Payload::UserAction(action) => action.contact = contact,
@@ -571,6 +661,7 @@ impl Event {
                 message.thread_id = self.part::<Person>(thread.id);
                 message.thread = self.part::<ThreadContext<'_>>(thread.context);
                 message.chunk = self.part::<HistoryChunk>(thread.chunk);
+                message.contact = contact;
             }
             _ => {}
         }
@@ -579,44 +670,101 @@ impl Event {
     /// The contact of the person that the event is about: found by user id, else by WhatsApp id, else the only one there is.
     fn contact_of(&self, payload: &Payload<'_>) -> Option<Span> {
         let element = self.element();
-        let [contact, ..] = self.envelope.contacts_around(&element) else {
-            return None;
+        let contacts = self.envelope.contacts_around(&element);
+        let only = match contacts {
+            [] => return None,
+            [contact] => Some(contact.raw),
+            _ => None,
         };
-        let contacts = self.envelope.contacts_around(&element).len();
-        let find = |ids: &[Option<&str>]| {
-            let mut ids = ids.iter().flatten();
-            ids.find_map(|id| self.envelope.contact(&element, id))
-        };
-        let found = match payload {
+        // Nothing in the action names a person.
+        if let Payload::UserAction(_) = payload {
+            return only;
+        }
+        let ids = self.person(payload)?;
+        let found = ids
+            .iter()
+            .find_map(|id| self.envelope.contact(&element, id));
+        found.or_else(|| {
+            // WhatsApp ids differ from phone numbers in some countries, and either may be hidden.
+            let contact = self.part::<Contact<'_>>(only)?;
+            let is_theirs = !ids.contradict(contact.user_id) && self.is_all_about(&ids);
+            only.filter(|_| is_theirs)
+        })
+    }
+
+    /// The ids of the person that the event is about. `None` for kinds that are about no person of the contacts.
+    fn person<'a>(&'a self, payload: &Payload<'a>) -> Option<PersonIds<'a>> {
+        Some(match payload {
             Payload::Message(message) | Payload::StandbyMessage(message) => {
-                find(&[message.sender.from_user_id, message.sender.phone])
+                PersonIds::new(message.sender.from_user_id, message.sender.phone)
             }
             Payload::Status(status) | Payload::StandbyStatus(status) => {
                 let recipient = status.recipient;
                 // In a group the recipient is the group, and the person the participant.
-                match [recipient.participant_user_id, recipient.participant_id] {
-                    [None, None] => find(&[recipient.user_id, recipient.id]),
-                    participant => find(&participant),
+                match (recipient.participant_user_id, recipient.participant_id) {
+                    (None, None) => PersonIds::new(recipient.user_id, recipient.id),
+                    (user_id, number) => PersonIds::new(user_id, number),
                 }
             }
-            Payload::Call(call) => find(&[call.from_user_id, call.to_user_id, call.from, call.to]),
-            Payload::CallStatus(status) => find(&[status.recipient_user_id, status.recipient_id]),
-            Payload::Echo(echo) => find(&[echo.to_user_id, echo.to]),
-            Payload::UserPreference(preference) => find(&[preference.user_id, preference.wa_id]),
+            Payload::Call(call) => PersonIds {
+                users: [call.from_user_id, call.to_user_id, None],
+                numbers: [call.from, call.to, None, None],
+            },
+            Payload::CallStatus(status) => {
+                PersonIds::new(status.recipient_user_id, status.recipient_id)
+            }
+            Payload::Echo(echo) => PersonIds::new(echo.to_user_id, echo.to),
+            Payload::StandbyEcho(_) => {
+                let message = self.cursor().member::<SentMessage<'_>>(b"message");
+                message.map_or_else(PersonIds::default, |message| {
+                    PersonIds::new(message.recipient, message.to)
+                })
+            }
+            Payload::UserPreference(preference) => {
+                PersonIds::new(preference.user_id, preference.wa_id)
+            }
             Payload::UserIdUpdate(update) => {
-                let current = update.user_id.and_then(|change| change.current);
-                find(&[current, update.wa_id])
+                let change = update.user_id.unwrap_or_default();
+                PersonIds {
+                    users: [change.current, None, None],
+                    // The contact may still have the id before the change.
+                    numbers: [update.wa_id, change.previous, None, None],
+                }
             }
             Payload::GroupParticipant(participant) => {
-                find(&[participant.user_id, participant.wa_id])
+                PersonIds::new(participant.user_id, participant.wa_id)
             }
-            // Nothing in the action names a person.
-            Payload::UserAction(_) => return (contacts == 1).then_some(contact.raw),
+            Payload::HistoryMessage(message) => {
+                let thread = self.envelope.thread(&self.element());
+                let context = self.part::<ThreadContext<'_>>(thread.context);
+                let context = context.unwrap_or_default();
+                PersonIds {
+                    users: [context.user_id, message.from_user_id, message.to_user_id],
+                    numbers: [
+                        context.wa_id,
+                        self.part::<Person>(thread.id),
+                        message.from,
+                        message.to,
+                    ],
+                }
+            }
             _ => return None,
+        })
+    }
+
+    /// Whether all events of the change that are about a person are about this one. Only looked at among a few.
+    fn is_all_about(&self, ids: &PersonIds<'_>) -> bool {
+        let Some(mut beside) = self.envelope.few_beside(self.index) else {
+            return false;
         };
-        // One person and one contact: WhatsApp ids differ from phone numbers in some countries, and one of them may be hidden.
-        found.or_else(|| {
-            (contacts == 1 && self.envelope.is_only_person(self.index)).then_some(contact.raw)
+        beside.all(|index| {
+            let other = Self {
+                envelope: Arc::clone(&self.envelope),
+                index,
+                stale: false,
+            };
+            let payload = other.payload_alone();
+            other.person(&payload).is_none_or(|other| other.share(ids))
         })
     }
 
@@ -625,7 +773,14 @@ impl Event {
         let element = self.element();
         match element.kind {
             Kind::Unknown(_) => self.envelope.contacts_named_in(&element),
-            _ => self.contact_of(&self.payload_alone()).into_iter().collect(),
+            kind => {
+                let payload = self.payload_alone();
+                if kind == Kind::UserAction || self.person(&payload).is_some() {
+                    self.contact_of(&payload).into_iter().collect()
+                } else {
+                    self.envelope.contacts_named_in(&element)
+                }
+            }
         }
     }
 

@@ -451,6 +451,8 @@ macro_rules! object {
     (@write $map:ident, $value:expr, $field:ident) => {
         $crate::event::object::object!(@write $map, $value, as stringify!($field))
     };
+    // What stands elsewhere in what Meta writes.
+    (@write $map:ident, $value:expr, $field:ident as "") => {};
     (@write $map:ident, $value:expr, $field:ident as $around:literal) => {
         $crate::event::object::object!(@write $map, $value, as $around)
     };

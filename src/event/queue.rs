@@ -227,7 +227,11 @@ impl<'a> Queued<'a> {
         self.text(VERSION);
         self.text(",");
         let part = match self.element.place {
-            place if place.has_parts || place.level == Level::ChangeKey => Some(FIRST),
+            place if place.has_parts => Some(FIRST),
+            Place {
+                level: Level::ChangeKey | Level::EntryKey,
+                ..
+            } => Some(FIRST),
             place if place.instead && place.level.is_inside_value() => Some(KEY),
             _ => None,
         };
@@ -264,14 +268,19 @@ impl<'a> Queued<'a> {
     fn entry(&mut self) {
         let entry = self.from.entry(&self.element);
         self.open("[{");
+        let start = self.form.len() - 1;
         self.entry.id = self.member("id", entry.id);
         self.entry.time = self.member("time", entry.time);
         match self.level() {
+            // Before what goes along with it: it is the first event that is read.
             Level::EntryKey => {
                 self.list();
-                self.close(r#","changes":[]"#);
+                self.text(",");
+                self.scalars(self.from.scalars_of_entry(&self.element));
+                self.close(r#""changes":[]"#);
             }
             level => {
+                self.scalars(self.from.scalars_of_entry(&self.element));
                 self.key(b"changes");
                 if level == Level::Change {
                     self.elements();
@@ -281,6 +290,18 @@ impl<'a> Queued<'a> {
             }
         }
         self.close("}]");
+        self.entry.raw = Some(Span::new(start, self.form.len().saturating_sub(1)));
+    }
+
+    /// What is small and stands by itself in the entry or the value.
+    fn scalars(&mut self, scalars: Vec<Span>) {
+        for scalar in scalars {
+            let is_element = (self.element.raw).moved(scalar, Span::default()).is_some();
+            if !is_element {
+                self.verbatim(scalar);
+                self.text(",");
+            }
+        }
     }
 
     fn change(&mut self) {
@@ -359,6 +380,7 @@ impl<'a> Queued<'a> {
         self.change.metadata = self.member("metadata", change.metadata);
         self.change.conversation = self.member("conversation_context", change.conversation);
         self.contacts();
+        self.scalars(self.from.scalars_of_value(&self.element));
         if !matches!(self.from.list(&self.element), Some("messages" | "statuses")) {
             self.lists_are_cut(change);
         }

@@ -156,6 +156,18 @@ impl Document {
         self.unescaped.memory() + self.extents.capacity() * size_of::<Extent>()
     }
 
+    /// A member from its key on, in what was passed over before and with it.
+    pub(crate) fn member(&self, passed: Span) -> Span {
+        let range = passed.range();
+        let quote = self.bytes(passed).iter().position(|byte| *byte == b'"');
+        Span::new(range.start + quote.unwrap_or_default(), range.end)
+    }
+
+    /// The key of a member.
+    pub(crate) fn key_at(&self, member: Span) -> &[u8] {
+        self.cursor_at(member).key().unwrap_or_default()
+    }
+
     fn end_of_container(&self, start: usize) -> Option<usize> {
         let start = index(start);
         let found = self

@@ -64,7 +64,13 @@ impl Timestamp {
             digit
                 .is_ascii_digit()
                 .then(|| number * 10 + u64::from(digit - b'0'))
-        })?;
+        });
+        let in_other_form = || {
+            let starts_with_digit = text.starts_with(|first: char| first.is_ascii_digit());
+            let number = whole(text).filter(|_| starts_with_digit);
+            number.and_then(|number| u64::try_from(number).ok())
+        };
+        let number = number.or_else(in_other_form)?;
         let millis = if number < MILLIS {
             number * 1000
         } else {
@@ -132,16 +138,17 @@ impl<'a> Reader<'a> for Text {
     }
 }
 
-/// A name or number of a thing, written as a string or as a number.
+/// A name or number of a thing, written as a string or as a number. The empty string is absence.
 #[derive(Debug)]
 pub(crate) struct Id;
 
 impl<'a> Reader<'a> for Id {
     type Out = &'a str;
     const SHOWN: bool = true;
+    const EMPTY_IS_ABSENT: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
-        cursor.scalar()
+        cursor.scalar().filter(|text| !text.is_empty())
     }
 }
 
@@ -194,6 +201,20 @@ impl serde::Serialize for Name<'_> {
     }
 }
 
+/// A value that has no place.
+#[derive(Debug)]
+pub(crate) struct Nothing;
+
+impl<'a> Reader<'a> for Nothing {
+    type Out = ();
+    const SHOWN: bool = false;
+
+    fn read(cursor: &mut Cursor<'a>) -> Option<()> {
+        cursor.skip();
+        None
+    }
+}
+
 /// A value that is kept as JSON, because it has no shape that would last.
 #[derive(Debug)]
 pub(crate) struct Json;
@@ -228,8 +249,28 @@ impl<'a> Reader<'a> for i64 {
     type Out = Self;
     const SHOWN: bool = true;
 
+    /// Some senders write whole numbers with a fraction (`2.0`).
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
-        cursor.scalar()?.parse().ok()
+        let text = cursor.scalar()?;
+        text.parse().ok().or_else(|| whole(text))
+    }
+}
+
+/// A whole number that is written with a fraction or an exponent, as far as a float holds it exactly.
+fn whole(text: &str) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let number: f64 = text.parse().ok()?;
+    let is_whole = number.fract() == 0.0 && number.abs() < EXACT;
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and in range")]
+    is_whole.then_some(number as i64)
+}
+
+/// A number that is whole is written without a fraction, as Meta writes it.
+#[cfg(feature = "serde")]
+fn serialize_number<S: serde::Serializer>(number: f64, serializer: S) -> Result<S::Ok, S::Error> {
+    match whole(&number.to_string()) {
+        Some(whole) => serializer.serialize_i64(whole),
+        None => serializer.serialize_f64(number),
     }
 }
 
@@ -241,6 +282,11 @@ impl<'a> Reader<'a> for f64 {
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         let number: Self = cursor.scalar()?.parse().ok()?;
         number.is_finite().then_some(number)
+    }
+
+    #[cfg(feature = "serde")]
+    fn serialize<S: serde::Serializer>(number: &Self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_number(*number, serializer)
     }
 }
 
@@ -254,6 +300,11 @@ impl<'a> Reader<'a> for Degrees {
 
     fn read(cursor: &mut Cursor<'a>) -> Option<f64> {
         <f64 as Reader<'_>>::read(cursor)
+    }
+
+    #[cfg(feature = "serde")]
+    fn serialize<S: serde::Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_number(*number, serializer)
     }
 }
 
@@ -273,9 +324,13 @@ mod tests {
             ("0001760000000", Some(1_760_000_000_000)),
             ("9999999999999999999", None),
             ("+1", None),
+            (" 1", None),
             ("18446744073709551616", None),
             ("-1", None),
             ("1.5", None),
+            ("1760000000.0", Some(1_760_000_000_000)),
+            ("1.76e9", Some(1_760_000_000_000)),
+            ("1e30", None),
             ("", None),
             ("2026-01-01", None),
         ] {

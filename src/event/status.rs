@@ -5,7 +5,7 @@ use super::{
     error::Error,
     object::{List, Nested, Reader, names, object},
     raw::Cursor,
-    scalar::{Id, Person, Text, Timestamp},
+    scalar::{Id, Json, Person, Text, Timestamp},
     unread::UnreadPaths,
 };
 
@@ -33,12 +33,13 @@ pub struct Status<'a> {
     pub template_id: Option<&'a str>,
     /// The conversation; since Graph v24.0 only for free entry points.
     pub conversation: Option<Conversation<'a>>,
-    /// What it costs: with `sent`, and with one of `delivered` and `read`.
+    /// What it costs: with `sent`, and with one of `delivered` and `read`. One page of Meta nests it in
+    /// [`Conversation::pricing`].
     pub pricing: Option<Pricing<'a>>,
     /// Why it failed.
     pub errors: List<'a, Error<'a>>,
-    /// The payment, with a status of one (India).
-    pub payment: Option<Payment<'a>>,
+    /// The payment, with a status of one (India). Read when it is asked for.
+    pub payment: Nested<'a, Payment<'a>>,
 }
 
 impl<'a> Reader<'a> for Status<'a> {
@@ -132,7 +133,8 @@ pub struct Recipient<'a> {
     pub id: Option<&'a str>,
     /// `group` if it is a group.
     pub kind: Option<&'a str>,
-    /// The business-scoped user id. Absent when a message to a phone number failed.
+    /// Business-scoped user id as the status has it (`recipient_user_id`). Absent when a message to a phone number failed; the
+    /// [`contact`](Self::contact) may have it then.
     pub user_id: Option<&'a str>,
     /// The same for a parent portfolio.
     pub parent_user_id: Option<&'a str>,
@@ -144,7 +146,8 @@ pub struct Recipient<'a> {
     pub participant_parent_user_id: Option<&'a str>,
     /// Changes when the person's keys change, if the identity check is on.
     pub identity_key_hash: Option<&'a str>,
-    /// What else is said of the person, found by user id or WhatsApp id. In a group the person is the participant.
+    /// What else is said of the person. In a group the person is the participant. Found as that of a
+    /// [`Sender`](super::Sender).
     pub contact: Nested<'a, Contact<'a>>,
 }
 
@@ -176,7 +179,7 @@ object! {
         conversation: Option<Conversation<'a>> = Conversation<'a>["conversation"],
         pricing: Option<Pricing<'a>> = Pricing<'a>["pricing"],
         errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
-        payment: Option<Payment<'a>> = Payment<'a>["payment"],
+        payment: Nested<'a, Payment<'a>> = Nested<'a, Payment<'a>>["payment"],
         contact: Nested<'a, Contact<'a>>,
     }
 }
@@ -206,8 +209,11 @@ names! {
 }
 
 impl State<'_> {
-    /// A place in an order, for hosts that keep one state per message: statuses overtake each other, and the one with the higher rank is what
-    /// became of the message.
+    /// A place in an order, for hosts that keep one state per message and recipient: statuses overtake each other, and the one with
+    /// the higher rank is what became of the message.
+    ///
+    /// In a group each participant has a state of its own ([`Recipient::participant_id`]). A payment has the id of the message with the
+    /// order, and a state of its own too ([`Status::kind`] is `payment`). Keep these apart, or one hides the other.
     ///
     /// `pending` < `sent` < `failed` < `delivered` = `captured` < `read` < `played` < `deleted`: what was delivered has not failed. Warnings
     /// and states that are not known rank lowest.
@@ -324,6 +330,34 @@ object! {
         pub transaction: Option<Transaction<'a>> = Transaction<'a>["transaction"],
         /// The gateway's receipt.
         pub receipt: Option<&'a str> = Text["receipt"],
+        /// What the business noted with the payment, as JSON (`notes`).
+        pub notes: Option<&'a str> = Json["notes"],
+        /// First field of the business's own (`udf1`, PayU).
+        pub udf1: Option<&'a str> = Text["udf1"],
+        /// Second field of the business's own (`udf2`).
+        pub udf2: Option<&'a str> = Text["udf2"],
+        /// Third field of the business's own (`udf3`).
+        pub udf3: Option<&'a str> = Text["udf3"],
+        /// Fourth field of the business's own (`udf4`).
+        pub udf4: Option<&'a str> = Text["udf4"],
+        /// First field of the business's own (`additional_info1`, BillDesk).
+        pub additional_info1: Option<&'a str> = Text["additional_info1"],
+        /// Second field of the business's own (`additional_info2`).
+        pub additional_info2: Option<&'a str> = Text["additional_info2"],
+        /// Third field of the business's own (`additional_info3`).
+        pub additional_info3: Option<&'a str> = Text["additional_info3"],
+        /// Fourth field of the business's own (`additional_info4`).
+        pub additional_info4: Option<&'a str> = Text["additional_info4"],
+        /// Fifth field of the business's own (`additional_info5`).
+        pub additional_info5: Option<&'a str> = Text["additional_info5"],
+        /// Sixth field of the business's own (`additional_info6`).
+        pub additional_info6: Option<&'a str> = Text["additional_info6"],
+        /// Seventh field of the business's own (`additional_info7`).
+        pub additional_info7: Option<&'a str> = Text["additional_info7"],
+        /// First field of the business's own (`extra1`, Zaakpay).
+        pub extra1: Option<&'a str> = Text["extra1"],
+        /// Second field of the business's own (`extra2`).
+        pub extra2: Option<&'a str> = Text["extra2"],
     }
 }
 

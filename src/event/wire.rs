@@ -8,6 +8,7 @@ use super::{
     few::Few,
     field::{self, Cut, UNNAMED},
     payload::{Kind, Reason},
+    person::without_plus,
     queue::{MARK, PART},
     raw::{Cursor, Document, Mark, Span},
 };
@@ -23,6 +24,12 @@ const MAX_RESTS: usize = 256;
 
 /// The most contacts that are found again.
 const MAX_CONTACTS: usize = 32_768;
+
+/// Elements of a change up to which they are compared with each other.
+const FEW_BESIDE: usize = 16;
+
+/// Maximum length of an unknown text or number that goes along with each event of its entry or value, in bytes of JSON.
+const MAX_SCALAR: usize = 256;
 
 /// Maximum number of unknown keys of one object that become events of their own. Beyond it the whole object becomes one event.
 const MAX_UNKNOWN_KEYS: usize = 8;
@@ -52,6 +59,7 @@ pub(crate) struct Envelope {
 /// What is said of the elements of an entry.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Entry {
+    pub(crate) raw: Option<Span>,
     pub(crate) id: Option<Span>,
     pub(crate) time: Option<Span>,
 }
@@ -272,18 +280,63 @@ impl Envelope {
         found
     }
 
-    /// Whether no other element of the change is about a person.
-    pub(super) fn is_only_person(&self, index: u32) -> bool {
+    /// The other elements of the change, if there are only a few.
+    pub(super) fn few_beside(&self, index: u32) -> Option<impl Iterator<Item = u32> + use<>> {
         let change = self.element(index).place.change;
-        let is_person =
-            |element: &&Element| !matches!(element.kind, Kind::Error | Kind::Unknown(_));
         let is_beside = |element: &&Element| element.place.change == change;
         let (before, after) = self
             .elements
             .split_at(self.elements.len().min(index as usize));
-        let mut before = before.iter().rev().take_while(is_beside);
-        let mut after = after.iter().skip(1).take_while(is_beside);
-        !before.any(|element| is_person(&element)) && !after.any(|element| is_person(&element))
+        let before = before.iter().rev().take_while(is_beside);
+        let after = after.iter().skip(1).take_while(is_beside);
+        let before = position(before.take(FEW_BESIDE).count());
+        let after = position(after.take(FEW_BESIDE).count());
+        let is_few = ((before + after) as usize) < FEW_BESIDE;
+        let range = index.saturating_sub(before)..=index.saturating_add(after);
+        is_few.then(|| range.filter(move |other| *other != index))
+    }
+
+    /// Members of the value whose keys are not known and that go along with the element: small texts and numbers.
+    pub(super) fn scalars_of_value(&self, element: &Element) -> Vec<Span> {
+        let change = self.change(element);
+        let cut = cut(&self.document, change.field);
+        let is_known = |key: &[u8]| cut.is_some_and(|cut| cut.has(key));
+        self.scalars(change.value, |key| {
+            matches!(
+                key,
+                b"messaging_product" | b"metadata" | b"conversation_context" | b"contacts"
+            ) || is_known(key)
+        })
+    }
+
+    /// The same of the entry.
+    pub(super) fn scalars_of_entry(&self, element: &Element) -> Vec<Span> {
+        self.scalars(self.entry(element).raw, |key| {
+            matches!(key, b"id" | b"time" | b"changes")
+        })
+    }
+
+    fn scalars(&self, object: Option<Span>, is_known: impl Fn(&[u8]) -> bool) -> Vec<Span> {
+        let mut found = Vec::new();
+        let Some(object) = object else { return found };
+        let mut cursor = self.document.cursor_at(object);
+        if cursor.object().is_none() {
+            return found;
+        }
+        loop {
+            let before = cursor.mark();
+            let Some(key) = cursor.key() else {
+                return found;
+            };
+            if cursor.null() {
+                continue;
+            }
+            let is_small = is_small_scalar(cursor);
+            cursor.skip();
+            if is_small && !is_known(key) && found.len() < MAX_UNKNOWN_KEYS {
+                found.push(self.document.member(cursor.since_mark(before)));
+            }
+        }
     }
 
     /// Bytes that are allocated beside the body, with the directory of contacts that may be made later.
@@ -343,6 +396,19 @@ impl Envelope {
     /// Whether the element is the value of a change.
     pub(super) fn is_value(&self, element: &Element) -> bool {
         element.place.level == Level::Value
+    }
+
+    /// Whether the element stands in a value.
+    pub(super) fn is_in_value(&self, element: &Element) -> bool {
+        element.place.level.is_inside_value() || element.place.level == Level::Group
+    }
+
+    /// Whether the element stands in an entry.
+    pub(super) fn is_in_entry(&self, element: &Element) -> bool {
+        !matches!(
+            element.place.level,
+            Level::Body | Level::BodyKey | Level::Entry
+        )
     }
 
     /// The name of the list that the element is in.
@@ -543,6 +609,7 @@ impl<'a> Walk<'a> {
             true
         });
         let whole = cursor.since(start);
+        entry.raw = Some(whole);
         if self.elements.len() == elements && !changed {
             self.push(SHAPE, whole, place);
         } else if let Some(unknown) = unknown {
@@ -630,7 +697,7 @@ impl<'a> Walk<'a> {
         change: &mut Change,
     ) {
         let start = *cursor;
-        let elements = self.elements.len();
+        let (elements, contacts) = (self.elements.len(), self.contacts.len());
         let is_object = cursor.peek() == Some(b'{');
         let lists = match cut {
             Some(Cut::Whole(kind)) => {
@@ -674,7 +741,11 @@ impl<'a> Walk<'a> {
             Some(unknown) if self.elements.len() > elements || self.keys_apart => {
                 self.beside(unknown, Level::List, elements, value, place);
             }
-            Some(unknown) if unknown.is_empty() => {}
+            // Contacts or the context of a conversation may be all that it says.
+            Some(unknown)
+                if unknown.is_empty()
+                    && self.contacts.len() == contacts
+                    && change.conversation.is_none() => {}
             _ => self.push(SHAPE, value, place),
         }
         if cut.is_none() {
@@ -886,8 +957,8 @@ impl<'a> Walk<'a> {
     /// Takes a member of a value or of something in it whose key has no meaning there, if it is a list.
     fn other(&mut self, key: &[u8], cursor: &mut Cursor<'a>, list: Place) -> bool {
         match (key, cursor.peek()) {
-            (b"contacts", _) => self.contacts(cursor),
-            (b"messaging_product" | b"metadata" | b"conversation_context", _) => {
+            (b"contacts", Some(b'[')) => self.contacts(cursor),
+            (b"messaging_product", _) => {
                 cursor.skip();
             }
             (_, Some(b'[')) => self.list(cursor, LIST, list),
@@ -910,8 +981,17 @@ impl<'a> Walk<'a> {
             self.insert(elements, SHAPE, whole, place);
             return;
         }
+        // A small text or number goes along with each event that there is: Meta adds such keys to every delivery.
+        let goes_along = match level {
+            Level::List => self.elements.len() > elements || self.keys_apart,
+            Level::EntryKey => self.elements.len() > elements,
+            _ => false,
+        };
         for (member, mut cursor) in unknown.members {
             let member = member.at(level);
+            if goes_along && is_small_scalar(cursor) {
+                continue;
+            }
             if cursor.peek() == Some(b'[') {
                 self.list(&mut cursor, LIST, member);
             } else {
@@ -1097,9 +1177,10 @@ fn present(slot: &mut Option<Span>, cursor: &mut Cursor<'_>) {
     }
 }
 
-/// Some senders write a `+` before a phone number and some do not.
-fn without_plus(id: &str) -> &str {
-    id.strip_prefix('+').unwrap_or(id)
+/// Whether the next value is a short text or number, or a boolean.
+fn is_small_scalar(mut cursor: Cursor<'_>) -> bool {
+    let is_container = matches!(cursor.peek(), Some(b'{' | b'['));
+    !is_container && cursor.skip().range().len() <= MAX_SCALAR
 }
 
 pub(super) fn scalar(document: &Document, span: Span) -> Option<&str> {

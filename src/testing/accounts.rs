@@ -195,7 +195,7 @@ pub(super) const TEMPLATES: &[Template] = &[
     whole(
         "partner_solution",
         "partner_solutions",
-        r#"{"event":"SOLUTION_CREATED","solution_id":"830000000000001","solution_status":"INITIATED"}"#,
+        r#"{"event":"SOLUTION_CREATED","solution_id":"830000000000001","solution_status":"INITIATED","waba_info":{"waba_id":"810000000000001","owner_business_id":"820000000000001"}}"#,
     ),
     whole(
         "payment_configuration",

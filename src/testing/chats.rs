@@ -62,7 +62,7 @@ pub(super) const TEMPLATES: &[Template] = &[
     ),
     call_status(
         "call_rejected",
-        r#"{"id":"$call_id","type":"call","status":"REJECTED","timestamp":"$time",$recipient"recipient_user_id":"$user_id"}"#,
+        r#"{"id":"$call_id","type":"call","status":"REJECTED","timestamp":"$time",$recipient"recipient_user_id":"$user_id","errors":[$error]}"#,
     ),
     listed("call_error", "calls", r#"{$pn,"errors":[$each]}"#, "$error"),
     listed(
@@ -270,7 +270,7 @@ pub(super) const TEMPLATES: &[Template] = &[
     untimed(
         "control_passed",
         "messaging_handovers",
-        r#"{"messaging_product":"whatsapp","sender":{"phone_number":"$user","user_id":"$user_id"},"recipient":{"phone_number_id":"$number_id","display_phone_number":"$number"},"type":"control_passed","timestamp":"$time","control_passed":{"previous_owner_role":"ai_agent","new_owner_role":"escalation","metadata":"Wants a person.","conversation_context":{"type":"summary","summary":{"text":"Asked for the price of a sample."}}}}"#,
+        r#"{"messaging_product":"whatsapp","sender":{"phone_number":"$user","user_id":"$user_id","parent_user_id":"DE.ENT.SampleParent01"},"recipient":{"phone_number_id":"$number_id","display_phone_number":"$number"},"type":"control_passed","timestamp":"$time","control_passed":{"previous_owner_role":"ai_agent","new_owner_role":"escalation","metadata":"Wants a person.","conversation_context":{"type":"summary","summary":{"text":"Asked for the price of a sample."}}}}"#,
     ),
     untimed(
         "control_taken",

@@ -63,7 +63,7 @@ pub(super) const TEMPLATES: &[Template] = &[
     ),
     alone(
         "status_captured",
-        r#"{"id":"$id","status":"$state[captured]","timestamp":"$time",$callback$addressee,"type":"payment","payment":{"reference_id":"$reference_id[sample-order-1]","amount":{"value":45000,"offset":100},"currency":"INR","receipt":"sample-receipt-1","transaction":{"id":"sample-transaction-2","pg_transaction_id":"sample-gateway-2","type":"razorpay","status":"success","created_timestamp":"$time","updated_timestamp":"$time","method":{"type":"upi"},"refunds":[{"id":"sample-refund-1","amount":{"value":5000,"offset":100},"speed_processed":"normal","status":"success","created_timestamp":$time,"updated_timestamp":$time}]}}}"#,
+        r#"{"id":"$id","status":"$state[captured]","timestamp":"$time",$callback$addressee,"type":"payment","payment":{"reference_id":"$reference_id[sample-order-1]","amount":{"value":45000,"offset":100},"currency":"INR","receipt":"sample-receipt-1","notes":{"table":"7"},"udf1":"u1","udf2":"u2","udf3":"u3","udf4":"u4","additional_info1":"a1","additional_info2":"a2","additional_info3":"a3","additional_info4":"a4","additional_info5":"a5","additional_info6":"a6","additional_info7":"a7","extra1":"e1","extra2":"e2","transaction":{"id":"sample-transaction-2","pg_transaction_id":"sample-gateway-2","type":"razorpay","status":"success","created_timestamp":"$time","updated_timestamp":"$time","method":{"type":"upi"},"refunds":[{"id":"sample-refund-1","amount":{"value":5000,"offset":100},"speed_processed":"normal","status":"success","created_timestamp":$time,"updated_timestamp":$time}]}}}"#,
     ),
     // The state is filled in: for names that this version does not know.
     status(

@@ -210,6 +210,13 @@ impl<S: Store + Clone> Stack<S> {
         panic!("still running: {:?}", self.handle);
     }
 
+    /// Whether the memory budget is charged with this delivery, its parse included, and nothing else.
+    pub(crate) fn holds(&self, sample: &Sample) -> bool {
+        const PARSE: usize = 1024;
+        let body = sample.body().len();
+        (body..body + PARSE).contains(&(BUDGET - self.layer.available_memory()))
+    }
+
     pub(crate) fn tally(&self) -> Tally {
         let counters = self.handle.counters();
         Tally {

@@ -85,7 +85,11 @@ impl Log {
             #[cfg(feature = "tokio")]
             keys: notification.map_or_else(Vec::new, |it| {
                 let app = verified.map_or("", Verified::app);
-                it.events().iter().map(|event| event.key_in(app)).collect()
+                let events = it
+                    .events()
+                    .iter()
+                    .filter(|event| event.is_distinguishable());
+                events.map(|event| event.key_in(app)).collect()
             }),
             verified: verified.cloned(),
             same: notification.is_some_and(|it| it.body().as_ptr() == body.as_ptr()),

@@ -1,0 +1,43 @@
+//! The ids by which an event names the person that it is about.
+
+/// Ids of one person, the strongest first. Phone numbers come with or without a leading `+`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PersonIds<'a> {
+    pub(super) users: [Option<&'a str>; 3],
+    pub(super) numbers: [Option<&'a str>; 4],
+}
+
+impl<'a> PersonIds<'a> {
+    pub(super) fn new(user_id: Option<&'a str>, number: Option<&'a str>) -> Self {
+        Self {
+            users: [user_id, None, None],
+            numbers: [number, None, None, None],
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'a str> {
+        self.users.into_iter().chain(self.numbers).flatten()
+    }
+
+    /// Whether a contact with this user id is of somebody else.
+    pub(super) fn contradict(&self, user_id: Option<&str>) -> bool {
+        let mut users = self.users.iter().flatten();
+        user_id.is_some_and(|user_id| {
+            self.users.iter().any(Option::is_some) && users.all(|id| *id != user_id)
+        })
+    }
+
+    /// Whether both name one person.
+    pub(super) fn share(&self, other: &Self) -> bool {
+        self.iter().any(|id| {
+            other
+                .iter()
+                .any(|other| without_plus(id) == without_plus(other))
+        })
+    }
+}
+
+/// Some senders write a `+` before a phone number and some do not.
+pub(super) fn without_plus(id: &str) -> &str {
+    id.strip_prefix('+').unwrap_or(id)
+}
