@@ -13,7 +13,10 @@
 //! enum Step<'a> {
 //!     Answer(&'a str),
 //!     Chosen(&'a str),
-//!     Download(&'a str),
+//!     /// The answers of a completed flow: JSON in a string.
+//!     Completed(&'a str),
+//!     Ordered { items: usize, text: &'a str },
+//!     Download { id: &'a str, caption: &'a str },
 //!     /// A new text for a message that was answered before.
 //!     Correct { message: &'a str, text: &'a str },
 //!     /// The same person under another user id: merge the two, or the next message comes from a stranger.
@@ -28,10 +31,18 @@
 //!         Content::Interactive(Interactive::ListReply(reply)) => Step::Chosen(reply.id.unwrap_or_default()),
 //!         Content::Button(button) => Step::Chosen(button.payload.unwrap_or_default()),
 //!         Content::Interactive(Interactive::Product(product)) => Step::Chosen(product.product_retailer_id.unwrap_or_default()),
-//!         Content::System(system) => match (system.previous_user_id, system.user_id) {
-//!             (Some(previous), Some(current)) => Step::Rename { previous, current },
-//!             _ => Step::Ignore,
+//!         Content::Interactive(Interactive::FlowReply(reply)) => Step::Completed(reply.response_json.unwrap_or_default()),
+//!         Content::Order(order) => Step::Ordered {
+//!             items: order.product_items.iter().count(),
+//!             text: order.text.unwrap_or_default(),
 //!         },
+//!         Content::System(system) => {
+//!             let previous = system.previous_user_id.or(message.sender.user_id()).or(message.sender.phone);
+//!             match (previous, system.user_id.or(system.wa_id)) {
+//!                 (Some(previous), Some(current)) if previous != current => Step::Rename { previous, current },
+//!                 _ => Step::Ignore,
+//!             }
+//!         }
 //!         // Without its own arm an edit would be answered as a new message: `text` has its text.
 //!         Content::Edit(edit) => Step::Correct {
 //!             message: edit.original_message_id.unwrap_or_default(),
@@ -39,9 +50,9 @@
 //!         },
 //!         Content::Reaction(_) | Content::Revoke(_) => Step::Ignore,
 //!         content => match (content.media().and_then(|media| media.id), content.text()) {
-//!             (Some(id), _) => Step::Download(id),
+//!             (Some(id), caption) => Step::Download { id, caption: caption.unwrap_or_default() },
 //!             (None, Some(text)) => Step::Answer(text),
-//!             // A type that nobody knew when this was written: somebody should look at it.
+//!             // A location, a contact card, a type that nobody knew when this was written: somebody should look at it.
 //!             (None, None) => Step::HandToPerson,
 //!         },
 //!     }
@@ -49,18 +60,20 @@
 //!
 //! let notification = Notification::parse(r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[
 //!     {"id":"1","type":"text","text":{"body":"hi"}},
-//!     {"id":"2","type":"image","image":{"id":"77","mime_type":"image/jpeg"}},
+//!     {"id":"2","type":"image","image":{"id":"77","mime_type":"image/jpeg","caption":"my cat"}},
 //!     {"id":"3","type":"interactive","interactive":{"type":"list_reply","list_reply":{"id":"row-4","title":"Blue"}}},
 //!     {"id":"4","type":"edit","edit":{"original_message_id":"1","message":{"type":"text","text":{"body":"hello"}}}},
 //!     {"id":"5","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"DE.7","user_id":"DE.8"}},
-//!     {"id":"6","type":"hologram","hologram":{}}]}}]}]}"#)?;
+//!     {"id":"6","type":"system","from":"16505550001","system":{"type":"user_changed_number","wa_id":"16505550002"}},
+//!     {"id":"7","type":"hologram","hologram":{}}]}}]}]}"#)?;
 //! let steps: Vec<_> = notification.messages().map(|message| route(&message)).collect();
 //! assert_eq!(steps, [
 //!     Step::Answer("hi"),
-//!     Step::Download("77"),
+//!     Step::Download { id: "77", caption: "my cat" },
 //!     Step::Chosen("row-4"),
 //!     Step::Correct { message: "1", text: "hello" },
 //!     Step::Rename { previous: "DE.7", current: "DE.8" },
+//!     Step::Rename { previous: "16505550001", current: "16505550002" },
 //!     Step::HandToPerson,
 //! ]);
 //! # Ok::<(), tower_whatsapp::event::ParseError>(())
@@ -69,7 +82,8 @@
 //! # What became of my orders: a report by callback data
 //!
 //! The text that was given along with a message, `biz_opaque_callback_data`, comes back with each of its statuses. Statuses overtake each
-//! other and come twice: [`State::rank`](crate::event::State::rank) says which one counts.
+//! other and come twice: [`State::rank`](crate::event::State::rank) says which one counts. This keeps one state per order, for messages to one
+//! person: in a group every participant has a state.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -80,6 +94,10 @@
 //!
 //! fn take(report: &mut Report, notification: &Notification) {
 //!     for status in notification.statuses() {
+//!         // A payment has the id of the order's message, and a state of its own.
+//!         if status.kind == Some("payment") {
+//!             continue;
+//!         }
 //!         let (Some(order), Some(state)) = (status.callback_data, status.state) else { continue };
 //!         let name = match status.errors.first().and_then(|error| error.code) {
 //!             Some(codes::RE_ENGAGEMENT) => "failed: send a template".to_owned(),
@@ -125,7 +143,12 @@
 //!         },
 //!         _ => return None,
 //!     };
-//!     Some(format!("account {}: {what}", event.entry_id()?))
+//!     // To a partner the entry is the partner's portfolio, and the account stands in the event.
+//!     let account = match event.payload() {
+//!         Payload::AccountUpdate(update) => update.waba_info.and_then(|info| info.waba_id),
+//!         _ => None,
+//!     };
+//!     Some(format!("account {}: {what}", account.or(event.entry_id())?))
 //! }
 //!
 //! let notification = Notification::parse(r#"{"object":"whatsapp_business_account","entry":[{"id":"9","time":1760000000,"changes":[

@@ -999,7 +999,7 @@ async fn a_capacity_of_rate_times_window_is_enough() {
     const STEP: Duration = Duration::from_secs(600);
     for capacity in [1_014, 25_350, 101_400] {
         let store = MemoryStore::with_capacity(capacity as usize);
-        let steps = (WINDOW.as_secs() / STEP.as_secs()) as u64;
+        let steps = WINDOW.as_secs() / STEP.as_secs();
         let batch = capacity / steps;
         // The mean of the docs is that of a week: the capacity is full when the first entries
         // expire.

@@ -103,7 +103,8 @@ object! {
         pub waba_info: Option<WabaInfo<'a>> = WabaInfo<'a>["waba_info"],
         /// What was violated.
         pub violation_info: Option<ViolationInfo<'a>> = ViolationInfo<'a>["violation_info"],
-        /// What is restricted. Absent when a restriction was lifted.
+        /// Restrictions of the account (`restriction_info`). Empty where it is left out, which may mean that a restriction
+        /// was lifted.
         pub restriction_info: List<'a, RestrictionInfo<'a>> = List<'a, RestrictionInfo<'a>>["restriction_info"],
         /// The ban, with [`AccountEvent::DisabledUpdate`].
         pub ban_info: Option<BanInfo<'a>> = BanInfo<'a>["ban_info"],

@@ -64,7 +64,7 @@ object! {
 names! {
     /// What happened to a call.
     pub enum CallEvent<'a> {
-        /// It rings, or the called user took it.
+        /// The call can be set up: it rings at the business (user-initiated), or the user took it (business-initiated).
         Connect = "connect",
         /// It ended.
         Terminate = "terminate",
@@ -92,7 +92,7 @@ names! {
     pub enum CallResult<'a> {
         /// It was taken.
         Completed = "COMPLETED",
-        /// It was not.
+        /// The call was not established, or broke off.
         Failed = "FAILED",
     }
 }

@@ -88,7 +88,7 @@ object! {
 }
 
 object! {
-    /// A chunk of the history without messages.
+    /// How far the history has come: a chunk whose messages do not carry it, because there are none or only errors.
     pub struct HistoryProgress {
         /// How far it has come.
         pub chunk: Option<HistoryChunk> = HistoryChunk["metadata"],

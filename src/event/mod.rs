@@ -67,15 +67,16 @@
 //! # Ok::<(), tower_whatsapp::event::ParseError>(())
 //! ```
 //!
-//! - Everything that Meta wrote is in it byte for byte; nothing is made anew but the envelope. Of the value there is what goes with the event: the
-//!   metadata, the conversation, the contacts that it means, and of its group or thread what was said of all of its elements. Consumers in other
-//!   languages read it as any webhook with one event.
+//! - Everything that Meta wrote about the event is in it byte for byte; only the envelope is written anew. The value has what goes
+//!   with the event: the metadata, the conversation context, the contact of its person, small texts and numbers beside
+//!   the lists, and what its group or thread says of all their elements. Consumers in other languages read it as any
+//!   webhook with one event.
 //! - An event that is a whole value, change or entry stands in the place of that. A body that has no envelope stands under the key `body`
 //!   in the place of `entry`.
-//! - `tower_whatsapp_only` stands beside the version where other events could be read from the form: `"first"` for the first
-//!   one that is read, `"key"` for a key that is not known. Consumers in other languages can ignore it.
+//! - `tower_whatsapp_only` stands beside the version where a reader would find more than the one event: a group contains its
+//!   participants, for example. Its value says which of them is meant. Consumers in other languages can ignore it.
 //! - `tower_whatsapp` is the version of the form, today 1. A consumer reads its own version and all before; of a later one it says so
-//!   ([`QueueError::LaterVersion`]). So with a new version of this crate update the consumers first. Keys that are added do not make a new version.
+//!   ([`QueueError::LaterVersion`]). So with a new version of this crate update the consumers first. Added keys leave the version as it is.
 //!   Events have the same [`key`](Event::key) on both sides: it is what to give an engine that drops duplicates itself.
 //! - The signature of the delivery does not hold for it. Whoever can write to the queue can write events.
 //!

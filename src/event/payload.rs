@@ -42,6 +42,9 @@ macro_rules! payloads {
         /// and numbers that are too large for 64 bits (strings): neither may make a host fail. What Meta writes beside the element has keys of its own: `contact`,
         /// `conversation_context`, and for parts of groups and histories those of their fields. Keys that
         /// [`Event::unread`](super::Event::unread) names are not in it; [`Event::raw`](super::Event::raw) has them.
+        ///
+        /// What kind of event it is ([`Payload::name`]), whose number and account it is about and when it was sent are not in
+        /// it either: store them beside it, or store the whole event with [`Event::to_queue`](super::Event::to_queue).
         #[derive(Debug, Clone, Copy, PartialEq)]
         #[non_exhaustive]
         pub enum Payload<'a> {
@@ -314,7 +317,8 @@ pub enum Reason {
     Key,
     /// The `object` of the delivery is not `whatsapp_business_account`, whatever is in it.
     Object,
-    /// The shape is none that an element, change, entry or body has.
+    /// The element, change, entry or body is of a shape of its own. Some of these are documented, for example the
+    /// `changed_fields` of an entry.
     Shape,
     /// The delivery has more than 32,768 events. The raw text is what is left of the list: elements with commas between them, and no
     /// brackets around them; of the whole body, if many lists are left.

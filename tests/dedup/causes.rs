@@ -47,12 +47,14 @@ enum How {
     PanicsAfterwards,
 }
 
+/// No operation means all of them.
+type Breakage = (Option<Op>, How);
+
 /// A store in memory with one operation that goes wrong. A clone is the same store.
 #[derive(Debug, Clone)]
 struct Broken {
     store: MemoryStore,
-    /// No operation means all of them.
-    fault: Arc<Mutex<Option<(Option<Op>, How)>>>,
+    fault: Arc<Mutex<Option<Breakage>>>,
 }
 
 impl Broken {

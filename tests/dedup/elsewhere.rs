@@ -16,7 +16,7 @@ use tower_whatsapp::{
 use super::{
     host::Host,
     scripted::Scripted,
-    stack::{Answer, BUDGET, Stack, Tally, request, text},
+    stack::{Answer, BUDGET, Stack, Tally, now, request, text},
     support::{PATH, SECRET, Script, Step, builder, handshake, layer},
 };
 
@@ -74,10 +74,7 @@ async fn what_cannot_be_told_from_a_later_event_is_never_suppressed() {
 
 #[tokio::test(start_paused = true)]
 async fn one_event_that_nobody_can_read() {
-    let now = std::time::SystemTime::UNIX_EPOCH
-        .elapsed()
-        .unwrap()
-        .as_secs();
+    let now = now();
     let body = format!(
         r#"{{"object":"whatsapp_business_account","entry":[{{"id":"1","time":{now},"changes":[{{"field":"messages","value":{{
         "messages":["what is this?",{{"id":"wamid.A","type":"text","text":{{"body":"hi"}}}}]}}}}]}}]}}"#
