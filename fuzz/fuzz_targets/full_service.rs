@@ -539,7 +539,9 @@ async fn host(
         Host::AnswersLate(millis) => sleep(Duration::from_millis(millis.into())).await,
         Host::HandlesOneOnly => {
             let failed = handled.split_off(1.min(handled.len()));
-            response.extensions_mut().insert(PartialFailure::of_keys(failed));
+            response
+                .extensions_mut()
+                .insert(PartialFailure::of_keys(failed));
         }
         Host::Fails => return Err(HostError),
     }

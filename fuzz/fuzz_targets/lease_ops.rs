@@ -233,11 +233,14 @@ impl Model {
             return;
         };
         // A renewal is a claim that does not tell pending from done.
-        let claims = keys.iter().zip(renewals).map(|(key, renewal)| match renewal {
-            Renewal::Renewed => Claim::Claimed,
-            Renewal::Lost if matches!(self.state(key), Some(State::Done { .. })) => Claim::Done,
-            Renewal::Lost => Claim::Pending,
-        });
+        let claims = keys
+            .iter()
+            .zip(renewals)
+            .map(|(key, renewal)| match renewal {
+                Renewal::Renewed => Claim::Claimed,
+                Renewal::Lost if matches!(self.state(key), Some(State::Done { .. })) => Claim::Done,
+                Renewal::Lost => Claim::Pending,
+            });
         let claims = claims.collect();
         self.claim(keys, token, lease, Ok(claims));
     }
