@@ -1,12 +1,11 @@
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -30,18 +29,13 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<B> {
-        Own { body: Full<Bytes> },
+        // In one frame. Empty once it has been read.
+        Buffered { bytes: Bytes },
         Streamed { #[pin] body: B },
     }
 }
 
 impl<B> RequestBody<B> {
-    pub(crate) fn verified(body: Bytes) -> Self {
-        Self {
-            kind: Kind::own(body),
-        }
-    }
-
     pub(crate) fn pass_through(body: B) -> Self {
         Self {
             kind: Kind::Streamed { body },
@@ -50,15 +44,57 @@ impl<B> RequestBody<B> {
 }
 
 impl<B> ResponseBody<B> {
-    pub(crate) fn own(body: Bytes) -> Self {
-        Self {
-            kind: Kind::own(body),
-        }
-    }
-
     pub(crate) fn inner(body: B) -> Self {
         Self {
             kind: Kind::Streamed { body },
+        }
+    }
+}
+
+impl<B> RequestBody<B>
+where
+    B: From<Bytes>,
+{
+    pub(crate) fn into_host_body(self) -> B {
+        self.kind.into_host_body()
+    }
+}
+
+impl<B> ResponseBody<B>
+where
+    B: From<Bytes>,
+{
+    pub(crate) fn into_host_body(self) -> B {
+        self.kind.into_host_body()
+    }
+}
+
+/// An empty body.
+impl<B> Default for RequestBody<B> {
+    fn default() -> Self {
+        Self::from(Bytes::new())
+    }
+}
+
+/// An empty body.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::from(Bytes::new())
+    }
+}
+
+impl<B> From<Bytes> for RequestBody<B> {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            kind: Kind::Buffered { bytes },
+        }
+    }
+}
+
+impl<B> From<Bytes> for ResponseBody<B> {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            kind: Kind::Buffered { bytes },
         }
     }
 }
@@ -112,8 +148,8 @@ where
 impl<B> fmt::Debug for RequestBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            Kind::Own { .. } => "RequestBody(verified)",
-            Kind::Streamed { .. } => "RequestBody(passed through)",
+            Kind::Buffered { .. } => "RequestBody(buffered)",
+            Kind::Streamed { .. } => "RequestBody(streamed)",
         })
     }
 }
@@ -121,16 +157,20 @@ impl<B> fmt::Debug for RequestBody<B> {
 impl<B> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            Kind::Own { .. } => "ResponseBody(own)",
-            Kind::Streamed { .. } => "ResponseBody(inner)",
+            Kind::Buffered { .. } => "ResponseBody(buffered)",
+            Kind::Streamed { .. } => "ResponseBody(streamed)",
         })
     }
 }
 
 impl<B> Kind<B> {
-    fn own(body: Bytes) -> Self {
-        Self::Own {
-            body: Full::new(body),
+    fn into_host_body(self) -> B
+    where
+        B: From<Bytes>,
+    {
+        match self {
+            Self::Buffered { bytes } => B::from(bytes),
+            Self::Streamed { body } => body,
         }
     }
 }
@@ -144,23 +184,22 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project() {
-            KindProj::Own { body } => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|never| match never {}),
+            KindProj::Buffered { bytes } if bytes.is_empty() => Poll::Ready(None),
+            KindProj::Buffered { bytes } => Poll::Ready(Some(Ok(Frame::data(mem::take(bytes))))),
             KindProj::Streamed { body } => body.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Own { body } => body.is_end_stream(),
+            Self::Buffered { bytes } => bytes.is_empty(),
             Self::Streamed { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Own { body } => body.size_hint(),
+            Self::Buffered { bytes } => SizeHint::with_exact(bytes.len() as u64),
             Self::Streamed { body } => body.size_hint(),
         }
     }

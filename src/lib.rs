@@ -56,6 +56,7 @@
 //! # Where to go on
 //!
 //! - [`webhook`]: the layer, what happens to a request, where to put it in a stack, and why it is ready so late.
+//! - `docs/hosts.md` in the package: axum, hyper, tonic, Lambda, poem, salvo, warp and others, each with a snippet and its traps.
 //! - [`WebhookLayerBuilder`]: the settings, their defaults and the reasons for them.
 //! - [`RejectionKind`]: the answers to requests that are not let through.
 //! - [`event`]: messages, statuses, all other fields, and what is not known yet.
@@ -110,6 +111,7 @@
 #[cfg(feature = "admission")]
 pub mod admission;
 mod body;
+mod body_error;
 mod credentials;
 #[cfg(feature = "tokio")]
 pub mod dedup;
@@ -118,8 +120,10 @@ pub mod event;
 pub mod extract;
 pub mod guide;
 mod handshake;
+mod host_body;
 mod mac;
 mod receive;
+mod response;
 pub mod secret;
 pub mod signature;
 #[cfg(feature = "testing")]

@@ -1,17 +1,35 @@
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
+
+use crate::receive::Reservation;
 
 /// Says that a request was verified, and how. In the extensions of every request that the layer lets through on its path.
 ///
-/// Nobody else can make one, and values that another layer may have left are removed from every request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Nobody else can make one. One that was kept from another request is removed by the next layer, and
+/// a [`Notification`](crate::Notification) that comes without one too. One that an outer layer has
+/// made for this request stays.
+#[derive(Clone)]
 pub struct Verified {
     app: Arc<str>,
     secret: Arc<str>,
+    /// The request that it was made for, as long as that is being handled.
+    request: Weak<Reservation>,
 }
 
 impl Verified {
-    pub(crate) fn new(app: Arc<str>, secret: Arc<str>) -> Self {
-        Self { app, secret }
+    pub(crate) fn new(app: Arc<str>, secret: Arc<str>, request: &Arc<Reservation>) -> Self {
+        Self {
+            app,
+            secret,
+            request: Arc::downgrade(request),
+        }
+    }
+
+    /// Whether the request that it was made for is still being handled.
+    pub(crate) fn is_current(&self) -> bool {
+        self.request.strong_count() > 0
     }
 
     /// The label of the [`App`](crate::App) whose secret made the signature. Empty if the layer has one app without a label.
@@ -27,5 +45,22 @@ impl Verified {
     #[must_use]
     pub fn secret_label(&self) -> &str {
         &self.secret
+    }
+}
+
+impl PartialEq for Verified {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.app, &self.secret) == (&other.app, &other.secret)
+    }
+}
+
+impl Eq for Verified {}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("app", &self.app)
+            .field("secret", &self.secret)
+            .finish_non_exhaustive()
     }
 }

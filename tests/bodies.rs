@@ -86,7 +86,7 @@ async fn a_verified_body_is_one_frame_of_a_known_length_without_trailers() {
     let len = one_text().len();
     assert_eq!(body.size_hint().exact(), Some(len as u64));
     assert!(!body.is_end_stream());
-    assert_eq!(format!("{body:?}"), "RequestBody(verified)");
+    assert_eq!(format!("{body:?}"), "RequestBody(buffered)");
     assert_eq!(frames(body).await, [format!("{len} bytes")]);
 
     let mut body = received(delivery(halves())).await.into_body();
@@ -130,7 +130,7 @@ async fn another_path_streams_frame_by_frame() {
         (3, Some(900))
     );
     assert!(!body.is_end_stream());
-    assert_eq!(format!("{body:?}"), "RequestBody(passed through)");
+    assert_eq!(format!("{body:?}"), "RequestBody(streamed)");
     assert_eq!(frames(body).await, expected);
 
     let broken = Request::put("/elsewhere")
@@ -163,7 +163,7 @@ async fn a_response_of_the_host_streams_on_every_path() {
             .into_body();
         assert_eq!(body.size_hint().upper(), Some(9));
         assert!(!body.is_end_stream());
-        assert_eq!(format!("{body:?}"), "ResponseBody(inner)");
+        assert_eq!(format!("{body:?}"), "ResponseBody(streamed)");
         let expected = ["3 bytes", "0 bytes", r#"trailers {"x-trailer": "kept"}"#];
         assert_eq!(frames(body).await, expected);
     }
@@ -180,7 +180,7 @@ async fn a_response_of_the_host_streams_on_every_path() {
             .into_body();
         assert_eq!(body.size_hint().exact(), Some(len));
         assert_eq!(body.is_end_stream(), len == 0);
-        assert_eq!(format!("{body:?}"), "ResponseBody(own)");
+        assert_eq!(format!("{body:?}"), "ResponseBody(buffered)");
     }
 }
 

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::sync::RwLock;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_whatsapp::{
     Credentials, Rejection, RejectionKind, Verified, WebhookLayer,
     webhook::{RequestBody, ResponseBody},
@@ -42,7 +42,7 @@ type Answer = (StatusCode, Option<RejectionKind>, Option<String>);
 
 async fn send<B>(layer: &WebhookLayer, request: Request<B>) -> Answer
 where
-    B: http_body::Body<Data = Bytes>,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let host = service_fn(async |request: Request<RequestBody<B>>| {
         let verified: &Verified = request.extensions().get().unwrap();

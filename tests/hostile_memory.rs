@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body::{Body, SizeHint};
 use http_body_util::Full;
 use peak_alloc::PeakAlloc;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_whatsapp::{Notification, Rejection, RejectionKind, WebhookLayer, webhook::RequestBody};
 
@@ -49,7 +49,7 @@ type Host = Pin<Box<dyn Future<Output = Result<u16, Infallible>>>>;
 /// A host that reads everything of a delivery and keeps nothing.
 fn host<B>(layer: &WebhookLayer) -> impl Fn(Request<B>) -> Host + use<B>
 where
-    B: Body<Data = Bytes> + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
 {
     let service = layer.layer(service_fn(async |request: Request<RequestBody<B>>| {
         if let Some(notification) = request.extensions().get::<Notification>() {

@@ -5,7 +5,7 @@ mod support;
 
 use std::{
     convert::Infallible,
-    future::poll_fn,
+    future::{Ready, poll_fn},
     pin::Pin,
     sync::{
         Arc,
@@ -25,7 +25,10 @@ use tower::{
     service_fn,
 };
 use tower_test::mock;
-use tower_whatsapp::{Rejection, webhook::RequestBody};
+use tower_whatsapp::{
+    Rejection, RejectionKind,
+    webhook::{OnHandlerError, RequestBody},
+};
 
 use self::support::{SECRET, Script, Step, handshake, json::one_text, layer, sign};
 
@@ -129,7 +132,7 @@ struct Counting {
 impl Service<Inner> for Counting {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>;
+    type Future = Ready<Result<Response<Full<Bytes>>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.readied.fetch_add(1, Ordering::SeqCst);
@@ -183,7 +186,11 @@ async fn load_shed_inside_sees_that_the_host_is_busy() {
     let (inner, mut host) = mock::pair::<Inner, Response<Full<Bytes>>>();
     let service = layer().layer(LoadShed::new(inner));
     host.allow(0);
-    let error = service.clone().oneshot(good()).await.unwrap_err();
+    let response = service.clone().oneshot(good()).await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert_eq!(reason(&response), Some(RejectionKind::HandlerFailed));
+    let elsewhere = Request::post("/elsewhere").body(Script::new([])).unwrap();
+    let error = service.clone().oneshot(elsewhere).await.unwrap_err();
     assert!(error.is::<Overloaded>());
     // Who is refused is not shed.
     for request in refused() {
@@ -200,17 +207,103 @@ async fn load_shed_inside_sees_that_the_host_is_busy() {
 #[derive(Debug, PartialEq)]
 struct OfTheHost;
 
+fn reason<B>(response: &Response<B>) -> Option<RejectionKind> {
+    let rejection = response.extensions().get::<Rejection>();
+    rejection.map(Rejection::kind)
+}
+
+/// What is outside could turn the error into a 200, as tonic does.
 #[tokio::test]
-async fn an_error_of_the_host_passes() {
+async fn an_error_of_the_host_is_503_for_a_delivery_and_passes_elsewhere() {
     let host = service_fn(async |_: Inner| Err::<Response<Full<Bytes>>, _>(OfTheHost));
     let layer = layer();
     let free = layer.available_memory();
+    let response = layer.layer(host).oneshot(good()).await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert_eq!(reason(&response), Some(RejectionKind::HandlerFailed));
     let elsewhere = Request::post("/elsewhere").body(Script::new([])).unwrap();
-    for request in [good(), elsewhere] {
-        let error = layer.layer(host).oneshot(request).await.unwrap_err();
-        assert_eq!(error, OfTheHost);
-    }
+    let error = layer.layer(host).oneshot(elsewhere).await.unwrap_err();
+    assert_eq!(error, OfTheHost);
     assert_eq!(layer.available_memory(), free);
+}
+
+#[tokio::test]
+async fn an_error_of_the_host_is_handed_on_if_it_wants_that() {
+    let host = service_fn(async |_: Inner| Err::<Response<Full<Bytes>>, _>(OfTheHost));
+    let builder = support::builder().on_handler_error(OnHandlerError::Propagate);
+    let layer = builder.build().unwrap();
+    let free = layer.available_memory();
+    let error = layer.layer(host).oneshot(good()).await.unwrap_err();
+    assert_eq!(error, OfTheHost);
+    assert_eq!(layer.available_memory(), free);
+}
+
+/// Fails while it is readied, as a `Buffer` whose worker has died does.
+#[derive(Clone)]
+struct NeverReady;
+
+impl Service<Inner> for NeverReady {
+    type Response = Response<Full<Bytes>>;
+    type Error = OfTheHost;
+    type Future = Ready<Result<Self::Response, OfTheHost>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), OfTheHost>> {
+        Poll::Ready(Err(OfTheHost))
+    }
+
+    fn call(&mut self, _: Inner) -> Self::Future {
+        panic!("called before it was ready")
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_readiness_counts_as_one_of_the_handler() {
+    let layer = layer();
+    let free = layer.available_memory();
+    let response = layer.layer(NeverReady).oneshot(good()).await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert_eq!(reason(&response), Some(RejectionKind::HandlerFailed));
+    assert_eq!(layer.available_memory(), free);
+    let elsewhere = Request::post("/elsewhere").body(Script::new([])).unwrap();
+    let error = layer.layer(NeverReady).oneshot(elsewhere).await;
+    assert_eq!(error.unwrap_err(), OfTheHost);
+
+    let builder = support::builder().on_handler_error(OnHandlerError::Propagate);
+    let layer = builder.build().unwrap();
+    let error = layer.layer(NeverReady).oneshot(good()).await.unwrap_err();
+    assert_eq!(error, OfTheHost);
+    assert_eq!(layer.available_memory(), free);
+}
+
+/// gRPC answers 200 and says elsewhere that it failed.
+#[tokio::test]
+async fn a_failure_of_grpc_is_503() {
+    for (headers, expected) in [
+        (&[("grpc-status", "0")][..], 200),
+        (
+            &[("content-type", "application/grpc"), ("grpc-status", "0")],
+            200,
+        ),
+        (
+            &[("content-type", "application/grpc"), ("grpc-status", "12")],
+            503,
+        ),
+        (&[("grpc-status", "16")], 503),
+        (&[("content-type", "application/grpc")], 503),
+    ] {
+        let host = service_fn(move |_: Inner| async move {
+            let mut response = Response::builder();
+            for (name, value) in headers {
+                response = response.header(*name, *value);
+            }
+            Ok::<_, Infallible>(response.body(Full::<Bytes>::default()).unwrap())
+        });
+        let response = layer().layer(host).oneshot(good()).await.unwrap();
+        assert_eq!(response.status(), expected, "{headers:?}");
+        let elsewhere = Request::post("/elsewhere").body(Script::new([])).unwrap();
+        let response = layer().layer(host).oneshot(elsewhere).await.unwrap();
+        assert_eq!(response.status(), 200, "{headers:?}");
+    }
 }
 
 async fn answered(status: u16, request: Request<Script>) -> (StatusCode, Bytes) {

@@ -92,7 +92,7 @@ where
     type Output = Result<Response<ResponseBody<R>>, H::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let own = |response: Response<Bytes>| response.map(ResponseBody::own);
+        let own = |response: Response<Bytes>| response.map(ResponseBody::from);
         let reject = |kind: DedupRejectionKind| own(DedupRejection::from(kind).into_response());
         let response = match self.project().state.project() {
             StateProj::PassThrough { call, bypass } => {

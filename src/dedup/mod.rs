@@ -53,6 +53,7 @@
 //! |---|---|---|
 //! | all were handled before | 200, the handler is not called | |
 //! | the handler says 2xx | its answer, after the commit | done |
+//! | the handler says 2xx and gRPC that it failed | 500, after the release | free |
 //! | the handler says anything else | its own 5xx, else 500, after the release | free |
 //! | the handler fails without an answer, or panics | 500 | free |
 //! | the handler says which events failed | its own 5xx, else 500 | these are free, the others done |

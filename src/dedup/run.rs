@@ -31,6 +31,7 @@ use super::{
 use crate::{
     event::{EventKey, Notification},
     receive::Reservation,
+    response::is_success,
     verified::Verified,
 };
 
@@ -460,7 +461,7 @@ impl<S: Store> Delivery<'_, S> {
         mut response: Response<R>,
         notification: &Notification,
     ) -> (Answer<R>, Owed) {
-        let success = response.status().is_success();
+        let success = is_success(&response);
         let failure = response.extensions_mut().remove::<PartialFailure>();
         let failure = failure.filter(|failure| !failure.is_empty());
         let (mut done, mut undone) = self.settle(success, failure.as_ref(), notification).await;

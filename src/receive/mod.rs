@@ -15,10 +15,11 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tower::BoxError;
 
 pub(crate) use self::budget::{Budget, Reservation};
 use self::{buffer::Buffer, deadline::Deadline};
-use crate::{signature::Verifier, turn::give_way};
+use crate::{body_error::receive_error, signature::Verifier, turn::give_way};
 
 /// After so many frames in one go, other tasks get their turn: a sender whose frames are always there already (empty ones, say) must not keep
 /// a worker thread to itself, nor keep its own deadline from being looked at.
@@ -37,6 +38,8 @@ pub(crate) enum ReceiveError {
     #[cfg(feature = "tokio")]
     Idle,
     Budget,
+    /// A timeout of the host has ended the body.
+    TimedOut,
     Broken,
 }
 
@@ -105,7 +108,10 @@ where
     pub(crate) fn poll(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Received, ReceiveError>> {
+    ) -> Poll<Result<Received, ReceiveError>>
+    where
+        B::Error: Into<BoxError>,
+    {
         let mut this = self.project();
         let mut frames = 0;
         let mut room = HASHED_PER_POLL.div_ceil(this.verifier.secrets().max(1));
@@ -133,7 +139,9 @@ where
                         }
                         continue;
                     }
-                    Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(ReceiveError::Broken)),
+                    Poll::Ready(Some(Err(error))) => {
+                        return Poll::Ready(Err(receive_error(&*error.into())));
+                    }
                     Poll::Ready(None) => {
                         let verifier = std::mem::replace(this.verifier, Verifier::new(&[]));
                         return Poll::Ready(this.buffer.finish().map(|(body, reservation)| {

@@ -10,6 +10,7 @@ use super::{
     layer::WebhookLayer,
     rejection::{Rejection, RejectionKind},
     routes::{Path, Routes},
+    setup::{SetupWarning, SetupWarnings},
 };
 #[cfg(feature = "client-certificate")]
 use crate::admission::ClientCertificate;
@@ -67,6 +68,8 @@ pub struct WebhookLayerBuilder {
     #[cfg(feature = "admission")]
     admission: Admission,
     on_rejection: Option<Arc<OnRejection>>,
+    on_handler_error: OnHandlerError,
+    on_setup_warning: Option<Arc<dyn Fn(SetupWarning) + Send + Sync>>,
 }
 
 impl WebhookLayerBuilder {
@@ -91,6 +94,8 @@ impl WebhookLayerBuilder {
             #[cfg(feature = "admission")]
             admission: Admission::default(),
             on_rejection: None,
+            on_handler_error: OnHandlerError::default(),
+            on_setup_warning: None,
         }
     }
 
@@ -284,6 +289,34 @@ impl WebhookLayerBuilder {
         self
     }
 
+    /// What becomes of an error with which the inner service fails instead of answering a verified
+    /// delivery. Default: [`OnHandlerError::Respond`].
+    ///
+    /// Errors of requests to other paths are always handed on.
+    pub fn on_handler_error(mut self, choice: OnHandlerError) -> Self {
+        self.on_handler_error = choice;
+        self
+    }
+
+    /// Is told of mistakes in the setup of the host that requests make visible, each once. Default:
+    /// one line on standard error.
+    ///
+    /// ```
+    /// use tower_whatsapp::WebhookLayer;
+    ///
+    /// let builder = WebhookLayer::builder().on_setup_warning(|warning| {
+    ///     // To the log of the host.
+    ///     println!("{warning}");
+    /// });
+    /// ```
+    pub fn on_setup_warning<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(SetupWarning) + Send + Sync + 'static,
+    {
+        self.on_setup_warning = Some(Arc::new(hook));
+        self
+    }
+
     /// Checks the settings and makes the layer.
     ///
     /// # Errors
@@ -358,6 +391,8 @@ impl WebhookLayerBuilder {
                 longest,
                 budget: Arc::new(Budget::new(self.memory_budget)),
                 on_rejection: self.on_rejection,
+                on_handler_error: self.on_handler_error,
+                warnings: SetupWarnings::new(self.on_setup_warning),
             }),
         })
     }
@@ -375,6 +410,23 @@ impl fmt::Debug for WebhookLayerBuilder {
             .field("memory_budget", &self.memory_budget)
             .finish_non_exhaustive()
     }
+}
+
+/// What becomes of an error with which the inner service fails instead of answering a verified
+/// delivery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnHandlerError {
+    /// It is dropped, and the delivery is answered with 503
+    /// ([`RejectionKind::HandlerFailed`]), so that Meta sends it again. To log the error, map it inside
+    /// of the layer (`tower::util::MapErrLayer`).
+    ///
+    /// The default, because hosts turn errors into responses of their own, some of them into a 200:
+    /// tonic does, with a `grpc-status` that Meta does not look at.
+    #[default]
+    Respond,
+    /// It is handed to what is outside of the layer. That must not answer 200.
+    Propagate,
 }
 
 /// What is wrong with the settings of a layer. Found when it is built.
@@ -546,6 +598,8 @@ pub(super) struct Config {
     #[cfg(feature = "admission")]
     pub(super) admission: Admission,
     on_rejection: Option<Arc<OnRejection>>,
+    on_handler_error: OnHandlerError,
+    pub(super) warnings: SetupWarnings,
 }
 
 impl Config {
@@ -557,6 +611,15 @@ impl Config {
         };
         rejection.mark(&mut response);
         response
+    }
+
+    /// What becomes of an error of the inner service, in place of a response or while it was
+    /// readied.
+    pub(super) fn handler_failed<E>(&self, error: E) -> Result<RejectionKind, E> {
+        match self.on_handler_error {
+            OnHandlerError::Respond => Ok(RejectionKind::HandlerFailed),
+            OnHandlerError::Propagate => Err(error),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tower::{Service, ServiceExt, util::Oneshot};
+use tower::{BoxError, Service, ServiceExt, util::Oneshot};
 
 use super::{
     app::App,
@@ -22,6 +22,7 @@ use crate::{
     credentials::KeyRing,
     event::{Notification, Parsing},
     receive::{Receive, Received, Reservation},
+    response::is_success,
     signature::Signature,
     turn::give_way,
     verified::Verified,
@@ -83,6 +84,7 @@ pin_project! {
         Calling {
             #[pin]
             call: S::Future,
+            config: Arc<Config>,
             // The body lives as long as the request.
             _reservation: Arc<Reservation>,
         },
@@ -148,6 +150,7 @@ impl<S, B, R> Future for ResponseFuture<S, B>
 where
     S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
@@ -161,7 +164,7 @@ where
                         reason = "a future must not be polled again after it was ready"
                     )]
                     let response = response.take().expect("polled after it was ready");
-                    return Poll::Ready(Ok(response.map(ResponseBody::own)));
+                    return Poll::Ready(Ok(response.map(ResponseBody::from)));
                 }
                 StateProj::PassThrough { call } => {
                     let response = ready!(call.poll(cx))?;
@@ -196,7 +199,8 @@ where
                     let Some(host) = host.take() else {
                         return Poll::Pending;
                     };
-                    match received.and_then(|received| Delivery::new(received, check, host)) {
+                    match received.and_then(|received| Delivery::new(received, check, host, config))
+                    {
                         Ok(delivery) => State::Parsing {
                             delivery: Some(delivery),
                             config: Arc::clone(config),
@@ -228,24 +232,37 @@ where
                     }
                 }
                 StateProj::Readying { admitted, config } => {
-                    if let Some(admitted) = admitted {
-                        ready!(admitted.inner.poll_ready(cx))?;
-                    }
+                    let readied = match admitted {
+                        Some(admitted) => ready!(admitted.inner.poll_ready(cx)),
+                        None => Ok(()),
+                    };
                     // Always there: the state is left now.
                     let Some(admitted) = admitted.take() else {
                         return Poll::Pending;
                     };
-                    match admitted.call() {
+                    let called = match readied {
+                        Ok(()) => admitted.call(config),
+                        Err(error) => Err(config.handler_failed(error)?),
+                    };
+                    match called {
                         Ok(calling) => calling,
                         Err(kind) => State::Answered {
                             response: Some(config.reject(kind)),
                         },
                     }
                 }
-                StateProj::Calling { call, .. } => {
-                    let response = ready!(call.poll(cx))?;
-                    return Poll::Ready(Ok(acknowledge(response.map(ResponseBody::inner))));
-                }
+                StateProj::Calling { call, config, .. } => match ready!(call.poll(cx)) {
+                    Ok(response) => {
+                        config.warnings.answered(response.status());
+                        return Poll::Ready(Ok(acknowledge(response.map(ResponseBody::inner))));
+                    }
+                    Err(error) => {
+                        let kind = config.handler_failed(error)?;
+                        State::Answered {
+                            response: Some(config.reject(kind)),
+                        }
+                    }
+                },
             };
             state.set(next);
         }
@@ -276,11 +293,10 @@ struct Signer {
 }
 
 impl Signer {
-    /// Fails if the secret has been removed in the meantime.
-    fn verified(&self) -> Result<Verified, RejectionKind> {
+    /// The label of the secret. Fails if the secret has been removed in the meantime.
+    fn secret_label(&self) -> Result<Arc<str>, RejectionKind> {
         let label = (self.app.credentials()).current_label(&self.ring, self.index);
-        let label = label.ok_or(RejectionKind::SignatureMismatch)?;
-        Ok(Verified::new(self.app.shared_label(), label))
+        label.ok_or(RejectionKind::SignatureMismatch)
     }
 }
 
@@ -301,14 +317,19 @@ impl<S> Delivery<S> {
         received: Received,
         check: &Check,
         (parts, inner): (Parts, S),
+        config: &Config,
     ) -> Result<Self, RejectionKind> {
+        let verified = received.verifier.verify(&check.signature);
+        if verified.is_err() && parts.extensions.get::<Verified>().is_some() {
+            config.warnings.overlapped();
+        }
         let signer = Signer {
-            index: received.verifier.verify(&check.signature)?,
+            index: verified?,
             app: check.app.clone(),
             ring: Arc::clone(&check.ring),
         };
         // It may have been removed while the body was on its way.
-        signer.verified()?;
+        signer.secret_label()?;
         let taken = received.reservation.bytes().max(received.body.len());
         Ok(Self {
             parsing: Notification::begin(received.body).map_err(|_| RejectionKind::NotJson)?,
@@ -349,7 +370,7 @@ impl<S> Delivery<S> {
         extensions.insert(Arc::clone(&reservation));
         Ok(Admitted {
             inner: self.inner,
-            request: verified(parts, body),
+            request: request(parts, body),
             signer: self.signer,
             reservation,
         })
@@ -369,18 +390,21 @@ where
     S: Service<Request<RequestBody<B>>>,
 {
     /// The secret is looked up once more: parsing and readiness may have taken long.
-    fn call(mut self) -> Result<State<S, B>, RejectionKind> {
-        let verified = self.signer.verified()?;
+    fn call(mut self, config: &Arc<Config>) -> Result<State<S, B>, RejectionKind> {
+        let secret = self.signer.secret_label()?;
+        let app = self.signer.app.shared_label();
+        let verified = Verified::new(app, secret, &self.reservation);
         self.request.extensions_mut().insert(verified);
         Ok(State::Calling {
             call: self.inner.call(self.request),
+            config: Arc::clone(config),
             _reservation: self.reservation,
         })
     }
 }
 
 /// The same request with the same bytes, and with headers that are true of them.
-fn verified<B>(mut parts: Parts, body: Bytes) -> Request<RequestBody<B>> {
+fn request<B>(mut parts: Parts, body: Bytes) -> Request<RequestBody<B>> {
     if !is_declared(&parts.headers, body.len()) {
         let length = HeaderValue::from(body.len());
         parts.headers.insert(header::CONTENT_LENGTH, length);
@@ -388,7 +412,7 @@ fn verified<B>(mut parts: Parts, body: Bytes) -> Request<RequestBody<B>> {
     for stale in [header::TRANSFER_ENCODING, header::TRAILER, header::EXPECT] {
         parts.headers.remove(stale);
     }
-    let request = Request::from_parts(parts, RequestBody::verified(body));
+    let request = Request::from_parts(parts, RequestBody::from(body));
     #[cfg(feature = "axum")]
     let request = crate::extract::lift_body_limit(request);
     request
@@ -407,8 +431,11 @@ fn is_declared(headers: &HeaderMap, length: usize) -> bool {
 
 /// Meta takes 200 for received and everything else, 201, 202 and 204 among them, for a failure.
 fn acknowledge<R>(mut response: Response<R>) -> Response<R> {
-    if response.status().is_success() {
+    if is_success(&response) {
         *response.status_mut() = StatusCode::OK;
+    } else if response.status().is_success() {
+        // A failure of gRPC: see `is_success`.
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
 }

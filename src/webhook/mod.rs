@@ -14,6 +14,9 @@
 //!    extensions. `Content-Length` says how many bytes they are; `Transfer-Encoding`, `Trailer` and `Expect`, which are about how they
 //!    came, are gone; all other headers are as the sender wrote them. A 2xx answer becomes exactly 200, which is the only answer that
 //!    Meta does not take for a failure; every other answer passes, so that Meta sends the delivery again.
+//!    A 2xx with a `grpc-status` other than 0, or with a gRPC body whose status is still to come, is a
+//!    failure that becomes 503. So does an error of the inner service, unless
+//!    [`on_handler_error`](WebhookLayerBuilder::on_handler_error) hands it on.
 //! 8. Any other method: 405.
 //!
 //! A request that is not let through gets the answer of its [`RejectionKind`], with an empty body, and the [`Rejection`] in the
@@ -28,9 +31,13 @@
 //!
 //! # What a handler may trust
 //!
-//! The extension, never the path. A request whose path does not match passes through unverified, with our types removed from its
-//! extensions; routers match more loosely than this layer (a trailing slash, a nested prefix, a parameter). A handler that takes
-//! its [`Notification`](crate::Notification) from the extensions cannot be reached around the verification.
+//! The extension, never the path. A request whose path does not match passes through unverified; routers match more loosely than
+//! this layer (a trailing slash, a nested prefix, a parameter). A handler that takes its [`Notification`](crate::Notification) from
+//! the extensions cannot be reached around the verification.
+//!
+//! Every layer removes a `Notification` and a [`Verified`] that no layer around it has made for this request. So several layers
+//! can be stacked, each with a path of its own, and nothing that is left of another request or put there by another middleware
+//! is taken for verified.
 //!
 //! axum's `nest` strips its prefix from the path that a layer *inside* the nested router sees:
 //!
@@ -65,9 +72,10 @@
 //! # Placement
 //!
 //! Outermost, or at least outside of anything that changes bodies: a layer that decompresses or rewrites a body around this one
-//! makes every signature wrong. Put timeouts and limits of the handler inside. An `axum::middleware::from_fn` directly under this
-//! layer *in the same `ServiceBuilder`* does not compile, because it wants axum's own body type: use two calls of
-//! `Router::layer`, or `tower_http`'s `MapRequestBodyLayer::new(axum::body::Body::new)` in between.
+//! makes every signature wrong. Put timeouts and limits of the handler inside. Middleware that names the body types of the host, as
+//! an `axum::middleware::from_fn` directly under this layer in one `ServiceBuilder` does, needs
+//! [`host_body`](WebhookLayer::host_body). `docs/hosts.md` in the repository has a snippet and the traps of each framework, and the place of
+//! each usual middleware.
 //!
 //! A request that is refused from its headers leaves its body unread. hyper then closes the connection after the answer, and a
 //! sender that is still writing may see a reset instead of the answer. That is meant: the alternative is to read what nobody
@@ -84,9 +92,11 @@ mod layer;
 mod rejection;
 mod routes;
 mod service;
+mod setup;
 
 pub use crate::{
     body::{RequestBody, ResponseBody},
+    host_body::{HostBody, HostBodyFuture, HostBodyLayer, IntoHostBody},
     verified::Verified,
 };
 
@@ -94,9 +104,10 @@ pub use crate::{
 pub use self::directory::{Apps, AppsError, Directory, DirectoryBuilder};
 pub use self::{
     app::{App, AppBuilder, OnForeignEvent},
-    builder::{ConfigError, WebhookLayerBuilder},
+    builder::{ConfigError, OnHandlerError, WebhookLayerBuilder},
     future::ResponseFuture,
     layer::WebhookLayer,
     rejection::{Rejection, RejectionKind},
     service::Webhook,
+    setup::SetupWarning,
 };

@@ -75,11 +75,11 @@ pub enum RejectionKind {
     SignatureMalformed,
     /// The signature is not that of the body under any configured secret. 403.
     SignatureMismatch,
-    /// The declared length, or what really came, is over the body limit. 413.
+    /// The declared length, or what really came, is over the body limit, or over that of a layer around this one. 413.
     BodyTooLarge,
     /// `Content-Encoding` is not `identity`: the signature is of the bytes before compression. 415, the body is not read.
     ContentEncoding,
-    /// The body was not complete within its deadline. 408.
+    /// The body was not complete within its deadline, or within the timeout of a layer around this one. 408.
     BodyDeadline,
     /// The sender paused for longer than the idle time. 408.
     BodyIdle,
@@ -93,6 +93,9 @@ pub enum RejectionKind {
     /// list, and the app [refuses](super::OnForeignEvent::Refuse) such deliveries. 403, so that
     /// Meta retries.
     AccountRefused,
+    /// The inner service failed with an error in place of an answer to a verified delivery. 503: see
+    /// [`on_handler_error`](crate::WebhookLayerBuilder::on_handler_error).
+    HandlerFailed,
 }
 
 impl Rejection {
@@ -206,6 +209,10 @@ impl RejectionKind {
                 StatusCode::FORBIDDEN,
                 "the delivery has an event of another account or phone number",
             ),
+            Self::HandlerFailed => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the handler failed with an error",
+            ),
         }
     }
 }
@@ -266,6 +273,7 @@ impl From<ReceiveError> for RejectionKind {
             #[cfg(feature = "tokio")]
             ReceiveError::Idle => Self::BodyIdle,
             ReceiveError::Budget => Self::MemoryBudget,
+            ReceiveError::TimedOut => Self::BodyDeadline,
             ReceiveError::Broken => Self::BodyBroken,
         }
     }

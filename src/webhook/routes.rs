@@ -61,6 +61,11 @@ impl Routes {
         None
     }
 
+    /// Whether the first path ends with this one: what is left of it inside of a nested router.
+    pub(super) fn has_suffix(&self, path: &str) -> bool {
+        matches!(&self.first, Some((Path::Exact(exact), _)) if exact.ends_with(path))
+    }
+
     pub(super) fn set_first(&mut self, path: Path, app: App) -> Result<(), ConfigError> {
         if let Path::Exact(path) = &path {
             check_path(path)?;

@@ -4,9 +4,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body::Body;
-use tower::Service;
+use tower::{BoxError, Service};
 
 use super::{
     app::App,
@@ -44,6 +44,7 @@ impl<S, B, R> Service<Request<B>> for Webhook<S>
 where
     S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
@@ -56,11 +57,11 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if !request.extensions().is_empty() {
-            let extensions = request.extensions_mut();
-            extensions.remove::<Notification>();
-            extensions.remove::<Verified>();
+            remove_stale(request.extensions_mut());
         }
         let Some(route) = self.config.routes.find(request.uri().path()) else {
+            let config = &self.config;
+            config.warnings.passed_through(&request, &config.routes);
             return ResponseFuture::pass_through(self.inner.clone(), request);
         };
         self.respond(request, route)
@@ -105,6 +106,17 @@ impl<S> Webhook<S> {
                 ))
             }
         }
+    }
+}
+
+/// Removes our types unless a layer around this one has made them for this request.
+///
+/// Anybody can make a `Notification`. Only a layer makes a `Verified`, so that is what tells.
+fn remove_stale(extensions: &mut Extensions) {
+    let verified = extensions.get::<Verified>();
+    if !verified.is_some_and(Verified::is_current) {
+        extensions.remove::<Notification>();
+        extensions.remove::<Verified>();
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
     App, Credentials, Notification, Rejection, RejectionKind, Verified, WebhookLayer,
     webhook::{AppsError, RequestBody},
@@ -53,10 +53,10 @@ pub(crate) const UNAVAILABLE: Outcome = Outcome::Refused(
     RejectionKind::AppsUnavailable,
 );
 
-pub(crate) async fn send<B: Body<Data = Bytes>>(
-    layer: &WebhookLayer,
-    request: Request<B>,
-) -> Outcome {
+pub(crate) async fn send<B>(layer: &WebhookLayer, request: Request<B>) -> Outcome
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
     let host = service_fn(async |request: Request<RequestBody<B>>| {
         let verified: Option<&Verified> = request.extensions().get();
         let notification: Option<&Notification> = request.extensions().get();

@@ -180,7 +180,7 @@ impl<S: Store + Clone> Stack<S> {
 
     pub(crate) async fn send_request<B>(&self, request: Request<B>) -> Answer
     where
-        B: Body<Data = Bytes> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         answer(self.service.clone().oneshot(request).await).await
     }

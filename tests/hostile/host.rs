@@ -165,7 +165,7 @@ impl Subject {
     + Send
     + use<B>
     where
-        B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
+        B: Body<Data = Bytes, Error: Into<axum::BoxError> + Send> + Send + Unpin + 'static,
     {
         let log = Arc::clone(&self.log);
         service_fn(move |request| {
@@ -186,7 +186,7 @@ impl Subject {
     + Send
     + use<B>
     where
-        B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
+        B: Body<Data = Bytes, Error: Into<axum::BoxError> + Send> + Send + Unpin + 'static,
     {
         self.watched(self.layer.layer(self.host()))
     }
@@ -204,7 +204,7 @@ impl Subject {
     + Send
     + use<B>
     where
-        B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
+        B: Body<Data = Bytes, Error: Into<axum::BoxError> + Send> + Send + Unpin + 'static,
     {
         // A delivery of 32,768 events is to be claimed however busy the machine is.
         let dedup = DedupLayer::builder(self.store.clone())
