@@ -2,6 +2,7 @@ use std::{
     error::Error,
     fmt,
     hash::{BuildHasher, RandomState},
+    sync::Arc,
     time::Duration,
 };
 
@@ -68,6 +69,12 @@ use crate::event::EventKey;
 /// `examples/sql_store` in the repository is a store on PostgreSQL to copy from, with its schema,
 /// its purge, and tests on a real server. Each of its operations is one statement that returns a
 /// row for every key, so there is no second step.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a store of handled events",
+    label = "not a `Store`",
+    note = "`MemoryStore` is one for a single process, and `RedisStore` (feature `redis`) for several",
+    note = "a store of your own implements `tower_whatsapp::dedup::Store`; `Arc<S>` and `S` are stores alike"
+)]
 pub trait Store: Send + Sync + 'static {
     /// Takes each key that is absent, until the lease has passed.
     ///
@@ -239,6 +246,43 @@ impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let source = self.source.as_deref()?;
         Some(source)
+    }
+}
+
+/// A store that several layers share, or that the host keeps a handle to.
+impl<S: Store> Store for Arc<S> {
+    fn claim(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Vec<Claim>, StoreError>> + Send {
+        S::claim(self, keys, token, lease)
+    }
+
+    fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Vec<Renewal>, StoreError>> + Send {
+        S::renew(self, keys, token, lease)
+    }
+
+    fn commit(
+        &self,
+        keys: &[(EventKey, Duration)],
+        token: Token,
+    ) -> impl Future<Output = Result<Vec<Commit>, StoreError>> + Send {
+        S::commit(self, keys, token)
+    }
+
+    fn release(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        S::release(self, keys, token)
     }
 }
 

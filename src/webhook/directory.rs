@@ -55,6 +55,11 @@ const MAX_WAITING: usize = 1024;
 ///     .build()?;
 /// # Ok::<(), tower_whatsapp::ConfigError>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot find apps by name",
+    label = "not `Apps`",
+    note = "implement `tower_whatsapp::webhook::Apps`, or build a `Directory` from something that does"
+)]
 pub trait Apps: Send + Sync + 'static {
     /// The app of this name, or `None` if there is none. A name is 1 to 128 letters, digits and `.`, `_`, `~`, `-`, and whatever a stranger has
     /// made up.
