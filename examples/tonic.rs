@@ -86,6 +86,8 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         pause: None,
     };
     let server = Server::builder()
+        // No `timeout`, `load_shed` or limit here: they are outside of the layer and answer 200 when
+        // they give up, which Meta takes for received.
         // gRPC is HTTP/2 only. Meta's webhooks are not, nor are those that a proxy passes on.
         .accept_http1(true)
         .layer(whatsapp)

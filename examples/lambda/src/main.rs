@@ -1,0 +1,109 @@
+//! A WhatsApp webhook on AWS Lambda, behind an API Gateway (REST or HTTP) or an Application Load
+//! Balancer.
+//!
+//! ```text
+//! cargo lambda build --release -p lambda
+//! ```
+//!
+//! `WHATSAPP_APP_SECRET` and `WHATSAPP_VERIFY_TOKEN` are environment variables of the function. Every
+//! event is printed on one line, which goes to CloudWatch.
+//!
+//! `lambda_http` puts the stage of the gateway in front of the path: `/prod/webhook`. The gateway has
+//! chosen the route already, so this layer takes any path, and no stage can be forgotten.
+//!
+//! A Lambda process freezes after the response. Do the work before you answer, or hand it to a queue;
+//! a task that is spawned may never finish.
+
+use std::{convert::Infallible, env};
+
+use http::{Response, StatusCode};
+use lambda_http::{Body, Error, Request};
+use tower::{Layer, Service, service_fn};
+use tower_whatsapp::{
+    ConfigError, Notification, WebhookLayer,
+    webhook::{RequestBody, ResponseBody},
+};
+
+async fn on_event(
+    request: http::Request<RequestBody<Body>>,
+) -> Result<Response<String>, Infallible> {
+    let mut response = Response::new(String::new());
+    match request.extensions().get::<Notification>() {
+        Some(notification) => {
+            for event in notification.events() {
+                println!("{}", event.kind());
+            }
+        }
+        // Not verified, so never acknowledged.
+        None => *response.status_mut() = StatusCode::NOT_FOUND,
+    }
+    Ok(response)
+}
+
+fn function(
+    app_secret: &str,
+    verify_token: &str,
+) -> Result<
+    impl Service<Request, Response = Response<ResponseBody<String>>, Error = Infallible, Future: Send>,
+    ConfigError,
+> {
+    let whatsapp = WebhookLayer::builder()
+        .any_path()
+        .app_secret(app_secret)
+        .verify_token(verify_token)
+        .build()?;
+    Ok(whatsapp.layer(service_fn(on_event)))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let secret = env::var("WHATSAPP_APP_SECRET")?;
+    let token = env::var("WHATSAPP_VERIFY_TOKEN")?;
+    lambda_http::run(function(&secret, &token)?).await
+}
+
+#[cfg(test)]
+mod tests {
+    use lambda_http::request::from_str;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    const EVENTS: [&str; 3] = [
+        include_str!("../events/rest.json"),
+        include_str!("../events/http.json"),
+        include_str!("../events/alb.json"),
+    ];
+
+    async fn answered(event: &str) -> StatusCode {
+        let function = function("the app secret", "token").unwrap();
+        let response = function.oneshot(from_str(event).unwrap()).await.unwrap();
+        response.status()
+    }
+
+    #[tokio::test]
+    async fn events_of_all_gateways_are_verified() {
+        for event in EVENTS {
+            assert_eq!(answered(event).await, 200);
+        }
+    }
+
+    #[tokio::test]
+    async fn forged_ones_are_refused() {
+        for event in EVENTS {
+            assert_eq!(answered(&event.replace("sha256=", "sha256=0")).await, 403);
+        }
+        let [rest, _, _] = EVENTS;
+        assert_eq!(answered(&rest.replace("wamid.A", "wamid.B")).await, 403);
+    }
+
+    #[tokio::test]
+    async fn the_handshake_is_answered() {
+        let query = r#""queryStringParameters": {"hub.mode": "subscribe", "hub.verify_token": "token", "hub.challenge": "1158201444"}"#;
+        let [_, _, alb] = EVENTS;
+        let handshake = alb
+            .replace("POST", "GET")
+            .replace(r#""queryStringParameters": {}"#, query);
+        assert_eq!(answered(&handshake).await, 200);
+    }
+}

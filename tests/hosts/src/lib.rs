@@ -1,0 +1,8 @@
+//! The layers of `tower-whatsapp` under real hosts and beside the middleware that hosts use.
+//!
+//! A package of its own, so that nobody else has to compile all of these frameworks.
+
+/// Every snippet of the chapter compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/hosts.md")]
+struct Chapter;

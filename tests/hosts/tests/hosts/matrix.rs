@@ -1,0 +1,272 @@
+//! Other middleware outside and inside of the layer, in one `ServiceBuilder` and by two calls of
+//! `Router::layer`. What is found must be what the table in `docs/hosts.md` says.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    error_handling::HandleErrorLayer,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{Next, from_fn},
+    response::Response,
+    routing::post,
+};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+use http_body::Frame;
+use tower::{
+    BoxError, ServiceBuilder, ServiceExt, buffer::BufferLayer, limit::ConcurrencyLimitLayer,
+    load_shed::LoadShedLayer, timeout::TimeoutLayer as TowerTimeoutLayer, util::option_layer,
+};
+use tower_governor::{
+    GovernorLayer, governor::GovernorConfigBuilder, key_extractor::GlobalKeyExtractor,
+};
+use tower_http::{
+    add_extension::AddExtensionLayer,
+    catch_panic::CatchPanicLayer,
+    compression::CompressionLayer,
+    cors::CorsLayer,
+    decompression::RequestDecompressionLayer,
+    limit::RequestBodyLimitLayer,
+    map_request_body::MapRequestBodyLayer,
+    normalize_path::NormalizePathLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    sensitive_headers::SetSensitiveHeadersLayer,
+    set_header::SetResponseHeaderLayer,
+    timeout::{RequestBodyTimeoutLayer, TimeoutLayer},
+    trace::TraceLayer,
+};
+use tower_sessions::{MemoryStore as SessionStore, SessionManagerLayer};
+use tower_whatsapp::{
+    Notification,
+    dedup::{DedupLayer, MemoryStore},
+};
+
+use super::support::{CHALLENGE, HANDSHAKE, delivery, forged, get, layer, read};
+
+const CHAPTER: &str = include_str!("../../../../docs/hosts.md");
+
+fn routes() -> Router {
+    async fn count(notification: Notification) -> String {
+        notification.events().len().to_string()
+    }
+    Router::new().route("/webhook", post(count))
+}
+
+async fn ask(app: &Router, request: http::Request<Bytes>) -> (u16, String) {
+    let request = request.map(axum::body::Body::from);
+    read(app.clone().oneshot(request).await.unwrap()).await
+}
+
+/// Whether everything is as it is without the other middleware.
+async fn works(app: Router) -> &'static str {
+    let handshake = ask(&app, get(HANDSHAKE)).await == (200, CHALLENGE.to_owned());
+    let delivery = ask(&app, delivery()).await == (200, "1".to_owned());
+    let forged = ask(&app, forged()).await.0 == 403;
+    if handshake && delivery && forged {
+        "runs"
+    } else {
+        "fails"
+    }
+}
+
+/// One builder outside and inside with the body types of the host, the same with our own, and two
+/// calls of `Router::layer` outside and inside. `no` does not compile.
+macro_rules! row {
+    (@ no, $builder:expr) => { "no" };
+    (@ yes, $builder:expr) => { works(routes().layer($builder)).await };
+    (# [$host_outside:ident $host_inside:ident $outside:ident $inside:ident], $layer:expr) => {[
+        row!(@ $host_outside, ServiceBuilder::new().layer($layer).layer(layer().host_body())),
+        row!(@ $host_inside, ServiceBuilder::new().layer(layer().host_body()).layer($layer)),
+        row!(@ $outside, ServiceBuilder::new().layer($layer).layer(layer())),
+        row!(@ $inside, ServiceBuilder::new().layer(layer()).layer($layer)),
+        works(routes().layer(layer()).layer($layer)).await,
+        works(routes().layer($layer).layer(layer())).await,
+    ]};
+    ($name:literal, [$($compiles:ident)*], $layer:expr) => {{
+        let found = row!(# [$($compiles)*], $layer);
+        let row = format!("| {} | {} |", $name, found.join(" | "));
+        println!("{row}");
+        CHAPTER.contains(&row).then_some(()).ok_or(row)
+    }};
+}
+
+/// What fails with an error of its own is no 200 under axum only if the error is handled.
+macro_rules! handled {
+    ($layer:expr) => {
+        ServiceBuilder::new()
+            .layer(HandleErrorLayer::new(|_: BoxError| async {
+                StatusCode::SERVICE_UNAVAILABLE
+            }))
+            .layer($layer)
+            .into_inner()
+    };
+}
+
+async fn untouched(request: Request, next: Next) -> Response {
+    next.run(request).await
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const NAME: HeaderName = HeaderName::from_static("x-request-id");
+const VALUE: HeaderValue = HeaderValue::from_static("1");
+
+#[tokio::test]
+async fn the_table_of_the_chapter_is_true() {
+    let governor = || {
+        let mut config = GovernorConfigBuilder::default();
+        config.per_second(1000).burst_size(1000);
+        let config = config.key_extractor(GlobalKeyExtractor).finish();
+        GovernorLayer::new(config.unwrap())
+    };
+    let sessions = || SessionManagerLayer::new(SessionStore::default());
+    let dedup = || DedupLayer::new(MemoryStore::new()).host_body();
+    let timeout = || TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, MINUTE);
+    let found = [
+        row!("`Trace`", [yes no yes yes], TraceLayer::new_for_http()),
+        row!("`Timeout` (tower-http)", [yes yes yes yes], timeout()),
+        row!(
+            "`Timeout` (tower)",
+            [yes yes yes yes],
+            handled!(TowerTimeoutLayer::new(MINUTE))
+        ),
+        row!("`LoadShed`", [yes yes yes yes], handled!(LoadShedLayer::new())),
+        row!(
+            "`Buffer`",
+            [yes yes yes no],
+            handled!(BufferLayer::<Request>::new(8))
+        ),
+        row!(
+            "`ConcurrencyLimit`",
+            [yes yes yes yes],
+            ConcurrencyLimitLayer::new(8)
+        ),
+        row!(
+            "`RequestBodyLimit`",
+            [no no yes yes],
+            RequestBodyLimitLayer::new(1 << 20)
+        ),
+        row!(
+            "`RequestBodyTimeout`",
+            [no yes yes yes],
+            RequestBodyTimeoutLayer::new(MINUTE)
+        ),
+        row!(
+            "`DefaultBodyLimit`",
+            [yes yes yes yes],
+            DefaultBodyLimit::max(1 << 20)
+        ),
+        row!("`Cors`", [yes yes yes yes], CorsLayer::permissive()),
+        row!("`Compression`", [yes no yes yes], CompressionLayer::new()),
+        row!(
+            "`RequestDecompression`",
+            [no no yes yes],
+            RequestDecompressionLayer::new()
+        ),
+        row!("`CatchPanic`", [yes no yes yes], CatchPanicLayer::new()),
+        row!(
+            "`SetRequestId`",
+            [yes yes yes yes],
+            SetRequestIdLayer::new(NAME, MakeRequestUuid)
+        ),
+        row!(
+            "`PropagateRequestId`",
+            [yes yes yes yes],
+            PropagateRequestIdLayer::new(NAME)
+        ),
+        row!(
+            "`SetSensitiveHeaders`",
+            [yes yes yes yes],
+            SetSensitiveHeadersLayer::new([NAME])
+        ),
+        row!(
+            "`SetResponseHeader`",
+            [yes yes yes yes],
+            SetResponseHeaderLayer::overriding(NAME, VALUE)
+        ),
+        row!("`AddExtension`", [yes yes yes yes], AddExtensionLayer::new(1)),
+        row!(
+            "`NormalizePath`",
+            [yes yes yes yes],
+            NormalizePathLayer::trim_trailing_slash()
+        ),
+        row!("tower-sessions", [yes yes yes yes], sessions()),
+        row!("tower_governor", [yes yes no yes], governor()),
+        row!("`from_fn` (axum)", [yes yes yes no], from_fn(untouched)),
+        row!(
+            "`option_layer`",
+            [yes yes yes yes],
+            option_layer(Some(ConcurrencyLimitLayer::new(8)))
+        ),
+        row!(
+            "`MapRequestBody` to axum's",
+            [yes yes yes yes],
+            MapRequestBodyLayer::new(axum::body::Body::new)
+        ),
+        row!("`DedupLayer`", [yes yes yes yes], dedup()),
+    ];
+    let missing: Vec<_> = found.into_iter().filter_map(Result::err).collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/hosts.md:\n{}",
+        missing.join("\n")
+    );
+}
+
+/// Limits and timeouts outside of the layer end the body, and the answer says so.
+#[tokio::test]
+async fn a_limit_or_a_timeout_outside_is_413_or_408() {
+    let app = routes()
+        .layer(layer())
+        .layer(RequestBodyLimitLayer::new(16));
+    // A declared length is refused by the limit itself, bytes that come are refused by us.
+    for declared in [true, false] {
+        let mut request = delivery();
+        let length = HeaderValue::from(request.body().len());
+        if declared {
+            request.headers_mut().insert("content-length", length);
+        }
+        let request = request.map(|body| {
+            let first = Some(body);
+            axum::body::Body::new(Unsized { first, ends: true })
+        });
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 413, "{declared}");
+    }
+
+    let app = routes()
+        .layer(layer())
+        .layer(RequestBodyTimeoutLayer::new(Duration::from_millis(20)));
+    let request = delivery().map(|_| {
+        let first = Some(Bytes::from_static(b"{"));
+        axum::body::Body::new(Unsized { first, ends: false })
+    });
+    assert_eq!(app.oneshot(request).await.unwrap().status(), 408);
+}
+
+/// A body whose length nobody knows, and which may never end.
+struct Unsized {
+    first: Option<Bytes>,
+    ends: bool,
+}
+
+impl http_body::Body for Unsized {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
+            None if self.ends => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A layer, a delivery, and a client.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::net::TcpListener;
+use tower_whatsapp::{WebhookLayer, testing};
+
+pub(crate) const SECRET: &str = "the app secret";
+pub(crate) const PATH: &str = "/webhook";
+pub(crate) const CHALLENGE: &str = "1158201444";
+pub(crate) const HANDSHAKE: &str =
+    "/webhook?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=token";
+pub(crate) const BODY: &str = r#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{"metadata":{"phone_number_id":"100000000000001"},"messages":[{"from":"16505550001","id":"wamid.A","timestamp":"1760000000","type":"text","text":{"body":"hi"}}]}}]}]}"#;
+
+pub(crate) fn layer() -> WebhookLayer {
+    at(PATH)
+}
+
+pub(crate) fn at(path: &str) -> WebhookLayer {
+    WebhookLayer::new(path, SECRET, "token").unwrap()
+}
+
+pub(crate) fn delivery() -> Request<Bytes> {
+    delivery_to(PATH)
+}
+
+pub(crate) fn delivery_to(path: &str) -> Request<Bytes> {
+    testing::delivery(path, BODY, SECRET)
+}
+
+pub(crate) fn forged() -> Request<Bytes> {
+    testing::delivery(PATH, BODY, "another secret")
+}
+
+pub(crate) fn get(target: &str) -> Request<Bytes> {
+    Request::get(target).body(Bytes::new()).unwrap()
+}
+
+pub(crate) async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Http {
+    One,
+    Two,
+}
+
+/// Sends over a connection of its own. The status and the body.
+pub(crate) async fn send(
+    http: Http,
+    address: SocketAddr,
+    mut request: Request<Bytes>,
+) -> (u16, String) {
+    let target = format!("http://{address}{}", request.uri());
+    *request.uri_mut() = target.parse().unwrap();
+    let mut client = Client::builder(TokioExecutor::new());
+    if http == Http::Two {
+        client.http2_only(true);
+    }
+    let client = client.build_http();
+    read(client.request(request.map(Full::new)).await.unwrap()).await
+}
+
+pub(crate) async fn read<B>(response: Response<B>) -> (u16, String)
+where
+    B: http_body::Body,
+{
+    let status = response.status().as_u16();
+    let Ok(body) = response.into_body().collect().await else {
+        panic!("the body of the response is broken");
+    };
+    (
+        status,
+        String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+    )
+}
+
+/// What every host must do with a handshake, a delivery, a forged one and another path.
+pub(crate) async fn check(http: Http, address: SocketAddr) {
+    let handshake = send(http, address, get(HANDSHAKE)).await;
+    assert_eq!(handshake, (200, CHALLENGE.to_owned()));
+    assert_eq!(send(http, address, delivery()).await, (200, "1".to_owned()));
+    assert_eq!(send(http, address, forged()).await.0, 403);
+    let other = send(http, address, get("/other")).await;
+    assert_eq!(other, (200, "other".to_owned()));
+    // Verified on the layer's path and nowhere else.
+    let status = send(http, address, delivery_to("/unverified")).await.0;
+    assert_eq!(status, 500);
+}

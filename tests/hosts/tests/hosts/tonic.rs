@@ -1,0 +1,178 @@
+//! tonic: gRPC answers 200 and says in `grpc-status` that it failed.
+//!
+//! Each setup is seen from both sides: what Meta is answered, and what the store of a `DedupLayer`
+//! takes for handled.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Extension, Router, routing::post};
+use http::StatusCode;
+use tokio::sync::Semaphore;
+use tonic::{
+    Status,
+    service::{InterceptorLayer, Routes},
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_web::GrpcWebLayer;
+use tower::{
+    ServiceBuilder, layer::util::Identity, limit::GlobalConcurrencyLimitLayer,
+    load_shed::LoadShedLayer,
+};
+use tower_whatsapp::{
+    Notification,
+    dedup::{DedupHandle, DedupLayer, MemoryStore},
+};
+
+use super::support::{
+    CHALLENGE, HANDSHAKE, Http, check, delivery, forged, get, layer, listener, send,
+};
+
+async fn count(Extension(notification): Extension<Notification>) -> String {
+    notification.events().len().to_string()
+}
+
+/// The gRPC service of the health protocol, and axum routes beside it.
+fn routes(webhook: Router) -> Routes {
+    let (_, health) = tonic_health::server::health_reporter();
+    let other = post(count).get(async || "other");
+    let router = Routes::new(health).into_axum_router();
+    Routes::from(router.merge(webhook).route("/other", other))
+}
+
+fn webhook() -> Router {
+    Router::new()
+        .route("/webhook", post(count))
+        .route("/unverified", post(count))
+}
+
+fn busy() -> Router {
+    Router::new().route("/webhook", post(StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+/// Serves with a `WebhookLayer`, or with both layers, and with one more inside. The address, and the
+/// handle of the second layer.
+macro_rules! serve {
+    ($layer:expr, $routes:expr) => {{
+        let (listener, address) = listener().await;
+        let server = Server::builder()
+            .accept_http1(true)
+            .layer(ServiceBuilder::new().layer(layer()).layer($layer))
+            .add_routes(routes($routes));
+        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        address
+    }};
+    (dedup, $layer:expr, $routes:expr) => {{
+        let dedup = DedupLayer::new(MemoryStore::new());
+        let handle = dedup.handle();
+        let stack = ServiceBuilder::new().layer(dedup).layer($layer);
+        (serve!(stack, $routes), handle)
+    }};
+}
+
+/// A setup under which a delivery is not handled: Meta must hear so, and the store must not take it
+/// for done.
+macro_rules! not_handled {
+    ($layer:expr, $routes:expr) => {{
+        let address = serve!($layer, $routes);
+        for http in [Http::One, Http::Two] {
+            let handshake = send(http, address, get(HANDSHAKE)).await;
+            assert_eq!(handshake, (200, CHALLENGE.to_owned()));
+            assert_eq!(send(http, address, forged()).await.0, 403);
+            assert_ne!(send(http, address, delivery()).await.0, 200);
+        }
+        let (address, handle) = serve!(dedup, $layer, $routes);
+        for http in [Http::One, Http::Two] {
+            assert_ne!(send(http, address, delivery()).await.0, 200);
+        }
+        assert_seen(&handle, 2, 0);
+    }};
+}
+
+/// How many events reached what is inside of the layer, and how many it took for done.
+fn assert_seen(handle: &DedupHandle, handled: u64, suppressed: u64) {
+    let counters = handle.counters();
+    assert_eq!(
+        (counters.handled, counters.suppressed),
+        (handled, suppressed)
+    );
+}
+
+#[tokio::test]
+async fn a_route_beside_grpc_services() {
+    let address = serve!(Identity::new(), webhook());
+    check(Http::One, address).await;
+    check(Http::Two, address).await;
+    let (address, handle) = serve!(dedup, Identity::new(), webhook());
+    for http in [Http::One, Http::Two] {
+        assert_eq!(send(http, address, delivery()).await.0, 200);
+    }
+    assert_seen(&handle, 1, 1);
+}
+
+/// `grpc-status: 12`.
+#[tokio::test]
+async fn no_route() {
+    not_handled!(Identity::new(), Router::new());
+}
+
+/// `grpc-status: 16`.
+#[tokio::test]
+async fn an_interceptor_that_denies() {
+    let deny = |_: tonic::Request<()>| Err(Status::unauthenticated("no"));
+    not_handled!(InterceptorLayer::new(deny), webhook());
+}
+
+/// An error of the inner service, which tonic turns into `grpc-status: 8`.
+#[tokio::test]
+async fn load_shed_inside() {
+    let none = || Arc::new(Semaphore::new(0));
+    let shed = || {
+        let limit = GlobalConcurrencyLimitLayer::with_semaphore(none());
+        ServiceBuilder::new()
+            .layer(LoadShedLayer::new())
+            .layer(limit)
+            .into_inner()
+    };
+    not_handled!(shed(), webhook());
+}
+
+#[tokio::test]
+async fn a_handler_that_refuses() {
+    not_handled!(Identity::new(), busy());
+}
+
+/// A gRPC method at the path of the layer: it cannot read a delivery, and says so in a 200.
+#[tokio::test]
+async fn a_grpc_method_at_the_path() {
+    const METHOD: &str = "/grpc.health.v1.Health/Check";
+    let (listener, address) = listener().await;
+    let server = Server::builder()
+        .accept_http1(true)
+        .layer(super::support::at(METHOD))
+        .add_routes(routes(Router::new()));
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    let delivery = super::support::delivery_to(METHOD);
+    assert_eq!(send(Http::Two, address, delivery).await.0, 503);
+}
+
+/// A trap that no layer can see: what acts outside of it. tonic answers 200.
+#[tokio::test]
+async fn the_timeout_of_the_server_is_outside() {
+    let slow = async || tokio::time::sleep(Duration::from_secs(60)).await;
+    let (listener, address) = listener().await;
+    let server = Server::builder()
+        .accept_http1(true)
+        .timeout(Duration::from_millis(50))
+        .layer(layer())
+        .add_routes(routes(Router::new().route("/webhook", post(slow))));
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    assert_eq!(send(Http::One, address, delivery()).await.0, 200);
+}
+
+/// It refuses whatever is HTTP/1 and not gRPC-Web, so it belongs around gRPC services alone.
+#[tokio::test]
+async fn grpc_web_inside_refuses_http1() {
+    let address = serve!(GrpcWebLayer::new(), webhook());
+    assert_eq!(send(Http::One, address, delivery()).await.0, 400);
+    assert_eq!(send(Http::Two, address, delivery()).await.0, 200);
+}
