@@ -213,6 +213,21 @@ async fn two_layers_with_different_secrets_on_one_path_are_reported_once() {
     assert_eq!(warned.take(), [SetupWarning::LayersOverlap]);
 }
 
+/// Two servers of one process, or a layer and a host that looks into its store.
+#[tokio::test]
+async fn two_layers_share_a_store() {
+    let store = Arc::new(MemoryStore::new());
+    for expected in [(1, 0), (0, 1)] {
+        let dedup = DedupLayer::new(Arc::clone(&store));
+        let counters = dedup.handle();
+        let app = Router::new().route("/wh", post(count));
+        let app = app.layer(dedup).layer(layer());
+        assert_eq!(send(&app, delivery("/wh")).await.0, 200);
+        let counters = counters.counters();
+        assert_eq!((counters.handled, counters.suppressed), expected);
+    }
+}
+
 fn host_body() -> HostBodyLayer<WebhookLayer> {
     layer().host_body()
 }

@@ -62,10 +62,16 @@ pub(crate) const ALL: &[Row] = &[
     row("pass-through", |rounds| {
         requests("/elsewhere", layered()?, rounds)
     }),
+    row("pass-through, host body", |rounds| {
+        requests("/elsewhere", with_host_body()?, rounds)
+    }),
     row("handshake", |rounds| {
         requests(HANDSHAKE, layered()?, rounds)
     }),
-    row("text message", text_message),
+    row("text message", |rounds| text_message(layered()?, rounds)),
+    row("text message, host body", |rounds| {
+        text_message(with_host_body()?, rounds)
+    }),
     row("hmac 700 B", |rounds| hmac(700, rounds)),
     row("verify 700 B", |rounds| verify(700, rounds)),
     large("hmac 3 MB", |rounds| hmac(3_000_000, rounds)),
@@ -138,6 +144,11 @@ fn layered() -> Result<impl Called, Box<dyn Error>> {
     Ok(layer.layer(service_fn(host::<RequestBody<Full<Bytes>>>)))
 }
 
+fn with_host_body() -> Result<impl Called, Box<dyn Error>> {
+    let layer = WebhookLayer::new("/webhook", SECRET, "the verify token")?.host_body();
+    Ok(layer.layer(service_fn(host::<Full<Bytes>>)))
+}
+
 fn requests(uri: &str, mut service: impl Called, rounds: u32) -> Outcome {
     for _ in 0..rounds {
         service.answer(Request::get(uri).body(Full::default())?)?;
@@ -145,8 +156,7 @@ fn requests(uri: &str, mut service: impl Called, rounds: u32) -> Outcome {
     Ok(())
 }
 
-fn text_message(rounds: u32) -> Outcome {
-    let mut service = layered()?;
+fn text_message(mut service: impl Called, rounds: u32) -> Outcome {
     let body = body("text")?;
     let signature = bodies::sign(SECRET, &body)?;
     for _ in 0..rounds {

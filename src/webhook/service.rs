@@ -59,9 +59,14 @@ where
         if !request.extensions().is_empty() {
             remove_stale(request.extensions_mut());
         }
-        let Some(route) = self.config.routes.find(request.uri().path()) else {
-            let config = &self.config;
-            config.warnings.passed_through(&request, &config.routes);
+        let config = &*self.config;
+        let Some(route) = config.routes.find(request.uri().path()) else {
+            if matches!(*request.method(), Method::POST) {
+                let (headers, path) = (request.headers(), request.uri().path());
+                config
+                    .warnings
+                    .passed_through(headers, path, &config.routes);
+            }
             return ResponseFuture::pass_through(self.inner.clone(), request);
         };
         self.respond(request, route)

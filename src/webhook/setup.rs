@@ -8,13 +8,17 @@ use std::{
     },
 };
 
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use super::routes::Routes;
 use crate::signature::SIGNATURE_HEADER;
 
 /// Path segments that a gateway or a router may have put in front of the path of the layer.
 const MAX_PREFIX_SEGMENTS: usize = 3;
+
+/// Longest path that is compared, in bytes. A comparison copies the path, and servers take paths of
+/// up to 64 KiB from anybody.
+const MAX_COMPARED: usize = 1024;
 
 /// A sign that the host is put together wrongly, seen in the requests that arrive.
 ///
@@ -78,12 +82,14 @@ impl SetupWarnings {
         }
     }
 
-    /// A request that passes through, because its path is not one of ours.
-    pub(super) fn passed_through<B>(&self, request: &Request<B>, routes: &Routes) {
-        if request.method() == Method::POST
-            && request.headers().contains_key(SIGNATURE_HEADER)
+    /// A POST that passes through, because its path is not one of ours.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn passed_through(&self, headers: &HeaderMap, path: &str, routes: &Routes) {
+        if path.len() <= MAX_COMPARED
+            && headers.contains_key(SIGNATURE_HEADER)
             && !self.is_reported(SetupWarning::PathMissed)
-            && is_near(request.uri().path(), routes)
+            && is_near(path, routes)
         {
             self.report(SetupWarning::PathMissed);
         }
