@@ -213,6 +213,29 @@ async fn two_layers_with_different_secrets_on_one_path_are_reported_once() {
     assert_eq!(warned.take(), [SetupWarning::LayersOverlap]);
 }
 
+/// The layer that is added last is the outermost, which the deduplicating one must not be.
+#[tokio::test]
+async fn a_dedup_layer_outside_is_reported_once() {
+    let dedup = || DedupLayer::new(MemoryStore::new());
+    let routes = || Router::new().route("/wh", post(count));
+    let send_twice = async |app: Router| {
+        for _ in 0..2 {
+            assert_eq!(send(&app, delivery("/wh")).await.0, 200);
+        }
+    };
+    let warned = Warned::default();
+    let app = routes().layer(warned.layer(builder())).layer(dedup());
+    assert_eq!(send(&app, signed("/wh", "another")).await.0, 403);
+    assert_eq!(warned.take(), []);
+    send_twice(app).await;
+    assert_eq!(warned.take(), [SetupWarning::DedupBypassed]);
+
+    let inside = routes().layer(dedup()).layer(warned.layer(builder()));
+    send_twice(inside.clone()).await;
+    send_twice(inside.layer(dedup())).await;
+    assert_eq!(warned.take(), []);
+}
+
 /// Two servers of one process, or a layer and a host that looks into its store.
 #[tokio::test]
 async fn two_layers_share_a_store() {

@@ -60,7 +60,8 @@ pub struct Counters {
     pub refused: u64,
     /// Deliveries that passed through this layer and were verified by a `WebhookLayer` further inside,
     /// without another `DedupLayer` in it: their duplicates are not suppressed. Anything but 0 means
-    /// that the layers are in the wrong order.
+    /// that the layers are in the wrong order, which the `WebhookLayer` reports too
+    /// ([`SetupWarning::DedupBypassed`](crate::webhook::SetupWarning::DedupBypassed)).
     pub bypassed: u64,
 }
 
@@ -166,7 +167,6 @@ pub(super) struct Runs {
     pub(super) store_failures: Arc<StoreFailures>,
     pub(super) refused: AtomicU64,
     pub(super) bypassed: AtomicU64,
-    pub(super) bypass_reported: AtomicBool,
 }
 
 impl Runs {
@@ -190,7 +190,6 @@ impl Runs {
             store_failures: Arc::default(),
             refused: AtomicU64::new(0),
             bypassed: AtomicU64::new(0),
-            bypass_reported: AtomicBool::new(false),
         }
     }
 

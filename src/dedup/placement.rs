@@ -1,35 +1,38 @@
 //! Detects a `DedupLayer` outside of the `WebhookLayer`, where it sees no events.
 
 use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
 };
 
 use http::{Extensions, Request};
 
 use super::handle::{Runs, count};
-use crate::signature::SIGNATURE_HEADER;
+use crate::{signature::SIGNATURE_HEADER, webhook::SetupWarnings};
 
 /// In the extensions of a request that a `DedupLayer` passes through and that may be a delivery.
 #[derive(Clone)]
-pub(crate) struct Passage(Arc<AtomicU8>);
+pub(crate) struct Passage(Arc<Layers>);
 
-const UNVERIFIED: u8 = 0;
-const VERIFIED: u8 = 1;
-/// A `DedupLayer` further inside has got it.
-const DEDUPLICATED: u8 = 2;
+/// The layers further inside that got the request.
+#[derive(Default)]
+struct Layers {
+    /// Where the `WebhookLayer` that verified it reports.
+    warnings: OnceLock<Arc<SetupWarnings>>,
+    deduplicated: AtomicBool,
+}
 
 impl Passage {
     /// A `WebhookLayer` has verified the delivery, further inside than the `DedupLayer`.
-    pub(crate) fn verified(extensions: &Extensions) {
-        if let Some(Self(state)) = extensions.get() {
-            state.store(VERIFIED, Ordering::Relaxed);
+    pub(crate) fn verified(extensions: &Extensions, warnings: &Arc<SetupWarnings>) {
+        if let Some(Self(layers)) = extensions.get() {
+            layers.warnings.get_or_init(|| Arc::clone(warnings));
         }
     }
 
     pub(super) fn deduplicated(extensions: &mut Extensions) {
-        if let Some(Self(state)) = extensions.remove() {
-            state.store(DEDUPLICATED, Ordering::Relaxed);
+        if let Some(Self(layers)) = extensions.remove() {
+            layers.deduplicated.store(true, Ordering::Relaxed);
         }
     }
 
@@ -38,7 +41,7 @@ impl Passage {
         if !request.headers().contains_key(SIGNATURE_HEADER) {
             return None;
         }
-        let passage = Self(Arc::new(AtomicU8::new(UNVERIFIED)));
+        let passage = Self(Arc::default());
         request.extensions_mut().insert(passage.clone());
         Some(Bypass {
             passage,
@@ -54,26 +57,17 @@ pub(super) struct Bypass {
 }
 
 impl Bypass {
-    /// Counts a delivery that was verified inside and that no other `DedupLayer` got. Says so once.
+    /// Counts and reports a delivery that was verified inside and that no other `DedupLayer` got.
     pub(super) fn check(&self) {
-        if self.passage.0.load(Ordering::Relaxed) != VERIFIED {
-            return;
-        }
-        count(&self.runs.bypassed, 1);
-        if !self.runs.bypass_reported.swap(true, Ordering::Relaxed) {
-            report();
+        let Layers {
+            warnings,
+            deduplicated,
+        } = &*self.passage.0;
+        if let Some(warnings) = warnings.get()
+            && !deduplicated.load(Ordering::Relaxed)
+        {
+            count(&self.runs.bypassed, 1);
+            warnings.dedup_bypassed();
         }
     }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "a mistake of the host that nothing else makes visible, told once"
-)]
-fn report() {
-    eprintln!(
-        "tower-whatsapp: a DedupLayer is outside of the WebhookLayer and does not see its events: \
-         duplicates are not suppressed. Put the DedupLayer inside of the WebhookLayer; with axum, \
-         call `.layer(dedup)` before `.layer(webhook)`."
-    );
 }

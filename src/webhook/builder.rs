@@ -392,7 +392,7 @@ impl WebhookLayerBuilder {
                 budget: Arc::new(Budget::new(self.memory_budget)),
                 on_rejection: self.on_rejection,
                 on_handler_error: self.on_handler_error,
-                warnings: SetupWarnings::new(self.on_setup_warning),
+                warnings: Arc::new(SetupWarnings::new(self.on_setup_warning)),
             }),
         })
     }
@@ -599,7 +599,7 @@ pub(super) struct Config {
     pub(super) admission: Admission,
     on_rejection: Option<Arc<OnRejection>>,
     on_handler_error: OnHandlerError,
-    pub(super) warnings: SetupWarnings,
+    pub(super) warnings: Arc<SetupWarnings>,
 }
 
 impl Config {

@@ -363,8 +363,6 @@ impl<S> Delivery<S> {
         let body = notification.body().clone();
         let mut parts = self.parts;
         let extensions = &mut parts.extensions;
-        #[cfg(feature = "tokio")]
-        crate::dedup::Passage::verified(extensions);
         extensions.insert(notification);
         // For a task that outlives this future and still holds the body.
         extensions.insert(Arc::clone(&reservation));
@@ -394,7 +392,10 @@ where
         let secret = self.signer.secret_label()?;
         let app = self.signer.app.shared_label();
         let verified = Verified::new(app, secret, &self.reservation);
-        self.request.extensions_mut().insert(verified);
+        let extensions = self.request.extensions_mut();
+        #[cfg(feature = "tokio")]
+        crate::dedup::Passage::verified(extensions, &config.warnings);
+        extensions.insert(verified);
         Ok(State::Calling {
             call: self.inner.call(self.request),
             config: Arc::clone(config),

@@ -94,6 +94,8 @@ mod routes;
 mod service;
 mod setup;
 
+#[cfg(feature = "tokio")]
+pub(crate) use self::setup::SetupWarnings;
 pub use crate::{
     body::{RequestBody, ResponseBody},
     host_body::{HostBody, HostBodyFuture, HostBodyLayer, IntoHostBody},

@@ -23,9 +23,9 @@ const MAX_COMPARED: usize = 1024;
 /// A sign that the host is put together wrongly, seen in the requests that arrive.
 ///
 /// The handshake succeeds in all of these cases, so the App Dashboard shows a healthy webhook while
-/// no delivery reaches the handler. Each kind is reported once for a layer and its clones, to
-/// [`on_setup_warning`](crate::WebhookLayerBuilder::on_setup_warning). A warning contains nothing of
-/// the request.
+/// no delivery reaches the handler, or its duplicates do. Each kind is reported once for a layer and
+/// its clones, to [`on_setup_warning`](crate::WebhookLayerBuilder::on_setup_warning). A warning
+/// contains nothing of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SetupWarning {
@@ -41,6 +41,10 @@ pub enum SetupWarning {
     /// An outer [`WebhookLayer`](crate::WebhookLayer) verified a delivery that this layer refused:
     /// two layers claim one path with different secrets. Give both secrets to one layer.
     LayersOverlap,
+    /// A `DedupLayer` is outside of this layer, where it sees no events: duplicates are not
+    /// suppressed. Put it inside. With axum, call `.layer(dedup)` before `.layer(webhook)`.
+    /// `Counters::bypassed` counts the deliveries.
+    DedupBypassed,
 }
 
 impl fmt::Display for SetupWarning {
@@ -55,6 +59,9 @@ impl fmt::Display for SetupWarning {
             Self::LayersOverlap => {
                 "a delivery that an outer WebhookLayer verified has the wrong signature for this one: give both secrets to one layer"
             }
+            Self::DedupBypassed => {
+                "a DedupLayer is outside of the WebhookLayer and suppresses no duplicates: put it inside; with axum, call `.layer(dedup)` before `.layer(webhook)`"
+            }
         })
     }
 }
@@ -62,7 +69,7 @@ impl fmt::Display for SetupWarning {
 type OnSetupWarning = dyn Fn(SetupWarning) + Send + Sync;
 
 /// Reports each kind of warning once.
-pub(super) struct SetupWarnings {
+pub(crate) struct SetupWarnings {
     hook: Option<Arc<OnSetupWarning>>,
     reported: AtomicU8,
 }
@@ -100,6 +107,12 @@ impl SetupWarnings {
         self.report(SetupWarning::LayersOverlap);
     }
 
+    /// A verified delivery that a layer outside should have seen and did not.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn dedup_bypassed(&self) {
+        self.report(SetupWarning::DedupBypassed);
+    }
+
     #[cold]
     fn report(&self, warning: SetupWarning) {
         let reported = self.reported.fetch_or(bit(warning), Ordering::Relaxed);
@@ -122,6 +135,7 @@ fn bit(warning: SetupWarning) -> u8 {
         SetupWarning::RouteMissing => 1,
         SetupWarning::PathMissed => 2,
         SetupWarning::LayersOverlap => 4,
+        SetupWarning::DedupBypassed => 8,
     }
 }
 
