@@ -315,6 +315,40 @@ async fn the_memory_is_back_after_every_answer() {
     }
 }
 
+/// A stranger's head is held for as long as the body is awaited, over HTTP/2 for thousands of streams at once.
+#[tokio::test]
+async fn a_large_head_is_charged_while_its_body_is_awaited() {
+    let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
+    let layer = layer();
+    let free = layer.available_memory();
+    for (headers, value, least, most) in [
+        (20, 10, 0, 0),
+        (470, 0, 70_000, 100_000),
+        (2, 50_000, 100_000, 110_000),
+    ] {
+        for steps in [vec![Step::Stall], vec![Step::data("x"), Step::Stall]] {
+            let mut request = delivery(steps.clone());
+            for number in 0..headers {
+                let name: http::HeaderName = format!("h{number}").parse().unwrap();
+                let value = HeaderValue::from_bytes(&vec![b'v'; value]).unwrap();
+                request.headers_mut().insert(name, value);
+            }
+            let mut answer = Box::pin(layer.layer(host).oneshot(request));
+            let polled = std::future::poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
+            assert!(polled.is_pending());
+            let taken = free - layer.available_memory();
+            // The buffer of the body comes on top.
+            assert!(
+                (least..=most + 512).contains(&taken),
+                "{headers} headers of {value}, {} pieces: {taken}",
+                steps.len()
+            );
+            drop(answer);
+            assert_eq!(layer.available_memory(), free);
+        }
+    }
+}
+
 /// The body is accounted for until the host has answered, and a future that is dropped gives it back at whatever point.
 #[test]
 fn the_memory_is_back_wherever_the_future_is_dropped() {

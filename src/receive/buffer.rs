@@ -3,6 +3,7 @@
 use std::{sync::Arc, task::Context};
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::{
     Limits, ReceiveError,
@@ -22,8 +23,26 @@ pub(super) struct Buffer {
     length: usize,
     limit: usize,
     declared: usize,
+    /// Bytes of the head, if they are many: see [`charged_head`].
+    head: usize,
     began: Moment,
     budget: Arc<Budget>,
+}
+
+/// Size of a head up to which it is not charged, in bytes. Ordinary heads are a quarter of it.
+const FREE_HEAD: usize = 4 * 1024;
+
+/// Bytes that a header takes beside its name and its value: its place in the map, and an allocation for each.
+const PER_HEADER: usize = 160;
+
+/// The memory of a head that is charged with its body. A head is held for as long as its body is waited for, and
+/// thousands of HTTP/2 streams may have one.
+pub(super) fn charged_head(headers: &HeaderMap) -> usize {
+    let texts = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len());
+    let bytes = headers.len() * PER_HEADER + texts.sum::<usize>();
+    if bytes > FREE_HEAD { bytes } else { 0 }
 }
 
 enum Kept {
@@ -41,6 +60,7 @@ impl Buffer {
     /// memory.
     pub(super) fn new(
         declared: Option<usize>,
+        head: usize,
         limits: &Limits,
         began: Moment,
         budget: &Arc<Budget>,
@@ -50,6 +70,7 @@ impl Buffer {
             length: 0,
             limit: limits.body,
             declared: declared.unwrap_or(limits.body).min(limits.body),
+            head,
             began,
             budget: Arc::clone(budget),
         }
@@ -80,7 +101,7 @@ impl Buffer {
 
     /// The rest of the body is not there yet, and `cx` is woken when more comes.
     pub(super) fn wait(&mut self, cx: &Context<'_>) -> Result<(), ReceiveError> {
-        if let Kept::Nothing = self.kept {
+        if let (Kept::Nothing, 0) = (&self.kept, self.head) {
             return Ok(());
         }
         let body = self.copied(0)?;
@@ -122,7 +143,8 @@ impl Buffer {
     /// is taken from the machine.
     fn reserve(&self, buffer: &mut Copied, needed: usize) -> Result<(), ReceiveError> {
         let capacity = buffer.bytes.capacity();
-        if needed <= capacity {
+        let is_head_charged = buffer.charged >= self.head;
+        if needed <= capacity && is_head_charged {
             return Ok(());
         }
         let most = match self.declared {
@@ -133,16 +155,16 @@ impl Buffer {
         // Never byte by byte: each step may copy everything.
         let least = needed.max(capacity + capacity / LEAST_GROWTH).min(most);
         let held = buffer.charged;
-        let granted = if self.budget.take(held, wanted) {
+        let granted = if self.budget.take(held, wanted + self.head) {
             wanted
         } else {
             let speed = Speed::of(needed, self.began, self.budget.now());
-            if !self.budget.reserve(held, least, speed) {
+            if !self.budget.reserve(held, least + self.head, speed) {
                 return Err(ReceiveError::Budget);
             }
             least
         };
-        buffer.charged = granted;
+        buffer.charged = granted + self.head;
         let more = granted - buffer.bytes.len();
         (buffer.bytes.try_reserve_exact(more)).map_err(|_| ReceiveError::Budget)
     }
@@ -214,7 +236,7 @@ mod tests {
                 #[cfg(feature = "tokio")]
                 idle: std::time::Duration::from_secs(5),
             };
-            let mut buffer = Buffer::new(Some(4 * MIB), &limits, budget.now(), budget);
+            let mut buffer = Buffer::new(Some(4 * MIB), 0, &limits, budget.now(), budget);
             buffer.keep(vec![b' '; length].into()).unwrap();
             let woken = Arc::new(Woken(AtomicUsize::new(0)));
             Self {

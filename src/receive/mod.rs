@@ -13,12 +13,16 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::BoxError;
 
 pub(crate) use self::budget::{Budget, Reservation};
-use self::{buffer::Buffer, deadline::Deadline};
+use self::{
+    buffer::{Buffer, charged_head},
+    deadline::Deadline,
+};
 use crate::{body_error::receive_error, signature::Verifier, turn::give_way};
 
 /// After so many frames in one go, other tasks get their turn: a sender whose frames are always there already (empty ones, say) must not keep
@@ -90,6 +94,7 @@ where
     pub(crate) fn new(
         body: B,
         declared: Option<usize>,
+        headers: &HeaderMap,
         verifier: Verifier,
         limits: &Limits,
         budget: &Arc<Budget>,
@@ -98,7 +103,7 @@ where
         Self {
             body,
             deadline: Deadline::new(limits, began),
-            buffer: Buffer::new(declared, limits, began, budget),
+            buffer: Buffer::new(declared, charged_head(headers), limits, began, budget),
             verifier,
             hashed: 0,
         }

@@ -179,7 +179,14 @@ where
     let declared = declared(request.headers(), limits.body)?;
     let (parts, body) = request.into_parts();
     let verifier = Verifier::new(ring.secrets());
-    let receive = Receive::new(body, declared, verifier, &limits, &config.budget);
+    let receive = Receive::new(
+        body,
+        declared,
+        &parts.headers,
+        verifier,
+        &limits,
+        &config.budget,
+    );
     let check = Check {
         app: app.clone(),
         ring,
