@@ -41,7 +41,7 @@ impl WebhookLayer {
     /// host whose bodies are made from [`Bytes`], as axum's are.
     ///
     /// ```
-    /// use axum::{Extension, Router, body::Body, extract::Request, middleware::{Next, from_fn}};
+    /// use axum::{Extension, Router, extract::Request, middleware::{Next, from_fn}};
     /// use axum::{response::Response, routing::post};
     /// use tower::{Layer, ServiceBuilder, util::option_layer};
     /// use tower_whatsapp::{Notification, WebhookLayer};
