@@ -94,9 +94,11 @@ async fn publish(
     }
     let mut acks = Vec::with_capacity(events.len());
     for event in events {
-        let message = PublishMessage::build()
-            .message_id(event.key().to_string())
-            .payload(event.to_queue());
+        let mut message = PublishMessage::build().payload(event.to_queue());
+        // A later event that says the same has the same key, and would be dropped by the stream.
+        if event.is_distinguishable() {
+            message = message.message_id(event.key().to_string());
+        }
         acks.push(jetstream.send_publish(subject(event), message).await?);
     }
     for ack in acks {

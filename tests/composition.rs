@@ -19,7 +19,7 @@ use http_body_util::BodyExt;
 use tower::{Layer, ServiceBuilder, ServiceExt as _, util::option_layer};
 use tower_whatsapp::{
     Notification, Verified, WebhookLayer, WebhookLayerBuilder,
-    dedup::{DedupLayer, MemoryStore},
+    dedup::{DedupLayer, MemoryStore, PartialFailure},
     webhook::{HostBodyLayer, RequestBody, ResponseBody, SetupWarning},
 };
 
@@ -237,6 +237,25 @@ async fn a_dedup_layer_outside_is_reported_once() {
 }
 
 /// Two servers of one process, or a layer and a host that looks into its store.
+/// Nobody could record the others as done: all events come again, and none is acknowledged that failed.
+#[tokio::test]
+async fn a_partial_failure_without_a_dedup_layer_is_a_failure() {
+    let partly = |notification: Notification, failed: bool| async move {
+        let events = notification.events().iter().filter(|_| failed);
+        Extension(PartialFailure::of_events(events))
+    };
+    for (failed, status) in [(true, 500), (false, 200)] {
+        let handler = move |notification| partly(notification, failed);
+        let app = Router::new()
+            .route("/webhook", post(handler))
+            .layer(at("/webhook"));
+        assert_eq!(send(&app, delivery("/webhook")).await.0, status);
+        // Outside of the layer a `DedupLayer` has no say either.
+        let app = app.layer(DedupLayer::new(MemoryStore::new()));
+        assert_eq!(send(&app, delivery("/webhook")).await.0, status);
+    }
+}
+
 #[tokio::test]
 async fn two_layers_share_a_store() {
     let store = Arc::new(MemoryStore::new());

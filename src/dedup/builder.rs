@@ -17,6 +17,8 @@ const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 /// times in the seven days for which Meta repeats.
 const DEFAULT_HANDLER_DEADLINE: Duration = Duration::from_secs(15 * 60);
 const DEFAULT_RESPONSE_DEADLINE: Duration = Duration::from_secs(5);
+/// Maximum lease. Handlers that take longer have theirs renewed.
+const MAX_LEASE: Duration = Duration::from_secs(60 * 60);
 const DEFAULT_IN_FLIGHT_WAIT: Duration = Duration::from_secs(1);
 const DEFAULT_IN_FLIGHT_WAITERS: usize = 128;
 const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_millis(250);
@@ -232,7 +234,7 @@ impl<S: Store> DedupLayerBuilder<S> {
         if times.handler.is_some_and(|deadline| deadline.is_zero()) {
             return Err(ConfigError::HandlerDeadline);
         }
-        if times.lease < times.store.saturating_mul(4) {
+        if times.lease < times.store.saturating_mul(4) || times.lease > MAX_LEASE {
             return Err(ConfigError::Lease);
         }
         if times.response <= times.store {
@@ -293,8 +295,8 @@ pub enum ConfigError {
     /// The [`handler_deadline`](DedupLayerBuilder::handler_deadline) is zero.
     HandlerDeadline,
     /// The [`lease`](DedupLayerBuilder::lease) is shorter than four
-    /// [`store_timeout`](DedupLayerBuilder::store_timeout)s: it could expire before a failed renewal is
-    /// repeated.
+    /// [`store_timeout`](DedupLayerBuilder::store_timeout)s, so that it could expire before a failed renewal is
+    /// repeated; or longer than an hour, for which a crash would keep its events from everybody.
     Lease,
     /// The [`response_deadline`](DedupLayerBuilder::response_deadline) is not longer than the
     /// [`store_timeout`](DedupLayerBuilder::store_timeout): nothing could be answered in time.
@@ -318,7 +320,7 @@ impl fmt::Display for ConfigError {
         f.write_str(match self {
             Self::StoreTimeout => "`store_timeout`: must not be zero",
             Self::HandlerDeadline => "`handler_deadline`: must not be zero",
-            Self::Lease => "`lease`: must be at least four `store_timeout`s",
+            Self::Lease => "`lease`: must be at least four `store_timeout`s, and at most an hour",
             Self::ResponseDeadline => "`response_deadline`: must be longer than `store_timeout`",
             Self::InFlightWait => {
                 "`in_flight_wait`: must end a `store_timeout` before `response_deadline`"

@@ -80,8 +80,15 @@
 //!
 //! # What "once" means, and where it ends
 //!
-//! No event is lost: a 200 says that all events of the delivery were handled, whatever fails on the way. An event is handled twice only
+//! No event is lost: a 200 says that the handler has answered 2xx for all events of the delivery, whatever fails on the way. The handler's answer
+//! counts when its head is there: work that is done while a response body is streamed comes too late to be undone. And the
+//! layer is as good as its keys: apps that share a store need [labels](crate::App::new) of their own, or one loses what
+//! both receive.
 //!
+//! An event is handled twice only
+//!
+//! - if it has neither an id nor a time, such as an error of a phone number: a repeat cannot be told from a later event
+//!   that says the same ([`Event::is_distinguishable`](crate::Event::is_distinguishable));
 //! - if the process dies after the handler has ended and before the commit has reached the store (nobody can do better without a
 //!   transaction that has both);
 //! - if the store cannot be reached for the commit until the lease has passed, or forgets it

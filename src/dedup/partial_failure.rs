@@ -25,6 +25,9 @@ use crate::event::{Event, EventKey};
 /// If it names an event or a key that is not in the delivery, no event of the delivery is recorded
 /// as done: twice is better than lost. If it names nothing, the status decides alone.
 ///
+/// Only a `DedupLayer` can record the others as done. Where there is none inside the `WebhookLayer`, the delivery is
+/// answered with 500, and all its events come again.
+///
 /// The layer takes it out of the response. Its events keep the body of the delivery alive.
 #[derive(Debug, Clone, Default)]
 #[must_use = "it has no effect until it is in the extensions of the response"]

@@ -77,7 +77,9 @@
 //!   participants, for example. Its value says which of them is meant. Consumers in other languages can ignore it.
 //! - `tower_whatsapp` is the version of the form, today 1. A consumer reads its own version and all before; of a later one it says so
 //!   ([`QueueError::LaterVersion`]). So with a new version of this crate update the consumers first. Added keys leave the version as it is.
-//!   Events have the same [`key`](Event::key) on both sides: it is what to give an engine that drops duplicates itself.
+//!   Events have the same [`key`](Event::key) on both sides. Give it to an engine that drops duplicates itself, except for events that are
+//!   not [distinguishable](Event::is_distinguishable): the engine would drop a later one. Where several apps share a queue it is
+//!   [`key_in`](Event::key_in) the app, and the app's label goes along in a header of the message.
 //! - The signature of the delivery does not hold for it. Whoever can write to the queue can write events.
 //!
 //! Facts about the protocol in the docs of this module are from Meta's pages under

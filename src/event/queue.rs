@@ -381,7 +381,8 @@ impl<'a> Queued<'a> {
         self.change.conversation = self.member("conversation_context", change.conversation);
         self.contacts();
         self.scalars(self.from.scalars_of_value(&self.element));
-        if !matches!(self.from.list(&self.element), Some("messages" | "statuses")) {
+        let is_list = !self.element.place.instead;
+        if !(is_list && matches!(self.from.list(&self.element), Some("messages" | "statuses"))) {
             self.lists_are_cut(change);
         }
         match self.level() {

@@ -698,6 +698,8 @@ impl<'a> Walk<'a> {
     ) {
         let start = *cursor;
         let (elements, contacts) = (self.elements.len(), self.contacts.len());
+        // A change may have several values.
+        let conversation = change.conversation;
         let is_object = cursor.peek() == Some(b'{');
         let lists = match cut {
             Some(Cut::Whole(kind)) => {
@@ -745,7 +747,7 @@ impl<'a> Walk<'a> {
             Some(unknown)
                 if unknown.is_empty()
                     && self.contacts.len() == contacts
-                    && change.conversation.is_none() => {}
+                    && change.conversation == conversation => {}
             _ => self.push(SHAPE, value, place),
         }
         if cut.is_none() {
@@ -793,6 +795,10 @@ impl<'a> Walk<'a> {
         match unknown {
             None => {
                 *cursor = start;
+                if cursor.peek() == Some(b'[') {
+                    self.list(cursor, LIST, place);
+                    return true;
+                }
                 return cursor.null();
             }
             Some(unknown) => {

@@ -128,6 +128,11 @@ impl App {
         self.inner.foreign_events.load(Ordering::Relaxed)
     }
 
+    /// Whether both are handles to one app.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     pub(super) fn shared_label(&self) -> Arc<str> {
         Arc::clone(&self.inner.label)
     }
@@ -194,6 +199,12 @@ impl Filter {
     }
 }
 
+/// Whether there is an id and all are digits, as Meta's are. Anything else would match nothing, and set every event aside.
+fn are_ids(ids: &HashSet<String>) -> bool {
+    let is_id = |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+    !ids.is_empty() && ids.iter().all(is_id)
+}
+
 fn names_other_account(event: &Event, listed: &HashSet<String>) -> bool {
     let entry = event.entry_id().filter(|id| *id != TEST_ACCOUNT);
     if entry.is_some_and(|id| listed.contains(id)) {
@@ -201,9 +212,11 @@ fn names_other_account(event: &Event, listed: &HashSet<String>) -> bool {
     }
     // To a partner, the entry is the partner's own business portfolio.
     let account = match event.payload() {
-        Payload::AccountUpdate(update) => update.waba_info.and_then(|info| info.waba_id),
+        Payload::AccountUpdate(update) => update.waba_info,
+        Payload::PartnerSolution(solution) => solution.waba_info,
         _ => None,
     };
+    let account = account.and_then(|info| info.waba_id);
     account.map_or(entry.is_some(), |account| !listed.contains(account))
 }
 
@@ -271,6 +284,9 @@ impl AppBuilder {
 
     /// Business phone numbers whose events this app handles, by `phone_number_id`. Default: all.
     ///
+    /// The id is not the phone number: `WhatsApp, API Setup` in the App Dashboard shows both. With the wrong list every event is
+    /// set aside and answered with 200, so watch [`App::foreign_events`].
+    ///
     /// Events that name another phone number are set aside, as with [`accounts`](Self::accounts).
     /// Events about the account, such as `account_update` and template changes, name no phone
     /// number and are handled. With both lists, an event is foreign if either list says so.
@@ -316,10 +332,10 @@ impl AppBuilder {
         if !is_label(&self.label) {
             return Err(ConfigError::AppLabel);
         }
-        if self.filter.accounts.as_ref().is_some_and(HashSet::is_empty) {
+        if !self.filter.accounts.as_ref().is_none_or(are_ids) {
             return Err(ConfigError::Accounts);
         }
-        if (self.filter.phone_numbers.as_ref()).is_some_and(HashSet::is_empty) {
+        if !self.filter.phone_numbers.as_ref().is_none_or(are_ids) {
             return Err(ConfigError::PhoneNumbers);
         }
         if (self.own.body).is_some_and(|body| !(1..=MAX_BODY_LIMIT).contains(&body)) {

@@ -356,6 +356,9 @@ impl WebhookLayerBuilder {
         for (path, app) in self.routes {
             routes.add(path, app)?;
         }
+        if routes.have_equal_labels() {
+            return Err(ConfigError::AppLabelConflict);
+        }
         #[cfg(feature = "apps")]
         for (pattern, directory) in self.apps {
             routes.add_pattern(&pattern, directory)?;
@@ -467,10 +470,14 @@ pub enum ConfigError {
     CredentialsConflict,
     /// The label of an [`App`](crate::App) is not 1 to 64 letters, digits and `.`, `_`, `~`, `-`.
     AppLabel,
-    /// The [`accounts`](super::AppBuilder::accounts) of an app are an empty list: it could receive nothing.
+    /// Two apps of a layer have one label. Stores of handled events keep apart what has different labels, so an event
+    /// that both receive would be handled by one of them only.
+    AppLabelConflict,
+    /// The [`accounts`](super::AppBuilder::accounts) of an app are an empty list, or one of them is not digits only: it could receive
+    /// nothing.
     Accounts,
-    /// The [`phone_numbers`](super::AppBuilder::phone_numbers) of an app are an empty list: only
-    /// events without a phone number would be handled.
+    /// The [`phone_numbers`](super::AppBuilder::phone_numbers) of an app are an empty list, or one of
+    /// them is not digits only: only events without a phone number would be handled.
     PhoneNumbers,
     /// The pattern of [`apps`](WebhookLayerBuilder#method.apps) is not a path with one segment `{app}`.
     PatternInvalid,
@@ -532,8 +539,13 @@ impl fmt::Display for ConfigError {
                 "`credentials`: choose either them or `app_secret` and `verify_token`"
             }
             Self::AppLabel => "`App`: the label must be 1 to 64 letters, digits and `.`, `_`, `~`, `-`",
-            Self::Accounts => "`accounts`: must not be an empty list",
-            Self::PhoneNumbers => "`phone_numbers`: must not be an empty list",
+            Self::Accounts => "`accounts`: must be ids, of digits only, and at least one",
+            Self::PhoneNumbers => {
+                "`phone_numbers`: must be ids, of digits only, and at least one"
+            }
+            Self::AppLabelConflict => {
+                "`route`: two apps have one label, so one would lose the events that both receive"
+            }
             Self::PatternInvalid => "`apps`: must be a path with one segment `{app}`",
             Self::PatternConflict => "`apps`: choose one pattern",
             Self::Directory => "`Directory`: no setting may be zero",

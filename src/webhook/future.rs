@@ -17,6 +17,8 @@ use super::{
     rejection::RejectionKind,
     service::{Asked, DeclaredLength, answer, declared_length},
 };
+#[cfg(feature = "tokio")]
+use crate::dedup::PartialFailure;
 use crate::{
     body::{RequestBody, ResponseBody},
     credentials::KeyRing,
@@ -432,7 +434,15 @@ fn is_declared(headers: &HeaderMap, length: usize) -> bool {
 
 /// Meta takes 200 for received and everything else, 201, 202 and 204 among them, for a failure.
 fn acknowledge<R>(mut response: Response<R>) -> Response<R> {
-    if is_success(&response) {
+    // A `DedupLayer` inside takes it out and answers for it. Without one all events come again.
+    #[cfg(feature = "tokio")]
+    let failed_in_part =
+        (response.extensions().get::<PartialFailure>()).is_some_and(|failure| !failure.is_empty());
+    #[cfg(not(feature = "tokio"))]
+    let failed_in_part = false;
+    if failed_in_part && response.status().is_success() {
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    } else if is_success(&response) {
         *response.status_mut() = StatusCode::OK;
     } else if response.status().is_success() {
         // A failure of gRPC: see `is_success`.

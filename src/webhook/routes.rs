@@ -88,6 +88,20 @@ impl Routes {
         Ok(())
     }
 
+    /// Whether two different apps have one label.
+    pub(super) fn have_equal_labels(&self) -> bool {
+        let apps: Vec<_> = self.apps().collect();
+        let mut rest = apps.as_slice();
+        while let Some((app, others)) = rest.split_first() {
+            let is_conflict = |other: &&App| other.label() == app.label() && !other.is_same(app);
+            if others.iter().any(is_conflict) {
+                return true;
+            }
+            rest = others;
+        }
+        false
+    }
+
     #[cfg(feature = "apps")]
     pub(super) fn add_pattern(
         &mut self,

@@ -76,13 +76,46 @@ fn routes() {
             .build()
             .is_ok()
     );
+    // One app may have several paths. Two with one label would share the keys of their events.
+    let same = app("a");
     assert!(
         layer()
-            .route("/a", app("a"))
-            .route("/b", app("a"))
+            .route("/a", same.clone())
+            .route("/b", same)
             .build()
             .is_ok()
     );
+    refused(
+        layer().route("/a", app("a")).route("/b", app("a")),
+        ConfigError::AppLabelConflict,
+        "route",
+    );
+    refused(
+        layer()
+            .route("/a", app("a"))
+            .route("/b", app("b"))
+            .route("/c", app("b")),
+        ConfigError::AppLabelConflict,
+        "route",
+    );
+}
+
+/// Anything but digits would match nothing, and every event would be set aside and answered with 200.
+#[test]
+fn ids_are_digits() {
+    for wrong in ["", " ", "123\n", "+16505550001", "12,34", "WABA", "١٢"] {
+        let builder = || App::builder("a", credentials("a"));
+        assert_eq!(
+            builder().accounts(["1", wrong]).build().err(),
+            Some(ConfigError::Accounts),
+            "{wrong:?}"
+        );
+        assert_eq!(
+            builder().phone_numbers(["1", wrong]).build().err(),
+            Some(ConfigError::PhoneNumbers),
+            "{wrong:?}"
+        );
+    }
 }
 
 #[test]

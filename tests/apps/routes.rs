@@ -9,10 +9,11 @@ use super::{
 };
 
 fn layer() -> WebhookLayer {
+    let two = app("two");
     WebhookLayer::builder()
         .route("/one", app("one"))
-        .route("/two", app("two"))
-        .route("/two/again", app("two"))
+        .route("/two", two.clone())
+        .route("/two/again", two)
         .apps("/hooks/{app}/in", Tenants::of(&["three", "four"]))
         .route("/hooks/four/in", app("fourth"))
         .build()

@@ -44,6 +44,8 @@ fn lease() {
     let wrong = Some(ConfigError::Lease);
     check(|builder| builder.lease(SECOND - NANO), wrong);
     check(|builder| builder.lease(SECOND), None);
+    check(|builder| builder.lease(3600 * SECOND), None);
+    check(|builder| builder.lease(3600 * SECOND + NANO), wrong);
     check(|builder| builder.lease(Duration::ZERO), wrong);
     check(|builder| builder.store_timeout(8 * SECOND), wrong);
 }

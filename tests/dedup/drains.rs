@@ -249,7 +249,7 @@ async fn settings_beyond_the_clock() {
     let stack = Stack::with(Host::good(), |builder| {
         builder
             .handler_deadline(huge)
-            .lease(Duration::MAX)
+            .lease(Duration::from_secs(60 * 60))
             .window(Duration::MAX)
             .response_deadline(huge)
             .in_flight_wait(huge / 2)
