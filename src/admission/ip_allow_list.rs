@@ -16,6 +16,9 @@ use super::{
     list_format::{self, MAX_TEXT},
 };
 
+/// Maximum number of growths that can be taken back. Bounds the memory: each keeps two lists.
+const MAX_GROWTHS: usize = 8;
+
 /// A list of addresses that can be replaced while requests are served.
 ///
 /// It holds the addresses that may call (see
@@ -66,6 +69,17 @@ use super::{
 /// halvings gets through. A list that more than doubles is taken and reported as
 /// [`Reload::Grown`].
 ///
+/// # After a list has grown
+///
+/// Look at the list. Trusted proxies that are too many let strangers write the header.
+///
+/// - **It is wrong.** Repair its source. A list with all addresses from before the growth, and at
+///   most twice as many, takes the growth back: it is no shrinkage. The last eight growths can be
+///   taken back. To take it back at once, [`replace`](Self::replace) it with [`Shrink::Allow`].
+/// - **It is right.** Replace it by itself with [`Shrink::Allow`]. Later lists are then compared
+///   with it only. Until then, a download that was cut off is also accepted if it still has every
+///   address from before the growth.
+///
 /// # Limits of an address list
 ///
 /// An address says whose network a request came from and not who sent it, so the signature is
@@ -84,11 +98,11 @@ pub struct IpAllowList {
 #[non_exhaustive]
 pub enum Shrink {
     /// Keeps the list in force: half of a list is more often half of a download than a change of
-    /// the network.
+    /// the network. Only [growth](IpAllowList#after-a-list-has-grown) can be taken back.
     #[default]
     Refuse,
     /// Takes the new list, because somebody has looked at it. Later lists are compared with this
-    /// one only.
+    /// one only, and growth before it can no longer be taken back.
     Allow,
 }
 
@@ -101,7 +115,8 @@ pub enum Reload {
     /// It is in force.
     Replaced,
     /// It is in force, and has more than twice the addresses of the list before it, of IPv4 or of
-    /// IPv6. Look at it: it may let strangers in.
+    /// IPv6. Look at it, because it may let strangers in: see
+    /// [what to do then](IpAllowList#after-a-list-has-grown).
     Grown,
     /// Nothing: the watched file has not changed since it was last taken, and
     /// [`replace`](IpAllowList::replace) has put another list in its place, which stays.
@@ -139,8 +154,23 @@ struct Record {
     modified: Option<SystemTime>,
     /// The largest list since the start or since the last one that was allowed to shrink.
     high_water: IpSet,
+    /// Growth that nobody has confirmed, the latest last.
+    growths: Vec<Growth>,
     /// What was last taken from a file.
     from_file: Option<Arc<IpSet>>,
+}
+
+/// What the guard compared with before a list grew.
+struct Growth {
+    before: Arc<IpSet>,
+    high_water: IpSet,
+}
+
+impl Growth {
+    /// Whether a list is the one from before, give or take what an update may add.
+    fn is_taken_back_by(&self, set: &IpSet) -> bool {
+        set.has_all_of(&self.before) && !set.is_more_than_double(&self.before)
+    }
 }
 
 impl IpAllowList {
@@ -240,6 +270,7 @@ impl IpAllowList {
             confirmed: now,
             modified: candidate.modified,
             high_water: (*candidate.set).clone(),
+            growths: Vec::new(),
             from_file: candidate.is_file.then(|| Arc::clone(&candidate.set)),
         };
         Self {
@@ -280,30 +311,73 @@ impl IpAllowList {
             is_file,
         } = candidate;
         let old = self.shared.set.load_full();
-        match shrink {
-            Shrink::Allow => record.high_water = (*set).clone(),
-            Shrink::Refuse if set.keeps_half_of(&old) && set.keeps_half_of(&record.high_water) => {
-                record.high_water.raise_to(&set);
-            }
-            Shrink::Refuse => return Err(Problem::Shrunk.into()),
-        }
+        let outcome = record.guard(&old, &set, shrink)?;
         record.confirmed = Instant::now();
         record.modified = modified;
         if is_file {
             record.from_file = Some(Arc::clone(&set));
         }
-        if set == old {
-            return Ok(Reload::Unchanged);
+        if outcome != Reload::Unchanged {
+            record.generation += 1;
+            record.since = record.confirmed;
+            self.shared.set.store(set);
         }
-        record.generation += 1;
-        record.since = record.confirmed;
-        let outcome = if set.is_more_than_double(&old) {
-            Reload::Grown
-        } else {
-            Reload::Replaced
-        };
-        self.shared.set.store(set);
         Ok(outcome)
+    }
+}
+
+impl Record {
+    /// Compares a new list with those before it, and keeps what the next one is compared with.
+    fn guard(
+        &mut self,
+        old: &Arc<IpSet>,
+        set: &IpSet,
+        shrink: Shrink,
+    ) -> Result<Reload, ListError> {
+        let has_grown = set.is_more_than_double(old);
+        match shrink {
+            Shrink::Allow => {
+                self.high_water = set.clone();
+                self.growths.clear();
+            }
+            Shrink::Refuse if set.keeps_half_of(old) && set.keeps_half_of(&self.high_water) => {
+                if has_grown {
+                    self.push_growth(old);
+                }
+                self.high_water.raise_to(set);
+            }
+            Shrink::Refuse => {
+                self.take_back_growth(set)?;
+                return Ok(Reload::Replaced);
+            }
+        }
+        Ok(match has_grown {
+            true => Reload::Grown,
+            false if *set == **old => Reload::Unchanged,
+            false => Reload::Replaced,
+        })
+    }
+
+    fn push_growth(&mut self, before: &Arc<IpSet>) {
+        if self.growths.len() == MAX_GROWTHS {
+            self.growths.remove(0);
+        }
+        self.growths.push(Growth {
+            before: Arc::clone(before),
+            high_water: self.high_water.clone(),
+        });
+    }
+
+    /// Without this, a list that grew by mistake would stay: the repaired one is much smaller.
+    fn take_back_growth(&mut self, set: &IpSet) -> Result<(), ListError> {
+        let mut growths = self.growths.iter();
+        let latest = growths.rposition(|growth| growth.is_taken_back_by(set));
+        self.growths.truncate(latest.ok_or(Problem::Shrunk)? + 1);
+        if let Some(growth) = self.growths.pop() {
+            self.high_water = growth.high_water;
+            self.high_water.raise_to(set);
+        }
+        Ok(())
     }
 }
 

@@ -60,6 +60,11 @@ impl IpSet {
             && 2 * self.v6.common(&other.v6) >= other.v6.size()
     }
 
+    /// Whether every address of another set is in this one too.
+    pub(super) fn has_all_of(&self, other: &Self) -> bool {
+        self.v4.common(&other.v4) == other.v4.size() && self.v6.common(&other.v6) == other.v6.size()
+    }
+
     /// Whether it has more than twice the addresses of another set, of IPv4 or of IPv6.
     pub(super) fn is_more_than_double(&self, other: &Self) -> bool {
         self.v4.size() > 2 * other.v4.size() || self.v6.size() > 2 * other.v6.size()

@@ -218,7 +218,80 @@ fn halvings_in_a_row_are_refused() {
         Reload::Grown
     );
     list.replace("10.0.0.0/12", Shrink::Refuse).unwrap();
-    assert!(list.replace("10.0.0.0/13", Shrink::Refuse).is_err());
+    assert!(list.replace("10.0.0.0/14", Shrink::Refuse).is_err());
+}
+
+/// A download with a prefix that is too short. The next one is right again.
+#[test]
+fn growth_can_be_taken_back() {
+    const RIGHT: &str = "192.0.2.0/24\n198.51.100.0/24";
+    const WRONG: &str = "192.0.2.0/24\n198.51.100.0/24\n10.0.0.0/8";
+    let refuse = |list: &IpAllowList, text: &str| {
+        let outcome = list.replace(text, Shrink::Refuse);
+        outcome.map_err(|error| error.kind())
+    };
+    let grown = || {
+        let list = IpAllowList::parse(RIGHT).unwrap();
+        assert_eq!(refuse(&list, WRONG), Ok(Reload::Grown));
+        list
+    };
+    let ten = "10.0.0.1".parse().unwrap();
+    for (what, text, expected) in [
+        ("as before", RIGHT.to_owned(), Ok(Reload::Replaced)),
+        (
+            "with an update",
+            format!("{RIGHT}\n203.0.113.0/24"),
+            Ok(Reload::Replaced),
+        ),
+        (
+            "half of it",
+            "192.0.2.0/24".to_owned(),
+            Err(ListErrorKind::Shrunk),
+        ),
+        (
+            "another growth",
+            format!("{RIGHT}\n203.0.0.0/16"),
+            Err(ListErrorKind::Shrunk),
+        ),
+    ] {
+        let list = grown();
+        assert_eq!(refuse(&list, &text), expected, "{what}");
+        assert_eq!(list.contains(ten), expected.is_err(), "{what}");
+    }
+
+    // The guard compares with the small list again.
+    let list = grown();
+    refuse(&list, RIGHT).unwrap();
+    refuse(&list, "192.0.2.0/24").unwrap();
+    assert!(refuse(&list, "192.0.2.0/25").is_err());
+
+    // Two growths, and lists between them.
+    let list = grown();
+    refuse(&list, &format!("{WRONG}\n203.0.113.0/24")).unwrap();
+    let wider = format!("{WRONG}\n11.0.0.0/8\n12.0.0.0/8");
+    assert_eq!(refuse(&list, &wider), Ok(Reload::Grown));
+    assert_eq!(refuse(&list, RIGHT), Ok(Reload::Replaced));
+
+    // Somebody has looked at the growth.
+    let list = grown();
+    let looked_at = list.replace(WRONG, Shrink::Allow);
+    assert_eq!(looked_at.unwrap(), Reload::Unchanged);
+    assert_eq!(refuse(&list, RIGHT), Err(ListErrorKind::Shrunk));
+}
+
+/// The ninth growth makes the first one stay.
+#[test]
+fn eight_growths_can_be_taken_back() {
+    for (growths, expected) in [(8, Ok(Reload::Replaced)), (9, Err(ListErrorKind::Shrunk))] {
+        let list = IpAllowList::parse("10.0.0.0/32").unwrap();
+        for growth in 1..=growths {
+            let text = format!("10.0.0.0/{}", 32 - 2 * growth);
+            let outcome = list.replace(&text, Shrink::Refuse);
+            assert_eq!(outcome.unwrap(), Reload::Grown);
+        }
+        let back = list.replace("10.0.0.0/32", Shrink::Refuse);
+        assert_eq!(back.map_err(|error| error.kind()), expected, "{growths}");
+    }
 }
 
 #[test]
