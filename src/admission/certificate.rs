@@ -65,9 +65,10 @@ impl ClientCertificate {
     /// The header is trusted only if the other end of the connection is one of the
     /// [`trusted_proxies`](crate::WebhookLayerBuilder::trusted_proxies), which must be known by
     /// their addresses ([`TrustedProxies::from_prefixes`] or [`TrustedProxies::from_list`]).
-    /// From anybody else it counts as absent. On a Unix socket or in a function, where the
-    /// transport itself proves that the proxy is calling, put a [`PeerAddr`](super::PeerAddr) of
-    /// `127.0.0.1` into the extensions and trust that address.
+    /// From anybody else it counts as absent. On a Unix socket, where the transport itself proves
+    /// that the proxy is calling, put a [`PeerAddr`](super::PeerAddr) of `127.0.0.1` into the
+    /// extensions and trust that address. A function whose event has the certificate needs no
+    /// header: see [functions](crate::admission::behind_a_proxy#functions).
     ///
     /// The proxy must remove the header where a caller has sent it: a caller that can write it
     /// passes for Meta.

@@ -92,7 +92,8 @@ impl CertificateHeader {
     /// (`CN=…,O=…`).
     ///
     /// The older form with slashes (`/O=…/CN=…`) is refused: it has no escapes, so nobody can tell
-    /// where a value ends. The proxy must send this header only for certificates that it has
+    /// where a value ends. A common name in hexadecimal (`CN=#0c…`), which RFC 4514 allows, is not
+    /// supported and refused. The proxy must send this header only for certificates that it has
     /// verified, or there must be a [verdict](Self::with_verdict).
     #[must_use]
     pub fn subject(header: HeaderName) -> Self {
@@ -166,7 +167,7 @@ impl CertificateHeader {
     /// Have the listener verify its callers (`trusted_ca`, `require_client_certificate: true`), and
     /// set `forward_client_cert_details: SANITIZE_SET` and `set_current_client_cert_details` with
     /// `cert` or `subject`. With `APPEND_FORWARD` the caller can add elements of its own; then
-    /// there are several, which is refused.
+    /// there are several, which is refused. A header over 16 KiB, as with `chain`, is refused too.
     #[must_use]
     pub fn envoy() -> Self {
         Self::elements(1, 1)
@@ -205,6 +206,9 @@ impl CertificateHeader {
     ///
     /// Set `clientAuthType: RequireAndVerifyClientCert` for the router: with a weaker type Traefik
     /// forwards certificates that it has not verified, without a verdict.
+    ///
+    /// The caller decides how many intermediates follow the first certificate. If they make the
+    /// header longer than 16 KiB, it is refused.
     #[must_use]
     pub fn traefik() -> Self {
         let name = HeaderName::from_static("x-forwarded-tls-client-cert");

@@ -32,7 +32,8 @@ pub enum ListErrorKind {
     Prefixes,
     /// It holds more than a sixteenth of all IPv4 or IPv6 addresses.
     TooWide,
-    /// Less than half of the addresses in force would stay: see [`Shrink`](super::Shrink).
+    /// Less than half of the addresses in force would stay, or of the largest list so far: see
+    /// [`Shrink`](super::Shrink).
     Shrunk,
     /// Its path is not a regular file: a directory, a FIFO or a device.
     NotAFile,
@@ -67,6 +68,7 @@ pub(crate) enum Refused {
 pub(crate) enum AdmissionMisuse {
     #[cfg(feature = "client-certificate")]
     ProxiesMissing,
+    ProxiesConflict,
     ProxiesUnused,
     PolicyUnused,
 }

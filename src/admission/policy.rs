@@ -27,12 +27,17 @@ pub(crate) struct Admission {
     #[cfg(feature = "client-certificate")]
     pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) proxies: Option<TrustedProxies>,
+    /// How often the proxies were set.
+    pub(crate) proxies_set: usize,
     pub(crate) policy: AdmissionPolicy,
 }
 
 impl Admission {
     /// Finds settings that contradict each other, or that have no effect.
     pub(crate) fn validate(&self) -> Result<(), AdmissionMisuse> {
+        if self.proxies_set > 1 {
+            return Err(AdmissionMisuse::ProxiesConflict);
+        }
         #[cfg(feature = "client-certificate")]
         let (has_certificate, is_forwarded) = (
             self.certificate.is_some(),

@@ -94,6 +94,10 @@ impl TrustedProxies {
     /// Trusts the proxies of a list, which can be loaded from a file, watched and replaced while
     /// requests are served: the published ranges of Cloudflare and CloudFront change.
     ///
+    /// A list that grows is in force at once, and everybody in it can then write the header. Alert
+    /// on [`Reload::Grown`](super::Reload::Grown), and see
+    /// [what to do then](IpAllowList#after-a-list-has-grown).
+    ///
     /// ```
     /// use tower_whatsapp::admission::{ForwardedHeader, IpAllowList, Shrink, TrustedProxies};
     ///
@@ -121,9 +125,15 @@ impl TrustedProxies {
     /// [`with_own_address`](ForwardedHeader::with_own_address). A number that is too low refuses
     /// everybody; a number that is too high lets the caller write its own address.
     ///
-    /// The address of the other end is not looked at, so this also works on a Unix socket or in a
-    /// function (Lambda). Every request must come through all of the proxies: a caller that can
-    /// reach the host around one of them writes the header.
+    /// The address of the other end is not looked at, so this also works on a Unix socket. Every
+    /// request must come through all of the proxies: a caller that can reach the host around one
+    /// of them writes the header.
+    ///
+    /// It cannot be combined with a certificate from a header
+    /// (`ClientCertificate::forwarded`): building the layer then fails with
+    /// [`ConfigError::TrustedProxiesMissing`](crate::ConfigError::TrustedProxiesMissing). The
+    /// number does not prove that a proxy is calling, so anybody who reaches the host could write
+    /// Meta's name. Use [`from_prefixes`](Self::from_prefixes) there.
     ///
     /// # Errors
     ///

@@ -251,10 +251,12 @@ impl WebhookLayerBuilder {
     /// [forwarded](crate::admission). Default: no header is trusted.
     ///
     /// Without an [`ip_allow_list`](Self::ip_allow_list) or a forwarded certificate it would have no
-    /// effect, and the layer is not built.
+    /// effect, and the layer is not built. Nor is it if this is called twice: a second value would
+    /// replace the first one. Proxies in a row are one value, with the addresses of all of them.
     #[cfg(feature = "admission")]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
         self.admission.proxies = Some(proxies);
+        self.admission.proxies_set += 1;
         self
     }
 
@@ -498,6 +500,9 @@ pub enum ConfigError {
     /// [`trusted_proxies`](WebhookLayerBuilder#method.trusted_proxies) with addresses from which it could have come. How many there are does not
     /// do: then whoever reaches the host is believed.
     TrustedProxiesMissing,
+    /// [`trusted_proxies`](WebhookLayerBuilder#method.trusted_proxies) was set more than once. One
+    /// value has the addresses of all proxies in a row.
+    TrustedProxiesConflict,
     /// There are [`trusted_proxies`](WebhookLayerBuilder#method.trusted_proxies), and nothing that
     /// they report is used: neither an
     /// [`ip_allow_list`](WebhookLayerBuilder#method.ip_allow_list) nor a
@@ -558,6 +563,9 @@ impl fmt::Display for ConfigError {
             Self::TrustedProxiesMissing => {
                 "`trusted_proxies`: `client_certificate` is to be believed from a header, so say from which addresses"
             }
+            Self::TrustedProxiesConflict => {
+                "`trusted_proxies`: set it once, with the addresses of all proxies in a row"
+            }
             Self::TrustedProxiesUnused => {
                 "`trusted_proxies`: has no effect without `ip_allow_list` or a forwarded `client_certificate`"
             }
@@ -594,6 +602,7 @@ impl From<AdmissionMisuse> for ConfigError {
         match misuse {
             #[cfg(feature = "client-certificate")]
             AdmissionMisuse::ProxiesMissing => Self::TrustedProxiesMissing,
+            AdmissionMisuse::ProxiesConflict => Self::TrustedProxiesConflict,
             AdmissionMisuse::ProxiesUnused => Self::TrustedProxiesUnused,
             AdmissionMisuse::PolicyUnused => Self::AdmissionPolicyUnused,
         }

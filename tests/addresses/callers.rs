@@ -646,6 +646,14 @@ fn settings_without_effect() {
     let error = |builder: WebhookLayerBuilder| builder.build().unwrap_err();
     let unused = error(builder().trusted_proxies(proxies()));
     assert_eq!(unused, ConfigError::TrustedProxiesUnused);
+    // The second would replace the first, and both are relied on.
+    let twice = builder().ip_allow_list(list());
+    let twice = twice
+        .trusted_proxies(proxies())
+        .trusted_proxies(hops(1, ForwardedHeader::x_forwarded_for()).unwrap());
+    let conflict = error(twice);
+    assert_eq!(conflict, ConfigError::TrustedProxiesConflict);
+    assert!(conflict.to_string().starts_with("`trusted_proxies`: "));
     let any = || builder().admission_policy(AdmissionPolicy::Any);
     assert_eq!(error(any()), ConfigError::AdmissionPolicyUnused);
     let one_rule = error(any().ip_allow_list(list()));
