@@ -3,13 +3,15 @@
 //!
 //! The rows of nginx, Caddy and HAProxy also run with the real programs: `tests/behind_proxy`.
 
+use std::net::IpAddr;
+
 use http::{HeaderName, HeaderValue};
 use tower_whatsapp::{
     RejectionKind::{AddressRefused, AddressUnknown},
     WebhookLayerBuilder,
     admission::{
         CertificateHeader, ClientCertificate, ForwardedHeader, IpAllowList, PeerAddr,
-        TrustedProxies,
+        PeerCertificate, TrustedProxies,
     },
 };
 
@@ -78,6 +80,48 @@ fn prefixes(header: ForwardedHeader) -> TrustedProxies {
 
 fn hop_count(count: usize, header: ForwardedHeader) -> TrustedProxies {
     TrustedProxies::with_hop_count(count, header).unwrap()
+}
+
+/// Both columns of a row in one layer: a list of addresses, and a forwarded certificate.
+struct Combined<'a> {
+    proxies: TrustedProxies,
+    header: CertificateHeader,
+    peer: &'a str,
+    /// The headers that report a caller by its address.
+    address: &'a dyn Fn(&str) -> Vec<(&'a str, String)>,
+    /// The headers that report a certificate by its name.
+    certificate: &'a dyn Fn(&str) -> Vec<(&'a str, String)>,
+}
+
+impl Combined<'_> {
+    async fn check(self) {
+        let ours = self.peer;
+        for (what, peer, address, name, expected) in [
+            ("Meta", ours, CALLER, META, GOOD),
+            ("a stranger", ours, STRANGER, META, OTHER),
+            ("another name", ours, CALLER, "example.com", REFUSED),
+            ("around the proxies", STRANGER, CALLER, META, OTHER),
+            (
+                "around them, with Meta's address",
+                CALLER,
+                CALLER,
+                META,
+                MISSING,
+            ),
+        ] {
+            let headers = [(self.address)(address), (self.certificate)(name)].concat();
+            let headers: Vec<_> = (headers.iter())
+                .map(|(name, value)| (*name, &**value))
+                .collect();
+            let certificate = ClientCertificate::meta().forwarded(self.header.clone());
+            let layer = by_address(self.proxies.clone()).client_certificate(certificate);
+            check(layer, Some(peer), &[(what, &headers, expected)]).await;
+        }
+    }
+}
+
+fn subject_of(name: &str) -> Vec<(&'static str, String)> {
+    vec![("x-client-subject", cn(name))]
 }
 
 /// `X-Forwarded-For` of one proxy that appends.
@@ -216,15 +260,106 @@ async fn aws_alb() {
 }
 
 #[tokio::test]
-async fn api_gateway() {
-    // A function has no connection.
-    check_appended(hop_count(1, ForwardedHeader::x_forwarded_for()), None).await;
-    check_subjects(
-        CertificateHeader::subject(SUBJECT),
-        LOCAL,
-        "x-client-subject",
-    )
-    .await;
+async fn api_gateway_http_api() {
+    let element = |address: &str| {
+        format!(
+            "by=3.73.10.20;for={address};host=abc.execute-api.eu-central-1.amazonaws.com;proto=https"
+        )
+    };
+    let name = "forwarded";
+    let [meta, stranger] = [CALLER, STRANGER].map(element);
+    let forged = format!("for={CALLER}, {stranger}");
+    let own = ("x-forwarded-for", CALLER);
+    let rows = [
+        ("Meta", &[(name, &*meta)][..], GOOD),
+        ("a stranger", &[(name, &*stranger)], OTHER),
+        ("a stranger that forges", &[(name, &*forged)], OTHER),
+        (
+            "a header of the caller's",
+            &[own, (name, &*stranger)],
+            OTHER,
+        ),
+        ("no header", &[own], UNKNOWN),
+    ];
+    // Without a connection: the number of proxies does not need it.
+    let proxies = hop_count(1, ForwardedHeader::forwarded());
+    check(by_address(proxies), None, &rows).await;
+
+    let header = || CertificateHeader::subject(SUBJECT);
+    check_subjects(header(), BALANCER, "x-client-subject").await;
+    // Through a VPC link.
+    let combined = Combined {
+        proxies: prefixes(ForwardedHeader::forwarded()),
+        header: header(),
+        peer: "10.0.3.7",
+        address: &|address| vec![(name, element(address))],
+        certificate: &subject_of,
+    };
+    combined.check().await;
+}
+
+#[tokio::test]
+async fn api_gateway_rest_api() {
+    let header = ForwardedHeader::x_forwarded_for;
+    check_appended(hop_count(1, header()), None).await;
+    // Edge-optimized: CloudFront is before it.
+    let edge = [
+        (
+            "Meta",
+            &[("x-forwarded-for", "157.240.22.35, 130.176.1.2")][..],
+            GOOD,
+        ),
+        (
+            "a stranger that forges",
+            &[(
+                "x-forwarded-for",
+                "157.240.22.35, 198.51.100.7, 130.176.1.2",
+            )],
+            OTHER,
+        ),
+    ];
+    check(by_address(hop_count(2, header())), None, &edge).await;
+    let combined = Combined {
+        proxies: prefixes(header()),
+        header: CertificateHeader::subject(SUBJECT),
+        peer: "10.0.3.7",
+        address: &|address| vec![("x-forwarded-for", format!("192.0.2.1, {address}"))],
+        certificate: &subject_of,
+    };
+    combined.check().await;
+}
+
+/// The event has the address and the certificate, and no header is read.
+#[tokio::test]
+async fn api_gateway_function() {
+    let list = IpAllowList::from_prefixes(["157.240.0.0/16", "2a03:2880::/32"]).unwrap();
+    let layer = builder(ClientCertificate::meta()).ip_allow_list(list);
+    let layer = layer.build().unwrap();
+    let authority = Authority::new("Meta's authority");
+    for (what, source_ip, name, expected) in [
+        ("Meta", CALLER, Some(META), GOOD),
+        ("Meta by IPv6", "2a03:2880:f0::1", Some(META), GOOD),
+        ("a stranger", STRANGER, Some(META), OTHER),
+        ("another name", CALLER, Some("example.com"), REFUSED),
+        ("no certificate", CALLER, None, MISSING),
+    ] {
+        let shown = name.map(|name| {
+            let identity = authority.sign(Wanted::named(name));
+            PeerCertificate::from_verified_chain(&[identity.leaf()]).unwrap()
+        });
+        let found = answer(&layer, |request| {
+            let address: IpAddr = source_ip.parse().unwrap();
+            request
+                .extensions_mut()
+                .insert(PeerAddr((address, 0).into()));
+            if let Some(shown) = shown {
+                request.extensions_mut().insert(shown);
+            }
+            let forged = HeaderValue::from_static(CALLER);
+            request.headers_mut().append("x-forwarded-for", forged);
+        });
+        assert_eq!(found.await, expected, "{what}");
+    }
 }
 
 #[tokio::test]
@@ -285,6 +420,49 @@ async fn cloudfront() {
     let pem = |pem: &str| escaped(pem, b"+=/");
     let name = "cloudfront-viewer-cert-pem";
     check_certificates(CertificateHeader::cloudfront(), pem, name, None).await;
+
+    // The same, by the addresses of both. The balancer passes the certificate on.
+    let both = IpAllowList::parse("130.176.0.0/17\n64.252.64.0/18\n10.0.0.0/16").unwrap();
+    let authority = Authority::new("Meta's authority");
+    let certificate = |of: &str| vec![(name, pem(&authority.sign(Wanted::named(of)).pem()))];
+    let through_balancer = Combined {
+        proxies: TrustedProxies::from_list(both, ForwardedHeader::aws_alb()),
+        header: CertificateHeader::cloudfront(),
+        peer: "10.0.3.7",
+        address: &|address| vec![("x-forwarded-for", format!("{address}, 130.176.1.2"))],
+        certificate: &certificate,
+    };
+    through_balancer.check().await;
+    // A VPC origin: CloudFront calls from addresses of the subnet.
+    let vpc_origin = Combined {
+        proxies: prefixes(ForwardedHeader::x_forwarded_for()),
+        header: CertificateHeader::cloudfront(),
+        peer: "10.0.3.7",
+        address: &|address| vec![("x-forwarded-for", address.to_owned())],
+        certificate: &certificate,
+    };
+    vpc_origin.check().await;
+}
+
+/// The custom headers of a Google load balancer.
+async fn check_google_combined(trusted: &[&str], peer: &str) {
+    let authority = Authority::new("Meta's authority");
+    let certificate = |of: &str| {
+        let pem = authority.sign(Wanted::named(of)).pem();
+        vec![
+            ("x-client-cert-leaf", format!(":{}:", base64(&pem))),
+            ("x-client-cert-chain-verified", "true".to_owned()),
+        ]
+    };
+    let header = ForwardedHeader::google_load_balancer();
+    let combined = Combined {
+        proxies: TrustedProxies::from_prefixes(trusted, header).unwrap(),
+        header: CertificateHeader::google_load_balancer(),
+        peer,
+        address: &|address| vec![("x-forwarded-for", format!("{address},203.0.113.9"))],
+        certificate: &certificate,
+    };
+    combined.check().await;
 }
 
 #[tokio::test]
@@ -309,6 +487,9 @@ async fn google_load_balancer() {
     let verdict = Some(("x-client-cert-chain-verified", "true", "false"));
     let header = CertificateHeader::google_load_balancer();
     check_certificates(header, rfc_9440, "x-client-cert-leaf", verdict).await;
+    check_google_combined(&["35.191.0.0/16", "130.211.0.0/22"], "35.191.0.1").await;
+    // Regional: the proxy-only subnet.
+    check_google_combined(&["10.129.0.0/23"], "10.129.0.7").await;
 }
 
 #[tokio::test]
@@ -316,6 +497,8 @@ async fn cloud_run() {
     // Without a load balancer of one's own there is one element.
     let proxies = hop_count(1, ForwardedHeader::x_forwarded_for());
     check_appended(proxies, Some("169.254.169.126")).await;
+    // Behind a load balancer.
+    check_google_combined(&["169.254.0.0/16"], "169.254.169.126").await;
 }
 
 #[tokio::test]
@@ -323,6 +506,12 @@ async fn azure_front_door() {
     let list = IpAllowList::parse("147.243.0.0/16").unwrap();
     let proxies = TrustedProxies::from_list(list, ForwardedHeader::azure_front_door());
     check_single(proxies, Some("147.243.1.2"), "x-azure-socketip").await;
+    // Private Link: a subnet of one's own.
+    let private = prefixes(ForwardedHeader::azure_front_door());
+    check_single(private, BALANCER, "x-azure-socketip").await;
+    // App Service and Container Apps: a front end of the platform is between them.
+    let front_end = hop_count(1, ForwardedHeader::azure_front_door());
+    check_single(front_end, Some("100.100.0.7"), "x-azure-socketip").await;
 }
 
 #[tokio::test]
@@ -370,6 +559,10 @@ async fn render() {
 #[tokio::test]
 async fn ngrok() {
     check_appended(prefixes(ForwardedHeader::x_forwarded_for()), LOCAL).await;
+    // In a container of its own.
+    let container = ["172.18.0.0/16"];
+    let container = TrustedProxies::from_prefixes(container, ForwardedHeader::x_forwarded_for());
+    check_appended(container.unwrap(), Some("172.18.0.3")).await;
     let header = CertificateHeader::common_name(SUBJECT);
     let rows = [
         ("Meta", &[("x-client-subject", META)][..], GOOD),
@@ -383,6 +576,10 @@ async fn ngrok() {
 async fn cloudflared() {
     let proxies = prefixes(ForwardedHeader::cloudflare());
     check_single(proxies, LOCAL, "cf-connecting-ip").await;
+    // In a container of its own.
+    let container = ["172.18.0.0/16"];
+    let container = TrustedProxies::from_prefixes(container, ForwardedHeader::cloudflare());
+    check_single(container.unwrap(), Some("172.18.0.3"), "cf-connecting-ip").await;
 }
 
 #[tokio::test]
@@ -448,6 +645,15 @@ async fn istio() {
     ];
     let layer = by_certificate(CertificateHeader::istio());
     check(layer, Some("127.0.0.6"), &rows).await;
+    // Without a sidecar: the gateway's element alone, from its address in the pod network.
+    let ambient = Combined {
+        proxies: prefixes(ForwardedHeader::x_forwarded_for()),
+        header: CertificateHeader::envoy(),
+        peer: "10.0.3.7",
+        address: &|address| vec![("x-forwarded-for", address.to_owned())],
+        certificate: &|of| vec![(name, gateway(of))],
+    };
+    ambient.check().await;
 }
 
 #[tokio::test]
@@ -505,5 +711,6 @@ fn each_row_of_the_table_has_its_test() {
         assert!(rest.contains("](https://"), "{name} cites no page");
         count += 1;
     }
-    assert_eq!(count, 18);
+    // 18 platforms, and API Gateway in three kinds.
+    assert_eq!(count, 20);
 }
