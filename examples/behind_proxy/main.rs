@@ -9,7 +9,7 @@
 //! | variable | default | |
 //! |---|---|---|
 //! | `PROXY` | | `nginx`, `caddy` or `haproxy`: how the proxy reports the client certificate |
-//! | `PROXY_ADDRESSES` | `127.0.0.1,::1` | where it calls from: only there its headers are believed |
+//! | `PROXY_ADDRESSES` | `127.0.0.1,::1` | where it calls from, separated by commas: only there its headers are believed |
 //! | `ALLOW_LIST` | none | a file with Meta's addresses, which is looked at every minute; then a delivery must come from one of them too |
 //! | `ADDR` | `127.0.0.1:3000` | where to listen: nobody but the proxy must reach it |
 //!
@@ -68,8 +68,10 @@ fn app(allowed: Option<IpAllowList>) -> Result<Router, Box<dyn Error>> {
         _ => return Err("PROXY must be nginx, caddy or haproxy".into()),
     };
     let addresses = variable("PROXY_ADDRESSES")?.unwrap_or("127.0.0.1,::1".to_owned());
-    let proxies =
-        TrustedProxies::from_prefixes(addresses.split(','), ForwardedHeader::x_forwarded_for())?;
+    let proxies = TrustedProxies::from_prefixes(
+        addresses.split(',').map(without_brackets),
+        ForwardedHeader::x_forwarded_for(),
+    )?;
     let mut whatsapp = WebhookLayer::builder()
         .path("/webhook")
         .app_secret(variable("WHATSAPP_APP_SECRET")?.ok_or("WHATSAPP_APP_SECRET is not set")?)
@@ -84,6 +86,15 @@ fn app(allowed: Option<IpAllowList>) -> Result<Router, Box<dyn Error>> {
         .route("/webhook", post(on_event))
         .with_state(Printer::new(io::stdout()))
         .layer(whatsapp.build()?))
+}
+
+/// An address or prefix, also as it stands in a URL: ` [::1]`.
+fn without_brackets(text: &str) -> &str {
+    let text = text.trim();
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    inner.unwrap_or(text)
 }
 
 /// One line for the operator, with the rule that refused. It has nothing from the request, so a
