@@ -12,10 +12,14 @@ pub(super) const MAX_DEPTH: usize = 127;
 const INDEXED_DEPTH: usize = 10;
 const INDEXED_LENGTH: usize = 32;
 
+/// Minimum length of a string in the list of extents. Shorter ones are scanned instead, which takes
+/// a few microseconds.
+pub(super) const LONG_STRING: usize = 4096;
+
 /// So many has a delivery of one message.
 const ORDINARY_EXTENTS: usize = 16;
 
-/// Where a container begins and ends: from its first bracket to behind its last.
+/// Where a container or a long string begins and ends, with its brackets or quotes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extent {
     pub(super) start: u32,
@@ -29,10 +33,37 @@ pub(super) struct Progress {
     containers: u128,
     depth: usize,
     deepest: usize,
-    /// Those of the larger containers, in the order of the text.
+    /// Those of the larger containers and strings, in the order of the text.
     pub(super) extents: Vec<Extent>,
     /// For each container that is open, its place in `extents`.
     open: [usize; INDEXED_DEPTH],
+    /// Some of the extents are those of strings.
+    pub(super) has_long_strings: bool,
+    /// The string that `position` is in.
+    pub(super) string: Option<OpenString>,
+}
+
+/// A string of which the end has not been found yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OpenString {
+    /// Its opening quote.
+    pub(super) start: usize,
+    /// Whether an escape was found. It may begin where the text has been checked up to.
+    pub(super) escaped: bool,
+    is_key: bool,
+}
+
+/// Why a check does not go on.
+enum Stop {
+    Refused(ParseError),
+    /// It is in a string, which `Progress` has now.
+    Inside,
+}
+
+impl From<ParseError> for Stop {
+    fn from(error: ParseError) -> Self {
+        Self::Refused(error)
+    }
 }
 
 impl Progress {
@@ -45,12 +76,21 @@ impl Progress {
             deepest,
             extents: Vec::with_capacity(ORDINARY_EXTENTS),
             open: [0; INDEXED_DEPTH],
+            has_long_strings: false,
+            string: None,
         }
+    }
+
+    /// Number of bytes that were checked.
+    pub(super) fn position(&self) -> usize {
+        self.position
     }
 }
 
-/// Checks on that `bytes`, which are UTF-8, are one JSON text, until the first value that begins at `until` or later. Not recursive, whatever the
-/// nesting. Tells whether the whole text is JSON; must not be called again then.
+/// Checks on that `bytes`, which are UTF-8, are one JSON text. Stops at the first value that begins at
+/// `until` or later, or in a string that goes beyond it, after at most one escape more. A string that
+/// was stopped in stops once more at its first escape: what is before it may be long. Not recursive,
+/// whatever the nesting. Returns whether the whole text is JSON; must not be called again then.
 ///
 /// `escaped` gets the beginning and end of every string with an escape in it, quotes included, in the order of the text.
 pub(super) fn check(
@@ -59,48 +99,112 @@ pub(super) fn check(
     progress: &mut Progress,
     mut escaped: impl FnMut(usize, usize),
 ) -> Result<bool, ParseError> {
-    let mut at = progress.position;
-    loop {
-        // Before a value.
-        if at >= until {
-            progress.position = at;
-            return Ok(false);
-        }
-        let byte;
-        (byte, at) = next(bytes, at);
-        match byte {
-            Some(b'"') => at = string(bytes, at, &mut escaped)?,
-            Some(b'{') => {
-                progress.open(at, true)?;
-                let byte;
-                (byte, at) = next(bytes, at + 1);
-                if byte != Some(b'}') {
-                    at = key(bytes, byte, at, &mut escaped)?;
-                    continue;
-                }
+    let head = bytes.get(..until).unwrap_or(bytes);
+    let checked = if head.len() == bytes.len() && bytes.len() < LONG_STRING {
+        let until = usize::MAX;
+        Text::<true> { bytes, head, until }.check(progress, &mut escaped)
+    } else {
+        Text::<false> { bytes, head, until }.check(progress, &mut escaped)
+    };
+    match checked {
+        Ok(whole) => Ok(whole),
+        Err(Stop::Inside) => Ok(false),
+        Err(Stop::Refused(error)) => Err(error),
+    }
+}
+
+/// A text, and the part of it that is checked now. `SHORT`: it is shorter than a long string, and
+/// checked at once. Most texts are, and are not to pay for what the others need.
+#[derive(Clone, Copy)]
+struct Text<'a, const SHORT: bool> {
+    bytes: &'a [u8],
+    head: &'a [u8],
+    /// Where the head ends; beyond the end of the text if the head is all of it.
+    until: usize,
+}
+
+impl<const SHORT: bool> Text<'_, SHORT> {
+    #[inline(always)]
+    fn head(&self) -> &[u8] {
+        if SHORT { self.bytes } else { self.head }
+    }
+
+    /// Whether a place is behind the part that is checked now.
+    #[inline(always)]
+    fn is_beyond(self, at: usize) -> bool {
+        !SHORT && at >= self.until
+    }
+
+    #[inline(always)]
+    fn check(
+        self,
+        progress: &mut Progress,
+        escaped: &mut impl FnMut(usize, usize),
+    ) -> Result<bool, Stop> {
+        let bytes = self.bytes;
+        let mut at = progress.position;
+        if let Some(string) = progress.string.take() {
+            match self.resume(at, string, progress, escaped)? {
+                Some(next) => at = next,
+                None => return Ok(true),
             }
-            Some(b'[') => {
-                progress.open(at, false)?;
-                let byte;
-                (byte, at) = next(bytes, at + 1);
-                if byte != Some(b']') {
-                    continue;
-                }
-            }
-            Some(b'-' | b'0'..=b'9') => at = number(bytes, at)?,
-            Some(b't') => at = literal(bytes, at, b"true")?,
-            Some(b'f') => at = literal(bytes, at, b"false")?,
-            Some(b'n') => at = literal(bytes, at, b"null")?,
-            _ => return Err(ParseError::NotJson),
         }
-        // After a value, or before the end of an empty container.
         loop {
+            // Before a value.
+            if self.is_beyond(at) {
+                progress.position = at;
+                return Ok(false);
+            }
             let byte;
             (byte, at) = next(bytes, at);
+            match byte {
+                Some(b'"') => at = self.string(at, false, progress, escaped)?,
+                Some(b'{') => {
+                    progress.open(at, true)?;
+                    let byte;
+                    (byte, at) = next(bytes, at + 1);
+                    if byte != Some(b'}') {
+                        at = self.key(byte, at, progress, escaped)?;
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    progress.open(at, false)?;
+                    let byte;
+                    (byte, at) = next(bytes, at + 1);
+                    if byte != Some(b']') {
+                        continue;
+                    }
+                }
+                Some(b'-' | b'0'..=b'9') => at = number(bytes, at)?,
+                Some(b't') => at = literal(bytes, at, b"true")?,
+                Some(b'f') => at = literal(bytes, at, b"false")?,
+                Some(b'n') => at = literal(bytes, at, b"null")?,
+                _ => return Err(ParseError::NotJson.into()),
+            }
+            match self.after_value(at, progress, escaped)? {
+                Some(next) => at = next,
+                None => return Ok(true),
+            }
+        }
+    }
+
+    /// The place before the next value, after one or before the end of an empty container. `None` at
+    /// the end of the text.
+    #[inline(always)]
+    fn after_value(
+        self,
+        mut at: usize,
+        progress: &mut Progress,
+        escaped: &mut impl FnMut(usize, usize),
+    ) -> Result<Option<usize>, Stop> {
+        loop {
+            let byte;
+            (byte, at) = next(self.bytes, at);
             if progress.depth == 0 {
                 return match byte {
-                    None => Ok(true),
-                    Some(_) => Err(ParseError::NotJson),
+                    None => Ok(None),
+                    Some(_) => Err(ParseError::NotJson.into()),
                 };
             }
             let is_object = progress.containers & 1 == 1;
@@ -108,25 +212,155 @@ pub(super) fn check(
             match byte {
                 Some(b',') if is_object => {
                     let byte;
-                    (byte, at) = next(bytes, at + 1);
-                    at = key(bytes, byte, at, &mut escaped)?;
-                    break;
+                    (byte, at) = next(self.bytes, at + 1);
+                    return self.key(byte, at, progress, escaped).map(Some);
                 }
-                Some(b',') => {
-                    at += 1;
-                    break;
-                }
+                Some(b',') => return Ok(Some(at + 1)),
                 Some(byte) if byte == end => {
                     at += 1;
                     progress.close(at);
                 }
-                _ => return Err(ParseError::NotJson),
+                _ => return Err(ParseError::NotJson.into()),
             }
         }
+    }
+
+    /// Passes over a key, of which `byte` should be the first, and the colon behind it.
+    #[inline(always)]
+    fn key(
+        self,
+        byte: Option<u8>,
+        at: usize,
+        progress: &mut Progress,
+        escaped: &mut impl FnMut(usize, usize),
+    ) -> Result<usize, Stop> {
+        if byte != Some(b'"') {
+            return Err(ParseError::NotJson.into());
+        }
+        let end = self.string(at, true, progress, escaped)?;
+        Ok(colon(self.bytes, end)?)
+    }
+
+    /// The end of the string that begins with the quote at `start`.
+    #[inline(always)]
+    fn string(
+        self,
+        start: usize,
+        is_key: bool,
+        progress: &mut Progress,
+        escaped: &mut impl FnMut(usize, usize),
+    ) -> Result<usize, Stop> {
+        let at = find(self.head(), start + 1, is_special);
+        let end = match self.head().get(at) {
+            Some(b'"') => at + 1,
+            _ => {
+                // It may begin beyond the head.
+                let at = at.max(start + 1);
+                let string = OpenString {
+                    start,
+                    escaped: false,
+                    is_key,
+                };
+                self.unusual_string(at, string, progress, escaped)?
+            }
+        };
+        if !SHORT {
+            progress.passed(start, end);
+        }
+        Ok(end)
+    }
+
+    /// Goes on in a string, of which the bytes before `at` have been looked at. Returns the place
+    /// before the next value, or `None` at the end of the text.
+    #[cold]
+    fn resume(
+        self,
+        at: usize,
+        string: OpenString,
+        progress: &mut Progress,
+        escaped: &mut impl FnMut(usize, usize),
+    ) -> Result<Option<usize>, Stop> {
+        let at = self.special(at);
+        if !string.escaped && self.bytes.get(at) == Some(&b'\\') {
+            return Err(progress.inside(at, true, string));
+        }
+        let end = self.unusual_string(at, string, progress, escaped)?;
+        progress.passed(string.start, end);
+        if string.is_key {
+            Ok(Some(colon(self.bytes, end)?))
+        } else {
+            self.after_value(end, progress, escaped)
+        }
+    }
+
+    /// The end of a string that may go beyond the head and may have an escape, at `at` or before.
+    #[inline(never)]
+    fn unusual_string(
+        self,
+        mut at: usize,
+        string: OpenString,
+        progress: &mut Progress,
+        escaped: &mut impl FnMut(usize, usize),
+    ) -> Result<usize, Stop> {
+        let mut has_escape = string.escaped;
+        loop {
+            match self.bytes.get(at) {
+                Some(b'"') => {
+                    if has_escape {
+                        escaped(string.start, at + 1);
+                    }
+                    return Ok(at + 1);
+                }
+                Some(b'\\') => {
+                    has_escape = true;
+                    if self.is_beyond(at) {
+                        return Err(progress.inside(at, has_escape, string));
+                    }
+                    at += escape(self.bytes, at)?;
+                }
+                Some(byte) if !is_special(*byte) => {
+                    return Err(progress.inside(at, has_escape, string));
+                }
+                // A control character, or no end.
+                _ => return Err(ParseError::NotJson.into()),
+            }
+            at = self.special(at);
+        }
+    }
+
+    /// The first place from `start` on in the head that is special in a string; otherwise its end, or
+    /// `start` if that is beyond it.
+    #[inline]
+    fn special(self, start: usize) -> usize {
+        find(self.head(), start, is_special).max(start)
     }
 }
 
 impl Progress {
+    /// Stops in a string, before `at`.
+    fn inside(&mut self, at: usize, escaped: bool, string: OpenString) -> Stop {
+        self.position = at;
+        self.string = Some(OpenString { escaped, ..string });
+        Stop::Inside
+    }
+
+    /// A string from `start` to before `end`.
+    #[inline(always)]
+    fn passed(&mut self, start: usize, end: usize) {
+        if end - start >= LONG_STRING {
+            self.passed_long(start, end);
+        }
+    }
+
+    #[cold]
+    fn passed_long(&mut self, start: usize, end: usize) {
+        self.has_long_strings = true;
+        self.extents.push(Extent {
+            start: index(start),
+            end: index(end),
+        });
+    }
+
     fn open(&mut self, at: usize, is_object: bool) -> Result<(), ParseError> {
         if let Some(open) = self.open.get_mut(self.depth) {
             *open = self.extents.len();
@@ -162,60 +396,27 @@ impl Progress {
 
 /// The first byte from `at` on that is not white space, and where it is.
 #[inline(always)]
-fn next(bytes: &[u8], mut at: usize) -> (Option<u8>, usize) {
-    loop {
-        match bytes.get(at) {
-            Some(byte) if is_white(*byte) => at += 1,
-            byte => return (byte.copied(), at),
-        }
+pub(super) fn next(bytes: &[u8], at: usize) -> (Option<u8>, usize) {
+    match bytes.get(at) {
+        Some(byte) if is_white(*byte) => next_after_white(bytes, at + 1),
+        byte => (byte.copied(), at),
     }
 }
 
-/// Passes over a key, of which `byte` should be the first, and the colon behind it.
+/// There may be megabytes of white space.
+#[cold]
+fn next_after_white(bytes: &[u8], at: usize) -> (Option<u8>, usize) {
+    let at = find(bytes, at, |byte| {
+        (byte != b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r')
+    });
+    (bytes.get(at).copied(), at)
+}
+
 #[inline(always)]
-fn key(
-    bytes: &[u8],
-    byte: Option<u8>,
-    at: usize,
-    escaped: &mut impl FnMut(usize, usize),
-) -> Result<usize, ParseError> {
-    if byte != Some(b'"') {
-        return Err(ParseError::NotJson);
-    }
-    match next(bytes, string(bytes, at, escaped)?) {
+fn colon(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
+    match next(bytes, at) {
         (Some(b':'), at) => Ok(at + 1),
         _ => Err(ParseError::NotJson),
-    }
-}
-
-/// The end of the string that begins with the quote at `start`.
-#[inline(always)]
-fn string(
-    bytes: &[u8],
-    start: usize,
-    escaped: &mut impl FnMut(usize, usize),
-) -> Result<usize, ParseError> {
-    let at = find(bytes, start + 1, is_special);
-    match bytes.get(at) {
-        Some(b'"') => Ok(at + 1),
-        _ => {
-            let end = escaped_string(bytes, at)?;
-            escaped(start, end);
-            Ok(end)
-        }
-    }
-}
-
-/// The end of a string that has an escape at `at`.
-fn escaped_string(bytes: &[u8], mut at: usize) -> Result<usize, ParseError> {
-    loop {
-        match bytes.get(at) {
-            Some(b'"') => return Ok(at + 1),
-            Some(b'\\') => at += escape(bytes, at)?,
-            // A control character, or no end.
-            _ => return Err(ParseError::NotJson),
-        }
-        at = find(bytes, at, is_special);
     }
 }
 
@@ -265,10 +466,11 @@ fn number(bytes: &[u8], mut at: usize) -> Result<usize, ParseError> {
 
 /// At least one.
 fn digits(bytes: &[u8], start: usize) -> Result<usize, ParseError> {
-    let rest = bytes.get(start..).unwrap_or_default();
-    match rest.iter().take_while(|byte| byte.is_ascii_digit()).count() {
-        0 => Err(ParseError::NotJson),
-        digits => Ok(start + digits),
+    let end = find_near(bytes, start, |byte| !byte.is_ascii_digit());
+    if end > start {
+        Ok(end)
+    } else {
+        Err(ParseError::NotJson)
     }
 }
 
@@ -288,6 +490,14 @@ pub(super) fn index(position: usize) -> u32 {
 #[inline]
 pub(super) fn is_white(byte: u8) -> bool {
     byte <= b' ' && matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// The end of the number or literal that begins at `start` in a valid text.
+#[inline]
+pub(super) fn scalar_end(bytes: &[u8], start: usize) -> usize {
+    find_near(bytes, start, |byte| {
+        (byte == b',') | (byte == b']') | (byte == b'}') | (byte <= b' ')
+    })
 }
 
 /// The end of the string that begins with the quote at `start` in a valid text, and whether it has an escape.
@@ -327,6 +537,18 @@ fn find(bytes: &[u8], start: usize, wanted: impl Fn(u8) -> bool) -> usize {
     }
     let found = rest.iter().position(|byte| wanted(*byte));
     bytes.len() - rest.len() + found.unwrap_or(rest.len())
+}
+
+/// The same for what is most often a few bytes away.
+#[inline(always)]
+fn find_near(bytes: &[u8], start: usize, wanted: impl Fn(u8) -> bool) -> usize {
+    const NEAR: usize = 32;
+    let rest = bytes.get(start..).unwrap_or_default();
+    let near = rest.get(..NEAR).unwrap_or(rest);
+    match near.iter().position(|byte| wanted(*byte)) {
+        Some(found) => start + found,
+        None => find(bytes, start + near.len(), wanted),
+    }
 }
 
 #[cfg(test)]
@@ -411,6 +633,15 @@ mod tests {
             prop_assert_eq!(plain_string_end(text.as_bytes(), 0), inside.len() + 2);
             prop_assert_eq!(string_end(text.as_bytes(), 0), (inside.len() + 2, false));
         }
+    }
+
+    #[test]
+    fn a_long_text_without_an_end_is_refused() {
+        let long = "x".repeat(LONG_STRING);
+        for end in ["", ",", ",1", ",[", r#",{"a":"#, ",\"", ",\"\\", "] ]"] {
+            assert!(!ours(&format!("[\"{long}\"{end}")), "{end}");
+        }
+        assert!(ours(&format!("[\"{long}\"]")));
     }
 
     #[test]

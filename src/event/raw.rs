@@ -9,13 +9,19 @@ use std::{fmt, num::NonZeroU32};
 use bytes::Bytes;
 
 use super::{
-    grammar::{self, Extent, MAX_DEPTH, Progress, index, is_white, plain_string_end, string_end},
+    grammar::{
+        self, Extent, LONG_STRING, MAX_DEPTH, Progress, index, is_white, next, plain_string_end,
+        scalar_end, string_end,
+    },
     notification::ParseError,
     object::Reader,
 };
 
 /// The shortest string with an escape and what follows it: `"\n",`.
 const SHORTEST_ESCAPED: usize = 5;
+
+/// Maximum length of a value whose text is converted as a whole before its parts are read.
+const CONVERTED: usize = 64 * 1024;
 
 /// A text that may become a document. A large one is looked at bit by bit, so that nobody else has to wait for it.
 pub(crate) struct Parsing {
@@ -39,31 +45,49 @@ impl Parsing {
         })
     }
 
-    /// Looks at so many bytes more, or at a few more still: a string is looked at whole. Tells whether it is a document.
+    /// Validates about `bytes` more bytes, and decodes about as many. Strings are split too, except
+    /// for their escapes. Returns true once the whole text is valid.
     pub(crate) fn advance(&mut self, bytes: usize) -> Result<bool, ParseError> {
         // At least a character, or it would come to no end.
-        let until = self.valid.saturating_add(bytes.max(4)).min(self.body.len());
-        let next = self.body.get(self.valid..until).unwrap_or_default();
+        let bytes = bytes.max(4);
+        if self.unescaped.catch_up(&self.body, bytes) {
+            return Ok(false);
+        }
+        let seen = self.valid.saturating_add(bytes).min(self.body.len());
+        let next = self.body.get(self.valid..seen).unwrap_or_default();
         let rest = match std::str::from_utf8(next) {
             Ok(_) => 0,
             // The end may be inside a character.
-            Err(error) if error.error_len().is_none() && until < self.body.len() => {
+            Err(error) if error.error_len().is_none() && seen < self.body.len() => {
                 next.len() - error.valid_up_to()
             }
             Err(_) => return Err(ParseError::NotUtf8),
         };
-        self.valid = until - rest;
+        self.valid = seen - rest;
         let unescaped = &mut self.unescaped;
         // Beyond the end there is no value, and `check` says so.
-        let until = if until < self.body.len() {
-            until
+        let until = if seen < self.body.len() {
+            seen
         } else {
             usize::MAX
         };
         let whole = grammar::check(&self.body, until, &mut self.progress, |start, end| {
             unescaped.push(&self.body, start, end);
         })?;
-        // The last string may have been longer than what was looked at for UTF-8.
+        if let Some(string) = self.progress.string
+            && string.escaped
+        {
+            // Beyond what was seen there is only an escape.
+            let position = self.progress.position();
+            let known = if position > seen {
+                position
+            } else {
+                position.min(self.valid)
+            };
+            unescaped.extend(string.start, known);
+            unescaped.catch_up(&self.body, bytes);
+        }
+        // A string may end behind what was looked at for UTF-8.
         let rest = self.body.get(self.valid..).unwrap_or_default();
         if whole && std::str::from_utf8(rest).is_err() {
             return Err(ParseError::NotUtf8);
@@ -79,6 +103,7 @@ impl Parsing {
     /// It is one.
     pub(crate) fn into_document(self) -> Document {
         Document {
+            has_plain_strings: self.unescaped.strings.is_empty() && !self.progress.has_long_strings,
             body: self.body,
             unescaped: self.unescaped,
             extents: self.progress.extents,
@@ -90,8 +115,11 @@ impl Parsing {
 pub(crate) struct Document {
     body: Bytes,
     unescaped: Unescaped,
-    /// Where the larger containers end: what need not be looked at is passed over at once.
+    /// Where the larger containers and strings end: what need not be looked at is passed over at
+    /// once.
     extents: Vec<Extent>,
+    /// No string has an escape, and none is long.
+    has_plain_strings: bool,
 }
 
 impl Document {
@@ -127,13 +155,16 @@ impl Document {
             document: self,
             text: "",
             offset: 0,
+            extent: 0,
         }
     }
 
-    /// The same, for a value of which several texts will be read.
+    /// The same, for a value of which several texts will be read. Those of a long value are
+    /// converted one by one, because most of it may never be read.
     pub(crate) fn cursor_in(&self, span: Span) -> Cursor<'_> {
+        let is_long = span.range().len() > CONVERTED;
         Cursor {
-            text: self.text(span),
+            text: if is_long { "" } else { self.text(span) },
             offset: span.start as usize,
             ..self.cursor_at(span)
         }
@@ -168,12 +199,29 @@ impl Document {
         self.cursor_at(member).key().unwrap_or_default()
     }
 
-    fn end_of_container(&self, start: usize) -> Option<usize> {
+    /// The end of a container or string that is in the list of extents. Looked for from `hint` on,
+    /// which becomes its place: a cursor finds the next one near the last.
+    fn listed_end(&self, start: usize, hint: &mut usize) -> Option<usize> {
         let start = index(start);
-        let found = self
-            .extents
-            .binary_search_by_key(&start, |extent| extent.start);
-        Some(self.extents.get(found.ok()?)?.end as usize)
+        let mut from = *hint;
+        let mut step = 1;
+        // At most twice as far as it is.
+        let list = loop {
+            match self.extents.get(from + step) {
+                Some(extent) if extent.start <= start => {
+                    from += step;
+                    step *= 2;
+                }
+                _ => {
+                    break self
+                        .extents
+                        .get(from..self.extents.len().min(from + step))?;
+                }
+            }
+        };
+        let found = list.binary_search_by_key(&start, |extent| extent.start);
+        *hint = from + found.ok()?;
+        Some(self.extents.get(*hint)?.end as usize)
     }
 }
 
@@ -252,21 +300,26 @@ pub(crate) struct Cursor<'a> {
     /// A part of `bytes` as text, from `offset` on. Texts that are not in it are converted one by one, which costs more.
     text: &'a str,
     offset: usize,
+    /// No container from here on is before this place in the list of extents.
+    extent: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// Enters an object; anything else is skipped.
+    #[inline]
     pub(crate) fn object(&mut self) -> Option<()> {
         self.enter(b'{')
     }
 
     /// Enters an array; anything else is skipped.
+    #[inline]
     pub(crate) fn array(&mut self) -> Option<()> {
         self.enter(b'[')
     }
 
     /// The next key of the object that was entered, with the cursor before its value; `None` after the last, with the cursor
     /// behind the object. As bytes: most keys are only compared.
+    #[inline]
     pub(crate) fn key(&mut self) -> Option<&'a [u8]> {
         if self.ended(b'}') {
             return None;
@@ -280,6 +333,7 @@ impl<'a> Cursor<'a> {
 
     /// Whether there is another element in the array that was entered, with the cursor before it; otherwise the cursor is behind
     /// the array.
+    #[inline]
     pub(crate) fn element(&mut self) -> bool {
         !self.ended(b']')
     }
@@ -292,10 +346,7 @@ impl<'a> Cursor<'a> {
                 self.skip_string();
             }
             Some(b'{' | b'[') => self.skip_nested(),
-            _ => {
-                let end = |byte: &u8| matches!(byte, b',' | b']' | b'}') || is_white(*byte);
-                self.position += self.rest().iter().take_while(|byte| !end(byte)).count();
-            }
+            _ => self.position = scalar_end(self.bytes, self.position),
         }
         self.since(start)
     }
@@ -354,6 +405,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes over a `null`.
+    #[inline]
     pub(crate) fn null(&mut self) -> bool {
         let null = self.peek() == Some(b'n');
         if null {
@@ -428,17 +480,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// The first byte of the next value, passing over white space.
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        loop {
-            match self.bytes.get(self.position) {
-                Some(byte) if is_white(*byte) => self.position += 1,
-                byte => return byte.copied(),
-            }
+        match self.bytes.get(self.position) {
+            Some(byte) if is_white(*byte) => self.peek_after_white(),
+            byte => byte.copied(),
         }
     }
 
-    fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.position..).unwrap_or_default()
+    #[cold]
+    fn peek_after_white(&mut self) -> Option<u8> {
+        let byte;
+        (byte, self.position) = next(self.bytes, self.position);
+        byte
     }
 
     fn enter(&mut self, bracket: u8) -> Option<()> {
@@ -451,6 +505,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes over a comma or the bracket that ends a container.
+    #[inline]
     fn ended(&mut self, bracket: u8) -> bool {
         match self.peek() {
             Some(b',') => {
@@ -467,19 +522,34 @@ impl<'a> Cursor<'a> {
     }
 
     /// From before an opening quote to behind the closing one. Tells whether there is an escape in between.
+    #[inline(always)]
     fn skip_string(&mut self) -> bool {
-        if self.document.unescaped.strings.is_empty() {
+        if self.document.has_plain_strings {
             self.position = plain_string_end(self.bytes, self.position);
             return false;
         }
-        let (end, escaped) = string_end(self.bytes, self.position);
+        self.skip_unusual_string()
+    }
+
+    fn skip_unusual_string(&mut self) -> bool {
+        let head = self.position.saturating_add(LONG_STRING);
+        let head = self.bytes.get(..head).unwrap_or(self.bytes);
+        let (mut end, mut escaped) = string_end(head, self.position);
+        // It does not end there, or just there.
+        if end == head.len() && end < self.bytes.len() {
+            let start = self.position;
+            (end, escaped) = match self.document.listed_end(start, &mut self.extent) {
+                Some(end) => (end, self.document.unescaped.has(index(start))),
+                None => string_end(self.bytes, start),
+            };
+        }
         self.position = end;
         escaped
     }
 
     /// Not recursive, whatever the nesting.
     fn skip_nested(&mut self) {
-        if let Some(end) = self.document.end_of_container(self.position) {
+        if let Some(end) = self.document.listed_end(self.position, &mut self.extent) {
             self.position = end;
             return;
         }
@@ -516,6 +586,16 @@ struct Unescaped {
     decoded: String,
     /// In the order of the document.
     strings: Vec<Decoded>,
+    /// The string that is being decoded.
+    open: Option<Open>,
+}
+
+/// A string that is decoded in steps.
+struct Open {
+    /// What is before this is decoded.
+    decoded: usize,
+    /// What is before this can be.
+    known: usize,
 }
 
 /// One of them: it stands in `decoded` from the end of the one before.
@@ -531,24 +611,60 @@ impl Unescaped {
         self.decoded.capacity() + self.strings.capacity() * size_of::<Decoded>()
     }
 
-    /// Decodes the string that stands from `start` to `end` in `bytes`, quotes included, behind all that were pushed before.
+    /// Decodes the string that stands from `start` to `end` in `bytes`, quotes included, behind all that were pushed before. A part of it may be
+    /// decoded already.
     fn push(&mut self, bytes: &[u8], start: usize, end: usize) {
         if self.strings.is_empty() {
             // Grown to its size at once: growing it bit by bit would take up to three times as much in between.
-            let rest = bytes.get(start..).unwrap_or_default();
-            let escapes = rest.iter().filter(|byte| **byte == b'\\').count();
-            self.strings
-                .reserve_exact(escapes.min(rest.len() / SHORTEST_ESCAPED + 1));
+            let rest = bytes.get(end..).unwrap_or_default();
+            let more = count_escapes(rest).min(rest.len() / SHORTEST_ESCAPED);
+            self.strings.reserve_exact(1 + more);
         }
+        let decoded = self.open.take().map_or(start + 1, |open| open.decoded);
         // What is no text is found a little later, and then there is no document.
-        unescape(
-            text(bytes.get(start + 1..end - 1).unwrap_or_default()),
-            &mut self.decoded,
-        );
+        let rest = text(bytes.get(decoded..end - 1).unwrap_or_default());
+        unescape(rest, false, &mut self.decoded);
         self.strings.push(Decoded {
             at: index(start),
             end: index(self.decoded.len()),
         });
+    }
+
+    /// The string that begins with the quote at `start` can be decoded up to `known`. No escape and
+    /// no character is cut there.
+    fn extend(&mut self, start: usize, known: usize) {
+        let decoded = start + 1;
+        self.open.get_or_insert(Open { decoded, known }).known = known;
+    }
+
+    /// Decodes about `bytes` more of the open string. Returns whether there was anything to decode.
+    fn catch_up(&mut self, body: &[u8], bytes: usize) -> bool {
+        let Some(open) = &mut self.open else {
+            return false;
+        };
+        let known = body.get(open.decoded..open.known).unwrap_or_default();
+        if known.is_empty() {
+            return false;
+        }
+        // What precedes the first escape may be long. Only such text is cut, at any character.
+        let cut = known.get(..bytes).filter(|cut| !cut.contains(&b'\\'));
+        if let Some(cut) = cut
+            && let Some(last) = cut.iter().rposition(|byte| is_first_of_character(*byte))
+            && last > 0
+        {
+            self.decoded
+                .push_str(text(cut.get(..last).unwrap_or_default()));
+            open.decoded += last;
+        } else {
+            open.decoded += unescape(text(known), true, &mut self.decoded);
+            open.known = open.decoded;
+        }
+        true
+    }
+
+    fn has(&self, at: u32) -> bool {
+        let found = self.strings.binary_search_by_key(&at, |string| string.at);
+        found.is_ok()
     }
 
     fn get(&self, at: u32) -> Option<&str> {
@@ -565,11 +681,25 @@ impl Unescaped {
     }
 }
 
-/// Appends the text that `raw`, the inside of a valid JSON string, stands for.
+fn is_first_of_character(byte: u8) -> bool {
+    byte & 0b1100_0000 != 0b1000_0000
+}
+
+/// The number of backslashes. Counted in bytes at first, which is many times as fast.
+fn count_escapes(bytes: &[u8]) -> usize {
+    let count = |chunk: &[u8]| {
+        let escapes = chunk.iter().map(|byte| u8::from(*byte == b'\\'));
+        usize::from(escapes.sum::<u8>())
+    };
+    bytes.chunks(u8::MAX.into()).map(count).sum()
+}
+
+/// Appends the text that `raw`, the inside of a valid JSON string, stands for. Returns the length of what
+/// was decoded: with `more` to come, the first half of a pair is left at the end.
 ///
 /// Meta's escapes are halves of UTF-16, so a text that was cut inside an emoji ends in half a pair. That half becomes U+FFFD: the
 /// message is worth more than its last character.
-fn unescape(raw: &str, decoded: &mut String) {
+fn unescape(raw: &str, more: bool, decoded: &mut String) -> usize {
     let mut rest = raw;
     while let Some((plain, escape)) = rest.split_once('\\') {
         decoded.push_str(plain);
@@ -581,6 +711,9 @@ fn unescape(raw: &str, decoded: &mut String) {
             Some('r') => decoded.push('\r'),
             Some('t') => decoded.push('\t'),
             Some('u') => {
+                if more && escape.len() == UNIT.len() && is_first_half(escape) {
+                    return raw.len() - escape.len() - 1;
+                }
                 rest = unescape_unicode(escape, decoded);
                 continue;
             }
@@ -590,14 +723,23 @@ fn unescape(raw: &str, decoded: &mut String) {
         rest = characters.as_str();
     }
     decoded.push_str(rest);
+    raw.len()
+}
+
+/// An escape behind its backslash.
+const UNIT: &str = "uXXXX";
+
+fn unit(escape: &str) -> Option<u16> {
+    let digits = escape.strip_prefix('u')?.get(..4)?;
+    u16::from_str_radix(digits, 16).ok()
+}
+
+fn is_first_half(escape: &str) -> bool {
+    unit(escape).is_some_and(|unit| matches!(unit, 0xd800..=0xdbff))
 }
 
 /// `escape` begins with the `u` of a `\uXXXX`. Returns what follows it, or the pair that it is the first half of.
 fn unescape_unicode<'a>(escape: &'a str, decoded: &mut String) -> &'a str {
-    let unit = |text: &str| {
-        let digits = text.strip_prefix('u')?.get(..4)?;
-        u16::from_str_radix(digits, 16).ok()
-    };
     let first = unit(escape).unwrap_or_default();
     let after_first = escape.get(5..).unwrap_or_default();
     let second = after_first.strip_prefix('\\').and_then(unit);
@@ -694,6 +836,26 @@ mod tests {
             .collect()
     }
 
+    /// The inside of a string: halves of pairs, and what looks like an escape.
+    fn string_parts() -> impl Strategy<Value = String> {
+        let parts = [
+            "a", "ü", "€", "😀", r"\n", r"\\", r"\/", r"\u00fc", r"\ud83d", r"\ude00", "ud83d",
+        ];
+        prop::collection::vec(prop::sample::select(parts.to_vec()), 0..30)
+            .prop_map(|parts| parts.concat())
+    }
+
+    /// What is known of a document beside its text.
+    fn found(document: &Document) -> (Vec<(u32, u32)>, &str, Vec<(u32, u32)>) {
+        let extents = document.extents.iter();
+        let strings = document.unescaped.strings.iter();
+        (
+            extents.map(|extent| (extent.start, extent.end)).collect(),
+            &document.unescaped.decoded,
+            strings.map(|string| (string.at, string.end)).collect(),
+        )
+    }
+
     fn stepwise(text: &[u8], step: usize) -> Result<Document, ParseError> {
         let mut parsing = Parsing::new(Bytes::copy_from_slice(text), MAX_DEPTH)?;
         while !parsing.advance(step)? {}
@@ -713,12 +875,20 @@ mod tests {
                 let steps = stepwise(&text, step);
                 prop_assert_eq!(whole.is_ok(), steps.is_ok());
                 if let (Ok(whole), Ok(steps)) = (whole, steps) {
-                    let found = |document: &Document| {
-                        let extents: Vec<_> = document.extents.iter().map(|extent| (extent.start, extent.end)).collect();
-                        (extents, document.unescaped.decoded.clone())
-                    };
                     prop_assert_eq!(found(&whole), found(&steps));
                 }
+            }
+        }
+
+        #[test]
+        fn a_string_may_be_split_anywhere(inside in string_parts(), step in 4usize..40) {
+            for text in [
+                format!(r#"["{inside}","",{{"x":"{inside}"}}]"#),
+                format!(r#"{{"{inside}":1,"x":"{inside}" , "{inside}" :[]}}"#),
+            ] {
+                let steps = stepwise(text.as_bytes(), step).unwrap();
+                let whole = document(&text);
+                prop_assert_eq!(found(&whole), found(&steps));
             }
         }
 
@@ -739,6 +909,67 @@ mod tests {
             let mut cursor = document.cursor_at(Span::new(start as usize, end as usize));
             for _ in 0..300 {
                 let _ = (cursor.object(), cursor.key(), cursor.scalar(), cursor.array(), cursor.element(), cursor.boolean());
+            }
+        }
+    }
+
+    /// Whatever a string is made of, and wherever its first escape is.
+    #[test]
+    fn a_step_is_short_even_in_a_string() {
+        const STEP: usize = 1024;
+        const LENGTH: usize = 100 * STEP;
+        let plain = "x".repeat(LENGTH);
+        for inside in [
+            plain.clone(),
+            "ü".repeat(LENGTH / 2),
+            r"\u00fc".repeat(LENGTH / 6),
+            r"\ud83d\ude00".repeat(LENGTH / 12),
+            format!(r"{plain}\n"),
+            format!(r"{plain}\n{plain}"),
+        ] {
+            for text in [format!(r#"["{inside}"]"#), format!(r#"{{"{inside}":0}}"#)] {
+                let mut parsing =
+                    Parsing::new(Bytes::copy_from_slice(text.as_bytes()), 127).unwrap();
+                let mut before = (0, 0, 0);
+                let mut whole = false;
+                while !whole {
+                    whole = parsing.advance(STEP).unwrap();
+                    let position = parsing.progress.position();
+                    // Not written at the end.
+                    let checked = if whole { text.len() } else { position };
+                    let now = (parsing.valid, checked, parsing.unescaped.decoded.len());
+                    for done in [now.0 - before.0, now.1 - before.1, now.2 - before.2] {
+                        assert!(done <= 2 * STEP + 16, "{done}");
+                    }
+                    before = now;
+                }
+                assert_eq!(found(&document(&text)), found(&parsing.into_document()));
+            }
+        }
+    }
+
+    /// Their ends are known, so nothing in them is looked at again.
+    #[test]
+    fn long_strings_are_passed_over_at_once() {
+        for length in (LONG_STRING - 8..LONG_STRING + 8).chain([3 * LONG_STRING]) {
+            for (inside, is_escaped) in [
+                ("x".repeat(length), false),
+                (format!(r"{}\\", "x".repeat(length - 2)), true),
+                (format!(r"\n{}", "x".repeat(length - 2)), true),
+            ] {
+                for other in ["", r"\t"] {
+                    let text = format!(r#"{{"{inside}":"{inside}","other":"{other}"}}"#);
+                    let document = document(&text);
+                    let is_listed = document.extents.len() == 3;
+                    assert_eq!(is_listed, length + 2 >= LONG_STRING);
+                    let mut cursor = document.cursor();
+                    cursor.object().unwrap();
+                    let mut twin = cursor;
+                    assert_eq!(twin.skip_string(), is_escaped);
+                    let value: Value = serde_json::from_str(&text).unwrap();
+                    assert_eq!(walk(&mut document.cursor()), value);
+                    assert_eq!(walk(&mut document.small().cursor()), value);
+                }
             }
         }
     }
