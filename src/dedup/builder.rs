@@ -45,7 +45,8 @@ const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_millis(250);
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct DedupLayerBuilder<S> {
     store: S,
-    key: Arc<KeyOf>,
+    /// `None`: [`Event::key_in`] of events that are distinguishable.
+    key: Option<Arc<KeyOf>>,
     window: Duration,
     status_window: Option<Option<Duration>>,
     on_stale: OnStale,
@@ -99,10 +100,7 @@ impl<S: Store> DedupLayerBuilder<S> {
     pub(super) fn new(store: S) -> Self {
         Self {
             store,
-            key: Arc::new(|event, app| {
-                // A later event that says the same would be lost.
-                event.is_distinguishable().then(|| event.key_in(app))
-            }),
+            key: None,
             window: DEFAULT_WINDOW,
             status_window: None,
             on_stale: OnStale::default(),
@@ -130,7 +128,7 @@ impl<S: Store> DedupLayerBuilder<S> {
     where
         F: Fn(&Event, &str) -> Option<EventKey> + Send + Sync + 'static,
     {
-        self.key = Arc::new(key);
+        self.key = Some(Arc::new(key));
         self
     }
 

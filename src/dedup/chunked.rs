@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::task::yield_now;
+
 use super::{
     guard::{Failure, Guarded},
     store::{Claim, Commit, Renewal, Store, Token},
@@ -33,6 +35,7 @@ impl<S: Store> Chunked<S> {
     ) -> Answers<Claim> {
         let mut answers = Answers::new(keys.len());
         for chunk in keys.chunks(CHUNK) {
+            answers.give_way().await;
             if !answers.add(self.0.claim(chunk, token, lease).await) {
                 break;
             }
@@ -48,6 +51,7 @@ impl<S: Store> Chunked<S> {
     ) -> Answers<Renewal> {
         let mut answers = Answers::new(keys.len());
         for chunk in keys.chunks(CHUNK) {
+            answers.give_way().await;
             if !answers.add(self.0.renew(chunk, token, lease).await) {
                 break;
             }
@@ -62,6 +66,7 @@ impl<S: Store> Chunked<S> {
     ) -> Answers<Commit> {
         let mut answers = Answers::new(keys.len());
         for chunk in keys.chunks(CHUNK) {
+            answers.give_way().await;
             if !answers.add(self.0.commit(chunk, token).await) {
                 break;
             }
@@ -72,6 +77,7 @@ impl<S: Store> Chunked<S> {
     pub(super) async fn release(&self, keys: &[EventKey], token: Token) -> Answers<()> {
         let mut answers = Answers::new(keys.len());
         for chunk in keys.chunks(CHUNK) {
+            answers.give_way().await;
             let released = self.0.release(chunk, token).await;
             if !answers.add(released.map(|()| vec![(); chunk.len()])) {
                 break;
@@ -98,6 +104,13 @@ impl<T> Answers<T> {
         }
     }
 
+    /// Yields between two calls: a store in memory is never pending.
+    async fn give_way(&self) {
+        if !self.answers.is_empty() {
+            yield_now().await;
+        }
+    }
+
     /// Adds the result of one call. Returns whether the next one may be made.
     fn add(&mut self, result: Result<Vec<T>, Failure>) -> bool {
         self.result = result.map(|answers| self.answers.extend(answers));
@@ -112,7 +125,10 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use super::{super::store::StoreError, *};
+    use super::{
+        super::{memory::MemoryStore, plan::tests::turns, store::StoreError},
+        *,
+    };
 
     const LEASE: Duration = Duration::from_secs(30);
 
@@ -190,6 +206,26 @@ mod tests {
 
     fn windows(keys: &[EventKey]) -> Vec<(EventKey, Duration)> {
         keys.iter().map(|key| (*key, LEASE)).collect()
+    }
+
+    /// It never waits, so nothing else would make it give way.
+    #[tokio::test]
+    async fn a_store_in_memory_is_asked_in_turns() {
+        const KEYS: usize = 10 * CHUNK;
+        let guarded = Guarded::new(MemoryStore::new(), LEASE, Arc::default());
+        let (store, token) = (Chunked(guarded), Token::random());
+        let keys = keys(KEYS);
+        let (claims, turns_to_claim) = turns(store.claim(&keys, token, LEASE)).await;
+        assert_eq!((claims.answers.len(), turns_to_claim), (KEYS, 10));
+        let (renewals, turns_to_renew) = turns(store.renew(&keys, token, LEASE)).await;
+        assert_eq!((renewals.answers.len(), turns_to_renew), (KEYS, 10));
+        let windows = windows(&keys);
+        let (commits, turns_to_commit) = turns(store.commit(&windows, token)).await;
+        assert_eq!((commits.answers.len(), turns_to_commit), (KEYS, 10));
+        let (released, turns_to_release) = turns(store.release(&keys, token)).await;
+        assert_eq!((released.answers.len(), turns_to_release), (KEYS, 10));
+        let one = turns(store.claim(&keys[..CHUNK], token, LEASE)).await.1;
+        assert_eq!(one, 1);
     }
 
     /// 700 ms for all keys, and 250 for each call.

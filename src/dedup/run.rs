@@ -4,6 +4,7 @@ use std::{
     future::{pending, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
+    ptr,
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -176,9 +177,15 @@ impl<S: Store> Shared<S> {
         &self.bells[usize::from(first)]
     }
 
+    /// The keys are sorted. Those that share a notifier wake their waiters once.
     fn ring(&self, keys: impl IntoIterator<Item = EventKey>) {
+        let mut last = None;
         for key in keys {
-            self.bell(key).notify_waiters();
+            let bell = self.bell(key);
+            if !last.is_some_and(|last| ptr::eq(last, bell)) {
+                bell.notify_waiters();
+            }
+            last = Some(bell);
         }
     }
 
@@ -287,7 +294,7 @@ impl<S: Store> Delivery<'_, S> {
         };
         // The body stays in the memory budget for as long as the handler may hold it, answered or not.
         let reservation = request.extensions_mut().remove::<Arc<Reservation>>();
-        let fresh = self.plan.fresh(&notification, unprotected);
+        let fresh = self.plan.fresh(&notification, unprotected).await;
         count(&counters.handled, fresh.events().len());
         count(&counters.suppressed, fresh.suppressed().len());
         if unprotected {
@@ -442,7 +449,7 @@ impl<S: Store> Delivery<'_, S> {
         notification: &Notification,
     ) -> (Vec<(EventKey, Duration)>, Vec<EventKey>) {
         let Some(failure) = failure else {
-            return self.plan.settle(|_| !success);
+            return self.plan.settle(|_| !success).await;
         };
         let policy = &self.shared.policy;
         match self
@@ -450,8 +457,8 @@ impl<S: Store> Delivery<'_, S> {
             .failed(failure, notification, self.app, policy)
             .await
         {
-            Some(failed) => self.plan.settle(|key| failed.contains(&key)),
-            None => self.plan.settle(|_| true),
+            Some(failed) => self.plan.settle(|key| failed.contains(&key)).await,
+            None => self.plan.settle(|_| true).await,
         }
     }
 

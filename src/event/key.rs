@@ -1,12 +1,11 @@
 use std::{error::Error, fmt, str::FromStr};
 
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Event,
-    contact::Contact,
-    field,
+    Event, field,
     payload::{Kind, Payload},
     scalar::Timestamp,
 };
@@ -65,18 +64,33 @@ impl EventKey {
 
     /// The key of `event` among those of the app `namespace`.
     pub(super) fn of(event: &Event, namespace: &str) -> Self {
-        let mut parts = Parts(Sha256::new());
+        let mut hash = Self::in_steps(event, namespace);
+        loop {
+            if let Some(key) = hash.advance(usize::MAX) {
+                return key;
+            }
+        }
+    }
+
+    /// The same in steps: the JSON of an event may be megabytes.
+    pub(crate) fn in_steps<'a>(event: &'a Event, namespace: &'a str) -> KeyHash<'a> {
+        let mut parts = Parts::new();
         parts.add("v1");
         parts.add(namespace);
-        parts.add(match event.payload_kind() {
+        let kind = event.payload_kind();
+        parts.add(match kind {
             // The most frequent kinds have one field only.
             Kind::Message | Kind::Status => event.field(),
             _ => event.field().map(field::key_name),
         });
-        let payload = match event.payload_alone() {
+        let payload = match kind {
+            Kind::Message | Kind::Echo | Kind::Status | Kind::Call | Kind::CallStatus => {
+                event.payload_alone()
+            }
             // What has happened to a participant is said of all of them together.
-            Payload::GroupParticipant(_) => event.payload(),
-            payload => payload,
+            Kind::GroupParticipant => event.payload(),
+            // Not read: nothing in it is in the key but its JSON, which may be long.
+            _ => return parts.unnamed(event),
         };
         let number = event.metadata_phone_number_id();
         let named = match payload {
@@ -103,12 +117,8 @@ impl EventKey {
                 ]);
                 parts.number(status.timestamp.map(Timestamp::millis));
                 // A payment keeps its state and its time when it is paid back.
-                for refund in transaction
-                    .iter()
-                    .flat_map(|transaction| transaction.refunds)
-                {
-                    parts.all([refund.id, refund.status]);
-                    parts.number(refund.updated_timestamp.map(Timestamp::millis));
+                if transaction.is_some_and(|transaction| !transaction.refunds.is_empty()) {
+                    parts.raw = Some(event.raw_bytes());
                 }
             }),
             Payload::Call(call) => call.id.map(|id| {
@@ -139,31 +149,17 @@ impl EventKey {
                     participant.group_id,
                     participant.event.map(|event| event.as_str()),
                     participant.request_id,
-                    Some(event.raw()),
                 ]);
+                parts.raw = Some(event.raw_bytes());
                 parts.number(participant.timestamp.map(Timestamp::millis));
                 Some(())
             }
             _ => None,
         };
-        if named.is_none() {
-            // One number may have several account ids, one for each partner.
-            let entry_id = match number {
-                None => event.entry_id(),
-                Some(_) => None,
-            };
-            parts.all([entry_id, number, event.list(), Some(event.raw())]);
-            parts.number(event.entry_time().map(Timestamp::millis));
+        match named {
+            Some(()) => parts.hash(),
+            None => parts.unnamed(event),
         }
-        if let Payload::UserAction(_) = payload {
-            // The action does not say whose it is.
-            let contact = match event.payload() {
-                Payload::UserAction(action) => action.contact.get().unwrap_or_default(),
-                _ => Contact::default(),
-            };
-            parts.all([contact.user_id, contact.wa_id]);
-        }
-        parts.finish()
     }
 
     /// Whether the key of the event is made of something that no later event has: an id, or a time.
@@ -236,32 +232,159 @@ impl fmt::Display for ParseKeyError {
 
 impl Error for ParseKeyError {}
 
-/// A tuple under a hash. Each part goes with its length, so that no two tuples look alike.
-struct Parts(Sha256);
+/// Maximum number of texts in a key. That of a status has the most.
+const MAX_TEXTS: usize = 12;
 
-impl Parts {
-    fn add<'a>(&mut self, part: impl Into<Option<&'a str>>) {
-        let part = part.into();
-        // One more than the length: nothing is not the same as the empty text.
-        let length = part.map_or(0, |part| part.len() as u64 + 1);
-        self.0.update(length.to_be_bytes());
-        self.0.update(part.unwrap_or_default());
+/// What a key is made of: texts, then JSON and a number, where there are any.
+struct Parts<'a> {
+    texts: [Option<&'a str>; MAX_TEXTS],
+    count: usize,
+    raw: Option<Bytes>,
+    /// In the form in which it is hashed.
+    number: Option<u64>,
+}
+
+impl<'a> Parts<'a> {
+    fn new() -> Self {
+        Self {
+            texts: [None; MAX_TEXTS],
+            count: 0,
+            raw: None,
+            number: None,
+        }
     }
 
-    fn all<const N: usize>(&mut self, parts: [Option<&str>; N]) {
-        for part in parts {
-            self.add(part);
+    fn add(&mut self, text: impl Into<Option<&'a str>>) {
+        debug_assert!(self.count < MAX_TEXTS, "a text is lost");
+        if let Some(slot) = self.texts.get_mut(self.count) {
+            *slot = text.into();
+            self.count += 1;
+        }
+    }
+
+    fn all<const N: usize>(&mut self, texts: [Option<&'a str>; N]) {
+        for text in texts {
+            self.add(text);
         }
     }
 
     fn number(&mut self, number: Option<u64>) {
-        self.0.update(number.unwrap_or(u64::MAX).to_be_bytes());
+        self.number = Some(number.unwrap_or(u64::MAX));
     }
 
-    fn finish(self) -> EventKey {
-        let hash = self.0.finalize();
+    /// The key of an event without ids that Meta never uses twice.
+    fn unnamed(mut self, event: &'a Event) -> KeyHash<'a> {
+        let number = event.metadata_phone_number_id();
+        // One number may have several account ids, one for each partner.
+        let entry_id = match number {
+            None => event.entry_id(),
+            Some(_) => None,
+        };
+        self.all([entry_id, number, event.list()]);
+        if event.payload_kind() == Kind::UserAction
+            && let Payload::UserAction(action) = event.payload()
+        {
+            // The action does not say whose it is.
+            let contact = action.contact.get().unwrap_or_default();
+            self.all([contact.user_id, contact.wa_id]);
+        }
+        self.raw = Some(event.raw_bytes());
+        self.number(event.entry_time().map(Timestamp::millis));
+        self.hash()
+    }
+
+    fn hash(self) -> KeyHash<'a> {
+        KeyHash {
+            parts: self,
+            hash: Sha256::new(),
+            part: 0,
+            offset: 0,
+        }
+    }
+
+    /// A part, which may be absent; `None` behind the last.
+    fn get(&self, index: usize) -> Option<Option<&[u8]>> {
+        match self.texts.get(..self.count)?.get(index) {
+            Some(text) => Some(text.map(str::as_bytes)),
+            None if index == self.count => self.raw.as_deref().map(Some),
+            None => None,
+        }
+    }
+}
+
+/// A tuple under a hash. Each part goes with its length, so that no two tuples look alike.
+pub(crate) struct KeyHash<'a> {
+    parts: Parts<'a>,
+    hash: Sha256,
+    /// The part that is hashed next, and from where on.
+    part: usize,
+    offset: usize,
+}
+
+impl KeyHash<'_> {
+    /// Hashes at most `bytes` more bytes of the parts. Returns the key when all are hashed. Must not
+    /// be called again then, and not with 0.
+    pub(crate) fn advance(&mut self, mut bytes: usize) -> Option<EventKey> {
+        while let Some(part) = self.parts.get(self.part) {
+            if self.offset == 0 {
+                if bytes == 0 {
+                    return None;
+                }
+                // One more than the length: nothing is not the same as the empty text.
+                let length = part.map_or(0, |part| part.len() as u64 + 1);
+                self.hash.update(length.to_be_bytes());
+            }
+            let rest = part.unwrap_or_default().get(self.offset..);
+            let rest = rest.unwrap_or_default();
+            let piece = rest.get(..bytes).unwrap_or(rest);
+            self.hash.update(piece);
+            bytes -= piece.len();
+            if piece.len() < rest.len() {
+                self.offset += piece.len();
+                return None;
+            }
+            self.part += 1;
+            self.offset = 0;
+        }
+        if let Some(number) = self.parts.number {
+            self.hash.update(number.to_be_bytes());
+        }
+        let hash = self.hash.finalize_reset();
         let mut key = [0; 16];
         key.iter_mut().zip(hash).for_each(|(key, hash)| *key = hash);
-        EventKey(key)
+        Some(EventKey(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Notification;
+
+    #[test]
+    fn in_steps_it_is_the_same_key() {
+        let long = "x".repeat(1000);
+        let body = format!(
+            r#"{{"entry":[{{"id":"1","changes":[{{"field":"messages","value":{{
+                "messages":[{{"id":"wamid.A","type":"text"}}],
+                "statuses":[{{"id":"{long}","status":"sent","timestamp":"1"}}],
+                "others":[{{"id":"{long}"}}]}}}}]}}]}}"#
+        );
+        let notification = Notification::parse(body).unwrap();
+        let hashed = [0, 1000, 1000];
+        for (event, hashed) in notification.events().iter().zip(hashed) {
+            for step in (1..150).chain([500, 5000]) {
+                let mut hash = EventKey::in_steps(event, "app");
+                let mut steps = 1;
+                let key = loop {
+                    if let Some(key) = hash.advance(step) {
+                        break key;
+                    }
+                    steps += 1;
+                };
+                assert_eq!(key, event.key_in("app"), "{step}");
+                assert!(steps >= hashed / step, "{steps} of {step}");
+            }
+        }
     }
 }

@@ -117,6 +117,8 @@ mod unread;
 mod user;
 mod wire;
 
+#[cfg(feature = "tokio")]
+pub(crate) use self::key::KeyHash;
 pub(crate) use self::raw::Parsing;
 pub use self::{
     account::*,
