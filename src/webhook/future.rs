@@ -42,7 +42,7 @@ pin_project! {
 }
 
 /// After so many bytes of JSON other tasks get their turn: some tenths of a millisecond.
-const PARSED_PER_POLL: usize = 128 * 1024;
+const PARSED_PER_POLL: usize = 64 * 1024;
 
 type Finding = Pin<Box<dyn Future<Output = Result<App, RejectionKind>> + Send>>;
 
@@ -305,6 +305,8 @@ impl Signer {
 /// A delivery that is known to be Meta's.
 struct Delivery<S> {
     parsing: Parsing,
+    /// All is parsed.
+    parsed: bool,
     signer: Signer,
     reservation: Reservation,
     /// Bytes that the body takes.
@@ -335,6 +337,7 @@ impl<S> Delivery<S> {
         let taken = received.reservation.bytes().max(received.body.len());
         Ok(Self {
             parsing: Notification::begin(received.body).map_err(|_| RejectionKind::NotJson)?,
+            parsed: false,
             signer,
             reservation: received.reservation,
             taken,
@@ -343,14 +346,20 @@ impl<S> Delivery<S> {
         })
     }
 
-    /// Parses a bit more, and charges what that has taken. Returns whether all is parsed.
+    /// Parses a bit more, and charges what that has taken. Returns whether its events may be told
+    /// apart now: those of a large body take a turn of their own.
     fn parse(&mut self) -> Result<bool, RejectionKind> {
-        let done = self.parsing.advance(PARSED_PER_POLL);
-        let done = done.map_err(|_| RejectionKind::NotJson)?;
-        if !done {
-            (self.reservation).grow_to(self.taken + self.parsing.memory())?;
+        if self.parsed {
+            return Ok(true);
         }
-        Ok(done)
+        let parsed = self.parsing.advance(PARSED_PER_POLL);
+        self.parsed = parsed.map_err(|_| RejectionKind::NotJson)?;
+        let is_small = self.taken <= PARSED_PER_POLL;
+        if self.parsed && is_small {
+            return Ok(true);
+        }
+        (self.reservation).grow_to(self.taken + self.parsing.memory())?;
+        Ok(false)
     }
 
     /// Its events are known: the host gets them, unless this app refuses deliveries with foreign
