@@ -845,8 +845,10 @@ mod tests {
             .prop_map(|parts| parts.concat())
     }
 
+    type Pair = (u32, u32);
+
     /// What is known of a document beside its text.
-    fn found(document: &Document) -> (Vec<(u32, u32)>, &str, Vec<(u32, u32)>) {
+    fn found(document: &Document) -> (Vec<Pair>, &str, Vec<Pair>) {
         let extents = document.extents.iter();
         let strings = document.unescaped.strings.iter();
         (

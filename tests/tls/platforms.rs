@@ -88,9 +88,9 @@ struct Combined<'a> {
     header: CertificateHeader,
     peer: &'a str,
     /// The headers that report a caller by its address.
-    address: &'a dyn Fn(&str) -> Vec<(&'a str, String)>,
+    address: &'a dyn Fn(&str) -> Vec<(&'static str, String)>,
     /// The headers that report a certificate by its name.
-    certificate: &'a dyn Fn(&str) -> Vec<(&'a str, String)>,
+    certificate: &'a dyn Fn(&str) -> Vec<(&'static str, String)>,
 }
 
 impl Combined<'_> {
@@ -628,7 +628,7 @@ async fn istio() {
     let list = TrustedProxies::from_prefixes(["127.0.0.6"], ForwardedHeader::x_forwarded_for());
     check_appended(list.unwrap(), Some("127.0.0.6")).await;
     let name = "x-forwarded-client-cert";
-    let gateway = |name| format!("Hash=f4cf;Subject=\"{}\";URI=", cn(name));
+    let gateway = |name: &str| format!("Hash=f4cf;Subject=\"{}\";URI=", cn(name));
     let sidecar = "By=spiffe://cluster.local/ns/default/sa/default;Hash=6d1f;Subject=\"\";\
         URI=spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
     let [meta, other] = [META, "example.com"].map(|name| format!("{},{sidecar}", gateway(name)));
