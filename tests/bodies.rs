@@ -334,7 +334,7 @@ async fn a_large_head_is_charged_while_its_body_is_awaited() {
                 request.headers_mut().insert(name, value);
             }
             let mut answer = Box::pin(layer.layer(host).oneshot(request));
-            let polled = std::future::poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
+            let polled = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
             assert!(polled.is_pending());
             let taken = free - layer.available_memory();
             // The buffer of the body comes on top.
