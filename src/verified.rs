@@ -4,6 +4,8 @@ use std::{
 };
 
 use crate::receive::Reservation;
+#[cfg(feature = "tokio")]
+use crate::webhook::SetupWarnings;
 
 /// Says that a request was verified, and how. In the extensions of every request that the layer lets through on its path.
 ///
@@ -16,15 +18,30 @@ pub struct Verified {
     secret: Arc<str>,
     /// The request that it was made for, as long as that is being handled.
     request: Weak<Reservation>,
+    /// Where the layer that verified it reports mistakes in the setup.
+    #[cfg(feature = "tokio")]
+    warnings: Arc<SetupWarnings>,
 }
 
 impl Verified {
-    pub(crate) fn new(app: Arc<str>, secret: Arc<str>, request: &Arc<Reservation>) -> Self {
+    pub(crate) fn new(
+        app: Arc<str>,
+        secret: Arc<str>,
+        request: &Arc<Reservation>,
+        #[cfg(feature = "tokio")] warnings: &Arc<SetupWarnings>,
+    ) -> Self {
         Self {
             app,
             secret,
             request: Arc::downgrade(request),
+            #[cfg(feature = "tokio")]
+            warnings: Arc::clone(warnings),
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn warnings(&self) -> &SetupWarnings {
+        &self.warnings
     }
 
     /// Whether the request that it was made for is still being handled.

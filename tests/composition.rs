@@ -4,7 +4,10 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use axum::{
     Extension, Router, ServiceExt,
@@ -25,7 +28,7 @@ use tower_whatsapp::{
 
 use self::support::{
     CHALLENGE, SECRET, TOKEN, builder, handshake,
-    json::{one_text, padded},
+    json::{messages, one_text, padded, text},
     layer, sign,
 };
 
@@ -234,6 +237,70 @@ async fn a_dedup_layer_outside_is_reported_once() {
     send_twice(inside.clone()).await;
     send_twice(inside.layer(dedup())).await;
     assert_eq!(warned.take(), []);
+}
+
+/// On the route and on the router: without the mark the inner layer finds the claims of the outer one.
+#[tokio::test]
+async fn a_delivery_is_deduplicated_once_however_many_layers_it_passes() {
+    let dedup = DedupLayer::new(MemoryStore::new());
+    let another = || DedupLayer::new(MemoryStore::new());
+    let same_store = || {
+        let store = Arc::new(MemoryStore::new());
+        [(); 2].map(|()| DedupLayer::new(Arc::clone(&store)))
+    };
+    let [inner, outer] = same_store();
+    type Wrap = Box<dyn Fn(Router, WebhookLayer) -> Router>;
+    let cases: [(&str, Wrap); 4] = [
+        (
+            "the same layer",
+            Box::new(move |routes, webhook| {
+                let dedup = DedupLayer::clone(&dedup);
+                routes.layer(dedup.clone()).layer(dedup).layer(webhook)
+            }),
+        ),
+        (
+            "two layers with a store",
+            Box::new(move |routes, webhook| {
+                let (inner, outer) = (inner.clone(), outer.clone());
+                routes.layer(inner).layer(outer).layer(webhook)
+            }),
+        ),
+        (
+            "two layers with two stores",
+            Box::new(move |routes, webhook| {
+                routes.layer(another()).layer(another()).layer(webhook)
+            }),
+        ),
+        (
+            "both layers on the route and on the router",
+            Box::new(|routes, webhook| {
+                let dedup = DedupLayer::new(MemoryStore::new());
+                let routes = routes.layer(dedup.clone()).layer(webhook.clone());
+                routes.layer(dedup).layer(webhook)
+            }),
+        ),
+    ];
+    for (case, wrap) in cases {
+        let (warned, calls) = (Warned::default(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&calls);
+        let handler = async move |notification: Notification| {
+            counted.fetch_add(notification.events().len(), Ordering::Relaxed);
+        };
+        let routes = Router::new().route("/wh", post(handler));
+        let app = wrap(routes, warned.layer(builder()));
+        for _ in 0..3 {
+            assert_eq!(send(&app, delivery("/wh")).await.0, 200, "{case}");
+        }
+        // Another delivery with the same event, and one more.
+        let two = messages(&[text("wamid.A", ""), text("wamid.B", "")].join(","));
+        let request = Request::post("/wh")
+            .header("x-hub-signature-256", sign(SECRET, &two))
+            .body(two.into())
+            .unwrap();
+        assert_eq!(send(&app, request).await.0, 200, "{case}");
+        assert_eq!(calls.load(Ordering::Relaxed), 2, "{case}");
+        assert_eq!(warned.take(), [SetupWarning::DedupRepeated], "{case}");
+    }
 }
 
 /// Two servers of one process, or a layer and a host that looks into its store.

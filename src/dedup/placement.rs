@@ -1,4 +1,5 @@
-//! Detects a `DedupLayer` outside of the `WebhookLayer`, where it sees no events.
+//! Detects a `DedupLayer` outside of the `WebhookLayer`, where it sees no events, and a second one
+//! inside of the first, which would wait for the claims of the first.
 
 use std::sync::{
     Arc, OnceLock,
@@ -8,7 +9,40 @@ use std::sync::{
 use http::{Extensions, Request};
 
 use super::handle::{Runs, count};
-use crate::{signature::SIGNATURE_HEADER, webhook::SetupWarnings};
+use crate::{
+    event::Notification, signature::SIGNATURE_HEADER, verified::Verified, webhook::SetupWarnings,
+};
+
+/// In the extensions of a delivery that a `DedupLayer` hands to its handler: the events to handle.
+#[derive(Clone)]
+pub(super) struct Deduplicated(Notification);
+
+impl Deduplicated {
+    /// Hands these events to the handler.
+    pub(super) fn mark(extensions: &mut Extensions, fresh: Notification) {
+        extensions.insert(Self(fresh.clone()));
+        extensions.insert(fresh);
+    }
+
+    /// Reports a delivery that an outer `DedupLayer` has marked, and puts the events back that it
+    /// left: a `WebhookLayer` in between has parsed the body again. Returns whether it was marked.
+    ///
+    /// A request with another body is another delivery, even if it has the extensions of this one.
+    pub(super) fn check(extensions: &mut Extensions, notification: &Notification) -> bool {
+        let Some(Self(fresh)) = extensions.get() else {
+            return false;
+        };
+        if fresh.body() != notification.body() {
+            return false;
+        }
+        let fresh = fresh.clone();
+        extensions.insert(fresh);
+        if let Some(verified) = extensions.get::<Verified>() {
+            verified.warnings().dedup_repeated();
+        }
+        true
+    }
+}
 
 /// In the extensions of a request that a `DedupLayer` passes through and that may be a delivery.
 #[derive(Clone)]

@@ -25,6 +25,7 @@ use super::{
     guard::{Failure, Guarded},
     handle::{Run, Runs, after, count},
     partial_failure::PartialFailure,
+    placement::Deduplicated,
     plan::{Plan, Policy},
     rejection::{DedupRejection, DedupRejectionKind},
     store::{Claim, Commit, Renewal, Store, Token},
@@ -304,7 +305,7 @@ impl<S: Store> Delivery<'_, S> {
             let stale = fresh.events().iter().filter(|event| event.stale());
             count(&counters.stale, stale.count());
         }
-        request.extensions_mut().insert(fresh);
+        Deduplicated::mark(request.extensions_mut(), fresh);
 
         let call = async { inner.oneshot(request).await.map_err(drop) };
         let end = self.supervise(call).await;

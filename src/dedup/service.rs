@@ -10,7 +10,7 @@ use tower::Service;
 
 use super::{
     future::ResponseFuture,
-    placement::Passage,
+    placement::{Deduplicated, Passage},
     rejection::{DedupRejection, DedupRejectionKind},
     run::Shared,
     store::Store,
@@ -58,6 +58,9 @@ where
             return ResponseFuture::pass_through(self.inner.clone(), request, bypass);
         };
         Passage::deduplicated(request.extensions_mut());
+        if Deduplicated::check(request.extensions_mut(), &notification) {
+            return ResponseFuture::pass_through(self.inner.clone(), request, None);
+        }
         let Some(run) = self.shared.runs.start() else {
             let refusal = DedupRejection::from(DedupRejectionKind::Draining);
             return ResponseFuture::answered(refusal.into_response());

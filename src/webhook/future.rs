@@ -402,7 +402,13 @@ where
     fn call(mut self, config: &Arc<Config>) -> Result<State<S, B>, RejectionKind> {
         let secret = self.signer.secret_label()?;
         let app = self.signer.app.shared_label();
-        let verified = Verified::new(app, secret, &self.reservation);
+        let verified = Verified::new(
+            app,
+            secret,
+            &self.reservation,
+            #[cfg(feature = "tokio")]
+            &config.warnings,
+        );
         let extensions = self.request.extensions_mut();
         #[cfg(feature = "tokio")]
         crate::dedup::Passage::verified(extensions, &config.warnings);

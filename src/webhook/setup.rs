@@ -23,9 +23,10 @@ const MAX_COMPARED: usize = 1024;
 /// A sign that the host is put together wrongly, seen in the requests that arrive.
 ///
 /// The handshake succeeds in all of these cases, so the App Dashboard shows a healthy webhook while
-/// no delivery reaches the handler, or its duplicates do. Each kind is reported once for a layer and
-/// its clones, to [`on_setup_warning`](crate::WebhookLayerBuilder::on_setup_warning). A warning
-/// contains nothing of the request.
+/// no delivery reaches the handler, its duplicates do, or a layer has no effect. Each kind is
+/// reported once for a layer and its clones, to
+/// [`on_setup_warning`](crate::WebhookLayerBuilder::on_setup_warning). A warning contains nothing of
+/// the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SetupWarning {
@@ -45,6 +46,10 @@ pub enum SetupWarning {
     /// suppressed. Put it inside. With axum, call `.layer(dedup)` before `.layer(webhook)`.
     /// `Counters::bypassed` counts the deliveries.
     DedupBypassed,
+    /// A delivery passed two `DedupLayer`s. The outer one deduplicates it, and the inner one passes it
+    /// through untouched. Remove one of them. The usual cause is a layer on the route and another on
+    /// the router.
+    DedupRepeated,
 }
 
 impl fmt::Display for SetupWarning {
@@ -61,6 +66,9 @@ impl fmt::Display for SetupWarning {
             }
             Self::DedupBypassed => {
                 "a DedupLayer is outside of the WebhookLayer and suppresses no duplicates: put it inside; with axum, call `.layer(dedup)` before `.layer(webhook)`"
+            }
+            Self::DedupRepeated => {
+                "a delivery passed two DedupLayers, and only the outer one deduplicates it: remove one of them"
             }
         })
     }
@@ -113,6 +121,12 @@ impl SetupWarnings {
         self.report(SetupWarning::DedupBypassed);
     }
 
+    /// A delivery that one `DedupLayer` let through arrived at another.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn dedup_repeated(&self) {
+        self.report(SetupWarning::DedupRepeated);
+    }
+
     #[cold]
     fn report(&self, warning: SetupWarning) {
         let reported = self.reported.fetch_or(bit(warning), Ordering::Relaxed);
@@ -136,6 +150,7 @@ fn bit(warning: SetupWarning) -> u8 {
         SetupWarning::PathMissed => 2,
         SetupWarning::LayersOverlap => 4,
         SetupWarning::DedupBypassed => 8,
+        SetupWarning::DedupRepeated => 16,
     }
 }
 
