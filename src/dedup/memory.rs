@@ -34,7 +34,9 @@ use crate::event::EventKey;
 /// remembered then.
 ///
 /// Pending entries are never evicted before their lease expires. A claim that finds no room beside
-/// them is refused, and a refused claim evicts nothing.
+/// them is refused, and a refused claim evicts nothing. A delivery whose events exceed the room of
+/// the store can therefore never be claimed as a whole, however often Meta repeats it. Meta puts up
+/// to 1000 events into a delivery; allow many times that.
 ///
 /// # Time
 ///
