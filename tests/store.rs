@@ -60,7 +60,7 @@ async fn conformance_catches_every_broken_store() {
         (Fault::AbsentTakenForDone, "nobody has committed"),
         (Fault::AbsentTakenForRecorded, "rule 2"),
         (Fault::LateCommitInTwoSteps, "rule"),
-        (Fault::CommitInTwoSteps, "rule 1"),
+        (Fault::CommitInTwoSteps, "rule"),
         (Fault::ReleaseOfDone, "rule 4"),
         (Fault::DoneShortenedByHolder, "rule 4"),
         (Fault::DoneShortenedByAnother, "rule 4"),
@@ -90,18 +90,38 @@ async fn conformance_catches_every_broken_store() {
         (Fault::RenewOfDone, "rule 4"),
         (Fault::RenewDoneRenewed, "rule"),
         (Fault::RenewalsInOtherOrder, "rule"),
+        (Fault::ClaimAdds, "the lease"),
+        (Fault::RenewAdds, "the lease"),
+        (Fault::LeaseInWholeSeconds, "the lease"),
+        (Fault::LeaseAtMostHour, "the lease"),
+        (Fault::RenewAtMostHour, "the lease"),
+        (Fault::WindowInWholeSeconds, "rule 4"),
+        (Fault::WindowAtMostMinute, "rule 4"),
+        (Fault::WindowAtMostHour, "rule 4"),
+        (Fault::WindowInU16Seconds, "rule 4"),
+        (Fault::WindowInI32Micros, "rule 4"),
+        (Fault::KeyCutAtNul, "rule"),
+        (Fault::KeyCutToLast(4), "rule"),
+        (Fault::KeyCutToLast(2), "rule"),
+        (Fault::KeyAsText, "rule"),
+        (Fault::KeyInAnyCase, "rule"),
         (Fault::Fails, "error"),
     ];
-    for (fault, rule) in broken {
+    let without_byte = (0..16).map(|place| (Fault::KeyWithoutByte(place), "rule"));
+    let mut missed = Vec::new();
+    for (fault, rule) in broken.into_iter().chain(without_byte) {
         let run = tokio::spawn(conformance(Simple::new(Some(fault)))).await;
-        let panic = run
-            .expect_err(&format!("{fault:?} was not caught"))
-            .into_panic();
+        let Err(error) = run else {
+            missed.push(fault);
+            continue;
+        };
+        let panic = error.into_panic();
         let message = panic.downcast_ref::<String>().map(String::as_str);
         let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap();
         println!("{fault:?}: {message}");
         assert!(message.contains(rule), "{fault:?}: {message}");
     }
+    assert_eq!(missed, [], "not caught");
 }
 
 /// What can be wrong with a store.
@@ -146,12 +166,30 @@ enum Fault {
     RenewOfDone,
     RenewDoneRenewed,
     RenewalsInOtherOrder,
+    /// Repeated claims add to the lease.
+    ClaimAdds,
+    /// Renewals add to the lease, instead of starting it again.
+    RenewAdds,
+    LeaseInWholeSeconds,
+    LeaseAtMostHour,
+    RenewAtMostHour,
+    WindowInWholeSeconds,
+    WindowAtMostMinute,
+    WindowAtMostHour,
+    WindowInU16Seconds,
+    WindowInI32Micros,
+    KeyCutAtNul,
+    KeyCutToLast(usize),
+    /// What is not UTF-8 is replaced.
+    KeyAsText,
+    KeyInAnyCase,
+    KeyWithoutByte(usize),
     Fails,
 }
 
 /// A store that keeps the rules but for one.
 struct Simple {
-    states: Mutex<HashMap<EventKey, State>>,
+    states: Mutex<HashMap<Vec<u8>, State>>,
     fault: Option<Fault>,
 }
 
@@ -182,12 +220,63 @@ impl Simple {
     }
 
     fn find(&self, key: &EventKey) -> Option<State> {
-        self.states.lock().unwrap().get(key).copied()
+        let column = self.column(key);
+        self.states.lock().unwrap().get(&column).copied()
     }
 
     fn set(&self, key: EventKey, done: bool, token: Token, until: Instant) {
-        let state = State { done, token, until };
-        self.states.lock().unwrap().insert(key, state);
+        let (column, state) = (self.column(&key), State { done, token, until });
+        self.states.lock().unwrap().insert(column, state);
+    }
+
+    fn remove(&self, key: &EventKey) {
+        let column = self.column(key);
+        self.states.lock().unwrap().remove(&column);
+    }
+
+    /// What is kept of a key.
+    fn column(&self, key: &EventKey) -> Vec<u8> {
+        let mut bytes = key.to_bytes().to_vec();
+        match self.fault {
+            Some(Fault::KeyCutAtNul) => {
+                let end = bytes.iter().position(|byte| *byte == 0);
+                bytes.truncate(end.unwrap_or(bytes.len()));
+            }
+            Some(Fault::KeyCutToLast(count)) => drop(bytes.drain(..16 - count)),
+            Some(Fault::KeyAsText) => bytes = String::from_utf8_lossy(&bytes).as_bytes().to_vec(),
+            Some(Fault::KeyInAnyCase) => bytes.make_ascii_lowercase(),
+            Some(Fault::KeyWithoutByte(place)) => drop(bytes.remove(place)),
+            _ => {}
+        }
+        bytes
+    }
+
+    /// What is kept of a lease.
+    fn lease(&self, lease: Duration) -> Duration {
+        match self.fault {
+            Some(Fault::LeaseShortened) => lease / 2,
+            Some(Fault::LeaseInWholeSeconds) => Duration::from_secs(lease.as_secs()),
+            Some(Fault::LeaseAtMostHour) => lease.min(HOUR),
+            _ => lease,
+        }
+    }
+
+    /// What is kept of a window.
+    fn window(&self, window: Duration) -> Duration {
+        match self.fault {
+            Some(Fault::WindowShortened) => window / 2,
+            Some(Fault::WindowInWholeSeconds) => Duration::from_secs(window.as_secs()),
+            Some(Fault::WindowAtMostMinute) => window.min(Duration::from_secs(60)),
+            Some(Fault::WindowAtMostHour) => window.min(HOUR),
+            Some(Fault::WindowInU16Seconds) => {
+                Duration::from_secs((window.as_secs() as u16).into())
+            }
+            Some(Fault::WindowInI32Micros) => {
+                let micros = window.as_micros() as i32;
+                Duration::from_micros(micros.try_into().unwrap_or(0))
+            }
+            _ => window,
+        }
     }
 
     fn lives(&self, state: State) -> bool {
@@ -207,11 +296,7 @@ impl Store for Simple {
         if self.has(Fault::Fails) {
             return Err(StoreError::unavailable("on purpose"));
         }
-        let lease = if self.has(Fault::LeaseShortened) {
-            lease / 2
-        } else {
-            lease
-        };
+        let lease = self.lease(lease);
         let mut claims = Vec::new();
         for key in keys {
             let found = self.find(key);
@@ -228,7 +313,10 @@ impl Store for Simple {
                 let keeps = self.has(Fault::TakeOverKeepsToken);
                 let holder = found.filter(|state| keeps && !state.done);
                 let holder = holder.map_or(token, |state| state.token);
-                self.set(*key, false, holder, Instant::now() + lease);
+                let adds = self.has(Fault::ClaimAdds);
+                let from = found.filter(|state| adds && self.lives(*state));
+                let from = from.map_or_else(Instant::now, |state| state.until);
+                self.set(*key, false, holder, from + lease);
             }
             claims.push(claim);
         }
@@ -257,13 +345,15 @@ impl Store for Simple {
     ) -> Result<Vec<Renewal>, StoreError> {
         let mut renewals = Vec::new();
         for key in keys {
-            let lease = if self.has(Fault::RenewNeverPasses) {
-                HOUR
-            } else {
-                lease
+            let lease = match self.fault {
+                Some(Fault::RenewNeverPasses) => HOUR,
+                Some(Fault::RenewAtMostHour) => lease.min(HOUR),
+                _ => lease,
             };
-            let until = Instant::now() + lease;
-            let renewal = match self.find(key).filter(|state| self.lives(*state)) {
+            let found = self.find(key).filter(|state| self.lives(*state));
+            let from = found.filter(|_| self.has(Fault::RenewAdds));
+            let until = from.map_or_else(Instant::now, |state| state.until) + lease;
+            let renewal = match found {
                 Some(state) if state.done => {
                     if self.has(Fault::RenewOfDone) {
                         self.set(*key, false, token, until);
@@ -284,7 +374,7 @@ impl Store for Simple {
                 None if self.has(Fault::RenewAbsentNotTaken) => Renewal::Renewed,
                 _ => {
                     if self.has(Fault::RenewInTwoSteps) {
-                        self.states.lock().unwrap().remove(key);
+                        self.remove(key);
                         yield_now().await;
                     }
                     self.set(*key, false, token, until);
@@ -311,10 +401,7 @@ impl Store for Simple {
             if self.has(Fault::OneWindowForAll) {
                 window = first.unwrap_or(window);
             }
-            if self.has(Fault::WindowShortened) {
-                window /= 2;
-            }
-            let until = Instant::now() + window;
+            let until = Instant::now() + self.window(window);
             let found = self.find(key);
             let commit = match found {
                 Some(state) if state.done && self.lives(state) => {
@@ -325,7 +412,7 @@ impl Store for Simple {
                         self.set(*key, true, state.token, until);
                     }
                     if self.has(Fault::DoneTakenBackByAnother) && !holder {
-                        self.states.lock().unwrap().remove(key);
+                        self.remove(key);
                     }
                     if self.has(Fault::DoneFenced) && !holder
                         || self.has(Fault::CommitNotRepeatable) && holder
@@ -352,7 +439,7 @@ impl Store for Simple {
                 None if self.has(Fault::AbsentNotRecorded) => Commit::Recorded,
                 _ => {
                     if self.has(Fault::CommitInTwoSteps) {
-                        self.states.lock().unwrap().remove(key);
+                        self.remove(key);
                         yield_now().await;
                     }
                     if self.has(Fault::LateCommitInTwoSteps) && found.is_none() {
@@ -384,7 +471,7 @@ impl Store for Simple {
                 let holder = self.same(state.token, token) || self.has(Fault::ReleaseWithoutToken);
                 let pending = !state.done || self.has(Fault::ReleaseOfDone);
                 if holder && pending {
-                    self.states.lock().unwrap().remove(key);
+                    self.remove(key);
                 }
             }
         }

@@ -4,11 +4,12 @@
 
 use std::{
     ops::RangeInclusive,
-    panic,
+    panic, slice,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -29,11 +30,21 @@ use crate::{
 /// by every caller, windows, repeated calls, batches of none and of a thousand. Rules 6 and 7
 /// cannot be seen from the outside.
 ///
-/// It works with keys of its own, random ones, and leaves those of others alone: it can run against a server that others use, again
-/// and again. What it leaves behind are some 12,000 keys, which pass within two minutes.
+/// It works with keys of its own and leaves those of others alone, so it can run against a server
+/// that others use, again and again. All 16 bytes of a key are random. One check takes keys that
+/// differ in a single byte, at each place, with NUL, 0xFF and other values that a column of text may
+/// not keep. About 12,000 keys are left behind. They expire within two minutes, but for three
+/// that take up to a week.
 ///
 /// It takes about 5 seconds. Nothing fails because the machine is slow. A store may round leases and windows up, by less than a
 /// second. Paused time does for a store that lives by [`tokio::time`], but not for one that has a clock of its own.
+///
+/// # Long times
+///
+/// On a paused clock it asks whether leases and windows of up to 60 days last and expire. In real
+/// time it waits for two seconds at most. Then it finds numbers that overflow, such as seconds in 16
+/// bits or microseconds in 32, but not a limit of more than two seconds: **a store that forgets after
+/// a minute or an hour passes.** Test the longest window of your layer with a clock that you can move.
 ///
 /// Many tasks are spawned. On a runtime with several threads the races are those of threads too.
 ///
@@ -56,12 +67,9 @@ use crate::{
 /// If the store breaks a rule, with the number of the rule and what was seen; if it answers with an error; and outside of a tokio runtime
 /// that has time.
 pub async fn conformance<S: Store>(store: S) {
-    let test = Test(Arc::new(Inner {
-        store,
-        prefix: Token::random(),
-        next: AtomicU64::new(0),
-    }));
+    let test = Test(Arc::new(Inner { store }));
     let mut tests = JoinSet::new();
+    tests.spawn(distinct_keys(test.clone()));
     tests.spawn(states(test.clone()));
     tests.spawn(strangers(test.clone()));
     tests.spawn(repeats(test.clone()));
@@ -84,10 +92,24 @@ pub async fn conformance<S: Store>(store: S) {
     tests.spawn(race_with_release(test.clone()));
     tests.spawn(race_of_late_commits(test.clone()));
     tests.spawn(race_of_fenced_commits(test.clone()));
-    tests.spawn(nobody_commits(test));
+    tests.spawn(nobody_commits(test.clone()));
+    tests.spawn(overflows(test.clone()));
     all(tests).await;
+    // Alone: it moves the clock beyond all leases and windows of the others.
+    if is_paused() {
+        long_times(test).await;
+    }
 }
 
+/// Whether the clock of tokio stands still while real time passes.
+fn is_paused() -> bool {
+    let before = Instant::now();
+    thread::sleep(Duration::from_millis(2));
+    Instant::now() == before
+}
+
+/// Less than two seconds, and not a number of seconds.
+const FRACTION: Duration = Duration::from_millis(1900);
 /// Never passes while a check runs.
 const LONG: Duration = Duration::from_secs(100);
 /// Is waited for.
@@ -98,6 +120,56 @@ const PASSED: Duration = Duration::from_millis(2100);
 const ATTEMPTS: usize = 5;
 /// Those who race for a key.
 const RACERS: usize = 16;
+
+/// Keys that differ in one byte are different keys, whatever the bytes.
+///
+/// Finds a column that ends at the first NUL, that keeps one end of a key only, that is text in some
+/// encoding or compares without regard to case.
+async fn distinct_keys<S: Store>(test: Test<S>) {
+    const BYTES: [u8; 10] = [0, 1, b' ', b'A', b'a', 0x7F, 0x80, 0xC3, 0xFE, 0xFF];
+    let base = test.key().to_bytes();
+    let mut keys = vec![base];
+    for place in 0..base.len() {
+        let with = |mut key: [u8; 16], value: u8| {
+            if let Some(byte) = key.get_mut(place) {
+                *byte = value;
+            }
+            key
+        };
+        keys.extend(BYTES.map(|value| with(base, value)));
+        // The same up to the NUL or 0xFF, and nothing the same after it.
+        let other = base.map(|byte| !byte);
+        let (start, rest) = (base.iter().take(place), other.iter().skip(place));
+        let mut mixed = [0; 16];
+        mixed
+            .iter_mut()
+            .zip(start.chain(rest))
+            .for_each(|(byte, value)| *byte = *value);
+        keys.extend([0, 0xFF].map(|value| with(mixed, value)));
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    let keys: Vec<_> = keys.into_iter().map(EventKey::from_bytes).collect();
+    // Each has a holder of its own, who would find a key that is taken for another.
+    let tokens: Vec<_> = keys.iter().map(|_| Token::random()).collect();
+    for (key, token) in keys.iter().zip(&tokens) {
+        let claim = test.claim_one(*key, *token, LONG).await;
+        assert_eq!(
+            claim,
+            Claim::Claimed,
+            "rule 1: a claim of an absent key that differs from others in one byte. \
+             A key is 16 bytes of any value"
+        );
+    }
+    let claims = test.claim(&keys, Token::random(), LONG).await;
+    assert!(
+        all_are(&claims, Claim::Pending),
+        "rule 1: a claim of pending keys that differ in one byte: {claims:?}"
+    );
+    for (key, token) in keys.iter().zip(tokens) {
+        test.release(slice::from_ref(key), token).await;
+    }
+}
 
 /// Rules 1 to 4 with one caller: claims, commits and releases in the three states.
 async fn states<S: Store>(test: Test<S>) {
@@ -271,7 +343,7 @@ async fn done_is_final<S: Store>(test: Test<S>) {
 
 /// The lease is not shorter than was said.
 async fn leases_last<S: Store>(test: Test<S>) {
-    let lease = 2 * SHORT;
+    let lease = FRACTION;
     for _ in 0..ATTEMPTS {
         let start = Instant::now();
         let key = test.key();
@@ -384,20 +456,65 @@ async fn renewals<S: Store>(test: Test<S>) {
     );
 }
 
-/// A lease that was renewed lasts, and expires when it is not renewed again.
+/// A lease that was renewed lasts, and expires when it is not renewed again. It is counted from the
+/// last call, however many there were.
 async fn renewals_extend<S: Store>(test: Test<S>) {
     let (holder, other) = (Token::random(), Token::random());
-    let [held, expiring] = [test.key(), test.key()];
-    test.claim(&[held, expiring], holder, SHORT).await;
+    let [held, expiring, repeated] = [test.key(), test.key(), test.key()];
+    test.claim(&[held, expiring, repeated], holder, SHORT).await;
     test.renew(&[held], holder, LONG).await;
-    test.renew(&[expiring], holder, SHORT).await;
+    for _ in 0..5 {
+        test.renew(&[expiring], holder, SHORT).await;
+        test.claim(&[repeated], holder, SHORT).await;
+    }
     sleep(PASSED).await;
-    let claims = test.claim(&[held, expiring], other, LONG).await;
+    let claims = test.claim(&[held, expiring, repeated], other, LONG).await;
     assert_eq!(
         claims,
-        [Claim::Pending, Claim::Claimed],
-        "the lease: a claim after the first lease, of a key renewed for long and one for short"
+        [Claim::Pending, Claim::Claimed, Claim::Claimed],
+        "the lease: a claim after the first lease, of a key renewed for long, one renewed for short \
+         five times, and one claimed for short by its holder again and again"
     );
+}
+
+/// Times that are next to nothing where they overflow: microseconds in 32 bits, seconds in 16. And a
+/// week, which is what Meta repeats for.
+const OVERFLOWS: [Duration; 3] = [
+    Duration::from_secs(4295),
+    Duration::from_secs(1 << 16),
+    Duration::from_secs(7 * 24 * 3600),
+];
+
+/// A long time has not passed after two seconds.
+async fn overflows<S: Store>(test: Test<S>) {
+    let token = Token::random();
+    let mut held = Vec::new();
+    for time in OVERFLOWS {
+        held.push(test.hold(token, time).await);
+    }
+    sleep(PASSED).await;
+    for (keys, time) in held.into_iter().zip(OVERFLOWS) {
+        test.are_held(&keys, time).await;
+        let [leased, renewed, _] = keys;
+        test.release(&[leased, renewed], token).await;
+    }
+}
+
+/// Leases and windows of up to 60 days last and pass. Only where the clock can be moved.
+async fn long_times<S: Store>(test: Test<S>) {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    for time in [DAY / 24 / 20, DAY / 8, 8 * DAY, 60 * DAY] {
+        let keys = test.hold(Token::random(), time).await;
+        sleep(time - SHORT).await;
+        test.are_held(&keys, time).await;
+        sleep(PASSED).await;
+        let claims = test.claim(&keys, Token::random(), SHORT).await;
+        assert!(
+            all_are(&claims, Claim::Claimed),
+            "the lease and rule 4: a claim after a lease, a renewed lease and a window of {time:?}: \
+             {claims:?}"
+        );
+    }
 }
 
 /// Rules 2 and 3: a renewal after the lease, of what another has claimed or handled, or nobody.
@@ -460,7 +577,7 @@ async fn late_commits<S: Store>(test: Test<S>) {
 
 /// Rule 4: a window is not shorter than was said.
 async fn windows_last<S: Store>(test: Test<S>) {
-    let window = 2 * SHORT;
+    let window = FRACTION;
     for _ in 0..ATTEMPTS {
         let (key, token) = (test.key(), Token::random());
         test.claim_one(key, token, SHORT / 2).await;
@@ -864,8 +981,6 @@ struct Test<S>(Arc<Inner<S>>);
 
 struct Inner<S> {
     store: S,
-    prefix: Token,
-    next: AtomicU64,
 }
 
 impl<S> Clone for Test<S> {
@@ -876,14 +991,38 @@ impl<S> Clone for Test<S> {
 
 impl<S: Store> Test<S> {
     fn key(&self) -> EventKey {
-        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        // Numbers differ in their last bytes, as in sorted keys, and what is random stays so.
-        let prefix = u128::from_be_bytes(self.0.prefix.to_bytes());
-        EventKey::from_bytes(prefix.wrapping_add(number.into()).to_be_bytes())
+        EventKey::from_bytes(Token::random().to_bytes())
     }
 
+    /// Keys in their order, as the layer passes them.
     fn keys(&self, count: usize) -> Vec<EventKey> {
-        (0..count).map(|_| self.key()).collect()
+        let mut keys: Vec<_> = (0..count).map(|_| self.key()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Makes three keys that are taken for this time: by a claim, by a renewal, and by a commit.
+    async fn hold(&self, token: Token, time: Duration) -> [EventKey; 3] {
+        let keys = [self.key(), self.key(), self.key()];
+        let [leased, renewed, done] = keys;
+        self.claim_one(leased, token, time).await;
+        self.claim_one(renewed, token, SHORT).await;
+        self.renew_one(renewed, token, time).await;
+        self.commit_one(done, time, token).await;
+        keys
+    }
+
+    async fn are_held(&self, keys: &[EventKey; 3], time: Duration) {
+        let claims = self.claim(keys, Token::random(), SHORT).await;
+        let (leases, window) = claims.split_at(2);
+        assert!(
+            all_are(leases, Claim::Pending),
+            "the lease: a claim before a lease and a renewed lease of {time:?} have passed: {leases:?}"
+        );
+        assert!(
+            all_are(window, Claim::Done),
+            "rule 4: a claim before a window of {time:?} has passed: {window:?}"
+        );
     }
 
     async fn claim(&self, keys: &[EventKey], token: Token, lease: Duration) -> Vec<Claim> {
