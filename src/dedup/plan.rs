@@ -358,8 +358,9 @@ pub(super) mod tests {
     }
 
     fn notification(list: &str) -> Notification {
-        let body =
-            format!(r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{{list}}}}}]}}]}}"#);
+        let body = format!(
+            r#"{{"entry":[{{"time":1,"changes":[{{"field":"messages","value":{{{list}}}}}]}}]}}"#
+        );
         Notification::parse(body).unwrap()
     }
 
