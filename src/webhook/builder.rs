@@ -509,7 +509,7 @@ pub enum ConfigError {
     /// [`client_certificate`](WebhookLayerBuilder#method.client_certificate) from a header is set.
     TrustedProxiesUnused,
     /// The [`admission_policy`](WebhookLayerBuilder#method.admission_policy) is
-    /// [`Any`](crate::admission::AdmissionPolicy::Any), and there are not two rules to choose from.
+    /// `AdmissionPolicy::Any`, and there are not two rules to choose from.
     AdmissionPolicyUnused,
 }
 
