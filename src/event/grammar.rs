@@ -28,11 +28,11 @@ pub(super) struct Extent {
 
 /// How far a text has been found to be JSON. Large texts are checked bit by bit.
 pub(super) struct Progress {
-    position: usize,
+    position: u32,
     /// One bit for each container that is open, the innermost lowest: whether it is an object.
     containers: u128,
     depth: usize,
-    deepest: usize,
+    deepest: u8,
     /// Those of the larger containers and strings, in the order of the text.
     pub(super) extents: Vec<Extent>,
     /// For each container that is open, its place in `extents`.
@@ -47,10 +47,16 @@ pub(super) struct Progress {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OpenString {
     /// Its opening quote.
-    pub(super) start: usize,
+    start: u32,
     /// Whether an escape was found. It may begin where the text has been checked up to.
     pub(super) escaped: bool,
     is_key: bool,
+}
+
+impl OpenString {
+    pub(super) fn start(self) -> usize {
+        self.start as usize
+    }
 }
 
 /// Why a check does not go on.
@@ -73,7 +79,7 @@ impl Progress {
             position: 0,
             containers: 0,
             depth: 0,
-            deepest,
+            deepest: u8::try_from(deepest).unwrap_or(u8::MAX),
             extents: Vec::with_capacity(ORDINARY_EXTENTS),
             open: [0; INDEXED_DEPTH],
             has_long_strings: false,
@@ -83,7 +89,7 @@ impl Progress {
 
     /// Number of bytes that were checked.
     pub(super) fn position(&self) -> usize {
-        self.position
+        self.position as usize
     }
 }
 
@@ -142,7 +148,7 @@ impl<const SHORT: bool> Text<'_, SHORT> {
         escaped: &mut impl FnMut(usize, usize),
     ) -> Result<bool, Stop> {
         let bytes = self.bytes;
-        let mut at = progress.position;
+        let mut at = progress.position();
         if let Some(string) = progress.string.take() {
             match self.resume(at, string, progress, escaped)? {
                 Some(next) => at = next,
@@ -152,7 +158,7 @@ impl<const SHORT: bool> Text<'_, SHORT> {
         loop {
             // Before a value.
             if self.is_beyond(at) {
-                progress.position = at;
+                progress.position = index(at);
                 return Ok(false);
             }
             let byte;
@@ -257,7 +263,7 @@ impl<const SHORT: bool> Text<'_, SHORT> {
                 // It may begin beyond the head.
                 let at = at.max(start + 1);
                 let string = OpenString {
-                    start,
+                    start: index(start),
                     escaped: false,
                     is_key,
                 };
@@ -285,7 +291,7 @@ impl<const SHORT: bool> Text<'_, SHORT> {
             return Err(progress.inside(at, true, string));
         }
         let end = self.unusual_string(at, string, progress, escaped)?;
-        progress.passed(string.start, end);
+        progress.passed(string.start(), end);
         if string.is_key {
             Ok(Some(colon(self.bytes, end)?))
         } else {
@@ -307,7 +313,7 @@ impl<const SHORT: bool> Text<'_, SHORT> {
             match self.bytes.get(at) {
                 Some(b'"') => {
                     if has_escape {
-                        escaped(string.start, at + 1);
+                        escaped(string.start(), at + 1);
                     }
                     return Ok(at + 1);
                 }
@@ -339,7 +345,7 @@ impl<const SHORT: bool> Text<'_, SHORT> {
 impl Progress {
     /// Stops in a string, before `at`.
     fn inside(&mut self, at: usize, escaped: bool, string: OpenString) -> Stop {
-        self.position = at;
+        self.position = index(at);
         self.string = Some(OpenString { escaped, ..string });
         Stop::Inside
     }
@@ -370,7 +376,7 @@ impl Progress {
             });
         }
         self.depth += 1;
-        if self.depth > self.deepest {
+        if self.depth > usize::from(self.deepest) {
             return Err(ParseError::TooDeep);
         }
         self.containers = self.containers << 1 | u128::from(is_object);

@@ -27,7 +27,9 @@ const CONVERTED: usize = 64 * 1024;
 pub(crate) struct Parsing {
     body: Bytes,
     /// So many bytes are UTF-8.
-    valid: usize,
+    valid: u32,
+    /// All of it is valid.
+    whole: bool,
     progress: Progress,
     unescaped: Unescaped,
 }
@@ -40,6 +42,7 @@ impl Parsing {
         Ok(Self {
             body,
             valid: 0,
+            whole: false,
             progress: Progress::new(deepest),
             unescaped: Unescaped::default(),
         })
@@ -53,8 +56,9 @@ impl Parsing {
         if self.unescaped.catch_up(&self.body, bytes) {
             return Ok(false);
         }
-        let seen = self.valid.saturating_add(bytes).min(self.body.len());
-        let next = self.body.get(self.valid..seen).unwrap_or_default();
+        let valid = self.valid as usize;
+        let seen = valid.saturating_add(bytes).min(self.body.len());
+        let next = self.body.get(valid..seen).unwrap_or_default();
         let rest = match std::str::from_utf8(next) {
             Ok(_) => 0,
             // The end may be inside a character.
@@ -63,7 +67,8 @@ impl Parsing {
             }
             Err(_) => return Err(ParseError::NotUtf8),
         };
-        self.valid = seen - rest;
+        let valid = seen - rest;
+        self.valid = index(valid);
         let unescaped = &mut self.unescaped;
         // Beyond the end there is no value, and `check` says so.
         let until = if seen < self.body.len() {
@@ -82,17 +87,23 @@ impl Parsing {
             let known = if position > seen {
                 position
             } else {
-                position.min(self.valid)
+                position.min(valid)
             };
-            unescaped.extend(string.start, known);
+            unescaped.extend(string.start(), known);
             unescaped.catch_up(&self.body, bytes);
         }
         // A string may end behind what was looked at for UTF-8.
-        let rest = self.body.get(self.valid..).unwrap_or_default();
+        let rest = self.body.get(valid..).unwrap_or_default();
         if whole && std::str::from_utf8(rest).is_err() {
             return Err(ParseError::NotUtf8);
         }
+        self.whole = whole;
         Ok(whole)
+    }
+
+    /// Whether the whole text is valid.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Bytes that are allocated beside the body.
@@ -165,7 +176,7 @@ impl Document {
         let is_long = span.range().len() > CONVERTED;
         Cursor {
             text: if is_long { "" } else { self.text(span) },
-            offset: span.start as usize,
+            offset: span.start,
             ..self.cursor_at(span)
         }
     }
@@ -201,27 +212,23 @@ impl Document {
 
     /// The end of a container or string that is in the list of extents. Looked for from `hint` on,
     /// which becomes its place: a cursor finds the next one near the last.
-    fn listed_end(&self, start: usize, hint: &mut usize) -> Option<usize> {
+    fn listed_end(&self, start: usize, hint: &mut u32) -> Option<usize> {
         let start = index(start);
-        let mut from = *hint;
+        let mut from = *hint as usize;
         let mut step = 1;
         // At most twice as far as it is.
-        let list = loop {
-            match self.extents.get(from + step) {
-                Some(extent) if extent.start <= start => {
-                    from += step;
-                    step *= 2;
-                }
-                _ => {
-                    break self
-                        .extents
-                        .get(from..self.extents.len().min(from + step))?;
-                }
-            }
-        };
-        let found = list.binary_search_by_key(&start, |extent| extent.start);
-        *hint = from + found.ok()?;
-        Some(self.extents.get(*hint)?.end as usize)
+        while let Some(extent) = self.extents.get(from + step)
+            && extent.start <= start
+        {
+            from += step;
+            step *= 2;
+        }
+        let near = from..self.extents.len().min(from + step);
+        let near = self.extents.get(near)?;
+        let found = near.binary_search_by_key(&start, |extent| extent.start);
+        let (Ok(next) | Err(next)) = found;
+        *hint = index(from + next.saturating_sub(1));
+        Some(near.get(found.ok()?)?.end as usize)
     }
 }
 
@@ -299,9 +306,9 @@ pub(crate) struct Cursor<'a> {
     document: &'a Document,
     /// A part of `bytes` as text, from `offset` on. Texts that are not in it are converted one by one, which costs more.
     text: &'a str,
-    offset: usize,
-    /// No container from here on is before this place in the list of extents.
-    extent: usize,
+    offset: u32,
+    /// What is found from here on is not before this place in the list of extents.
+    extent: u32,
 }
 
 impl<'a> Cursor<'a> {
@@ -428,7 +435,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn text(&self, start: usize, end: usize) -> &'a str {
-        let inside = start.wrapping_sub(self.offset)..end.wrapping_sub(self.offset);
+        let offset = self.offset as usize;
+        let inside = start.wrapping_sub(offset)..end.wrapping_sub(offset);
         match self.text.get(inside) {
             Some(text) => text,
             None => text(self.bytes.get(start..end).unwrap_or_default()),
@@ -586,16 +594,16 @@ struct Unescaped {
     decoded: String,
     /// In the order of the document.
     strings: Vec<Decoded>,
-    /// The string that is being decoded.
-    open: Option<Open>,
+    open: Open,
 }
 
-/// A string that is decoded in steps.
+/// A string that is decoded in steps, if there is one.
+#[derive(Default)]
 struct Open {
-    /// What is before this is decoded.
-    decoded: usize,
+    /// What is before this is decoded. 0 if there is none.
+    decoded: u32,
     /// What is before this can be.
-    known: usize,
+    known: u32,
 }
 
 /// One of them: it stands in `decoded` from the end of the one before.
@@ -620,7 +628,8 @@ impl Unescaped {
             let more = count_escapes(rest).min(rest.len() / SHORTEST_ESCAPED);
             self.strings.reserve_exact(1 + more);
         }
-        let decoded = self.open.take().map_or(start + 1, |open| open.decoded);
+        let open = std::mem::take(&mut self.open);
+        let decoded = (open.decoded as usize).max(start + 1);
         // What is no text is found a little later, and then there is no document.
         let rest = text(bytes.get(decoded..end - 1).unwrap_or_default());
         unescape(rest, false, &mut self.decoded);
@@ -633,16 +642,17 @@ impl Unescaped {
     /// The string that begins with the quote at `start` can be decoded up to `known`. No escape and
     /// no character is cut there.
     fn extend(&mut self, start: usize, known: usize) {
-        let decoded = start + 1;
-        self.open.get_or_insert(Open { decoded, known }).known = known;
+        self.open = Open {
+            decoded: self.open.decoded.max(index(start + 1)),
+            known: index(known),
+        };
     }
 
     /// Decodes about `bytes` more of the open string. Returns whether there was anything to decode.
     fn catch_up(&mut self, body: &[u8], bytes: usize) -> bool {
-        let Some(open) = &mut self.open else {
-            return false;
-        };
-        let known = body.get(open.decoded..open.known).unwrap_or_default();
+        let open = &mut self.open;
+        let range = open.decoded as usize..open.known as usize;
+        let known = body.get(range).unwrap_or_default();
         if known.is_empty() {
             return false;
         }
@@ -654,9 +664,10 @@ impl Unescaped {
         {
             self.decoded
                 .push_str(text(cut.get(..last).unwrap_or_default()));
-            open.decoded += last;
+            open.decoded += index(last);
         } else {
-            open.decoded += unescape(text(known), true, &mut self.decoded);
+            let decoded = unescape(text(known), true, &mut self.decoded);
+            open.decoded += index(decoded);
             open.known = open.decoded;
         }
         true
@@ -939,7 +950,11 @@ mod tests {
                     let position = parsing.progress.position();
                     // Not written at the end.
                     let checked = if whole { text.len() } else { position };
-                    let now = (parsing.valid, checked, parsing.unescaped.decoded.len());
+                    let now = (
+                        parsing.valid as usize,
+                        checked,
+                        parsing.unescaped.decoded.len(),
+                    );
                     for done in [now.0 - before.0, now.1 - before.1, now.2 - before.2] {
                         assert!(done <= 2 * STEP + 16, "{done}");
                     }

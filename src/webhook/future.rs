@@ -305,8 +305,6 @@ impl Signer {
 /// A delivery that is known to be Meta's.
 struct Delivery<S> {
     parsing: Parsing,
-    /// All is parsed.
-    parsed: bool,
     signer: Signer,
     reservation: Reservation,
     /// Bytes that the body takes.
@@ -337,7 +335,6 @@ impl<S> Delivery<S> {
         let taken = received.reservation.bytes().max(received.body.len());
         Ok(Self {
             parsing: Notification::begin(received.body).map_err(|_| RejectionKind::NotJson)?,
-            parsed: false,
             signer,
             reservation: received.reservation,
             taken,
@@ -349,13 +346,13 @@ impl<S> Delivery<S> {
     /// Parses a bit more, and charges what that has taken. Returns whether its events may be told
     /// apart now: those of a large body take a turn of their own.
     fn parse(&mut self) -> Result<bool, RejectionKind> {
-        if self.parsed {
+        if self.parsing.is_whole() {
             return Ok(true);
         }
         let parsed = self.parsing.advance(PARSED_PER_POLL);
-        self.parsed = parsed.map_err(|_| RejectionKind::NotJson)?;
+        let parsed = parsed.map_err(|_| RejectionKind::NotJson)?;
         let is_small = self.taken <= PARSED_PER_POLL;
-        if self.parsed && is_small {
+        if parsed && is_small {
             return Ok(true);
         }
         (self.reservation).grow_to(self.taken + self.parsing.memory())?;
