@@ -358,9 +358,8 @@ pub(super) mod tests {
     }
 
     fn notification(list: &str) -> Notification {
-        let body = format!(
-            r#"{{"entry":[{{"time":1,"changes":[{{"field":"messages","value":{{{list}}}}}]}}]}}"#
-        );
+        let body =
+            format!(r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{{list}}}}}]}}]}}"#);
         Notification::parse(body).unwrap()
     }
 
@@ -372,7 +371,7 @@ pub(super) mod tests {
     #[tokio::test]
     async fn the_key_of_a_long_event_is_made_in_turns() {
         let long = "x".repeat(20 * HASHED_PER_TURN);
-        let notification = notification(&format!(r#""others":["{long}"]"#));
+        let notification = notification(&format!(r#""others":[{{"timestamp":1,"x":"{long}"}}]"#));
         let policy = policy(None);
         let (plan, turns) = turns(Plan::new(&notification, "app", &policy)).await;
         let keys: Vec<_> = notification

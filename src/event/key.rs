@@ -74,7 +74,7 @@ impl EventKey {
 
     /// The same in steps: the JSON of an event may be megabytes.
     pub(crate) fn in_steps<'a>(event: &'a Event, namespace: &'a str) -> KeyHash<'a> {
-        let mut parts = Parts::new();
+        let mut parts = KeyHash::new();
         parts.add("v1");
         parts.add(namespace);
         let kind = event.payload_kind();
@@ -83,17 +83,18 @@ impl EventKey {
             Kind::Message | Kind::Status => event.field(),
             _ => event.field().map(field::key_name),
         });
+        let number = event.metadata_phone_number_id();
         let payload = match kind {
             Kind::Message | Kind::Echo | Kind::Status | Kind::Call | Kind::CallStatus => {
-                event.payload_alone()
+                Some(event.payload_alone())
             }
-            // What has happened to a participant is said of all of them together.
-            Kind::GroupParticipant => event.payload(),
-            // Not read: nothing in it is in the key but its JSON, which may be long.
-            _ => return parts.unnamed(event),
+            // What has happened to a participant is said of all of them together. The action of a
+            // user does not say whose it is.
+            Kind::GroupParticipant | Kind::UserAction => Some(event.payload()),
+            // Not read, because it may be long, and only its JSON is in the key.
+            _ => None,
         };
-        let number = event.metadata_phone_number_id();
-        let named = match payload {
+        let named = payload.and_then(|payload| match payload {
             Payload::Message(message) => message.id.map(|id| {
                 parts.all([number, Some("msg"), Some(id), message.kind]);
             }),
@@ -117,8 +118,12 @@ impl EventKey {
                 ]);
                 parts.number(status.timestamp.map(Timestamp::millis));
                 // A payment keeps its state and its time when it is paid back.
-                if transaction.is_some_and(|transaction| !transaction.refunds.is_empty()) {
-                    parts.raw = Some(event.raw_bytes());
+                for refund in transaction
+                    .iter()
+                    .flat_map(|transaction| transaction.refunds)
+                {
+                    parts.all([refund.id, refund.status]);
+                    parts.number(refund.updated_timestamp.map(Timestamp::millis));
                 }
             }),
             Payload::Call(call) => call.id.map(|id| {
@@ -150,16 +155,27 @@ impl EventKey {
                     participant.event.map(|event| event.as_str()),
                     participant.request_id,
                 ]);
-                parts.raw = Some(event.raw_bytes());
+                parts.json(event.raw_bytes());
                 parts.number(participant.timestamp.map(Timestamp::millis));
                 Some(())
             }
             _ => None,
-        };
-        match named {
-            Some(()) => parts.hash(),
-            None => parts.unnamed(event),
+        });
+        if named.is_none() {
+            // One number may have several account ids, one for each partner.
+            let entry_id = match number {
+                None => event.entry_id(),
+                Some(_) => None,
+            };
+            parts.all([entry_id, number, event.list()]);
+            parts.json(event.raw_bytes());
+            parts.number(event.entry_time().map(Timestamp::millis));
         }
+        if let Some(Payload::UserAction(action)) = payload {
+            let contact = action.contact.get().unwrap_or_default();
+            parts.all([contact.user_id, contact.wa_id]);
+        }
+        parts
     }
 
     /// Whether the key of the event is made of something that no later event has: an id, or a time.
@@ -232,33 +248,55 @@ impl fmt::Display for ParseKeyError {
 
 impl Error for ParseKeyError {}
 
-/// Maximum number of texts in a key. That of a status has the most.
-const MAX_TEXTS: usize = 12;
+/// Maximum length of a part of a key that is hashed without being asked for.
+const SHORT: usize = 4096;
 
-/// What a key is made of: texts, then JSON and a number, where there are any.
-struct Parts<'a> {
-    texts: [Option<&'a str>; MAX_TEXTS],
-    count: usize,
-    raw: Option<Bytes>,
-    /// In the form in which it is hashed.
-    number: Option<u64>,
+/// A tuple under a hash. Each part goes with its length, so that no two tuples look alike.
+pub(crate) struct KeyHash<'a> {
+    hash: Sha256,
+    /// The first part that is not short, and all after it. Most keys have none.
+    rest: Vec<Part<'a>>,
+    /// Of `rest`: the part that is hashed next, and from where on.
+    part: usize,
+    offset: usize,
 }
 
-impl<'a> Parts<'a> {
+enum Part<'a> {
+    Number([u8; 8]),
+    Text(&'a str),
+    Json(Bytes),
+}
+
+impl Part<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Number(number) => number,
+            Self::Text(text) => text.as_bytes(),
+            Self::Json(json) => json,
+        }
+    }
+}
+
+impl<'a> KeyHash<'a> {
     fn new() -> Self {
         Self {
-            texts: [None; MAX_TEXTS],
-            count: 0,
-            raw: None,
-            number: None,
+            hash: Sha256::new(),
+            rest: Vec::new(),
+            part: 0,
+            offset: 0,
         }
     }
 
     fn add(&mut self, text: impl Into<Option<&'a str>>) {
-        debug_assert!(self.count < MAX_TEXTS, "a text is lost");
-        if let Some(slot) = self.texts.get_mut(self.count) {
-            *slot = text.into();
-            self.count += 1;
+        let text = text.into();
+        let length = length(text.map(str::len));
+        let text = text.unwrap_or_default();
+        if self.rest.is_empty() && text.len() <= SHORT {
+            self.hash.update(length);
+            self.hash.update(text);
+        } else {
+            self.defer(Part::Number(length));
+            self.defer(Part::Text(text));
         }
     }
 
@@ -268,74 +306,37 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// The same as its text, which need not be converted.
+    fn json(&mut self, json: Bytes) {
+        let length = length(Some(json.len()));
+        if self.rest.is_empty() && json.len() <= SHORT {
+            self.hash.update(length);
+            self.hash.update(json);
+        } else {
+            self.defer(Part::Number(length));
+            self.defer(Part::Json(json));
+        }
+    }
+
     fn number(&mut self, number: Option<u64>) {
-        self.number = Some(number.unwrap_or(u64::MAX));
-    }
-
-    /// The key of an event without ids that Meta never uses twice.
-    fn unnamed(mut self, event: &'a Event) -> KeyHash<'a> {
-        let number = event.metadata_phone_number_id();
-        // One number may have several account ids, one for each partner.
-        let entry_id = match number {
-            None => event.entry_id(),
-            Some(_) => None,
-        };
-        self.all([entry_id, number, event.list()]);
-        if event.payload_kind() == Kind::UserAction
-            && let Payload::UserAction(action) = event.payload()
-        {
-            // The action does not say whose it is.
-            let contact = action.contact.get().unwrap_or_default();
-            self.all([contact.user_id, contact.wa_id]);
-        }
-        self.raw = Some(event.raw_bytes());
-        self.number(event.entry_time().map(Timestamp::millis));
-        self.hash()
-    }
-
-    fn hash(self) -> KeyHash<'a> {
-        KeyHash {
-            parts: self,
-            hash: Sha256::new(),
-            part: 0,
-            offset: 0,
+        let number = number.unwrap_or(u64::MAX).to_be_bytes();
+        if self.rest.is_empty() {
+            self.hash.update(number);
+        } else {
+            self.defer(Part::Number(number));
         }
     }
 
-    /// A part, which may be absent; `None` behind the last.
-    fn get(&self, index: usize) -> Option<Option<&[u8]>> {
-        match self.texts.get(..self.count)?.get(index) {
-            Some(text) => Some(text.map(str::as_bytes)),
-            None if index == self.count => self.raw.as_deref().map(Some),
-            None => None,
-        }
+    #[cold]
+    fn defer(&mut self, part: Part<'a>) {
+        self.rest.push(part);
     }
-}
 
-/// A tuple under a hash. Each part goes with its length, so that no two tuples look alike.
-pub(crate) struct KeyHash<'a> {
-    parts: Parts<'a>,
-    hash: Sha256,
-    /// The part that is hashed next, and from where on.
-    part: usize,
-    offset: usize,
-}
-
-impl KeyHash<'_> {
-    /// Hashes at most `bytes` more bytes of the parts. Returns the key when all are hashed. Must not
-    /// be called again then, and not with 0.
+    /// Hashes at most `bytes` more bytes. Returns the key when all are hashed. Must not be called
+    /// again then.
     pub(crate) fn advance(&mut self, mut bytes: usize) -> Option<EventKey> {
-        while let Some(part) = self.parts.get(self.part) {
-            if self.offset == 0 {
-                if bytes == 0 {
-                    return None;
-                }
-                // One more than the length: nothing is not the same as the empty text.
-                let length = part.map_or(0, |part| part.len() as u64 + 1);
-                self.hash.update(length.to_be_bytes());
-            }
-            let rest = part.unwrap_or_default().get(self.offset..);
-            let rest = rest.unwrap_or_default();
+        while let Some(part) = self.rest.get(self.part) {
+            let rest = part.bytes().get(self.offset..).unwrap_or_default();
             let piece = rest.get(..bytes).unwrap_or(rest);
             self.hash.update(piece);
             bytes -= piece.len();
@@ -346,14 +347,17 @@ impl KeyHash<'_> {
             self.part += 1;
             self.offset = 0;
         }
-        if let Some(number) = self.parts.number {
-            self.hash.update(number.to_be_bytes());
-        }
         let hash = self.hash.finalize_reset();
         let mut key = [0; 16];
         key.iter_mut().zip(hash).for_each(|(key, hash)| *key = hash);
         Some(EventKey(key))
     }
+}
+
+/// How the length of a part is hashed. Nothing is not the same as the empty text.
+fn length(length: Option<usize>) -> [u8; 8] {
+    let length = length.map_or(0, |length| length as u64 + 1);
+    length.to_be_bytes()
 }
 
 #[cfg(test)]
@@ -363,7 +367,7 @@ mod tests {
 
     #[test]
     fn in_steps_it_is_the_same_key() {
-        let long = "x".repeat(1000);
+        let long = "x".repeat(10_000);
         let body = format!(
             r#"{{"entry":[{{"id":"1","changes":[{{"field":"messages","value":{{
                 "messages":[{{"id":"wamid.A","type":"text"}}],
@@ -371,9 +375,9 @@ mod tests {
                 "others":[{{"id":"{long}"}}]}}}}]}}]}}"#
         );
         let notification = Notification::parse(body).unwrap();
-        let hashed = [0, 1000, 1000];
+        let hashed = [0, 10_000, 10_000];
         for (event, hashed) in notification.events().iter().zip(hashed) {
-            for step in (1..150).chain([500, 5000]) {
+            for step in (1..150).chain([500, 5000, 20_000]) {
                 let mut hash = EventKey::in_steps(event, "app");
                 let mut steps = 1;
                 let key = loop {
