@@ -402,20 +402,22 @@ impl Progress {
 
 /// The first byte from `at` on that is not white space, and where it is.
 #[inline(always)]
-pub(super) fn next(bytes: &[u8], at: usize) -> (Option<u8>, usize) {
+fn next(bytes: &[u8], at: usize) -> (Option<u8>, usize) {
     match bytes.get(at) {
-        Some(byte) if is_white(*byte) => next_after_white(bytes, at + 1),
+        Some(byte) if is_white(*byte) => {
+            let at = after_white(bytes, at + 1);
+            (bytes.get(at).copied(), at)
+        }
         byte => (byte.copied(), at),
     }
 }
 
-/// There may be megabytes of white space.
+/// Where the white space ends, of which there may be megabytes.
 #[cold]
-fn next_after_white(bytes: &[u8], at: usize) -> (Option<u8>, usize) {
-    let at = find(bytes, at, |byte| {
+pub(super) fn after_white(bytes: &[u8], at: usize) -> usize {
+    find(bytes, at, |byte| {
         (byte != b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r')
-    });
-    (bytes.get(at).copied(), at)
+    })
 }
 
 #[inline(always)]

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::{
     grammar::{
-        self, Extent, LONG_STRING, MAX_DEPTH, Progress, index, is_white, next, plain_string_end,
-        scalar_end, string_end,
+        self, Extent, LONG_STRING, MAX_DEPTH, Progress, after_white, index, is_white,
+        plain_string_end, scalar_end, string_end,
     },
     notification::ParseError,
     object::Reader,
@@ -226,8 +226,8 @@ impl Document {
         let near = from..self.extents.len().min(from + step);
         let near = self.extents.get(near)?;
         let found = near.binary_search_by_key(&start, |extent| extent.start);
-        let (Ok(next) | Err(next)) = found;
-        *hint = index(from + next.saturating_sub(1));
+        // What is not found is a short container. Others follow it soon.
+        *hint = index(from + found.unwrap_or_default());
         Some(near.get(found.ok()?)?.end as usize)
     }
 }
@@ -491,16 +491,12 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         match self.bytes.get(self.position) {
-            Some(byte) if is_white(*byte) => self.peek_after_white(),
+            Some(byte) if is_white(*byte) => {
+                self.position = after_white(self.bytes, self.position);
+                self.bytes.get(self.position).copied()
+            }
             byte => byte.copied(),
         }
-    }
-
-    #[cold]
-    fn peek_after_white(&mut self) -> Option<u8> {
-        let byte;
-        (byte, self.position) = next(self.bytes, self.position);
-        byte
     }
 
     fn enter(&mut self, bracket: u8) -> Option<()> {
