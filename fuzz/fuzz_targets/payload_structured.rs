@@ -98,6 +98,9 @@ const STATES: &[&str] = &[
     "captured",
 ];
 
+/// Among more elements the only contact is not looked for.
+const FEW: usize = 16;
+
 /// One that nobody knows.
 const NEW_STATE: &str = "sparkling";
 
@@ -113,6 +116,9 @@ fuzz_target!(|input: Input| {
                 around(event, entry, change);
                 event
             };
+            if change.is_contacts_alone() {
+                assert!(matches!(next().payload(), Payload::Unknown(_)));
+            }
             for messages in [!input.style.backwards, input.style.backwards] {
                 if messages {
                     for message in &change.messages {
@@ -260,16 +266,45 @@ fn check_status(event: &Event, expected: &StatusIn, change: &Change) {
     );
 }
 
-/// Who is meant: by the user id, else by the phone number.
+/// Who is meant: by the user id, else by the phone number, else the only contact where all that is there is about one person.
 fn person(change: &Change, from: Option<u8>, user: Option<u8>) -> Option<(u8, &Contact)> {
     let contact = |place: u8| Some((place, change.contacts.get(usize::from(place))?));
     let by_user = user
         .and_then(contact)
         .filter(|(_, contact)| contact.has_user);
-    by_user.or_else(|| {
+    let by_phone = || {
         from.and_then(contact)
             .filter(|(_, contact)| contact.has_phone)
-    })
+    };
+    let only = || {
+        let [contact] = &*change.contacts else {
+            return None;
+        };
+        // Neither id has found it: a user id on both sides is another one.
+        let is_another = contact.has_user && user.is_some();
+        (!is_another && change.is_about(from, user)).then_some((0, contact))
+    };
+    by_user.or_else(by_phone).or_else(only)
+}
+
+impl Change {
+    fn is_contacts_alone(&self) -> bool {
+        !self.contacts.is_empty() && self.messages.is_empty() && self.statuses.is_empty()
+    }
+
+    /// Whether the one element is, or several are few and all share an id with this person.
+    fn is_about(&self, from: Option<u8>, user: Option<u8>) -> bool {
+        let messages = self.messages.iter();
+        let messages = messages.map(|message| (message.from, message.from_user));
+        let statuses = self
+            .statuses
+            .iter()
+            .map(|status| (status.to, status.to_user));
+        let mut all = messages.chain(statuses);
+        let shares = |one: Option<u8>, other: Option<u8>| one.is_some() && one == other;
+        let count = self.messages.len() + self.statuses.len();
+        count == 1 || count <= FEW && all.all(|(phone, id)| shares(phone, from) || shares(id, user))
+    }
 }
 
 fn titled(errors: &[(i64, String)]) -> impl Iterator<Item = (Option<i64>, Option<&str>)> {
