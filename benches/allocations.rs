@@ -89,7 +89,7 @@ fn print(report: &Value) -> Result<(), Box<dyn Error>> {
             .collect();
         let places: Vec<_> = (stack.into_iter().map(place_of))
             .filter(|place| !LIBRARY.iter().any(|path| place.contains(path)))
-            .take(SHOWN)
+            .take(DEBUG_VISIBLE)
             .collect();
         total += blocks;
         println!(
@@ -115,7 +115,7 @@ const LIBRARY: [&str; 10] = [
     "iter/",
     "benches/allocations",
 ];
-const SHOWN: usize = 3;
+const DEBUG_VISIBLE: usize = 3;
 
 /// The file and line of a frame.
 fn place_of(frame: &str) -> &str {

@@ -87,7 +87,7 @@ fn describe(file: Option<&str>, event: &Event) -> Value {
         "payload": payload.name(),
         "type": payload.subtype(),
         "id": event.id(),
-        "known": event.known(),
+        "known": event.is_known(),
         "unread": event.unread(),
     })
 }

@@ -95,8 +95,7 @@
 //! | `client-certificate` | no | The same by client certificate; with `admission`. |
 //! | `apps` | no | Apps that are found by the name in the path. |
 //! | `redis` | no | A store of handled events for many processes; with `redis-tls` by TLS. |
-//! | `ring` | no | HMAC-SHA256 by ring, which most hosts have for TLS: less work for the same signature, where the processor has no instructions for SHA. |
-//! | `aws-lc-rs` | no | The same by AWS-LC; if both are on, this one counts. |
+//! | `aws-lc-rs` | no | HMAC-SHA256 by AWS-LC instead of RustCrypto: fewer instructions where the processor has none for SHA, and FIPS. |
 //! | `serde` | no | `Serialize` for [`Payload`] and everything in it, with Meta's own keys. |
 //! | `testing` | no | For the tests of hosts: deliveries of every kind as Meta sends them, their signatures, a Meta that repeats, and stores that fail. |
 //!
@@ -112,6 +111,7 @@
 pub mod admission;
 mod body;
 mod body_error;
+mod coop;
 mod credentials;
 #[cfg(feature = "tokio")]
 pub mod dedup;
@@ -120,15 +120,14 @@ pub mod event;
 pub mod extract;
 pub mod guide;
 mod handshake;
+mod hmac;
 mod host_body;
-mod mac;
 mod receive;
 mod response;
 pub mod secret;
 pub mod signature;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod turn;
 mod verified;
 pub mod webhook;
 

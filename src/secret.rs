@@ -1,8 +1,7 @@
 //! The two things that a caller must not learn: the app secret and the verify token.
 //!
 //! Both are prepared once, when they are made: the secret as the keyed state of its MAC, the token as a tag. Neither keeps
-//! the text that it was made from, and what they keep is zeroed when they are dropped; but for the keyed state where the feature `ring` or
-//! `aws-lc-rs` has another library make it: AWS-LC zeroes it too, ring does not.
+//! the text that it was made from, and what they keep is zeroed when they are dropped.
 
 use std::{
     error::Error,
@@ -13,7 +12,7 @@ use std::{
 
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::mac::{self, Key, Mac};
+use crate::hmac::{self, Key, Mac};
 
 /// An app secret: the key under which Meta signs every delivery of the app.
 ///
@@ -85,7 +84,7 @@ impl fmt::Debug for AppSecret {
 /// ```
 #[derive(Clone)]
 pub struct VerifyToken {
-    tag: Zeroizing<[u8; mac::LENGTH]>,
+    tag: Zeroizing<[u8; hmac::LENGTH]>,
     len: usize,
 }
 

@@ -23,7 +23,7 @@ use std::{error::Error, fmt};
 use http::{HeaderMap, HeaderName};
 
 use crate::{
-    mac::{self, Mac},
+    hmac::{self, Mac},
     secret::AppSecret,
 };
 
@@ -37,7 +37,7 @@ const PREFIX: &[u8] = b"sha256=";
 /// It is not a secret (the sender knows it), but `Debug` does not show it, so that no log becomes a list of valid pairs of body
 /// and signature.
 #[derive(Clone, Copy)]
-pub struct Signature([u8; mac::LENGTH]);
+pub struct Signature([u8; hmac::LENGTH]);
 
 impl Signature {
     /// Reads the value of the header: `sha256=` and 64 lower-case hexadecimal digits, nothing before, between or after.
@@ -52,7 +52,7 @@ impl Signature {
         let digits = value
             .strip_prefix(PREFIX)
             .ok_or(SignatureError::Malformed)?;
-        let mut bytes = [0; mac::LENGTH];
+        let mut bytes = [0; hmac::LENGTH];
         if digits.len() != 2 * bytes.len() {
             return Err(SignatureError::Malformed);
         }

@@ -15,7 +15,7 @@ use peak_alloc::PeakAlloc;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
     App, WebhookLayer,
-    webhook::{Apps, AppsError, Directory, RequestBody},
+    webhook::{AppResolver, CachedResolver, RequestBody, ResolveError},
 };
 
 #[global_allocator]
@@ -25,8 +25,8 @@ static CALLS: AtomicUsize = AtomicUsize::new(0);
 
 struct Nobody;
 
-impl Apps for Nobody {
-    async fn find(&self, _: &str) -> Result<Option<App>, AppsError> {
+impl AppResolver for Nobody {
+    async fn resolve(&self, _: &str) -> Result<Option<App>, ResolveError> {
         CALLS.fetch_add(1, Ordering::SeqCst);
         Ok(None)
     }
@@ -35,9 +35,9 @@ impl Apps for Nobody {
 #[tokio::test]
 async fn made_up_names() {
     const NAMES: usize = 100_000;
-    let directory = Directory::new(Nobody);
+    let resolver = CachedResolver::new(Nobody);
     let layer = WebhookLayer::builder()
-        .apps("/hooks/{app}", directory)
+        .app_resolver("/hooks/{app}", resolver)
         .build()
         .unwrap();
     let host = service_fn(async |_: Request<RequestBody<Full<Bytes>>>| {

@@ -66,7 +66,7 @@ fn paths() {
         refused(without_path().path(path), ConfigError::PathBraces, "path");
     }
     let braces = ConfigError::PathBraces.to_string();
-    assert!(braces.contains(".apps("), "{braces}");
+    assert!(braces.contains(".app_resolver("), "{braces}");
     for path in ["/a+b", "/+", "/wh+"] {
         refused(without_path().path(path), ConfigError::PathPlus, "path");
     }

@@ -132,7 +132,7 @@ fn all_that_is_complete_is_known() {
         let notification = Notification::parse(sample.envelope()).unwrap();
         for event in notification.events() {
             events += 1;
-            if !event.known() {
+            if !event.is_known() {
                 strange.push((sample.file.clone(), format!("{event:?} {}", event.raw())));
             }
         }
@@ -189,7 +189,7 @@ struct Share {
 impl Share {
     fn count(&mut self, event: &Event) {
         self.all += 1;
-        self.known += usize::from(event.known());
+        self.known += usize::from(event.is_known());
     }
 }
 

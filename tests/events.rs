@@ -67,7 +67,7 @@ fn status(event: &Event) -> Status<'_> {
 }
 
 fn reason(event: &Event) -> Reason {
-    assert!(!event.known());
+    assert!(!event.is_known());
     match event.payload() {
         Payload::Unknown(unknown) => unknown.reason,
         other => panic!("{other:?}"),
@@ -94,7 +94,7 @@ fn what_goes_with_an_element_is_beside_it() {
         message.timestamp.unwrap().to_system_time(),
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000)
     );
-    assert!(event.known());
+    assert!(event.is_known());
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_sender_is_found_by_id_and_never_by_position() {
         assert_eq!(sender.name(), name, "{keys}");
         assert_eq!(sender.phone, phone, "{keys}");
         assert_eq!(sender.user_id(), user_id, "{keys}");
-        assert!(event.known(), "{keys}");
+        assert!(event.is_known(), "{keys}");
     }
     let event = message_event(r#"{"from":"16505550002","type":"text","text":{"body":""}}"#);
     let sender = message(&event).sender;
@@ -280,7 +280,7 @@ fn every_type_of_message_is_typed() {
             "{members}: {:?}",
             event.payload()
         );
-        assert!(event.known(), "{members}");
+        assert!(event.is_known(), "{members}");
     }
 }
 
@@ -296,7 +296,7 @@ fn what_comes_with_any_message() {
             "identity":{"acknowledged":true,"created_timestamp":1760000000,"hash":"h"}}"#,
     );
     let message = message(&event);
-    assert!(event.known());
+    assert!(event.is_known());
     assert_eq!(message.group_id, Some("g"));
     let context = message.context.unwrap();
     assert_eq!(
@@ -334,7 +334,7 @@ fn every_state_is_typed() {
         ));
         assert_eq!(status(&event).state, Some(state));
         assert_eq!(state.as_str(), name.to_lowercase());
-        assert!(event.known());
+        assert!(event.is_known());
     }
 }
 
@@ -350,7 +350,7 @@ fn what_comes_with_a_status() {
             "errors":[{"code":131049,"title":"t"}]}"#,
     );
     let status = status(&event);
-    assert!(event.known());
+    assert!(event.is_known());
     assert_eq!(status.timestamp.unwrap().millis(), 1_760_000_000_123);
     // In a group the person is the participant.
     assert_eq!(
@@ -392,7 +392,7 @@ fn a_payment_is_typed() {
     );
     let payment = status(&event).payment.get().unwrap();
     let transaction = payment.transaction.unwrap();
-    assert!(event.known());
+    assert!(event.is_known());
     assert_eq!(payment.amount.unwrap().value, Some(21_000));
     assert_eq!(transaction.method.unwrap().kind, Some("upi"));
     assert_eq!(
@@ -410,7 +410,7 @@ fn errors_of_a_phone_number_are_events() {
         panic!()
     };
     assert_eq!((error.code, error.details()), (Some(130_429), Some("d")));
-    assert!(event.known());
+    assert!(event.is_known());
 }
 
 #[test]
@@ -605,7 +605,7 @@ fn an_odd_key_costs_itself_alone() {
             matches!(message.content, Content::Text(text) if text.body == Some("hi")),
             "{odd}"
         );
-        assert!(!event.known(), "{odd}");
+        assert!(!event.is_known(), "{odd}");
     }
     for fine in [
         r#""new":{"a":1}"#,
@@ -614,7 +614,7 @@ fn an_odd_key_costs_itself_alone() {
         r#""from":null,"errors":null"#,
     ] {
         assert!(
-            message_event(&format!("{{{good},{fine}}}")).known(),
+            message_event(&format!("{{{good},{fine}}}")).is_known(),
             "{fine}"
         );
     }
@@ -624,7 +624,7 @@ fn an_odd_key_costs_itself_alone() {
 fn new_names_and_types_are_kept() {
     let event = message_event(r#"{"id":"1","type":"hologram","hologram":{"a":1}}"#);
     assert_eq!(message(&event).kind, Some("hologram"));
-    assert!(matches!(message(&event).content, Content::Unknown) && !event.known());
+    assert!(matches!(message(&event).content, Content::Unknown) && !event.is_known());
 
     let event =
         message_event(r#"{"id":"1","type":"interactive","interactive":{"type":"new","new":{}}}"#);
@@ -632,11 +632,11 @@ fn new_names_and_types_are_kept() {
         message(&event).content,
         Content::Interactive(Interactive::Unknown)
     ));
-    assert!(!event.known());
+    assert!(!event.is_known());
 
     let event = status_event(r#"{"id":"1","status":"teleported"}"#);
     assert_eq!(status(&event).state, Some(State::Other("teleported")));
-    assert!(!event.known());
+    assert!(!event.is_known());
 
     // A type without its body, and a body that is not the type's.
     for (element, known) in [
@@ -650,9 +650,9 @@ fn new_names_and_types_are_kept() {
             matches!(message(&event).content, Content::Text(text) if text.body.is_none()),
             "{element}"
         );
-        assert_eq!(event.known(), known, "{element}");
+        assert_eq!(event.is_known(), known, "{element}");
     }
-    assert!(!message_event(r#"{"id":"1"}"#).known());
+    assert!(!message_event(r#"{"id":"1"}"#).is_known());
 }
 
 #[test]
@@ -705,7 +705,7 @@ fn texts_are_decoded_and_the_rest_is_exact() {
         );
         assert_eq!(event.id(), Some("1"));
         assert_eq!(event.raw(), element);
-        assert!(event.known());
+        assert!(event.is_known());
     }
 }
 
@@ -1563,7 +1563,7 @@ fn names_in_a_list_are_texts_or_numbers() {
     let ids = update.waba_info.unwrap().solution_partner_business_ids;
     let ids: Vec<_> = ids.iter().map(|id| id.as_str()).collect();
     assert_eq!(ids, ["ab", "7", "9"]);
-    assert!(!event.known());
+    assert!(!event.is_known());
 }
 
 #[test]

@@ -123,7 +123,7 @@ impl Seen {
         self.elements += wanted;
         for event in notification.events() {
             self.events += 1;
-            self.unknown += usize::from(!event.known());
+            self.unknown += usize::from(!event.is_known());
             self.untyped += usize::from(matches!(event.payload(), Payload::Unknown(_)));
         }
         wanted

@@ -14,7 +14,7 @@ fn event(field: &str, value: &str) -> Event {
     let [event] = notification.events() else {
         panic!("{value}");
     };
-    assert!(event.known(), "{value}");
+    assert!(event.is_known(), "{value}");
     event.clone()
 }
 

@@ -63,7 +63,7 @@ fn assert_same(before: &[Event], after: &[Event], name: &str) {
                 }
                 (left, right) => assert_eq!(left, right, "{name}: {list}"),
             }
-            assert_eq!(left.known(), right.known(), "{name}: {list}");
+            assert_eq!(left.is_known(), right.is_known(), "{name}: {list}");
             assert_eq!(left.id(), right.id(), "{name}: {list}");
             assert_eq!(left.field(), right.field(), "{name}: {list}");
             assert_eq!(left.entry_id(), right.entry_id(), "{name}: {list}");

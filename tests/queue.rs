@@ -460,7 +460,7 @@ fn same(one: &Event, other: &Event, name: &str) {
     assert_eq!(format!("{one:#?}"), format!("{other:#?}"), "{name}");
     assert_eq!(one.key(), other.key(), "{name}");
     assert_eq!(one.key_in("x"), other.key_in("x"), "{name}");
-    assert_eq!(one.known(), other.known(), "{name}");
+    assert_eq!(one.is_known(), other.is_known(), "{name}");
     assert_eq!(one.raw_bytes(), other.raw_bytes(), "{name}");
     assert_eq!(one.id(), other.id(), "{name}");
     assert_eq!(

@@ -392,7 +392,7 @@ fn every_type_of_content_has_a_sample() {
 fn all_are_known_but_those_that_are_not() {
     for (name, event) in events() {
         let unknown = name.starts_with("unknown");
-        assert_eq!(event.known(), !unknown, "{name}: {}", event.raw());
+        assert_eq!(event.is_known(), !unknown, "{name}: {}", event.raw());
     }
 }
 
@@ -809,7 +809,7 @@ fn a_detached_event_is_the_same() {
         assert_eq!(detached.payload(), event.payload());
         assert_eq!(detached.key(), event.key());
         assert_eq!(detached.raw(), event.raw());
-        assert_eq!(detached.known(), event.known());
+        assert_eq!(detached.is_known(), event.is_known());
         assert_eq!(detached.field(), event.field());
         assert_eq!(detached.entry_id(), event.entry_id());
         assert_eq!(detached.entry_time(), event.entry_time());

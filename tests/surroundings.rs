@@ -233,7 +233,7 @@ fn names_are_the_same_however_their_words_are_joined() {
             panic!("{name}");
         };
         assert_eq!(group.event, Some(GroupEvent::ParticipantsAdd), "{name}");
-        assert!(events[0].known(), "{name}");
+        assert!(events[0].is_known(), "{name}");
     }
     for name in [
         "groupparticipantsadd",

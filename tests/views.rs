@@ -188,7 +188,7 @@ fn a_time_is_digits_without_anything_around_them() {
         let Payload::Message(message) = event.payload() else {
             panic!("{event:?}");
         };
-        (message.timestamp.map(Timestamp::millis), event.known())
+        (message.timestamp.map(Timestamp::millis), event.is_known())
     };
     for odd in [
         r#"" 1760000000""#,

@@ -139,7 +139,7 @@ fn a_changed_user_id_can_be_followed() {
     assert_eq!(change.previous_parent_user_id, Some("DE.ENT.7"));
     assert_eq!(change.parent_user_id, Some("DE.ENT.8"));
     assert_eq!(event.unread(), [""; 0]);
-    assert!(event.known());
+    assert!(event.is_known());
 
     // Empty texts stand for absence.
     let event = only(
@@ -162,7 +162,7 @@ fn a_changed_user_id_can_be_followed() {
             "body":"new keys","type":"user_identity_changed","user_id":"DE.8"}}]"#,
     );
     assert_eq!(system(&event).kind, Some(SystemKind::UserIdentityChanged));
-    assert!(event.known());
+    assert!(event.is_known());
 }
 
 #[test]
@@ -387,7 +387,7 @@ fn additions_of_2026_are_typed() {
     assert_eq!(product.product_retailer_id, Some("OAR-2"));
     assert_eq!(product.catalog_id, Some("660000000000001"));
     assert_eq!(message(&event).text(), Some("In blue?"));
-    assert!(event.known());
+    assert!(event.is_known());
     assert_eq!(event.unread(), [""; 0]);
 
     let event = only(
@@ -400,7 +400,7 @@ fn additions_of_2026_are_typed() {
         (pricing.kind, pricing.subtype),
         (Some("free_group_customer_service"), Some("paid_exempt"))
     );
-    assert!(event.known());
+    assert!(event.is_known());
     assert_eq!(event.unread(), [""; 0]);
 
     let event = only(
@@ -416,7 +416,7 @@ fn additions_of_2026_are_typed() {
         action.link_click.unwrap().client_user_agent,
         Some("Browser/1")
     );
-    assert!(event.known());
+    assert!(event.is_known());
     assert_eq!(event.unread(), [""; 0]);
 }
 
@@ -460,7 +460,7 @@ fn a_body_that_was_left_out_is_told_from_one_that_was_read() {
             "messages",
             &format!(r#""messages":[{{"id":"wamid.1",{members}}}]"#),
         );
-        assert_eq!(event.known(), known, "{members}");
+        assert_eq!(event.is_known(), known, "{members}");
         assert_eq!(message(&event).has_body, has_body, "{members}");
     }
 }

@@ -1,4 +1,4 @@
-//! Scripts for the whole: requests of Meta and of strangers to several apps, secrets that change, a store and a directory of apps that fail, and a host
+//! Scripts for the whole: requests of Meta and of strangers to several apps, secrets that change, a store and a resolver of apps that fail, and a host
 //! that does what it likes. What must hold:
 //!
 //! - a 200 means that every event of the delivery was handled;
@@ -33,7 +33,7 @@ use tower_whatsapp::{
     dedup::{DedupLayer, DedupRejection, MemoryStore, PartialFailure},
     event::EventKey,
     testing::{Faults, FaultyStore},
-    webhook::{Apps, AppsError, OnForeignEvent, RequestBody},
+    webhook::{AppResolver, OnForeignEvent, RequestBody, ResolveError},
 };
 
 use self::support::{
@@ -160,7 +160,7 @@ struct Ledger {
     requests: Vec<(Host, bool)>,
     /// What was handled, by app.
     handled: HashSet<(&'static str, EventKey)>,
-    /// Whether the directory of apps fails, and whether it ever has.
+    /// Whether the resolver of apps fails, and whether it ever has.
     directory_fails: bool,
     directory_has_failed: bool,
 }
@@ -180,10 +180,10 @@ struct Tenants {
     kiosk: App,
 }
 
-impl Apps for Tenants {
-    async fn find(&self, name: &str) -> Result<Option<App>, AppsError> {
+impl AppResolver for Tenants {
+    async fn resolve(&self, name: &str) -> Result<Option<App>, ResolveError> {
         if self.world.ledger().directory_fails {
-            return Err(AppsError::unavailable("canary-directory"));
+            return Err(ResolveError::unavailable("canary-resolver"));
         }
         Ok((name == self.kiosk.label()).then(|| self.kiosk.clone()))
     }
@@ -218,7 +218,7 @@ async fn run(input: &Input) {
         .credentials(own)
         .route(APPS[1].0, App::new(APPS[1].1, shop).unwrap())
         .route(APPS[BANK].0, bank.unwrap())
-        .apps("/apps/{app}", tenants)
+        .app_resolver("/apps/{app}", tenants)
         .ip_allow_list(IpAllowList::parse(ADMITTED).unwrap())
         .build()
         .unwrap();

@@ -39,7 +39,7 @@ fn read(body: &Bytes) -> Result<Vec<EventKey>, ParseError> {
     HEAP.reset_peak_usage();
     let parsed = Notification::parse(body.clone());
     for event in parsed.iter().flat_map(Notification::events) {
-        let _ = (event.payload(), event.known(), event.timestamp());
+        let _ = (event.payload(), event.is_known(), event.timestamp());
     }
     let peak = HEAP.peak_usage() - before;
     let allowed = 4 * body.len() + BASE;

@@ -194,7 +194,7 @@ fn check_message(event: &Event, expected: &MessageIn, change: &Change) {
             .eq(titled(&expected.errors))
     );
     assert_eq!(
-        event.known(),
+        event.is_known(),
         !matches!(expected.content, ContentIn::Unknown(_))
     );
     match (&expected.content, content) {
@@ -244,7 +244,7 @@ fn check_status(event: &Event, expected: &StatusIn, change: &Change) {
         state.map(|state| state.as_str()),
         Some(name(expected.state))
     );
-    assert_eq!(event.known(), expected.state.is_some());
+    assert_eq!(event.is_known(), expected.state.is_some());
     assert_eq!(
         timestamp.map(Timestamp::millis),
         Some(millis(expected.timestamp))

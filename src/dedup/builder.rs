@@ -1,10 +1,10 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use super::{
+    claim_set::{MARGIN, Policy},
     layer::DedupLayer,
-    plan::{MARGIN, Policy},
-    run::Shared,
     store::Store,
+    task::Shared,
 };
 use crate::event::{Event, EventKey};
 
@@ -74,7 +74,7 @@ pub enum OnStoreError {
     /// It is answered with 503, and Meta sends it again. Events are late, none is handled twice.
     #[default]
     Refuse,
-    /// The handler is called, with [`Notification::unprotected`](crate::Notification::unprotected) saying so. Events are in time, and
+    /// The handler is called, with [`Notification::is_unprotected`](crate::Notification::is_unprotected) saying so. Events are in time, and
     /// some may be handled twice.
     Deliver,
 }
@@ -83,7 +83,7 @@ pub enum OnStoreError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnStale {
-    /// It is delivered, and [`Event::stale`] says so.
+    /// It is delivered, and [`Event::is_stale`] says so.
     #[default]
     Deliver,
     /// It is kept from the handler: for hosts to whom a replay of what somebody captured long ago is

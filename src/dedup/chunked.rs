@@ -35,7 +35,7 @@ impl<S: Store> Chunked<S> {
     ) -> Answers<Claim> {
         let mut answers = Answers::new(keys.len());
         for chunk in keys.chunks(CHUNK) {
-            answers.give_way().await;
+            answers.yield_now().await;
             if !answers.add(self.0.claim(chunk, token, lease).await) {
                 break;
             }
@@ -51,7 +51,7 @@ impl<S: Store> Chunked<S> {
     ) -> Answers<Renewal> {
         let mut answers = Answers::new(keys.len());
         for chunk in keys.chunks(CHUNK) {
-            answers.give_way().await;
+            answers.yield_now().await;
             if !answers.add(self.0.renew(chunk, token, lease).await) {
                 break;
             }
@@ -66,7 +66,7 @@ impl<S: Store> Chunked<S> {
     ) -> Answers<Commit> {
         let mut answers = Answers::new(keys.len());
         for chunk in keys.chunks(CHUNK) {
-            answers.give_way().await;
+            answers.yield_now().await;
             if !answers.add(self.0.commit(chunk, token).await) {
                 break;
             }
@@ -77,7 +77,7 @@ impl<S: Store> Chunked<S> {
     pub(super) async fn release(&self, keys: &[EventKey], token: Token) -> Answers<()> {
         let mut answers = Answers::new(keys.len());
         for chunk in keys.chunks(CHUNK) {
-            answers.give_way().await;
+            answers.yield_now().await;
             let released = self.0.release(chunk, token).await;
             if !answers.add(released.map(|()| vec![(); chunk.len()])) {
                 break;
@@ -105,7 +105,7 @@ impl<T> Answers<T> {
     }
 
     /// Yields between two calls: a store in memory is never pending.
-    async fn give_way(&self) {
+    async fn yield_now(&self) {
         if !self.answers.is_empty() {
             yield_now().await;
         }
@@ -126,7 +126,7 @@ mod tests {
     };
 
     use super::{
-        super::{memory::MemoryStore, plan::tests::turns, store::StoreError},
+        super::{claim_set::tests::turns, memory::MemoryStore, store::StoreError},
         *,
     };
 

@@ -17,7 +17,7 @@ use tower::{Service, ServiceExt, util::Oneshot};
 use super::{
     placement::Bypass,
     rejection::{DedupRejection, DedupRejectionKind},
-    run::Answer,
+    task::Answer,
 };
 use crate::body::ResponseBody;
 

@@ -259,12 +259,12 @@ mod tests {
 
     /// A store that does as it is told, and counts.
     #[derive(Default)]
-    struct Told {
+    struct ScriptedStore {
         works: std::sync::atomic::AtomicBool,
         calls: AtomicUsize,
     }
 
-    impl Store for &'static Told {
+    impl Store for &'static ScriptedStore {
         async fn claim(
             &self,
             _: &[EventKey],
@@ -305,10 +305,10 @@ mod tests {
         }
     }
 
-    fn store() -> (&'static Told, Guarded<&'static Told>) {
-        let told: &'static Told = Box::leak(Box::default());
+    fn store() -> (&'static ScriptedStore, Guarded<&'static ScriptedStore>) {
+        let script: &'static ScriptedStore = Box::leak(Box::default());
         let limit = Duration::from_millis(250);
-        (told, Guarded::new(told, limit, Arc::default()))
+        (script, Guarded::new(script, limit, Arc::default()))
     }
 
     const KEYS: &[EventKey] = &[EventKey::from_bytes([0; 16])];
@@ -326,7 +326,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_five_failures_the_store_is_left_alone_for_a_second() {
-        let (told, guarded) = store();
+        let (script, guarded) = store();
         let claim = async || {
             let lease = Duration::from_secs(30);
             kind(guarded.claim(KEYS, Token::random(), lease).await)
@@ -335,12 +335,12 @@ mod tests {
             let began = Instant::now();
             assert_eq!(claim().await, Err(UNAVAILABLE));
             assert_eq!(began.elapsed(), Duration::from_millis(250));
-            assert_eq!(told.calls.load(Ordering::SeqCst), call);
+            assert_eq!(script.calls.load(Ordering::SeqCst), call);
         }
         let began = Instant::now();
         assert_eq!(claim().await, Err(NOT_SENT));
         assert_eq!(began.elapsed(), Duration::ZERO);
-        assert_eq!(told.calls.load(Ordering::SeqCst), 5);
+        assert_eq!(script.calls.load(Ordering::SeqCst), 5);
 
         // One call decides for the next second.
         advance(Duration::from_secs(1)).await;
@@ -352,9 +352,9 @@ mod tests {
         assert_eq!(claim().await, Err(NOT_SENT));
 
         advance(Duration::from_secs(1)).await;
-        told.works.store(true, Ordering::SeqCst);
+        script.works.store(true, Ordering::SeqCst);
         assert_eq!(claim().await, Ok(vec![Claim::Claimed]));
-        told.works.store(false, Ordering::SeqCst);
+        script.works.store(false, Ordering::SeqCst);
         // The count has begun anew.
         assert_eq!(claim().await, Err(UNAVAILABLE));
         assert_eq!(claim().await, Err(UNAVAILABLE));
@@ -363,12 +363,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_full_store_is_there() {
-        let (told, guarded) = store();
+        let (script, guarded) = store();
         for _ in 0..10 {
             let full = kind(guarded.release(KEYS, Token::random()).await);
             assert_eq!(full, Err((true, StoreErrorKind::Full)));
         }
-        assert_eq!(told.calls.load(Ordering::SeqCst), 10);
+        assert_eq!(script.calls.load(Ordering::SeqCst), 10);
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use super::{guard::StoreFailures, store::StoreError};
 /// A clone is cheap.
 #[derive(Clone)]
 pub struct DedupHandle {
-    pub(super) runs: Arc<Runs>,
+    pub(super) tracker: Arc<Tracker>,
 }
 
 /// What a layer has done since it was built. Every number counts events, unless it says otherwise.
@@ -85,21 +85,21 @@ impl DedupHandle {
     ///
     /// Call it when the server takes no new connections any more. `examples/shutdown.rs` has both.
     pub async fn drain(&self, timeout: Duration) -> Drained {
-        self.runs.draining.store(true, Ordering::SeqCst);
-        let running = self.runs.running();
-        if self.runs.ended(after(Instant::now(), timeout)).await {
+        self.tracker.draining.store(true, Ordering::SeqCst);
+        let running = self.tracker.running();
+        if self.tracker.ended(after(Instant::now(), timeout)).await {
             return Drained {
                 running,
                 aborted: 0,
                 left: 0,
             };
         }
-        let aborted = self.runs.running();
-        self.runs.abort.send_replace(true);
-        self.runs
-            .ended(after(Instant::now(), self.runs.grace))
+        let aborted = self.tracker.running();
+        self.tracker.abort.send_replace(true);
+        self.tracker
+            .ended(after(Instant::now(), self.tracker.grace))
             .await;
-        let left = self.runs.running();
+        let left = self.tracker.running();
         Drained {
             running,
             aborted: aborted.saturating_sub(left),
@@ -114,28 +114,28 @@ impl DedupHandle {
     /// It stays when the store is back: [`Counters::store_failures`] tells whether there are new ones.
     #[must_use]
     pub fn last_store_error(&self) -> Option<Arc<StoreError>> {
-        self.runs.store_failures.last()
+        self.tracker.store_failures.last()
     }
 
     /// What has happened so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let runs = &self.runs;
+        let tracker = &self.tracker;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counters {
-            running: runs.running(),
-            handled: count(&runs.handled),
-            suppressed: count(&runs.suppressed),
-            unprotected: count(&runs.unprotected),
-            stale: count(&runs.stale),
-            fenced: count(&runs.fenced),
-            leases_lost: count(&runs.leases_lost),
-            unrecorded: count(&runs.unrecorded),
-            timed_out: count(&runs.timed_out),
-            aborted: count(&runs.aborted),
-            store_failures: count(&runs.store_failures.count),
-            refused: count(&runs.refused),
-            bypassed: count(&runs.bypassed),
+            running: tracker.running(),
+            handled: count(&tracker.handled),
+            suppressed: count(&tracker.suppressed),
+            unprotected: count(&tracker.unprotected),
+            stale: count(&tracker.stale),
+            fenced: count(&tracker.fenced),
+            leases_lost: count(&tracker.leases_lost),
+            unrecorded: count(&tracker.unrecorded),
+            timed_out: count(&tracker.timed_out),
+            aborted: count(&tracker.aborted),
+            store_failures: count(&tracker.store_failures.count),
+            refused: count(&tracker.refused),
+            bypassed: count(&tracker.bypassed),
         }
     }
 }
@@ -150,7 +150,7 @@ impl fmt::Debug for DedupHandle {
 
 /// The deliveries that are being handled.
 #[derive(Debug)]
-pub(super) struct Runs {
+pub(super) struct Tracker {
     running: watch::Sender<usize>,
     draining: AtomicBool,
     abort: watch::Sender<bool>,
@@ -169,7 +169,7 @@ pub(super) struct Runs {
     pub(super) bypassed: AtomicU64,
 }
 
-impl Runs {
+impl Tracker {
     /// `limit` is that of one call of the store.
     pub(super) fn new(limit: Duration) -> Self {
         Self {
@@ -194,10 +194,10 @@ impl Runs {
     }
 
     /// Counts one more delivery, unless the process is shutting down.
-    pub(super) fn start(self: &Arc<Self>) -> Option<Run> {
+    pub(super) fn start(self: &Arc<Self>) -> Option<InFlightGuard> {
         self.running.send_modify(|running| *running += 1);
-        let run = Run {
-            runs: Arc::clone(self),
+        let run = InFlightGuard {
+            tracker: Arc::clone(self),
         };
         // Looked at after the count: a drain sees either the delivery or no more of them.
         (!self.draining.load(Ordering::SeqCst)).then_some(run)
@@ -228,25 +228,25 @@ pub(super) fn count(counter: &AtomicU64, more: usize) {
 
 /// A delivery that is being handled, for as long as it lives.
 #[derive(Debug)]
-pub(super) struct Run {
-    runs: Arc<Runs>,
+pub(super) struct InFlightGuard {
+    tracker: Arc<Tracker>,
 }
 
-impl Run {
+impl InFlightGuard {
     /// Ready when the time of a drain is up.
     pub(super) async fn aborted(&self) {
-        let mut abort = self.runs.abort.subscribe();
+        let mut abort = self.tracker.abort.subscribe();
         // The sender lives as long as `self`.
         let _ = abort.wait_for(|abort| *abort).await;
     }
 
     pub(super) fn is_aborted(&self) -> bool {
-        *self.runs.abort.borrow()
+        *self.tracker.abort.borrow()
     }
 }
 
-impl Drop for Run {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.runs.running.send_modify(|running| *running -= 1);
+        self.tracker.running.send_modify(|running| *running -= 1);
     }
 }

@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 use super::{
-    builder::DedupLayerBuilder, handle::DedupHandle, memory::MemoryStore, run::Shared,
-    service::Dedup, store::Store,
+    builder::DedupLayerBuilder, handle::DedupHandle, memory::MemoryStore, service::Dedup,
+    store::Store, task::Shared,
 };
 
 /// Has each event handled once. See the [module docs](crate::dedup) for what that means and where it ends.
@@ -57,7 +57,7 @@ impl<S: Store> DedupLayer<S> {
     #[must_use]
     pub fn handle(&self) -> DedupHandle {
         DedupHandle {
-            runs: Arc::clone(&self.shared.runs),
+            tracker: Arc::clone(&self.shared.tracker),
         }
     }
 }

@@ -101,7 +101,7 @@
 //! - if the handler is dropped at its own deadline or by a drain, for what it had done by then
 //!   ([`Counters::timed_out`], [`Counters::aborted`]);
 //! - if the store could not be asked and you have chosen [`OnStoreError::Deliver`];
-//! - if it comes again after its window: [`Event::stale`](crate::Event::stale) marks those.
+//! - if it comes again after its window: [`Event::is_stale`](crate::Event::is_stale) marks those.
 //!
 //! What must not happen twice even then is written together with the event's key in one transaction of your own database.
 //!
@@ -120,6 +120,7 @@
 
 mod builder;
 mod chunked;
+mod claim_set;
 mod future;
 mod guard;
 mod handle;
@@ -127,13 +128,12 @@ mod layer;
 mod memory;
 mod partial_failure;
 mod placement;
-mod plan;
 #[cfg(feature = "redis")]
 mod redis;
 mod rejection;
-mod run;
 mod service;
 mod store;
+mod task;
 
 // What `memory` locks with: `tests/shuttle.rs` puts its own in their place.
 use std::sync::{Mutex, MutexGuard};

@@ -8,7 +8,7 @@ use std::sync::{
 
 use http::{Extensions, Request};
 
-use super::handle::{Runs, count};
+use super::handle::{Tracker, count};
 use crate::{
     event::Notification, signature::SIGNATURE_HEADER, verified::Verified, webhook::SetupWarnings,
 };
@@ -71,7 +71,7 @@ impl Passage {
     }
 
     /// Marks a request that carries a signature, and no events yet.
-    pub(super) fn mark<B>(request: &mut Request<B>, runs: &Arc<Runs>) -> Option<Bypass> {
+    pub(super) fn mark<B>(request: &mut Request<B>, tracker: &Arc<Tracker>) -> Option<Bypass> {
         if !request.headers().contains_key(SIGNATURE_HEADER) {
             return None;
         }
@@ -79,7 +79,7 @@ impl Passage {
         request.extensions_mut().insert(passage.clone());
         Some(Bypass {
             passage,
-            runs: Arc::clone(runs),
+            tracker: Arc::clone(tracker),
         })
     }
 }
@@ -87,7 +87,7 @@ impl Passage {
 /// A request that was marked, until its response.
 pub(super) struct Bypass {
     passage: Passage,
-    runs: Arc<Runs>,
+    tracker: Arc<Tracker>,
 }
 
 impl Bypass {
@@ -100,7 +100,7 @@ impl Bypass {
         if let Some(warnings) = warnings.get()
             && !deduplicated.load(Ordering::Relaxed)
         {
-            count(&self.runs.bypassed, 1);
+            count(&self.tracker.bypassed, 1);
             warnings.dedup_bypassed();
         }
     }

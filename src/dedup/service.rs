@@ -12,8 +12,8 @@ use super::{
     future::ResponseFuture,
     placement::{Deduplicated, Passage},
     rejection::{DedupRejection, DedupRejectionKind},
-    run::Shared,
     store::Store,
+    task::Shared,
 };
 use crate::{body::ResponseBody, event::Notification};
 
@@ -54,14 +54,14 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(notification) = request.extensions_mut().remove::<Notification>() else {
-            let bypass = Passage::mark(&mut request, &self.shared.runs);
+            let bypass = Passage::mark(&mut request, &self.shared.tracker);
             return ResponseFuture::pass_through(self.inner.clone(), request, bypass);
         };
         Passage::deduplicated(request.extensions_mut());
         if Deduplicated::check(request.extensions_mut(), &notification) {
             return ResponseFuture::pass_through(self.inner.clone(), request, None);
         }
-        let Some(run) = self.shared.runs.start() else {
+        let Some(run) = self.shared.tracker.start() else {
             let refusal = DedupRejection::from(DedupRejectionKind::Draining);
             return ResponseFuture::answered(refusal.into_response());
         };

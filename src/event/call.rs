@@ -2,7 +2,7 @@ use super::{
     contact::Contact,
     error::Error,
     message::Media,
-    object::{List, Nested, names, object},
+    object::{Lazy, List, names, object},
     scalar::{Id, Person, Text, Timestamp},
 };
 
@@ -57,7 +57,7 @@ object! {
         /// Why it failed.
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         /// What else is said of the person.
-        pub contact: Nested<'a, Contact<'a>>,
+        pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 
@@ -163,7 +163,7 @@ object! {
         /// Why it failed (`errors`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         /// What else is said of the person.
-        pub contact: Nested<'a, Contact<'a>>,
+        pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 

@@ -6,12 +6,12 @@ use super::payload::Kind;
 pub(super) struct Field {
     /// Its name, and other spellings that were seen.
     pub(super) names: &'static [&'static str],
-    pub(super) cut: Cut,
+    pub(super) cut: Layout,
 }
 
 /// How a value is cut.
 #[derive(Clone, Copy)]
-pub(super) enum Cut {
+pub(super) enum Layout {
     /// Not: it is one element.
     Whole(Kind),
     /// The elements of these lists.
@@ -24,7 +24,7 @@ pub(super) enum Cut {
     Standby,
 }
 
-impl Cut {
+impl Layout {
     /// Whether the key has a meaning in the value.
     pub(super) fn has(self, key: &[u8]) -> bool {
         match self {
@@ -41,38 +41,41 @@ impl Cut {
 }
 
 /// How a value is cut whose field is missing: only `messages` has been seen without its name.
-pub(super) const UNNAMED: Cut = MESSAGES;
+pub(super) const UNNAMED: Layout = MESSAGES;
 
-const MESSAGES: Cut = Cut::Lists(&[
+const MESSAGES: Layout = Layout::Lists(&[
     (b"messages", Kind::Message),
     (b"statuses", Kind::Status),
     (b"errors", Kind::Error),
     (b"user_actions", Kind::UserAction),
 ]);
 
-const ECHOES: Cut = Cut::Lists(&[(b"message_echoes", Kind::Echo), (b"errors", Kind::Error)]);
+const ECHOES: Layout = Layout::Lists(&[(b"message_echoes", Kind::Echo), (b"errors", Kind::Error)]);
 
 /// All of them, in the order of Meta's list of May 2026, then those that came later or were met elsewhere.
 pub(super) const FIELDS: &[Field] = &[
     field(&["messages"], MESSAGES),
-    field(&["account_alerts"], Cut::Whole(Kind::AccountAlert)),
-    field(&["account_review_update"], Cut::Whole(Kind::AccountReview)),
+    field(&["account_alerts"], Layout::Whole(Kind::AccountAlert)),
+    field(
+        &["account_review_update"],
+        Layout::Whole(Kind::AccountReview),
+    ),
     field(
         &["account_settings_update"],
-        Cut::Whole(Kind::AccountSettings),
+        Layout::Whole(Kind::AccountSettings),
     ),
-    field(&["account_update"], Cut::Whole(Kind::AccountUpdate)),
+    field(&["account_update"], Layout::Whole(Kind::AccountUpdate)),
     field(
         &["automatic_events"],
-        Cut::Lists(&[(b"automatic_events", Kind::AutomaticEvent)]),
+        Layout::Lists(&[(b"automatic_events", Kind::AutomaticEvent)]),
     ),
     field(
         &["business_capability_update"],
-        Cut::Whole(Kind::BusinessCapability),
+        Layout::Whole(Kind::BusinessCapability),
     ),
     field(
         &["business_status_update"],
-        Cut::Whole(Kind::BusinessStatus),
+        Layout::Whole(Kind::BusinessStatus),
     ),
     field(
         &[
@@ -80,86 +83,86 @@ pub(super) const FIELDS: &[Field] = &[
             "business_username_update",
             "phone_number_username_update",
         ],
-        Cut::Whole(Kind::BusinessUsername),
+        Layout::Whole(Kind::BusinessUsername),
     ),
     field(
         &["calls"],
-        Cut::Lists(&[
+        Layout::Lists(&[
             (b"calls", Kind::Call),
             (b"statuses", Kind::CallStatus),
             (b"errors", Kind::Error),
         ]),
     ),
-    field(&["flows"], Cut::Whole(Kind::Flow)),
-    field(&["group_lifecycle_update"], Cut::Groups),
+    field(&["flows"], Layout::Whole(Kind::Flow)),
+    field(&["group_lifecycle_update"], Layout::Groups),
     field(
         &["group_participants_update", "group_participant_update"],
-        Cut::Groups,
+        Layout::Groups,
     ),
-    field(&["group_settings_update"], Cut::Groups),
-    field(&["group_status_update"], Cut::Groups),
-    field(&["history"], Cut::History),
+    field(&["group_settings_update"], Layout::Groups),
+    field(&["group_status_update"], Layout::Groups),
+    field(&["history"], Layout::History),
     field(&["message_echoes"], ECHOES),
     field(
         &["message_template_components_update"],
-        Cut::Whole(Kind::TemplateComponents),
+        Layout::Whole(Kind::TemplateComponents),
     ),
     field(
         &["message_template_quality_update"],
-        Cut::Whole(Kind::TemplateQuality),
+        Layout::Whole(Kind::TemplateQuality),
     ),
     field(
         &["message_template_status_update"],
-        Cut::Whole(Kind::TemplateStatus),
+        Layout::Whole(Kind::TemplateStatus),
     ),
-    field(&["messaging_handovers"], Cut::Whole(Kind::Handover)),
-    field(&["partner_solutions"], Cut::Whole(Kind::PartnerSolution)),
+    field(&["messaging_handovers"], Layout::Whole(Kind::Handover)),
+    field(&["partner_solutions"], Layout::Whole(Kind::PartnerSolution)),
     field(
         &["payment_configuration_update"],
-        Cut::Whole(Kind::PaymentConfiguration),
+        Layout::Whole(Kind::PaymentConfiguration),
     ),
     field(
         &["phone_number_name_update"],
-        Cut::Whole(Kind::PhoneNumberName),
+        Layout::Whole(Kind::PhoneNumberName),
     ),
     field(
         &["phone_number_quality_update"],
-        Cut::Whole(Kind::PhoneNumberQuality),
+        Layout::Whole(Kind::PhoneNumberQuality),
     ),
-    field(&["security"], Cut::Whole(Kind::Security)),
+    field(&["security"], Layout::Whole(Kind::Security)),
     field(
         &["smb_app_state_sync"],
-        Cut::Lists(&[(b"state_sync", Kind::AppState)]),
+        Layout::Lists(&[(b"state_sync", Kind::AppState)]),
     ),
     field(&["smb_message_echoes"], ECHOES),
-    field(&["standby"], Cut::Standby),
+    field(&["standby"], Layout::Standby),
     field(
         &["template_category_update"],
-        Cut::Whole(Kind::TemplateCategory),
+        Layout::Whole(Kind::TemplateCategory),
     ),
     field(
         &["template_correct_category_detection"],
-        Cut::Whole(Kind::TemplateCategoryDetection),
+        Layout::Whole(Kind::TemplateCategoryDetection),
     ),
     field(
         &["tracking_events"],
-        Cut::Lists(&[(b"events", Kind::TrackingEvent)]),
+        Layout::Lists(&[(b"events", Kind::TrackingEvent)]),
     ),
     field(
         &["user_id_update"],
-        Cut::Lists(&[(b"user_id_update", Kind::UserIdUpdate)]),
+        Layout::Lists(&[(b"user_id_update", Kind::UserIdUpdate)]),
     ),
     field(
         &["user_preferences"],
-        Cut::Lists(&[(b"user_preferences", Kind::UserPreference)]),
+        Layout::Lists(&[(b"user_preferences", Kind::UserPreference)]),
     ),
     field(
         &["campaign_status_update"],
-        Cut::Whole(Kind::CampaignStatus),
+        Layout::Whole(Kind::CampaignStatus),
     ),
 ];
 
-const fn field(names: &'static [&'static str], cut: Cut) -> Field {
+const fn field(names: &'static [&'static str], cut: Layout) -> Field {
     Field { names, cut }
 }
 
@@ -178,7 +181,7 @@ pub(super) fn key_name(name: &str) -> &str {
 }
 
 /// The cut of a field, if it is known.
-pub(super) fn cut(name: &[u8]) -> Option<Cut> {
+pub(super) fn cut(name: &[u8]) -> Option<Layout> {
     FIELDS
         .iter()
         .find(|field| field.names.iter().any(|other| other.as_bytes() == name))

@@ -1,7 +1,7 @@
 use super::{
     contact::Contact,
     error::Error,
-    object::{List, Nested, names, object},
+    object::{Lazy, List, names, object},
     scalar::{Id, Person, Text, Timestamp},
 };
 
@@ -124,7 +124,7 @@ object! {
         /// Who removed them: `business` or `participant`.
         pub initiated_by: Option<&'a str>,
         /// What else is said of the person.
-        pub contact: Nested<'a, Contact<'a>>,
+        pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 

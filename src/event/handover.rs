@@ -1,6 +1,6 @@
 use super::{
     contact::Contact,
-    object::{Nested, names, object},
+    object::{Lazy, names, object},
     scalar::{Id, Json, Person, Text, Timestamp},
 };
 
@@ -123,7 +123,7 @@ object! {
         /// The flow, as JSON.
         pub flow: Option<&'a str> = Json["flow"],
         /// What is said of the recipient beside the message.
-        pub contact: Nested<'a, Contact<'a>>,
+        pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 

@@ -2,7 +2,7 @@ use super::{
     contact::Contact,
     error::Error,
     message::{Content, Context, Referral},
-    object::{List, Nested, object},
+    object::{Lazy, List, object},
     scalar::{Id, Person, Text, Timestamp},
 };
 
@@ -41,7 +41,7 @@ object! {
         /// Which chunk it is in.
         pub chunk: Option<HistoryChunk>,
         /// What is said of the user beside the message, in payloads of 2026.
-        pub contact: Nested<'a, Contact<'a>>,
+        pub contact: Lazy<'a, Contact<'a>>,
     }
     tagged {
         /// The type as it was sent.
@@ -161,7 +161,7 @@ object! {
         /// Who made it, in test samples.
         pub message_creation_type: Option<&'a str> = Id["message_creation_type"],
         /// What else is said of the user.
-        pub contact: Nested<'a, Contact<'a>>,
+        pub contact: Lazy<'a, Contact<'a>>,
     }
     tagged {
         /// The type as it was sent.

@@ -1,6 +1,6 @@
 use super::{
     contact::Contact,
-    object::{List, Nested, names, object},
+    object::{Lazy, List, names, object},
     scalar::{Id, Name, Text, Timestamp},
 };
 
@@ -40,7 +40,7 @@ object! {
         /// The click or the view (`marketing_messages_link_click_data`).
         pub link_click: Option<LinkClick<'a>> = LinkClick<'a>["marketing_messages_link_click_data"],
         /// Who it was, if there is one contact only: nothing in the action says it.
-        pub contact: Nested<'a, Contact<'a>>,
+        pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 

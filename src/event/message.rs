@@ -4,7 +4,7 @@ use super::{
     contact::Contact,
     error::Error,
     handover::ConversationContext,
-    object::{List, Nested, Reader, names, object, tagged},
+    object::{Decode, Lazy, List, names, object, tagged},
     raw::Cursor,
     scalar::{Degrees, Id, Person, Text, Timestamp},
     unread::UnreadPaths,
@@ -43,9 +43,9 @@ pub struct Message<'a> {
     pub conversation: Option<ConversationContext<'a>>,
 }
 
-impl<'a> Reader<'a> for Message<'a> {
+impl<'a> Decode<'a> for Message<'a> {
     type Out = Self;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         let wire = WireMessage::read(cursor)?;
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> for Message<'a> {
                 from_user_id: wire.from_user_id,
                 from_parent_user_id: wire.from_parent_user_id,
                 logical_id: wire.from_logical_id,
-                contact: Nested::default(),
+                contact: Lazy::default(),
             },
             group_id: wire.group_id,
             kind: wire.kind,
@@ -71,8 +71,8 @@ impl<'a> Reader<'a> for Message<'a> {
         })
     }
 
-    fn known(cursor: &mut Cursor<'a>) -> bool {
-        WireMessage::known(cursor)
+    fn is_known(cursor: &mut Cursor<'a>) -> bool {
+        WireMessage::is_known(cursor)
     }
 
     fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
@@ -144,7 +144,7 @@ pub struct Sender<'a> {
     /// On the page about payments in Brazil.
     pub logical_id: Option<&'a str>,
     /// What else is said of the person.
-    pub contact: Nested<'a, Contact<'a>>,
+    pub contact: Lazy<'a, Contact<'a>>,
 }
 
 impl<'a> Sender<'a> {
@@ -201,7 +201,7 @@ object! {
         referral: Option<Referral<'a>> = Referral<'a>["referral"],
         errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         identity: Option<Identity<'a>> = Identity<'a>["identity"],
-        contact: Nested<'a, Contact<'a>>,
+        contact: Lazy<'a, Contact<'a>>,
         conversation_context: Option<ConversationContext<'a>>,
     }
     tagged {
@@ -410,9 +410,9 @@ tagged! {
     }
 }
 
-impl<'a> Reader<'a> for Interactive<'a> {
+impl<'a> Decode<'a> for Interactive<'a> {
     type Out = Self;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         let wire = WireInteractive::read(cursor)?;
@@ -423,8 +423,8 @@ impl<'a> Reader<'a> for Interactive<'a> {
         Some(interactive)
     }
 
-    fn known(cursor: &mut Cursor<'a>) -> bool {
-        WireInteractive::known(cursor)
+    fn is_known(cursor: &mut Cursor<'a>) -> bool {
+        WireInteractive::is_known(cursor)
     }
 
     fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
@@ -707,7 +707,7 @@ object! {
     pub struct Edit<'a> {
         /// The message that was edited.
         pub original_message_id: Option<&'a str> = Id["original_message_id"],
-        message: Nested<'a, EditedMessage<'a>> = Nested<'a, EditedMessage<'a>>["message"],
+        message: Lazy<'a, EditedMessage<'a>> = Lazy<'a, EditedMessage<'a>>["message"],
     }
 }
 

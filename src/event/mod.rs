@@ -37,7 +37,7 @@
 //! # Nothing is lost
 //!
 //! A signed delivery that is JSON always reaches the host. What this version does not know arrives as [`Payload::Unknown`], or inside a
-//! known type as an absent key, an `Other` name or [`Content::Unknown`]; [`Event::known`] tells, [`Event::unread`] names the keys that the
+//! known type as an absent key, an `Other` name or [`Content::Unknown`]; [`Event::is_known`] tells, [`Event::unread`] names the keys that the
 //! typed view does not read, and [`Event::raw`] has the JSON of the element exactly as it was received. A key that is not known beside
 //! the lists of the envelope is an event of its own. One rule holds for all types: *a key in a shape that is not its own is absent, and costs its
 //! neighbours nothing*. Every key is optional, for that reason and because Meta leaves out every one of them somewhere.
@@ -119,7 +119,7 @@ mod wire;
 
 #[cfg(feature = "tokio")]
 pub(crate) use self::key::KeyHash;
-pub(crate) use self::raw::Parsing;
+pub(crate) use self::raw::IncrementalValidator;
 pub use self::{
     account::*,
     call::*,
@@ -133,7 +133,7 @@ pub use self::{
     marketing::*,
     message::*,
     notification::{DeserializeError, Event, Notification, ParseError},
-    object::{Iter, List, Nested},
+    object::{Iter, Lazy, List},
     payload::{Payload, Reason, Unknown},
     queue::QueueError,
     scalar::{Name, Timestamp},

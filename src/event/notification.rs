@@ -12,11 +12,11 @@ use super::{
     history::{AppStateMetadata, HistoryChunk, ThreadContext},
     key::EventKey,
     message::Message,
-    object::{Nested, Reader},
+    object::{Decode, Lazy},
     payload::{Kind, Payload, Unknown},
     person::PersonIds,
     queue::{self, QueueError, Queued},
-    raw::{Cursor, Document, Parsing, Span},
+    raw::{Cursor, Document, IncrementalValidator, Span},
     scalar::{Id, Nothing, Person, Timestamp},
     status::Status,
     unread::UnreadPaths,
@@ -58,12 +58,12 @@ impl Notification {
     }
 
     /// Begins to take a body apart, bit by bit.
-    pub(crate) fn begin(body: Bytes) -> Result<Parsing, ParseError> {
-        Parsing::new(body, MAX_DEPTH)
+    pub(crate) fn begin(body: Bytes) -> Result<IncrementalValidator, ParseError> {
+        IncrementalValidator::new(body, MAX_DEPTH)
     }
 
     /// The body has been found to be JSON.
-    pub(crate) fn finish(parsing: Parsing) -> Self {
+    pub(crate) fn finish(parsing: IncrementalValidator) -> Self {
         Self::of(Envelope::new(parsing.into_document()))
     }
 
@@ -98,7 +98,7 @@ impl Notification {
     /// Whether the store of a `DedupLayer` could not be asked, and the layer was told to deliver all the same: these events may have
     /// been handled before, or be handled again.
     #[must_use]
-    pub fn unprotected(&self) -> bool {
+    pub fn is_unprotected(&self) -> bool {
         self.unprotected
     }
 
@@ -275,8 +275,8 @@ impl Event {
     /// Keys that Meta adds to a known type leave it true: [`unread`](Self::unread) names them. So does what is absent, the body
     /// of a message for example: [`Message::has_body`](super::Message::has_body) tells.
     #[must_use]
-    pub fn known(&self) -> bool {
-        self.element().kind.known(&mut self.cursor())
+    pub fn is_known(&self) -> bool {
+        self.element().kind.is_known(&mut self.cursor())
     }
 
     /// Paths of the keys that the typed view of this version does not read, for example `system.previous_user_id`: names only, no
@@ -360,7 +360,7 @@ impl Event {
         }
     }
 
-    fn unread_beside<'a, R: Reader<'a>>(
+    fn unread_beside<'a, R: Decode<'a>>(
         &'a self,
         path: &[&[u8]],
         span: Option<Span>,
@@ -526,7 +526,7 @@ impl Event {
     /// Whether it is so old that a `DedupLayer` may have forgotten that it was handled: a repeat of a delivery that was captured long
     /// ago, perhaps. `false` without such a layer.
     #[must_use]
-    pub fn stale(&self) -> bool {
+    pub fn is_stale(&self) -> bool {
         self.stale
     }
 
@@ -785,12 +785,12 @@ impl Event {
     }
 
     /// Reads something that stands beside the element.
-    fn part<'a, R: Reader<'a>>(&'a self, span: Option<Span>) -> Option<R::Out> {
+    fn part<'a, R: Decode<'a>>(&'a self, span: Option<Span>) -> Option<R::Out> {
         R::read(&mut self.envelope.document.cursor_at(span?))
     }
 
-    fn nested<T>(&self, span: Option<Span>) -> Nested<'_, T> {
-        Nested::new(span.map(|span| self.envelope.document.cursor_in(span)))
+    fn nested<T>(&self, span: Option<Span>) -> Lazy<'_, T> {
+        Lazy::new(span.map(|span| self.envelope.document.cursor_in(span)))
     }
 
     fn change(&self) -> Change {

@@ -1,6 +1,6 @@
 //! How the objects of the protocol are written down once, and read, checked and shown from that.
 //!
-//! The rule, one for all: a key in a shape that is not its own is absent, its neighbours stay, and [`Reader::known`] is false for the
+//! The rule, one for all: a key in a shape that is not its own is absent, its neighbours stay, and [`Decode::is_known`] is false for the
 //! whole. `null` is absence and nothing odd; keys that nobody knows are nothing odd either; of two equal keys the last counts.
 
 use std::{fmt, marker::PhantomData};
@@ -8,12 +8,12 @@ use std::{fmt, marker::PhantomData};
 use super::{raw::Cursor, scalar::Id, unread::UnreadPaths};
 
 /// Reads one value of a kind.
-pub(crate) trait Reader<'a> {
+pub(crate) trait Decode<'a> {
     /// What comes out.
     type Out;
 
     /// Whether `Debug` may show it: no text that a person wrote, no number that names one.
-    const SHOWN: bool;
+    const DEBUG_VISIBLE: bool;
 
     /// Whether an empty string stands for absence, and is nothing odd.
     const EMPTY_IS_ABSENT: bool = false;
@@ -22,7 +22,7 @@ pub(crate) trait Reader<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Option<Self::Out>;
 
     /// Whether the next value is known in all its parts. Passes over it.
-    fn known(cursor: &mut Cursor<'a>) -> bool {
+    fn is_known(cursor: &mut Cursor<'a>) -> bool {
         if Self::EMPTY_IS_ABSENT {
             cursor.scalar().is_some()
         } else {
@@ -77,7 +77,7 @@ impl<T> Slot for List<'_, T> {
 }
 
 #[cfg(feature = "serde")]
-impl<T> Slot for Nested<'_, T> {
+impl<T> Slot for Lazy<'_, T> {
     type Value = Self;
 
     fn value(&self) -> Option<&Self> {
@@ -87,12 +87,12 @@ impl<T> Slot for Nested<'_, T> {
 
 /// A value that is serialized by its reader.
 #[cfg(feature = "serde")]
-pub(crate) struct Written<'v, 'a, R: Reader<'a>>(pub(crate) &'v R::Out);
+pub(crate) struct Written<'v, 'a, R: Decode<'a>>(pub(crate) &'v R::Out);
 
 #[cfg(feature = "serde")]
 impl<'a, R> serde::Serialize for Written<'_, 'a, R>
 where
-    R: Reader<'a>,
+    R: Decode<'a>,
     R::Out: serde::Serialize,
 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -103,7 +103,7 @@ where
 /// A list inside of an event, read while it is iterated: it takes no memory, however long it is.
 ///
 /// An element that is not of the list's type is passed over; [`Event::raw`](super::Event::raw) has it, and
-/// [`Event::known`](super::Event::known) tells.
+/// [`Event::is_known`](super::Event::is_known) tells.
 pub struct List<'a, T> {
     /// Before the opening bracket.
     start: Option<Cursor<'a>>,
@@ -113,7 +113,7 @@ pub struct List<'a, T> {
 #[expect(private_bounds, reason = "the elements are types of this crate")]
 impl<'a, T> List<'a, T>
 where
-    T: Reader<'a, Out = T>,
+    T: Decode<'a, Out = T>,
 {
     /// Iterates over the elements.
     #[must_use]
@@ -149,7 +149,7 @@ pub struct Iter<'a, T> {
 
 impl<'a, T> Iterator for Iter<'a, T>
 where
-    T: Reader<'a, Out = T>,
+    T: Decode<'a, Out = T>,
 {
     type Item = T;
 
@@ -173,7 +173,7 @@ impl<T> fmt::Debug for Iter<'_, T> {
 
 impl<'a, T> IntoIterator for List<'a, T>
 where
-    T: Reader<'a, Out = T>,
+    T: Decode<'a, Out = T>,
 {
     type Item = T;
     type IntoIter = Iter<'a, T>;
@@ -185,7 +185,7 @@ where
 
 impl<'a, T> IntoIterator for &List<'a, T>
 where
-    T: Reader<'a, Out = T>,
+    T: Decode<'a, Out = T>,
 {
     type Item = T;
     type IntoIter = Iter<'a, T>;
@@ -214,7 +214,7 @@ impl<T> Default for List<'_, T> {
 
 impl<'a, T> PartialEq for List<'a, T>
 where
-    T: Reader<'a, Out = T> + PartialEq,
+    T: Decode<'a, Out = T> + PartialEq,
 {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
@@ -223,19 +223,19 @@ where
 
 impl<'a, T> fmt::Debug for List<'a, T>
 where
-    T: Reader<'a, Out = T> + fmt::Debug,
+    T: Decode<'a, Out = T> + fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
 }
 
-impl<'a, T> Reader<'a> for List<'a, T>
+impl<'a, T> Decode<'a> for List<'a, T>
 where
-    T: Reader<'a, Out = T>,
+    T: Decode<'a, Out = T>,
 {
     type Out = Self;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         let start = (cursor.peek() == Some(b'[')).then_some(*cursor);
@@ -246,13 +246,13 @@ where
         })
     }
 
-    fn known(cursor: &mut Cursor<'a>) -> bool {
+    fn is_known(cursor: &mut Cursor<'a>) -> bool {
         if cursor.array().is_none() {
             return false;
         }
         let mut known = true;
         while cursor.element() {
-            known &= T::known(cursor);
+            known &= T::is_known(cursor);
         }
         known
     }
@@ -275,7 +275,7 @@ where
 #[cfg(feature = "serde")]
 impl<'a, T> serde::Serialize for List<'a, T>
 where
-    T: Reader<'a, Out = T> + serde::Serialize,
+    T: Decode<'a, Out = T> + serde::Serialize,
 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self)
@@ -325,9 +325,9 @@ macro_rules! object {
             )?
         }
 
-        impl<'a> $crate::event::object::Reader<'a> for $name $(<$lifetime>)? {
+        impl<'a> $crate::event::object::Decode<'a> for $name $(<$lifetime>)? {
             type Out = Self;
-            const SHOWN: bool = true;
+            const DEBUG_VISIBLE: bool = true;
 
             fn read(cursor: &mut $crate::event::raw::Cursor<'a>) -> Option<Self> {
                 $(let mut $content = $crate::event::object::Tagged::<'a, $tags>::new(*cursor);)?
@@ -336,7 +336,7 @@ macro_rules! object {
                 while let Some(key) = cursor.key() {
                     $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
                         if !cursor.null()
-                            && let Some(value) = <$reader as $crate::event::object::Reader<'a>>::read(cursor)
+                            && let Some(value) = <$reader as $crate::event::object::Decode<'a>>::read(cursor)
                         {
                             this.$field = value.into();
                         }
@@ -351,7 +351,7 @@ macro_rules! object {
                 Some(this)
             }
 
-            fn known(cursor: &mut $crate::event::raw::Cursor<'a>) -> bool {
+            fn is_known(cursor: &mut $crate::event::raw::Cursor<'a>) -> bool {
                 $(let mut $content = $crate::event::object::Tagged::<'a, $tags>::new(*cursor);)?
                 if cursor.object().is_none() {
                     return false;
@@ -360,12 +360,12 @@ macro_rules! object {
                 while let Some(key) = cursor.key() {
                     $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
                         known &= cursor.null()
-                            || <$reader as $crate::event::object::Reader<'a>>::known(cursor);
+                            || <$reader as $crate::event::object::Decode<'a>>::is_known(cursor);
                         continue;
                     })?)*
                     $crate::event::object::object!(@other cursor, key $(, $content)?);
                 }
-                $(known &= $content.known();)?
+                $(known &= $content.is_known();)?
                 known
             }
 
@@ -390,12 +390,12 @@ macro_rules! object {
                     }
                     let object = paths.enter(key);
                     $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
-                        if <$reader as $crate::event::object::Reader<'a>>::read(&mut { *cursor }).is_some()
+                        if <$reader as $crate::event::object::Decode<'a>>::read(&mut { *cursor }).is_some()
                             && let Some(before) = $field.replace(key)
                         {
                             paths.note_beside(object, before);
                         }
-                        <$reader as $crate::event::object::Reader<'a>>::unread(cursor, paths);
+                        <$reader as $crate::event::object::Decode<'a>>::unread(cursor, paths);
                         paths.leave(object);
                         continue;
                     })?)*
@@ -427,7 +427,7 @@ macro_rules! object {
         impl $(<$lifetime>)? std::fmt::Debug for $name $(<$lifetime>)? {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 let mut shown = f.debug_struct(stringify!($name));
-                $($(if <$reader as $crate::event::object::Reader<'_>>::SHOWN {
+                $($(if <$reader as $crate::event::object::Decode<'_>>::DEBUG_VISIBLE {
                     shown.field(stringify!($field), &self.$field);
                 })?)*
                 $(shown.field(stringify!($content), &self.$content);)?
@@ -518,7 +518,7 @@ macro_rules! tagged {
             }
 
             #[allow(unused_assignments, reason = "the last increment is of no use")]
-            fn known(index: usize, body: Option<$crate::event::raw::Cursor<'a>>, other: bool) -> bool {
+            fn is_known(index: usize, body: Option<$crate::event::raw::Cursor<'a>>, other: bool) -> bool {
                 let mut next = 0;
                 $(
                     if index == next {
@@ -580,7 +580,7 @@ macro_rules! tagged {
     (@read $cursor:ident, $variant:path) => { ($variant, false) };
     (@read $cursor:ident, $variant:path, $body:ty) => {{
         let body = $cursor
-            .and_then(|mut body| <$body as $crate::event::object::Reader<'a>>::read(&mut body));
+            .and_then(|mut body| <$body as $crate::event::object::Decode<'a>>::read(&mut body));
         let has_body = body.is_some();
         ($variant(body.unwrap_or_default()), has_body)
     }};
@@ -589,7 +589,7 @@ macro_rules! tagged {
         $paths.note();
     }};
     (@unread $cursor:ident, $paths:ident, $body:ty) => {
-        <$body as $crate::event::object::Reader<'a>>::unread($cursor, $paths)
+        <$body as $crate::event::object::Decode<'a>>::unread($cursor, $paths)
     };
     (@any $variant:path) => { $variant };
     (@any $variant:path, $body:ty) => { $variant(_) };
@@ -609,7 +609,7 @@ macro_rules! tagged {
     (@known $cursor:ident, $other:ident) => { true };
     (@known $cursor:ident, $other:ident, $body:ty) => {
         match $cursor {
-            Some(mut body) => <$body as $crate::event::object::Reader<'a>>::known(&mut body),
+            Some(mut body) => <$body as $crate::event::object::Decode<'a>>::is_known(&mut body),
             None => !$other,
         }
     };
@@ -624,7 +624,7 @@ pub(crate) trait Tags<'a>: Sized {
     fn read(index: usize, body: Option<Cursor<'a>>) -> (Self, bool);
 
     /// `other`: there is a body, and it is not that of this variant.
-    fn known(index: usize, body: Option<Cursor<'a>>, other: bool) -> bool;
+    fn is_known(index: usize, body: Option<Cursor<'a>>, other: bool) -> bool;
 
     /// Notes what is not read of the body of a variant. Passes over it.
     fn unread(index: usize, body: &mut Cursor<'a>, paths: &mut UnreadPaths);
@@ -741,10 +741,10 @@ where
     }
 
     /// A body that is absent is nothing odd; that of another type is.
-    pub(crate) fn known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         self.index().is_some_and(|index| {
             let body = self.body(index);
-            T::known(index, body, body.is_none() && self.body.is_some())
+            T::is_known(index, body, body.is_none() && self.body.is_some())
         })
     }
 
@@ -797,13 +797,13 @@ where
 
 /// An object that goes with an event and is read when it is asked for: because it is larger than what most want of it, or because its type contains
 /// itself.
-pub struct Nested<'a, T> {
+pub struct Lazy<'a, T> {
     /// Before the opening bracket.
     start: Option<Cursor<'a>>,
     object: PhantomData<fn() -> T>,
 }
 
-impl<'a, T> Nested<'a, T> {
+impl<'a, T> Lazy<'a, T> {
     pub(crate) fn new(start: Option<Cursor<'a>>) -> Self {
         Self {
             start,
@@ -813,9 +813,9 @@ impl<'a, T> Nested<'a, T> {
 }
 
 #[expect(private_bounds, reason = "the objects are types of this crate")]
-impl<'a, T> Nested<'a, T>
+impl<'a, T> Lazy<'a, T>
 where
-    T: Reader<'a, Out = T>,
+    T: Decode<'a, Out = T>,
 {
     /// The object, if there is one. Read at each call.
     #[must_use]
@@ -824,15 +824,15 @@ where
     }
 }
 
-impl<T> Clone for Nested<'_, T> {
+impl<T> Clone for Lazy<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Nested<'_, T> {}
+impl<T> Copy for Lazy<'_, T> {}
 
-impl<T> Default for Nested<'_, T> {
+impl<T> Default for Lazy<'_, T> {
     fn default() -> Self {
         Self {
             start: None,
@@ -841,30 +841,30 @@ impl<T> Default for Nested<'_, T> {
     }
 }
 
-impl<'a, T> PartialEq for Nested<'a, T>
+impl<'a, T> PartialEq for Lazy<'a, T>
 where
-    T: Reader<'a, Out = T> + PartialEq,
+    T: Decode<'a, Out = T> + PartialEq,
 {
     fn eq(&self, other: &Self) -> bool {
         self.get() == other.get()
     }
 }
 
-impl<'a, T> fmt::Debug for Nested<'a, T>
+impl<'a, T> fmt::Debug for Lazy<'a, T>
 where
-    T: Reader<'a, Out = T> + fmt::Debug,
+    T: Decode<'a, Out = T> + fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
     }
 }
 
-impl<'a, T> Reader<'a> for Nested<'a, T>
+impl<'a, T> Decode<'a> for Lazy<'a, T>
 where
-    T: Reader<'a, Out = T>,
+    T: Decode<'a, Out = T>,
 {
     type Out = Self;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         let start = (cursor.peek() == Some(b'{')).then_some(*cursor);
@@ -875,8 +875,8 @@ where
         })
     }
 
-    fn known(cursor: &mut Cursor<'a>) -> bool {
-        T::known(cursor)
+    fn is_known(cursor: &mut Cursor<'a>) -> bool {
+        T::is_known(cursor)
     }
 
     fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
@@ -885,9 +885,9 @@ where
 }
 
 #[cfg(feature = "serde")]
-impl<'a, T> serde::Serialize for Nested<'a, T>
+impl<'a, T> serde::Serialize for Lazy<'a, T>
 where
-    T: Reader<'a, Out = T> + serde::Serialize,
+    T: Decode<'a, Out = T> + serde::Serialize,
 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.get().serialize(serializer)
@@ -938,15 +938,15 @@ macro_rules! names {
             }
         }
 
-        impl<'a> $crate::event::object::Reader<'a> for $name<'a> {
+        impl<'a> $crate::event::object::Decode<'a> for $name<'a> {
             type Out = Self;
-            const SHOWN: bool = true;
+            const DEBUG_VISIBLE: bool = true;
 
             fn read(cursor: &mut $crate::event::raw::Cursor<'a>) -> Option<Self> {
                 cursor.scalar().map(Self::from_text)
             }
 
-            fn known(cursor: &mut $crate::event::raw::Cursor<'a>) -> bool {
+            fn is_known(cursor: &mut $crate::event::raw::Cursor<'a>) -> bool {
                 Self::read(cursor).is_some_and(|name| !matches!(name, Self::Other(_)))
             }
         }

@@ -14,7 +14,7 @@ use super::{
     history::{AppState, Echo, HistoryMessage, HistoryProgress},
     marketing::{AutomaticEvent, CampaignStatus, TrackingEvent, UserAction},
     message::Message,
-    object::Reader,
+    object::Decode,
     raw::Cursor,
     scalar::Id,
     status::Status,
@@ -98,7 +98,7 @@ macro_rules! payloads {
             /// Reads an element. What stands around it is not in it yet.
             pub(crate) fn read<'a>(self, cursor: &mut Cursor<'a>) -> Option<Payload<'a>> {
                 match self {
-                    $(Self::$variant => <$body as Reader<'a>>::read(cursor).map(Payload::$variant),)*
+                    $(Self::$variant => <$body as Decode<'a>>::read(cursor).map(Payload::$variant),)*
                     Self::Unknown(_) => None,
                 }
             }
@@ -106,15 +106,15 @@ macro_rules! payloads {
             /// Notes what is not read of an element.
             pub(crate) fn unread<'a>(self, cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
                 match self {
-                    $(Self::$variant => <$body as Reader<'a>>::unread(cursor, paths),)*
+                    $(Self::$variant => <$body as Decode<'a>>::unread(cursor, paths),)*
                     Self::Unknown(_) => unread_members(cursor, paths),
                 }
             }
 
             /// Whether an element is known in all its parts.
-            pub(crate) fn known<'a>(self, cursor: &mut Cursor<'a>) -> bool {
+            pub(crate) fn is_known<'a>(self, cursor: &mut Cursor<'a>) -> bool {
                 match self {
-                    $(Self::$variant => <$body as Reader<'a>>::known(cursor),)*
+                    $(Self::$variant => <$body as Decode<'a>>::is_known(cursor),)*
                     Self::Unknown(_) => false,
                 }
             }

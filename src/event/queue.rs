@@ -11,8 +11,8 @@ use super::{
     payload::{Kind, Reason},
     raw::{Document, Span},
     wire::{
-        Change, ContactAt, Element, Entry, Envelope, GroupAround, Level, Place, ThreadAround, cut,
-        position,
+        Change, ContactAt, Element, Entry, Envelope, GroupAround, Level, Position, ThreadAround,
+        cut, position,
     },
 };
 
@@ -190,7 +190,7 @@ impl<'a> Queued<'a> {
         let level = self.element.place.level;
         let element = Element {
             raw: self.raw,
-            place: Place {
+            place: Position {
                 change: 0,
                 around: 0,
                 list: self.list,
@@ -228,7 +228,7 @@ impl<'a> Queued<'a> {
         self.text(",");
         let part = match self.element.place {
             place if place.has_parts => Some(FIRST),
-            Place {
+            Position {
                 level: Level::ChangeKey | Level::EntryKey,
                 ..
             } => Some(FIRST),

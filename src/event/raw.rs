@@ -14,7 +14,7 @@ use super::{
         plain_string_end, scalar_end, string_end,
     },
     notification::ParseError,
-    object::Reader,
+    object::Decode,
 };
 
 /// The shortest string with an escape and what follows it: `"\n",`.
@@ -24,7 +24,7 @@ const SHORTEST_ESCAPED: usize = 5;
 const CONVERTED: usize = 64 * 1024;
 
 /// A text that may become a document. A large one is looked at bit by bit, so that nobody else has to wait for it.
-pub(crate) struct Parsing {
+pub(crate) struct IncrementalValidator {
     body: Bytes,
     /// So many bytes are UTF-8.
     valid: u32,
@@ -34,7 +34,7 @@ pub(crate) struct Parsing {
     unescaped: Unescaped,
 }
 
-impl Parsing {
+impl IncrementalValidator {
     pub(crate) fn new(body: Bytes, deepest: usize) -> Result<Self, ParseError> {
         if u32::try_from(body.len()).is_err() {
             return Err(ParseError::TooLarge);
@@ -140,7 +140,7 @@ impl Document {
 
     /// A text that may be nested so deep.
     pub(crate) fn nested(body: Bytes, deepest: usize) -> Result<Self, ParseError> {
-        let mut parsing = Parsing::new(body, deepest)?;
+        let mut parsing = IncrementalValidator::new(body, deepest)?;
         while !parsing.advance(usize::MAX)? {}
         Ok(parsing.into_document())
     }
@@ -370,7 +370,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The value of a member of the object that the cursor is before. Of several equal keys the last counts that can be read.
-    pub(crate) fn member<R: Reader<'a>>(mut self, name: &[u8]) -> Option<R::Out> {
+    pub(crate) fn member<R: Decode<'a>>(mut self, name: &[u8]) -> Option<R::Out> {
         self.object()?;
         let mut value = None;
         while let Some(key) = self.key() {
@@ -866,7 +866,7 @@ mod tests {
     }
 
     fn stepwise(text: &[u8], step: usize) -> Result<Document, ParseError> {
-        let mut parsing = Parsing::new(Bytes::copy_from_slice(text), MAX_DEPTH)?;
+        let mut parsing = IncrementalValidator::new(Bytes::copy_from_slice(text), MAX_DEPTH)?;
         while !parsing.advance(step)? {}
         Ok(parsing.into_document())
     }
@@ -938,7 +938,8 @@ mod tests {
         ] {
             for text in [format!(r#"["{inside}"]"#), format!(r#"{{"{inside}":0}}"#)] {
                 let mut parsing =
-                    Parsing::new(Bytes::copy_from_slice(text.as_bytes()), 127).unwrap();
+                    IncrementalValidator::new(Bytes::copy_from_slice(text.as_bytes()), 127)
+                        .unwrap();
                 let mut before = (0, 0, 0);
                 let mut whole = false;
                 while !whole {

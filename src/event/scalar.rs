@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{object::Reader, raw::Cursor};
+use super::{object::Decode, raw::Cursor};
 
 /// A moment, as Meta writes it: seconds since 1970, in a string or as a number.
 ///
@@ -86,16 +86,16 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-impl<'a> Reader<'a> for Timestamp {
+impl<'a> Decode<'a> for Timestamp {
     type Out = Self;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         Self::parse(cursor.scalar()?)
     }
 
     /// An empty string is absence here too.
-    fn known(cursor: &mut Cursor<'a>) -> bool {
+    fn is_known(cursor: &mut Cursor<'a>) -> bool {
         let text = cursor.scalar();
         text.is_some_and(|text| text.is_empty() || Self::parse(text).is_some())
     }
@@ -116,9 +116,9 @@ impl serde::Serialize for Timestamp {
 #[derive(Debug)]
 pub(crate) struct Words;
 
-impl<'a> Reader<'a> for Words {
+impl<'a> Decode<'a> for Words {
     type Out = &'a str;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
         cursor.scalar()
@@ -129,9 +129,9 @@ impl<'a> Reader<'a> for Words {
 #[derive(Debug)]
 pub(crate) struct Text;
 
-impl<'a> Reader<'a> for Text {
+impl<'a> Decode<'a> for Text {
     type Out = &'a str;
-    const SHOWN: bool = false;
+    const DEBUG_VISIBLE: bool = false;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
         cursor.scalar()
@@ -142,9 +142,9 @@ impl<'a> Reader<'a> for Text {
 #[derive(Debug)]
 pub(crate) struct Id;
 
-impl<'a> Reader<'a> for Id {
+impl<'a> Decode<'a> for Id {
     type Out = &'a str;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
     const EMPTY_IS_ABSENT: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
@@ -157,9 +157,9 @@ impl<'a> Reader<'a> for Id {
 #[derive(Debug)]
 pub(crate) struct Person;
 
-impl<'a> Reader<'a> for Person {
+impl<'a> Decode<'a> for Person {
     type Out = &'a str;
-    const SHOWN: bool = false;
+    const DEBUG_VISIBLE: bool = false;
     const EMPTY_IS_ABSENT: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
@@ -185,9 +185,9 @@ impl fmt::Debug for Name<'_> {
     }
 }
 
-impl<'a> Reader<'a> for Name<'a> {
+impl<'a> Decode<'a> for Name<'a> {
     type Out = Self;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         cursor.scalar().map(Self)
@@ -205,9 +205,9 @@ impl serde::Serialize for Name<'_> {
 #[derive(Debug)]
 pub(crate) struct Nothing;
 
-impl<'a> Reader<'a> for Nothing {
+impl<'a> Decode<'a> for Nothing {
     type Out = ();
-    const SHOWN: bool = false;
+    const DEBUG_VISIBLE: bool = false;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<()> {
         cursor.skip();
@@ -219,9 +219,9 @@ impl<'a> Reader<'a> for Nothing {
 #[derive(Debug)]
 pub(crate) struct Json;
 
-impl<'a> Reader<'a> for Json {
+impl<'a> Decode<'a> for Json {
     type Out = &'a str;
-    const SHOWN: bool = false;
+    const DEBUG_VISIBLE: bool = false;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<&'a str> {
         Some(cursor.json())
@@ -236,18 +236,18 @@ impl<'a> Reader<'a> for Json {
     }
 }
 
-impl<'a> Reader<'a> for bool {
+impl<'a> Decode<'a> for bool {
     type Out = Self;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         cursor.boolean()
     }
 }
 
-impl<'a> Reader<'a> for i64 {
+impl<'a> Decode<'a> for i64 {
     type Out = Self;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
 
     /// Some senders write whole numbers with a fraction (`2.0`).
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
@@ -275,9 +275,9 @@ fn serialize_number<S: serde::Serializer>(number: f64, serializer: S) -> Result<
 }
 
 /// Shown by `Debug`: a quantity or a price, say.
-impl<'a> Reader<'a> for f64 {
+impl<'a> Decode<'a> for f64 {
     type Out = Self;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         let number: Self = cursor.scalar()?.parse().ok()?;
@@ -294,12 +294,12 @@ impl<'a> Reader<'a> for f64 {
 #[derive(Debug)]
 pub(crate) struct Degrees;
 
-impl<'a> Reader<'a> for Degrees {
+impl<'a> Decode<'a> for Degrees {
     type Out = f64;
-    const SHOWN: bool = false;
+    const DEBUG_VISIBLE: bool = false;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<f64> {
-        <f64 as Reader<'_>>::read(cursor)
+        <f64 as Decode<'_>>::read(cursor)
     }
 
     #[cfg(feature = "serde")]

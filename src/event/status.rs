@@ -3,7 +3,7 @@ use std::fmt;
 use super::{
     contact::Contact,
     error::Error,
-    object::{List, Nested, Reader, names, object},
+    object::{Decode, Lazy, List, names, object},
     raw::Cursor,
     scalar::{Id, Json, Person, Text, Timestamp},
     unread::UnreadPaths,
@@ -39,12 +39,12 @@ pub struct Status<'a> {
     /// Why it failed.
     pub errors: List<'a, Error<'a>>,
     /// The payment, with a status of one (India). Read when it is asked for.
-    pub payment: Nested<'a, Payment<'a>>,
+    pub payment: Lazy<'a, Payment<'a>>,
 }
 
-impl<'a> Reader<'a> for Status<'a> {
+impl<'a> Decode<'a> for Status<'a> {
     type Out = Self;
-    const SHOWN: bool = true;
+    const DEBUG_VISIBLE: bool = true;
 
     fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         let wire = WireStatus::read(cursor)?;
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> for Status<'a> {
                 participant_user_id: wire.recipient_participant_user_id,
                 participant_parent_user_id: wire.recipient_participant_parent_user_id,
                 identity_key_hash: wire.recipient_identity_key_hash,
-                contact: Nested::default(),
+                contact: Lazy::default(),
             },
             group_id: wire.group_id,
             callback_data: wire.biz_opaque_callback_data,
@@ -74,8 +74,8 @@ impl<'a> Reader<'a> for Status<'a> {
         })
     }
 
-    fn known(cursor: &mut Cursor<'a>) -> bool {
-        WireStatus::known(cursor)
+    fn is_known(cursor: &mut Cursor<'a>) -> bool {
+        WireStatus::is_known(cursor)
     }
 
     fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
@@ -148,7 +148,7 @@ pub struct Recipient<'a> {
     pub identity_key_hash: Option<&'a str>,
     /// What else is said of the person. In a group the person is the participant. Found as that of a
     /// [`Sender`](super::Sender).
-    pub contact: Nested<'a, Contact<'a>>,
+    pub contact: Lazy<'a, Contact<'a>>,
 }
 
 /// Shows no person.
@@ -179,8 +179,8 @@ object! {
         conversation: Option<Conversation<'a>> = Conversation<'a>["conversation"],
         pricing: Option<Pricing<'a>> = Pricing<'a>["pricing"],
         errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
-        payment: Nested<'a, Payment<'a>> = Nested<'a, Payment<'a>>["payment"],
-        contact: Nested<'a, Contact<'a>>,
+        payment: Lazy<'a, Payment<'a>> = Lazy<'a, Payment<'a>>["payment"],
+        contact: Lazy<'a, Contact<'a>>,
     }
 }
 

@@ -1,6 +1,6 @@
 use super::{
     contact::Contact,
-    object::{Nested, names, object},
+    object::{Lazy, names, object},
     scalar::{Id, Person, Text, Timestamp},
 };
 
@@ -24,7 +24,7 @@ object! {
         /// The sign-up in an app (June 2026).
         pub signup_id: Option<&'a str> = Id["signup_id"],
         /// What else is said of the user.
-        pub contact: Nested<'a, Contact<'a>>,
+        pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 
@@ -54,7 +54,7 @@ object! {
         /// When.
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// What else is said of the user.
-        pub contact: Nested<'a, Contact<'a>>,
+        pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 

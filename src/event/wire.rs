@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use super::{
     few::Few,
-    field::{self, Cut, UNNAMED},
+    field::{self, Layout, UNNAMED},
     payload::{Kind, Reason},
     person::without_plus,
     queue::{MARK, PART},
@@ -146,12 +146,12 @@ pub(crate) struct ThreadAround {
 pub(crate) struct Element {
     pub(crate) raw: Span,
     pub(crate) kind: Kind,
-    pub(super) place: Place,
+    pub(super) place: Position,
 }
 
 /// Where an element is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Position {
     /// `NOWHERE` outside of changes.
     pub(super) change: u32,
     /// In a change, the group or thread; outside, the entry.
@@ -206,7 +206,7 @@ impl Level {
 
 const NOWHERE: u32 = u32::MAX;
 
-impl Place {
+impl Position {
     fn in_list(self, list: Span) -> Self {
         Self { list, ..self }
     }
@@ -364,7 +364,7 @@ impl Envelope {
             .unwrap_or(Element {
                 raw: Span::default(),
                 kind: Kind::Unknown(Reason::Shape),
-                place: Place {
+                place: Position {
                     change: NOWHERE,
                     around: NOWHERE,
                     list: Span::default(),
@@ -510,14 +510,14 @@ const KEY: Kind = Kind::Unknown(Reason::Key);
 /// What the place of a member's value is made of, where it is asked for: most values are in no list.
 struct Outside {
     /// That of the object.
-    place: Place,
+    place: Position,
     /// Before the key.
     before: Mark,
 }
 
 impl Outside {
     /// The place of the value that the cursor is before, or of the elements of a list.
-    fn place_of(&self, cursor: &Cursor<'_>) -> Place {
+    fn place_of(&self, cursor: &Cursor<'_>) -> Position {
         self.place.in_list(cursor.since_mark(self.before))
     }
 }
@@ -525,13 +525,13 @@ impl Outside {
 /// Members whose keys are not known, each with its place and before its value.
 #[derive(Default)]
 struct UnknownKeys<'a> {
-    members: Vec<(Place, Cursor<'a>)>,
+    members: Vec<(Position, Cursor<'a>)>,
     /// There are more than are kept.
     has_more: bool,
 }
 
 impl<'a> UnknownKeys<'a> {
-    fn push(&mut self, place: Place, cursor: Cursor<'a>) {
+    fn push(&mut self, place: Position, cursor: Cursor<'a>) {
         if self.members.len() < MAX_UNKNOWN_KEYS {
             self.members.push((place, cursor));
         } else {
@@ -546,7 +546,7 @@ impl<'a> UnknownKeys<'a> {
 
 impl<'a> Walk<'a> {
     fn body(&mut self, body: Span) {
-        let nowhere = Place {
+        let nowhere = Position {
             change: NOWHERE,
             around: NOWHERE,
             list: Span::default(),
@@ -586,9 +586,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn entry(&mut self, cursor: &mut Cursor<'a>, nowhere: Place) {
+    fn entry(&mut self, cursor: &mut Cursor<'a>, nowhere: Position) {
         let start = *cursor;
-        let place = Place {
+        let place = Position {
             around: position(self.entries.len()),
             ..nowhere
         };
@@ -623,9 +623,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn change(&mut self, cursor: &mut Cursor<'a>, outside: Place) {
+    fn change(&mut self, cursor: &mut Cursor<'a>, outside: Position) {
         let start = *cursor;
-        let place = Place {
+        let place = Position {
             change: position(self.changes.len()),
             around: NOWHERE,
             ..outside
@@ -692,8 +692,8 @@ impl<'a> Walk<'a> {
     fn value(
         &mut self,
         cursor: &mut Cursor<'a>,
-        cut: Option<Cut>,
-        place: Place,
+        cut: Option<Layout>,
+        place: Position,
         change: &mut Change,
     ) {
         let start = *cursor;
@@ -702,7 +702,7 @@ impl<'a> Walk<'a> {
         let conversation = change.conversation;
         let is_object = cursor.peek() == Some(b'{');
         let lists = match cut {
-            Some(Cut::Whole(kind)) => {
+            Some(Layout::Whole(kind)) => {
                 cursor.skip();
                 let value = cursor.since(start);
                 change.value = Some(value);
@@ -718,7 +718,7 @@ impl<'a> Walk<'a> {
                 self.push(Kind::Unknown(Reason::Field), value, place);
                 return;
             }
-            None => Cut::Lists(&[]),
+            None => Layout::Lists(&[]),
             Some(lists) => lists,
         };
         let unknown = self.members(cursor, place, |this, key, cursor, outside| {
@@ -756,26 +756,26 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes a member of a value, and tells whether it has a meaning there. Lists are taken all the same: Meta adds some.
-    fn member(&mut self, cut: Cut, key: &[u8], cursor: &mut Cursor<'a>, list: Place) -> bool {
+    fn member(&mut self, cut: Layout, key: &[u8], cursor: &mut Cursor<'a>, list: Position) -> bool {
         match (cut, key) {
-            (Cut::Lists(lists), _) => match lists.iter().find(|(name, _)| *name == key) {
+            (Layout::Lists(lists), _) => match lists.iter().find(|(name, _)| *name == key) {
                 Some((_, kind)) => self.list(cursor, *kind, list),
                 None => return self.other(key, cursor, list),
             },
-            (Cut::Groups, b"groups") => self.each(cursor, list, Self::group),
-            (Cut::History, b"history") => self.each(cursor, list, Self::chunk),
+            (Layout::Groups, b"groups") => self.each(cursor, list, Self::group),
+            (Layout::History, b"history") => self.each(cursor, list, Self::chunk),
             // What the placeholders of an earlier chunk stand for.
-            (Cut::History, b"messages" | b"message_echoes") => {
+            (Layout::History, b"messages" | b"message_echoes") => {
                 self.list(cursor, Kind::HistoryMessage, list);
             }
-            (Cut::Groups | Cut::History, b"errors") => self.list(cursor, Kind::Error, list),
-            (Cut::Standby, b"standby") => return self.standby(cursor, list),
+            (Layout::Groups | Layout::History, b"errors") => self.list(cursor, Kind::Error, list),
+            (Layout::Standby, b"standby") => return self.standby(cursor, list),
             _ => return self.other(key, cursor, list),
         }
         true
     }
 
-    fn standby(&mut self, cursor: &mut Cursor<'a>, place: Place) -> bool {
+    fn standby(&mut self, cursor: &mut Cursor<'a>, place: Position) -> bool {
         let start = *cursor;
         let elements = self.elements.len();
         let unknown = self.members(
@@ -802,7 +802,7 @@ impl<'a> Walk<'a> {
                 return cursor.null();
             }
             Some(unknown) => {
-                let place = Place {
+                let place = Position {
                     instead: true,
                     ..place
                 };
@@ -819,10 +819,10 @@ impl<'a> Walk<'a> {
     }
 
     /// The participants of a group, and the group itself unless they carry all that is said of it.
-    fn group(&mut self, cursor: &mut Cursor<'a>, place: Place) {
+    fn group(&mut self, cursor: &mut Cursor<'a>, place: Position) {
         let start = *cursor;
         let elements = self.elements.len();
-        let around = Place {
+        let around = Position {
             around: position(self.groups.len()),
             ..place.at(Level::Group)
         };
@@ -859,7 +859,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn chunk(&mut self, cursor: &mut Cursor<'a>, place: Place) {
+    fn chunk(&mut self, cursor: &mut Cursor<'a>, place: Position) {
         let start = *cursor;
         let elements = self.elements.len();
         let threads = self.threads.len();
@@ -898,10 +898,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn thread(&mut self, cursor: &mut Cursor<'a>, place: Place) {
+    fn thread(&mut self, cursor: &mut Cursor<'a>, place: Position) {
         let start = *cursor;
         let elements = self.elements.len();
-        let around = Place {
+        let around = Position {
             around: position(self.threads.len()),
             ..place.at(Level::Thread)
         };
@@ -927,7 +927,7 @@ impl<'a> Walk<'a> {
             *slot = thread;
         }
         if let Some(unknown) = unknown {
-            let inside = Place {
+            let inside = Position {
                 around: around.around,
                 ..place
             };
@@ -940,7 +940,7 @@ impl<'a> Walk<'a> {
     fn members(
         &mut self,
         cursor: &mut Cursor<'a>,
-        place: Place,
+        place: Position,
         mut member: impl FnMut(&mut Self, &[u8], &mut Cursor<'a>, &Outside) -> bool,
     ) -> Option<UnknownKeys<'a>> {
         cursor.object()?;
@@ -961,7 +961,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes a member of a value or of something in it whose key has no meaning there, if it is a list.
-    fn other(&mut self, key: &[u8], cursor: &mut Cursor<'a>, list: Place) -> bool {
+    fn other(&mut self, key: &[u8], cursor: &mut Cursor<'a>, list: Position) -> bool {
         match (key, cursor.peek()) {
             (b"contacts", Some(b'[')) => self.contacts(cursor),
             (b"messaging_product", _) => {
@@ -981,7 +981,7 @@ impl<'a> Walk<'a> {
         level: Level,
         elements: usize,
         whole: Span,
-        place: Place,
+        place: Position,
     ) {
         if unknown.has_more {
             self.insert(elements, SHAPE, whole, place);
@@ -1001,7 +1001,7 @@ impl<'a> Walk<'a> {
             if cursor.peek() == Some(b'[') {
                 self.list(&mut cursor, LIST, member);
             } else {
-                let instead = Place {
+                let instead = Position {
                     instead: true,
                     ..member
                 };
@@ -1011,7 +1011,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes the elements of a list.
-    fn list(&mut self, cursor: &mut Cursor<'a>, kind: Kind, place: Place) {
+    fn list(&mut self, cursor: &mut Cursor<'a>, kind: Kind, place: Position) {
         self.each(cursor, place, |this, cursor, place| {
             let kind = match cursor.peek() {
                 Some(b'{') => kind,
@@ -1026,15 +1026,15 @@ impl<'a> Walk<'a> {
     fn each(
         &mut self,
         cursor: &mut Cursor<'a>,
-        place: Place,
-        walk: impl Fn(&mut Self, &mut Cursor<'a>, Place),
+        place: Position,
+        walk: impl Fn(&mut Self, &mut Cursor<'a>, Position),
     ) {
         if cursor.null() {
             return;
         }
         let start = *cursor;
         if cursor.array().is_none() {
-            let place = Place {
+            let place = Position {
                 instead: true,
                 ..place
             };
@@ -1067,7 +1067,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Beyond the most elements, takes what is left of a list as one; beyond the most of those, what is left of the body.
-    fn overflow(&mut self, cursor: &mut Cursor<'a>, place: Place) {
+    fn overflow(&mut self, cursor: &mut Cursor<'a>, place: Position) {
         let start = *cursor;
         let raw = if self.elements.len() >= MAX_ELEMENTS + MAX_RESTS {
             cursor.end();
@@ -1083,13 +1083,13 @@ impl<'a> Walk<'a> {
         self.push(Kind::Unknown(Reason::Overflow), raw, place);
     }
 
-    fn push(&mut self, kind: Kind, raw: Span, place: Place) {
+    fn push(&mut self, kind: Kind, raw: Span, place: Position) {
         self.elements.push(Element { raw, kind, place });
     }
 
     /// Puts an element before those that stand in it.
-    fn insert(&mut self, index: usize, kind: Kind, raw: Span, place: Place) {
-        let place = Place {
+    fn insert(&mut self, index: usize, kind: Kind, raw: Span, place: Position) {
+        let place = Position {
             has_parts: true,
             ..place
         };
@@ -1120,7 +1120,7 @@ fn surface<'a>(cursor: &mut Cursor<'a>, depth: usize, names: &mut Vec<Option<&'a
 }
 
 /// How the value of a change is cut whose field this is; `None` for one that nobody knows.
-pub(super) fn cut(document: &Document, field: Option<Span>) -> Option<Cut> {
+pub(super) fn cut(document: &Document, field: Option<Span>) -> Option<Layout> {
     match field {
         None => Some(UNNAMED),
         Some(name) => document.cursor_at(name).string_bytes().and_then(field::cut),

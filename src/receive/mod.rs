@@ -23,7 +23,7 @@ use self::{
     buffer::{Buffer, charged_head},
     deadline::Deadline,
 };
-use crate::{body_error::receive_error, signature::Verifier, turn::give_way};
+use crate::{body_error::receive_error, coop::yield_now, signature::Verifier};
 
 /// After so many frames in one go, other tasks get their turn: a sender whose frames are always there already (empty ones, say) must not keep
 /// a worker thread to itself, nor keep its own deadline from being looked at.
@@ -160,7 +160,7 @@ where
                     Poll::Pending => this.buffer.wait(cx)?,
                 }
             } else {
-                give_way(cx);
+                yield_now(cx);
             }
             return this.deadline.poll_expired(cx, progress).map(Err);
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Response;
 
 #[cfg(feature = "apps")]
-use super::directory::Directory;
+use super::resolver::CachedResolver;
 use super::{
     app::App,
     layer::WebhookLayer,
@@ -62,7 +62,7 @@ pub struct WebhookLayerBuilder {
     credentials: Option<Credentials>,
     routes: Vec<(String, App)>,
     #[cfg(feature = "apps")]
-    apps: Vec<(String, Directory)>,
+    apps: Vec<(String, CachedResolver)>,
     limits: Limits,
     memory_budget: usize,
     #[cfg(feature = "admission")]
@@ -103,7 +103,7 @@ impl WebhookLayerBuilder {
     ///
     /// It is compared with the raw path of the request as it reaches the layer, byte by byte: nothing is decoded, no slash is
     /// added or removed, no case is folded. It starts with `/` and has no query. `{` and `}` are refused, because no parameters
-    /// are matched; for apps by name there is [`apps`](Self#method.apps). `+` is refused, because Meta calls it as a space. The path is not what makes a handler safe: see [the module docs](crate::webhook#what-a-handler-may-trust).
+    /// are matched; for apps by name there is [`apps`](Self#method.app_resolver). `+` is refused, because Meta calls it as a space. The path is not what makes a handler safe: see [the module docs](crate::webhook#what-a-handler-may-trust).
     ///
     /// This is the path of the one app whose secrets and tokens are given to this builder. Choose either this or [`any_path`](Self::any_path),
     /// once. For several paths or apps there is [`route`](Self::route).
@@ -169,9 +169,13 @@ impl WebhookLayerBuilder {
     /// Paths with the name of an app in them, and where the app of a name is found: `"/hooks/{app}"`. Paths that are set by themselves go first.
     ///
     /// `{app}` is one whole segment of the path. A name is 1 to 128 letters, digits and `.`, `_`, `~`, `-`; any other segment there is refused
-    /// without a look. See [`Directory`] for what strangers can make it do.
+    /// without a look. See [`CachedResolver`] for what strangers can make it do.
     #[cfg(feature = "apps")]
-    pub fn apps(mut self, pattern: impl Into<String>, apps: impl Into<Directory>) -> Self {
+    pub fn app_resolver(
+        mut self,
+        pattern: impl Into<String>,
+        apps: impl Into<CachedResolver>,
+    ) -> Self {
         self.apps.push((pattern.into(), apps.into()));
         self
     }
@@ -362,8 +366,8 @@ impl WebhookLayerBuilder {
             return Err(ConfigError::AppLabelConflict);
         }
         #[cfg(feature = "apps")]
-        for (pattern, directory) in self.apps {
-            routes.add_pattern(&pattern, directory)?;
+        for (pattern, resolver) in self.apps {
+            routes.add_pattern(&pattern, resolver)?;
         }
         if !(1..=MAX_BODY_LIMIT).contains(&self.limits.body) {
             return Err(ConfigError::BodyLimit);
@@ -447,7 +451,7 @@ pub enum ConfigError {
     /// have.
     PathInvalid,
     /// The path has a brace. No parameters are matched in it; names of apps are, in the pattern of
-    /// [`apps`](WebhookLayerBuilder#method.apps).
+    /// [`apps`](WebhookLayerBuilder#method.app_resolver).
     PathBraces,
     /// The path or pattern has a `+`. Meta calls such a URL with a space in its place, so no request
     /// would match.
@@ -481,12 +485,12 @@ pub enum ConfigError {
     /// The [`phone_numbers`](super::AppBuilder::phone_numbers) of an app are an empty list, or one of
     /// them is not digits only: only events without a phone number would be handled.
     PhoneNumbers,
-    /// The pattern of [`apps`](WebhookLayerBuilder#method.apps) is not a path with one segment `{app}`.
+    /// The pattern of [`apps`](WebhookLayerBuilder#method.app_resolver) is not a path with one segment `{app}`.
     PatternInvalid,
-    /// There are two patterns of [`apps`](WebhookLayerBuilder#method.apps).
+    /// There are two patterns of [`apps`](WebhookLayerBuilder#method.app_resolver).
     PatternConflict,
-    /// A setting of a [directory](WebhookLayerBuilder#method.apps) of apps is zero.
-    Directory,
+    /// A setting of a [resolver](WebhookLayerBuilder#method.app_resolver) of apps is zero.
+    CachedResolver,
     /// The [`body_limit`](WebhookLayerBuilder::body_limit) is 0 or over 4,294,967,295 bytes.
     BodyLimit,
     /// The [`body_deadline`](WebhookLayerBuilder#method.body_deadline) is zero.
@@ -524,7 +528,7 @@ impl fmt::Display for ConfigError {
                 "`path`: must start with `/` and be matched as it is: no query, no fragment"
             }
             Self::PathBraces => {
-                "`path`: braces match nothing here; for apps by name use `.apps(\"/hooks/{app}\", ..)`"
+                "`path`: braces match nothing here; for apps by name use `.app_resolver(\"/hooks/{app}\", ..)`"
             }
             Self::PathPlus => {
                 "`path`: no `+`, because Meta calls the URL with a space in its place"
@@ -553,7 +557,7 @@ impl fmt::Display for ConfigError {
             }
             Self::PatternInvalid => "`apps`: must be a path with one segment `{app}`",
             Self::PatternConflict => "`apps`: choose one pattern",
-            Self::Directory => "`Directory`: no setting may be zero",
+            Self::CachedResolver => "`CachedResolver`: no setting may be zero",
             Self::BodyLimit => "`body_limit`: must be at least 1 and at most 4294967295 bytes",
             Self::BodyDeadline => "`body_deadline`: must not be zero",
             Self::BodyIdleTimeout => "`body_idle_timeout`: must not be zero",

@@ -15,18 +15,18 @@ use super::{
     app::App,
     builder::Config,
     rejection::RejectionKind,
-    service::{Asked, DeclaredLength, answer, declared_length},
+    service::{DeclaredLength, Intent, declared_length, dispatch},
 };
 #[cfg(feature = "tokio")]
 use crate::dedup::PartialFailure;
 use crate::{
     body::{RequestBody, ResponseBody},
+    coop::yield_now,
     credentials::KeyRing,
-    event::{Notification, Parsing},
+    event::{IncrementalValidator, Notification},
     receive::{Receive, Received, Reservation},
     response::is_success,
     signature::Signature,
-    turn::give_way,
     verified::Verified,
 };
 
@@ -44,7 +44,7 @@ pin_project! {
 /// After so many bytes of JSON other tasks get their turn: some tenths of a millisecond.
 const PARSED_PER_POLL: usize = 64 * 1024;
 
-type Finding = Pin<Box<dyn Future<Output = Result<App, RejectionKind>> + Send>>;
+type Resolving = Pin<Box<dyn Future<Output = Result<App, RejectionKind>> + Send>>;
 
 pin_project! {
     #[project = StateProj]
@@ -59,10 +59,10 @@ pin_project! {
             #[pin]
             call: Oneshot<S, Request<RequestBody<B>>>,
         },
-        Finding {
-            found: Finding,
+        Resolving {
+            found: Resolving,
             // Taken when it is known whose request this is.
-            request: Option<(Asked, Request<B>, S)>,
+            request: Option<(Intent, Request<B>, S)>,
             config: Arc<Config>,
         },
         Receiving {
@@ -73,7 +73,7 @@ pin_project! {
             host: Option<(Parts, S)>,
             config: Arc<Config>,
         },
-        Parsing {
+        IncrementalValidator {
             // Taken when the events are known.
             delivery: Option<Delivery<S>>,
             config: Arc<Config>,
@@ -116,15 +116,15 @@ where
     #[cfg(feature = "apps")]
     pub(super) fn finding(
         found: impl Future<Output = Result<App, RejectionKind>> + Send + 'static,
-        asked: Asked,
+        intent: Intent,
         request: Request<B>,
         inner: S,
         config: Arc<Config>,
     ) -> Self {
         Self {
-            state: State::Finding {
+            state: State::Resolving {
                 found: Box::pin(found),
-                request: Some((asked, request, inner)),
+                request: Some((intent, request, inner)),
                 config,
             },
         }
@@ -172,17 +172,18 @@ where
                     let response = ready!(call.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                StateProj::Finding {
+                StateProj::Resolving {
                     found,
                     request,
                     config,
                 } => {
                     let found = ready!(found.as_mut().poll(cx));
                     // Always there: the state is left now.
-                    let Some((asked, request, inner)) = request.take() else {
+                    let Some((intent, request, inner)) = request.take() else {
                         return Poll::Pending;
                     };
-                    let answer = found.and_then(|app| answer(asked, request, &app, config, &inner));
+                    let answer =
+                        found.and_then(|app| dispatch(intent, request, &app, config, &inner));
                     match answer {
                         Ok(future) => future.state,
                         Err(kind) => State::Answered {
@@ -203,7 +204,7 @@ where
                     };
                     match received.and_then(|received| Delivery::new(received, check, host, config))
                     {
-                        Ok(delivery) => State::Parsing {
+                        Ok(delivery) => State::IncrementalValidator {
                             delivery: Some(delivery),
                             config: Arc::clone(config),
                         },
@@ -212,14 +213,14 @@ where
                         },
                     }
                 }
-                StateProj::Parsing { delivery, config } => {
+                StateProj::IncrementalValidator { delivery, config } => {
                     let parsed = match delivery {
                         Some(delivery) => delivery.parse(),
                         // Never: the state is left when it is taken.
                         None => return Poll::Pending,
                     };
                     if let Ok(false) = parsed {
-                        give_way(cx);
+                        yield_now(cx);
                         return Poll::Pending;
                     }
                     let delivery = delivery.take().ok_or(RejectionKind::NotJson);
@@ -304,7 +305,7 @@ impl Signer {
 
 /// A delivery that is known to be Meta's.
 struct Delivery<S> {
-    parsing: Parsing,
+    parsing: IncrementalValidator,
     signer: Signer,
     reservation: Reservation,
     /// Bytes that the body takes.

@@ -85,11 +85,11 @@
 
 mod app;
 mod builder;
-#[cfg(feature = "apps")]
-mod directory;
 mod future;
 mod layer;
 mod rejection;
+#[cfg(feature = "apps")]
+mod resolver;
 mod routes;
 mod service;
 mod setup;
@@ -103,7 +103,7 @@ pub use crate::{
 };
 
 #[cfg(feature = "apps")]
-pub use self::directory::{Apps, AppsError, Directory, DirectoryBuilder};
+pub use self::resolver::{AppResolver, CachedResolver, CachedResolverBuilder, ResolveError};
 pub use self::{
     app::{App, AppBuilder, OnForeignEvent},
     builder::{ConfigError, OnHandlerError, WebhookLayerBuilder},

@@ -176,7 +176,7 @@ impl RejectionKind {
             #[cfg(feature = "apps")]
             Self::AppsUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the directory of apps is not available",
+                "the resolver of apps is not available",
             ),
             Self::SignatureMissing => (StatusCode::FORBIDDEN, "the signature header is missing"),
             Self::SignatureMalformed => {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt};
 use http::uri::PathAndQuery;
 
 #[cfg(feature = "apps")]
-use super::directory::Directory;
+use super::resolver::CachedResolver;
 use super::{app::App, builder::ConfigError};
 
 #[cfg(feature = "apps")]
@@ -106,7 +106,7 @@ impl Routes {
     pub(super) fn add_pattern(
         &mut self,
         pattern: &str,
-        directory: Directory,
+        resolver: CachedResolver,
     ) -> Result<(), ConfigError> {
         if pattern.contains('+') {
             return Err(ConfigError::PathPlus);
@@ -126,7 +126,7 @@ impl Routes {
         let pattern = Pattern {
             before: before.to_owned(),
             after: after.to_owned(),
-            directory,
+            resolver,
         };
         match self.pattern.replace(pattern) {
             None => Ok(()),
@@ -159,7 +159,7 @@ impl fmt::Debug for Routes {
 pub(super) struct Pattern {
     before: String,
     after: String,
-    pub(super) directory: Directory,
+    pub(super) resolver: CachedResolver,
 }
 
 #[cfg(feature = "apps")]

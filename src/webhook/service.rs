@@ -87,27 +87,27 @@ impl<S> Webhook<S> {
         let config = &self.config;
         match route {
             Route::App(app) => {
-                let asked = asked(&request, config)?;
-                answer(asked, request, app, config, &self.inner)
+                let intent = classify(&request, config)?;
+                dispatch(intent, request, app, config, &self.inner)
             }
             #[cfg(feature = "apps")]
             Route::Named(pattern) => {
-                let asked = asked(&request, config)?;
+                let intent = classify(&request, config)?;
                 // Nobody is looked up for a request that no app would answer.
-                if let Asked::Challenge = asked {
+                if let Intent::Challenge = intent {
                     handshake::is_complete(request.uri().query())?;
                 }
-                let directory = &pattern.directory;
+                let resolver = &pattern.resolver;
                 let name = pattern.name(request.uri().path());
                 let name = name.ok_or(RejectionKind::AppUnknown)?;
-                if let Some(app) = directory.remembered(name) {
-                    return answer(asked, request, &app?, config, &self.inner);
+                if let Some(app) = resolver.remembered(name) {
+                    return dispatch(intent, request, &app?, config, &self.inner);
                 }
-                let found = directory.clone().find(name.into());
+                let found = resolver.clone().find(name.into());
                 let inner = self.inner.clone();
                 let config = Arc::clone(config);
                 Ok(ResponseFuture::finding(
-                    found, asked, request, inner, config,
+                    found, intent, request, inner, config,
                 ))
             }
         }
@@ -127,37 +127,39 @@ fn remove_stale(extensions: &mut Extensions) {
 
 /// What a request on our path asks for.
 #[derive(Clone, Copy)]
-pub(super) enum Asked {
+pub(super) enum Intent {
     /// The handshake.
     Challenge,
     Delivery(Signature),
 }
 
 /// What can be refused without knowing whose request it is.
-fn asked<B>(
+fn classify<B>(
     request: &Request<B>,
     #[cfg_attr(
         not(feature = "admission"),
         expect(unused_variables, reason = "everybody is admitted")
     )]
     config: &Config,
-) -> Result<Asked, RejectionKind> {
+) -> Result<Intent, RejectionKind> {
     match *request.method() {
         Method::POST => {
             #[cfg(feature = "admission")]
             config
                 .admission
                 .check(request.headers(), request.extensions())?;
-            Ok(Asked::Delivery(Signature::from_headers(request.headers())?))
+            Ok(Intent::Delivery(Signature::from_headers(
+                request.headers(),
+            )?))
         }
-        Method::GET => Ok(Asked::Challenge),
+        Method::GET => Ok(Intent::Challenge),
         _ => Err(RejectionKind::MethodNotAllowed),
     }
 }
 
 /// Answers a request of this app: at once, or when its body has been received.
-pub(super) fn answer<S, B>(
-    asked: Asked,
+pub(super) fn dispatch<S, B>(
+    intent: Intent,
     request: Request<B>,
     app: &App,
     config: &Arc<Config>,
@@ -168,9 +170,9 @@ where
     B: Body<Data = Bytes>,
 {
     let ring = app.credentials().ring();
-    let signature = match asked {
-        Asked::Delivery(signature) => signature,
-        Asked::Challenge => {
+    let signature = match intent {
+        Intent::Delivery(signature) => signature,
+        Intent::Challenge => {
             let challenge = handshake::challenge(request.uri().query(), ring.tokens())?;
             return Ok(ResponseFuture::answered(echo(challenge)));
         }

@@ -1,4 +1,4 @@
-//! Apps with a list of accounts or of phone numbers: whose events are handled.
+//! AppResolver with a list of accounts or of phone numbers: whose events are handled.
 
 use std::{
     convert::Infallible,

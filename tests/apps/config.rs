@@ -2,7 +2,7 @@ use std::{error::Error, time::Duration};
 
 use tower_whatsapp::{
     App, ConfigError, WebhookLayer, WebhookLayerBuilder,
-    webhook::{AppBuilder, Directory, DirectoryBuilder},
+    webhook::{AppBuilder, CachedResolver, CachedResolverBuilder},
 };
 
 use super::{
@@ -60,7 +60,9 @@ fn routes() {
         "path",
     );
     refused(
-        one(layer()).any_path().apps("/{app}", Tenants::default()),
+        one(layer())
+            .any_path()
+            .app_resolver("/{app}", Tenants::default()),
         ConfigError::PathConflict,
         "path",
     );
@@ -135,19 +137,22 @@ fn patterns() {
         "/{app}/a#b",
     ] {
         refused(
-            layer().apps(wrong, Tenants::default()),
+            layer().app_resolver(wrong, Tenants::default()),
             ConfigError::PatternInvalid,
             "apps",
         );
     }
     for right in ["/{app}", "/hooks/{app}", "/hooks/{app}/", "/{app}/whatsapp"] {
         assert!(
-            layer().apps(right, Tenants::default()).build().is_ok(),
+            layer()
+                .app_resolver(right, Tenants::default())
+                .build()
+                .is_ok(),
             "{right}"
         );
     }
     for plus in ["/a+b/{app}", "/{app}/+"] {
-        let layer = layer().apps(plus, Tenants::default());
+        let layer = layer().app_resolver(plus, Tenants::default());
         refused(layer, ConfigError::PathPlus, "path");
     }
     refused(
@@ -156,8 +161,8 @@ fn patterns() {
         "path",
     );
     let twice = layer()
-        .apps("/a/{app}", Tenants::default())
-        .apps("/b/{app}", Tenants::default());
+        .app_resolver("/a/{app}", Tenants::default())
+        .app_resolver("/b/{app}", Tenants::default());
     refused(twice, ConfigError::PatternConflict, "apps");
 }
 
@@ -210,29 +215,29 @@ fn apps() {
 
 #[test]
 fn directories() {
-    let build = |configure: fn(DirectoryBuilder) -> DirectoryBuilder| {
-        configure(Directory::builder(Tenants::default()))
+    let build = |configure: fn(CachedResolverBuilder) -> CachedResolverBuilder| {
+        configure(CachedResolver::builder(Tenants::default()))
             .build()
             .map(drop)
     };
     for zero in [
-        build(|directory| directory.time_to_live(Duration::ZERO)),
-        build(|directory| directory.unknown_time_to_live(Duration::ZERO)),
-        build(|directory| directory.lookup_timeout(Duration::ZERO)),
-        build(|directory| directory.capacity(0)),
-        build(|directory| directory.unknown_capacity(0)),
-        build(|directory| directory.lookups_per_second(0)),
+        build(|resolver| resolver.time_to_live(Duration::ZERO)),
+        build(|resolver| resolver.unknown_time_to_live(Duration::ZERO)),
+        build(|resolver| resolver.lookup_timeout(Duration::ZERO)),
+        build(|resolver| resolver.capacity(0)),
+        build(|resolver| resolver.unknown_capacity(0)),
+        build(|resolver| resolver.lookups_per_second(0)),
     ] {
-        assert_eq!(zero, Err(ConfigError::Directory));
+        assert_eq!(zero, Err(ConfigError::CachedResolver));
     }
-    assert_eq!(build(|directory| directory), Ok(()));
+    assert_eq!(build(|resolver| resolver), Ok(()));
 }
 
 #[test]
 fn debug_shows_no_secret() {
     let layer = layer()
         .route("/a", app("a"))
-        .apps("/{app}", Tenants::of(&["b"]));
+        .app_resolver("/{app}", Tenants::of(&["b"]));
     let builder = format!("{layer:?}");
     let text = format!("{builder} {:#?} {:?}", layer.build().unwrap(), app("c"));
     assert!(
@@ -243,13 +248,18 @@ fn debug_shows_no_secret() {
 
 #[test]
 fn what_is_shown() {
-    let directory = Directory::builder(Tenants::default());
-    let shown = format!("{directory:?}");
-    assert!(shown.starts_with("DirectoryBuilder { times: "), "{shown}");
-    let directory = directory.build().unwrap();
-    let empty = "Directory { known: 0, unknown: 0, lookups: 0, .. }";
-    assert_eq!(format!("{directory:?}"), empty);
-    let layer = layer().route("/a", app("a")).apps("/b/{app}", directory);
+    let resolver = CachedResolver::builder(Tenants::default());
+    let shown = format!("{resolver:?}");
+    assert!(
+        shown.starts_with("CachedResolverBuilder { times: "),
+        "{shown}"
+    );
+    let resolver = resolver.build().unwrap();
+    let empty = "CachedResolver { known: 0, unknown: 0, lookups: 0, .. }";
+    assert_eq!(format!("{resolver:?}"), empty);
+    let layer = layer()
+        .route("/a", app("a"))
+        .app_resolver("/b/{app}", resolver);
     let shown = format!("{:?}", layer.build().unwrap());
     assert!(shown.contains("Routes { first: "), "{shown}");
     assert!(shown.contains(empty), "{shown}");
@@ -262,6 +272,6 @@ fn what_is_shown() {
 #[test]
 fn what_a_directory_says_when_it_is_not_there() {
     let error = down();
-    assert_eq!(error.to_string(), "the directory of apps is not available");
+    assert_eq!(error.to_string(), "the resolver of apps is not available");
     assert_eq!(error.source().unwrap().to_string(), "the database is down");
 }

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use tokio::time::{advance, sleep};
 use tower_whatsapp::{
     RejectionKind, WebhookLayer,
-    webhook::{Directory, DirectoryBuilder},
+    webhook::{CachedResolver, CachedResolverBuilder},
 };
 
 use super::{
@@ -20,20 +20,20 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn with(
     tenants: &Tenants,
-    configure: impl FnOnce(DirectoryBuilder) -> DirectoryBuilder,
-) -> (WebhookLayer, Directory) {
-    let directory = configure(Directory::builder(tenants.clone()))
+    configure: impl FnOnce(CachedResolverBuilder) -> CachedResolverBuilder,
+) -> (WebhookLayer, CachedResolver) {
+    let resolver = configure(CachedResolver::builder(tenants.clone()))
         .build()
         .unwrap();
     let layer = WebhookLayer::builder()
-        .apps("/{app}", directory.clone())
+        .app_resolver("/{app}", resolver.clone())
         .build()
         .unwrap();
-    (layer, directory)
+    (layer, resolver)
 }
 
 fn layer(tenants: &Tenants) -> WebhookLayer {
-    with(tenants, |directory| directory).0
+    with(tenants, |resolver| resolver).0
 }
 
 const UNKNOWN: RejectionKind = RejectionKind::AppUnknown;
@@ -184,31 +184,31 @@ async fn a_lookup_that_takes_too_long() {
 #[tokio::test(start_paused = true)]
 async fn forgetting() {
     let tenants = Tenants::default();
-    let (layer, directory) = with(&tenants, |directory| directory);
+    let (layer, resolver) = with(&tenants, |resolver| resolver);
     assert_eq!(send(&layer, delivery("/a", "a")).await, refused(UNKNOWN));
     tenants.add(app("a"));
-    directory.forget("a");
+    resolver.forget("a");
     assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
     tenants.remove("a");
     assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
-    directory.forget("a");
+    resolver.forget("a");
     assert_eq!(send(&layer, delivery("/a", "a")).await, refused(UNKNOWN));
-    assert_eq!(directory.lookups(), 3);
-    directory.forget("nobody");
+    assert_eq!(resolver.lookups(), 3);
+    resolver.forget("nobody");
 }
 
 /// A lookup that was on its way when something changed brings what was there before: it must not be remembered.
 #[tokio::test(start_paused = true)]
 async fn forgetting_what_is_being_looked_up() {
     let tenants = Tenants::default().slow(SECOND);
-    let (layer, directory) = with(&tenants, |directory| directory);
+    let (layer, resolver) = with(&tenants, |resolver| resolver);
     let asking = tokio::spawn({
         let layer = layer.clone();
         async move { send(&layer, delivery("/a", "a")).await }
     });
     sleep(SECOND / 2).await;
     tenants.add(app("a"));
-    directory.forget("a");
+    resolver.forget("a");
     assert_eq!(asking.await.unwrap(), refused(UNKNOWN));
     assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
 }
@@ -239,8 +239,8 @@ async fn a_rotation() {
 #[tokio::test]
 async fn huge_settings() {
     let tenants = Tenants::of(&["a"]);
-    let (layer, _) = with(&tenants, |directory| {
-        directory
+    let (layer, _) = with(&tenants, |resolver| {
+        resolver
             .time_to_live(Duration::MAX)
             .unknown_time_to_live(Duration::MAX)
             .lookup_timeout(Duration::MAX)

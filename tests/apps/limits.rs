@@ -36,7 +36,7 @@ async fn body_limits() {
     let layer = WebhookLayer::builder()
         .body_limit(2000)
         .memory_budget(16 * 1024)
-        .apps("/{app}", tenants)
+        .app_resolver("/{app}", tenants)
         .build()
         .unwrap();
     // Three quarters of the budget, and 4 KiB that are set aside: more than that has no room, whatever the app says.

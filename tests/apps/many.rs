@@ -1,6 +1,6 @@
 //! Ten thousand apps.
 
-use tower_whatsapp::{RejectionKind, WebhookLayer, webhook::Directory};
+use tower_whatsapp::{RejectionKind, WebhookLayer, webhook::CachedResolver};
 
 use super::{
     subject::{app, delivered, delivery, refused, send},
@@ -14,12 +14,12 @@ async fn ten_thousand_apps() {
     for number in 0..APPS {
         tenants.add(app(&format!("app-{number}")));
     }
-    let directory = Directory::builder(tenants.clone())
+    let resolver = CachedResolver::builder(tenants.clone())
         .lookups_per_second(1_000_000)
         .build()
         .unwrap();
     let layer = WebhookLayer::builder()
-        .apps("/hooks/{app}", directory.clone())
+        .app_resolver("/hooks/{app}", resolver.clone())
         .build()
         .unwrap();
     for _ in 0..2 {
@@ -39,5 +39,5 @@ async fn ten_thousand_apps() {
     }
     // Each once: all of them are remembered.
     assert_eq!(tenants.asked().len(), APPS);
-    assert_eq!(directory.lookups(), 10_000);
+    assert_eq!(resolver.lookups(), 10_000);
 }

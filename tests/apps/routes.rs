@@ -14,7 +14,7 @@ fn layer() -> WebhookLayer {
         .route("/one", app("one"))
         .route("/two", two.clone())
         .route("/two/again", two)
-        .apps("/hooks/{app}/in", Tenants::of(&["three", "four"]))
+        .app_resolver("/hooks/{app}/in", Tenants::of(&["three", "four"]))
         .route("/hooks/four/in", app("fourth"))
         .build()
         .unwrap()
@@ -91,7 +91,7 @@ async fn other_paths_pass_through() {
 async fn what_is_no_name() {
     let tenants = Tenants::of(&["three"]);
     let layer = WebhookLayer::builder()
-        .apps("/hooks/{app}", tenants.clone())
+        .app_resolver("/hooks/{app}", tenants.clone())
         .build()
         .unwrap();
     let long = "x".repeat(129);

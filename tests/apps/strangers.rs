@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, advance, sleep};
-use tower_whatsapp::{RejectionKind, WebhookLayer, webhook::Directory};
+use tower_whatsapp::{RejectionKind, WebhookLayer, webhook::CachedResolver};
 
 use super::{
     subject::{Outcome, UNAVAILABLE, app, delivered, delivery, refused, send},
@@ -13,9 +13,9 @@ use super::{
 const SECOND: Duration = Duration::from_secs(1);
 const UNKNOWN: RejectionKind = RejectionKind::AppUnknown;
 
-fn layer(directory: &Directory) -> WebhookLayer {
+fn layer(resolver: &CachedResolver) -> WebhookLayer {
     WebhookLayer::builder()
-        .apps("/{app}", directory.clone())
+        .app_resolver("/{app}", resolver.clone())
         .build()
         .unwrap()
 }
@@ -24,7 +24,7 @@ fn layer(directory: &Directory) -> WebhookLayer {
 #[tokio::test(start_paused = true)]
 async fn lookups_of_unknown_names_have_a_rate() {
     let tenants = Tenants::of(&["a", "b"]);
-    let layer = layer(&Directory::new(tenants.clone()));
+    let layer = layer(&CachedResolver::new(tenants.clone()));
     assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
     let mut number = 0;
     let mut flood = async |requests: usize| {
@@ -59,7 +59,7 @@ async fn lookups_of_unknown_names_have_a_rate() {
 #[tokio::test(start_paused = true)]
 async fn slow_lookups_of_unknown_names_do_not_jam_the_known() {
     let tenants = Tenants::of(&["a"]);
-    let layer = layer(&Directory::new(tenants.clone()));
+    let layer = layer(&CachedResolver::new(tenants.clone()));
     assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
     // It will have to be looked up again.
     advance(60 * SECOND).await;
@@ -90,11 +90,11 @@ async fn slow_lookups_of_unknown_names_do_not_jam_the_known() {
 #[tokio::test(start_paused = true)]
 async fn what_is_remembered_is_told_at_once() {
     let tenants = Tenants::default();
-    let directory = Directory::builder(tenants.clone())
+    let resolver = CachedResolver::builder(tenants.clone())
         .lookups_per_second(1_000_000)
         .build()
         .unwrap();
-    let layer = layer(&directory);
+    let layer = layer(&resolver);
     let nobody = async || send(&layer, delivery("/nobody", "a")).await;
     assert_eq!(nobody().await, refused(UNKNOWN));
     let _slow = tenants.slow(60 * SECOND);
@@ -116,11 +116,11 @@ async fn what_is_remembered_is_told_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_changes_nothing_of_who_is_known() {
     let tenants = Tenants::of(&["a", "b"]);
-    let directory = Directory::builder(tenants.clone())
+    let resolver = CachedResolver::builder(tenants.clone())
         .lookups_per_second(1)
         .build()
         .unwrap();
-    let layer = layer(&directory);
+    let layer = layer(&resolver);
     let send = async |name: &str| send(&layer, delivery(&format!("/{name}"), name)).await;
     assert_eq!(send("a").await, delivered("a"));
     advance(60 * SECOND).await;
@@ -139,13 +139,13 @@ async fn a_failure_changes_nothing_of_who_is_known() {
 #[tokio::test(start_paused = true)]
 async fn unknown_names_do_not_push_out_apps() {
     let tenants = Tenants::of(&["a", "b", "c"]);
-    let directory = Directory::builder(tenants.clone())
+    let resolver = CachedResolver::builder(tenants.clone())
         .capacity(3)
         .unknown_capacity(10)
         .lookups_per_second(1_000_000)
         .build()
         .unwrap();
-    let layer = layer(&directory);
+    let layer = layer(&resolver);
     for label in ["a", "b", "c"] {
         assert_eq!(
             send(&layer, delivery(&format!("/{label}"), label)).await,
@@ -173,7 +173,7 @@ async fn unknown_names_do_not_push_out_apps() {
 #[tokio::test(start_paused = true)]
 async fn requests_for_one_known_name_do_not_starve_another() {
     let tenants = Tenants::of(&["a", "b"]);
-    let layer = layer(&Directory::new(tenants.clone()));
+    let layer = layer(&CachedResolver::new(tenants.clone()));
     for name in ["a", "b"] {
         let found = send(&layer, delivery(&format!("/{name}"), name)).await;
         assert_eq!(found, delivered(name));
@@ -208,10 +208,10 @@ async fn preloaded_names_do_not_wait_for_strangers() {
     for name in &names {
         tenants.add(app(name));
     }
-    let directory = Directory::new(tenants.clone());
-    directory.preload(names.iter().map(String::as_str));
-    assert_eq!(directory.lookups(), 0);
-    let layer = layer(&directory);
+    let resolver = CachedResolver::new(tenants.clone());
+    resolver.preload(names.iter().map(String::as_str));
+    assert_eq!(resolver.lookups(), 0);
+    let layer = layer(&resolver);
     for (number, name) in names.iter().enumerate() {
         for stranger in 0..10 {
             let path = format!("/nobody-{number}-{stranger}");
@@ -226,13 +226,13 @@ async fn preloaded_names_do_not_wait_for_strangers() {
 #[tokio::test(start_paused = true)]
 async fn what_preloading_does_not_do() {
     let tenants = Tenants::of(&["a", "late"]);
-    let directory = Directory::builder(tenants.clone())
+    let resolver = CachedResolver::builder(tenants.clone())
         .lookups_per_second(1)
         .build()
         .unwrap();
-    let layer = layer(&directory);
+    let layer = layer(&resolver);
     let send = async |name: &str| send(&layer, delivery(&format!("/{name}"), name)).await;
-    directory.preload(["a", "gone", "late"]);
+    resolver.preload(["a", "gone", "late"]);
     // It makes no app of a name, and what has none is unknown afterwards.
     assert_eq!(send("gone").await, refused(UNKNOWN));
     advance(10 * SECOND).await;
@@ -248,34 +248,31 @@ async fn what_preloading_does_not_do() {
     // What is remembered stays, and a name that was unknown is looked up.
     tenants.asked();
     tenants.add(app("nobody-2"));
-    directory.preload(["a", "nobody-2"]);
+    resolver.preload(["a", "nobody-2"]);
     assert_eq!(send("a").await, delivered("a"));
     assert_eq!(send("nobody-2").await, delivered("nobody-2"));
     assert_eq!(tenants.asked(), ["nobody-2"]);
     // Texts that are no name take no memory.
-    directory.preload(["", "a b", "a/b", &"x".repeat(129)]);
-    assert!(
-        format!("{directory:?}").contains("known: 3"),
-        "{directory:?}"
-    );
+    resolver.preload(["", "a b", "a/b", &"x".repeat(129)]);
+    assert!(format!("{resolver:?}").contains("known: 3"), "{resolver:?}");
 }
 
 /// The lookup of a name that was unknown when it began leaves the mark alone.
 #[tokio::test(start_paused = true)]
 async fn preloading_a_name_that_is_being_looked_up() {
     let tenants = Tenants::default().slow(SECOND);
-    let directory = Directory::builder(tenants.clone())
+    let resolver = CachedResolver::builder(tenants.clone())
         .lookups_per_second(1)
         .build()
         .unwrap();
-    let layer = layer(&directory);
+    let layer = layer(&resolver);
     let asking = tokio::spawn({
         let layer = layer.clone();
         async move { send(&layer, delivery("/a", "a")).await }
     });
     sleep(SECOND / 2).await;
     tenants.add(app("a"));
-    directory.preload(["a"]);
+    resolver.preload(["a"]);
     assert_eq!(asking.await.unwrap(), refused(UNKNOWN));
     // Strangers have the one lookup of this second.
     let stranger = tokio::spawn({

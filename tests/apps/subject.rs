@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
     App, Credentials, Notification, Rejection, RejectionKind, Verified, WebhookLayer,
-    webhook::{AppsError, RequestBody},
+    webhook::{RequestBody, ResolveError},
 };
 
 use super::support::{CHALLENGE, sign};
@@ -126,6 +126,6 @@ pub(crate) fn with_method(method: Method, path: &str) -> Request<Full<Bytes>> {
         .unwrap()
 }
 
-pub(crate) fn down() -> AppsError {
-    AppsError::unavailable("the database is down")
+pub(crate) fn down() -> ResolveError {
+    ResolveError::unavailable("the database is down")
 }

@@ -12,7 +12,7 @@ use std::{
 use tokio::time::sleep;
 use tower_whatsapp::{
     App,
-    webhook::{Apps, AppsError},
+    webhook::{AppResolver, ResolveError},
 };
 
 use super::subject::{app, down};
@@ -73,8 +73,8 @@ impl Tenants {
     }
 }
 
-impl Apps for Tenants {
-    async fn find(&self, name: &str) -> Result<Option<App>, AppsError> {
+impl AppResolver for Tenants {
+    async fn resolve(&self, name: &str) -> Result<Option<App>, ResolveError> {
         self.0.asked.lock().unwrap().push(name.to_owned());
         let running = self.0.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most_running.fetch_max(running, Ordering::SeqCst);

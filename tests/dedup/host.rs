@@ -124,9 +124,9 @@ impl<B> Service<Request<B>> for Host {
                 stale: notification
                     .events()
                     .iter()
-                    .map(tower_whatsapp::Event::stale)
+                    .map(tower_whatsapp::Event::is_stale)
                     .collect(),
-                unprotected: notification.unprotected(),
+                unprotected: notification.is_unprotected(),
             });
             seen.len()
         };

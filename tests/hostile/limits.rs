@@ -153,7 +153,7 @@ mod apps {
     use tower::{Layer, Service, ServiceExt, service_fn};
     use tower_whatsapp::{
         App, Credentials, Rejection, RejectionKind, WebhookLayer,
-        webhook::{Apps, AppsError, Directory},
+        webhook::{AppResolver, CachedResolver, ResolveError},
     };
 
     use crate::support::{SECRET, Script, TOKEN, sign};
@@ -161,8 +161,8 @@ mod apps {
     /// Every name has an app, and it takes a second to find it.
     struct Everybody;
 
-    impl Apps for Everybody {
-        async fn find(&self, _: &str) -> Result<Option<App>, AppsError> {
+    impl AppResolver for Everybody {
+        async fn resolve(&self, _: &str) -> Result<Option<App>, ResolveError> {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let credentials = Credentials::new([("1", SECRET)], [("1", TOKEN)]).unwrap();
             Ok(Some(App::new("a", credentials).unwrap()))
@@ -172,7 +172,7 @@ mod apps {
     /// What was refused of so many deliveries to these names at the same time.
     async fn refused(names: impl IntoIterator<Item = String>) -> Vec<RejectionKind> {
         let layer = WebhookLayer::builder()
-            .apps("/{app}", Directory::new(Everybody))
+            .app_resolver("/{app}", CachedResolver::new(Everybody))
             .build()
             .unwrap();
         let host = service_fn(async |_| Ok::<_, Infallible>(http::Response::new(Script::new([]))));

@@ -142,7 +142,7 @@ impl Subject {
                         let Number(number) = *request.extensions().get::<Number>().unwrap();
                         let notification = request.extensions().get::<Notification>().unwrap();
                         let keys = notification.events().iter().map(Event::key).collect();
-                        let unprotected = notification.unprotected();
+                        let unprotected = notification.is_unprotected();
                         let answer = host.handle(number, keys, unprotected).await?;
                         let mut response = Response::new(Full::<Bytes>::default());
                         *response.status_mut() = answer.status;

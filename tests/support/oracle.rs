@@ -61,8 +61,8 @@ fn look_at(event: &Event, body: &str, name: &str) {
     assert_eq!(copy.key(), event.key(), "{name}: {raw}");
     assert_eq!(copy.key_in("app"), event.key_in("app"), "{name}");
     assert_eq!(
-        (copy.raw(), copy.known(), copy.id()),
-        (raw, event.known(), event.id()),
+        (copy.raw(), copy.is_known(), copy.id()),
+        (raw, event.is_known(), event.id()),
         "{name}"
     );
     assert_eq!(

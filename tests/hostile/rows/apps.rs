@@ -135,7 +135,7 @@ mod names {
             MethodNotAllowed, SignatureMalformed, SignatureMismatch, SignatureMissing,
         },
         WebhookLayer, WebhookLayerBuilder,
-        webhook::{Apps, AppsError},
+        webhook::{AppResolver, ResolveError},
     };
 
     use super::{ONE_TEXT, Row, Sent, app, asked, one_text, signed};
@@ -177,7 +177,7 @@ mod names {
             ask("T15", "shop", "shop"),
             ask("T15 other", "shop", "bank").unread(HandshakeRefused),
             ask("T16", "nobody", "shop").unread(AppUnknown),
-            // Nobody is looked up for these: the answer is not that the directory is down.
+            // Nobody is looked up for these: the answer is not that the resolver is down.
             Row::one("T17", Sent::unsigned(one_text()).target("/hooks/down/in"))
                 .with(found)
                 .unread(SignatureMissing),
@@ -219,17 +219,17 @@ mod names {
 
     struct Found;
 
-    impl Apps for Found {
-        async fn find(&self, name: &str) -> Result<Option<App>, AppsError> {
+    impl AppResolver for Found {
+        async fn resolve(&self, name: &str) -> Result<Option<App>, ResolveError> {
             match name {
                 "shop" | "bank" => Ok(Some(app(name).build().unwrap())),
-                "down" => Err(AppsError::unavailable("the database is down")),
+                "down" => Err(ResolveError::unavailable("the database is down")),
                 _ => Ok(None),
             }
         }
     }
 
     fn found() -> WebhookLayerBuilder {
-        WebhookLayer::builder().apps("/hooks/{app}/in", Found)
+        WebhookLayer::builder().app_resolver("/hooks/{app}/in", Found)
     }
 }

@@ -69,12 +69,6 @@ pub const PEERS: &[Peer] = &[
         delivers: Delivers::All,
     },
     Peer {
-        name: "tower-whatsapp, ring",
-        program: Program::Rust("layer-ring"),
-        work: "the same with the feature `ring`",
-        delivers: Delivers::All,
-    },
-    Peer {
         name: "axum by hand",
         program: Program::Rust("handwritten"),
         work: "`Bytes` with a raised limit, hex and HMAC (sha2), `serde_json::Value`; untyped",

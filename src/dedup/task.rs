@@ -22,11 +22,11 @@ use tower::{Service, ServiceExt};
 use super::{
     builder::{OnStoreError, Times},
     chunked::Chunked,
+    claim_set::{Plan, Policy},
     guard::{Failure, Guarded},
-    handle::{Run, Runs, after, count},
+    handle::{InFlightGuard, Tracker, after, count},
     partial_failure::PartialFailure,
     placement::Deduplicated,
-    plan::{Plan, Policy},
     rejection::{DedupRejection, DedupRejectionKind},
     store::{Claim, Commit, Renewal, Store, Token},
 };
@@ -51,12 +51,12 @@ const RENEWAL_RETRY: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
-/// The most events of which the store is still owed a word, over all deliveries: some 3 MiB, and for each delivery a task of less than a kilobyte.
+/// The most events of which the store is still pending a word, over all deliveries: some 3 MiB, and for each delivery a task of less than a kilobyte.
 /// Beyond, their leases pass.
 const MAX_OWED: usize = 65_536;
 
-/// One for each first byte of a key: who waits for a key is woken when any with its bell is handled.
-const BELLS: usize = 256;
+/// One for each first byte of a key: who waits for a key is woken when any with its notifier is handled.
+const NOTIFIERS: usize = 256;
 
 /// What the clones of a layer share.
 pub(super) struct Shared<S> {
@@ -65,9 +65,9 @@ pub(super) struct Shared<S> {
     pub(super) times: Times,
     on_store_error: OnStoreError,
     waiters: Semaphore,
-    owed: Semaphore,
-    bells: [Notify; BELLS],
-    pub(super) runs: Arc<Runs>,
+    pending: Semaphore,
+    notifiers: [Notify; NOTIFIERS],
+    pub(super) tracker: Arc<Tracker>,
 }
 
 /// An answer: one of ours, or the handler's.
@@ -89,12 +89,12 @@ impl<R> From<DedupRejectionKind> for Answer<R> {
 }
 
 /// What the store is to be told after the answer has been given.
-struct Owed {
+struct PendingWrites {
     commit: Vec<(EventKey, Duration)>,
     release: Vec<EventKey>,
 }
 
-impl Owed {
+impl PendingWrites {
     const NOTHING: Self = Self {
         commit: Vec::new(),
         release: Vec::new(),
@@ -124,30 +124,30 @@ impl<S: Store> Shared<S> {
         waiters: usize,
         on_store_error: OnStoreError,
     ) -> Self {
-        let runs = Arc::new(Runs::new(times.store));
+        let tracker = Arc::new(Tracker::new(times.store));
         Self {
             store: Chunked(Guarded::new(
                 store,
                 times.store,
-                Arc::clone(&runs.store_failures),
+                Arc::clone(&tracker.store_failures),
             )),
             policy,
             times,
             on_store_error,
             waiters: Semaphore::new(waiters.min(Semaphore::MAX_PERMITS)),
-            owed: Semaphore::new(MAX_OWED),
-            bells: std::array::from_fn(|_| Notify::new()),
-            runs,
+            pending: Semaphore::new(MAX_OWED),
+            notifiers: std::array::from_fn(|_| Notify::new()),
+            tracker,
         }
     }
 
-    /// Handles a delivery and answers it. What the store is owed then goes on after it.
+    /// Handles a delivery and answers it. What the store is pending then goes on after it.
     pub(super) async fn handle<H, B, R>(
         self: Arc<Self>,
         inner: H,
         request: Request<B>,
         notification: Notification,
-        run: Run,
+        run: InFlightGuard,
         reply: oneshot::Sender<Answer<R>>,
     ) where
         H: Service<Request<B>, Response = Response<R>>,
@@ -162,31 +162,31 @@ impl<S: Store> Shared<S> {
             leased: Instant::now(),
             run: &run,
         };
-        let owed = delivery.handle(inner, request, notification, reply).await;
-        if !owed.is_empty() {
+        let pending = delivery.handle(inner, request, notification, reply).await;
+        if !pending.is_empty() {
             // In a small task of its own: this one has room for the handler and all that it awaits.
             let (token, leased) = (delivery.token, delivery.leased);
             drop(delivery);
-            tokio::spawn(self.pay(owed, token, leased, run));
+            tokio::spawn(self.retry_pending(pending, token, leased, run));
         }
     }
 
-    fn bell(&self, key: EventKey) -> &Notify {
+    fn notifier(&self, key: EventKey) -> &Notify {
         let [first, ..] = key.to_bytes();
         // A key of the host's own may have the same there in all; then more are woken than need be.
         #[expect(clippy::indexing_slicing, reason = "there is one for each byte")]
-        &self.bells[usize::from(first)]
+        &self.notifiers[usize::from(first)]
     }
 
     /// The keys are sorted. Those that share a notifier wake their waiters once.
-    fn ring(&self, keys: impl IntoIterator<Item = EventKey>) {
+    fn notify(&self, keys: impl IntoIterator<Item = EventKey>) {
         let mut last = None;
         for key in keys {
-            let bell = self.bell(key);
-            if !last.is_some_and(|last| ptr::eq(last, bell)) {
-                bell.notify_waiters();
+            let notifier = self.notifier(key);
+            if !last.is_some_and(|last| ptr::eq(last, notifier)) {
+                notifier.notify_waiters();
             }
-            last = Some(bell);
+            last = Some(notifier);
         }
     }
 
@@ -198,8 +198,8 @@ impl<S: Store> Shared<S> {
         }
         let commits = self.store.commit(keys, token).await.answers;
         let fenced = commits.iter().filter(|commit| **commit == Commit::Fenced);
-        count(&self.runs.fenced, fenced.count());
-        self.ring(keys.drain(..commits.len()).map(|(key, _)| key));
+        count(&self.tracker.fenced, fenced.count());
+        self.notify(keys.drain(..commits.len()).map(|(key, _)| key));
     }
 
     /// Releases keys, and removes them from the list. Those that the store has not confirmed stay.
@@ -208,19 +208,25 @@ impl<S: Store> Shared<S> {
             return;
         }
         let released = self.store.release(keys, token).await.answers;
-        self.ring(keys.drain(..released.len()));
+        self.notify(keys.drain(..released.len()));
     }
 
     /// Tells the store what it has not heard yet, until the lease has passed.
-    async fn pay(self: Arc<Self>, mut owed: Owed, token: Token, leased: Instant, run: Run) {
-        let permits = u32::try_from(owed.len()).unwrap_or(u32::MAX);
-        let Ok(_permits) = self.owed.try_acquire_many(permits) else {
-            count(&self.runs.unrecorded, owed.commit.len());
+    async fn retry_pending(
+        self: Arc<Self>,
+        mut pending: PendingWrites,
+        token: Token,
+        leased: Instant,
+        run: InFlightGuard,
+    ) {
+        let permits = u32::try_from(pending.len()).unwrap_or(u32::MAX);
+        let Ok(_permits) = self.pending.try_acquire_many(permits) else {
+            count(&self.tracker.unrecorded, pending.commit.len());
             return;
         };
         let end = after(leased, self.times.lease);
         let mut pause = FIRST_RETRY;
-        while !owed.is_empty() {
+        while !pending.is_empty() {
             let mut last = run.is_aborted();
             if !last {
                 let aborted = pin!(run.aborted());
@@ -231,10 +237,10 @@ impl<S: Store> Shared<S> {
                 last = Instant::now() >= end;
             }
             // Boxed: most of the time these tasks wait, and a store's futures are the most of them.
-            Box::pin(self.commit(&mut owed.commit, token)).await;
-            Box::pin(self.release(&mut owed.release, token)).await;
+            Box::pin(self.commit(&mut pending.commit, token)).await;
+            Box::pin(self.release(&mut pending.release, token)).await;
             if last {
-                count(&self.runs.unrecorded, owed.commit.len());
+                count(&self.tracker.unrecorded, pending.commit.len());
                 return;
             }
         }
@@ -249,7 +255,7 @@ struct Delivery<'a, S> {
     token: Token,
     /// When the last claim or successful renewal was sent: the earliest start of the current lease.
     leased: Instant,
-    run: &'a Run,
+    run: &'a InFlightGuard,
 }
 
 /// How the claims ended.
@@ -257,7 +263,7 @@ enum Claimed {
     /// There is something to handle.
     Fresh { unprotected: bool },
     /// There is not.
-    Answered(Answered, Owed),
+    Answered(Answered, PendingWrites),
 }
 
 enum Answered {
@@ -266,21 +272,21 @@ enum Answered {
 }
 
 impl<S: Store> Delivery<'_, S> {
-    /// Handles and answers it. What is left is what the store is still owed.
+    /// Handles and answers it. What is left is what the store is still pending.
     async fn handle<H, B, R>(
         &mut self,
         inner: H,
         mut request: Request<B>,
         notification: Notification,
         reply: oneshot::Sender<Answer<R>>,
-    ) -> Owed
+    ) -> PendingWrites
     where
         H: Service<Request<B>, Response = Response<R>>,
     {
-        let counters = &self.shared.runs;
+        let counters = &self.shared.tracker;
         let unprotected = match self.claim().await {
             Claimed::Fresh { unprotected } => unprotected,
-            Claimed::Answered(answered, owed) => {
+            Claimed::Answered(answered, pending) => {
                 let answer = match answered {
                     Answered::AllDone => {
                         count(&counters.suppressed, notification.events().len());
@@ -290,7 +296,7 @@ impl<S: Store> Delivery<'_, S> {
                 };
                 drop((request, notification));
                 let _ = reply.send(answer);
-                return owed;
+                return pending;
             }
         };
         // The body stays in the memory budget for as long as the handler may hold it, answered or not.
@@ -302,38 +308,38 @@ impl<S: Store> Delivery<'_, S> {
             count(&counters.unprotected, fresh.events().len());
         }
         if self.plan.has_stale {
-            let stale = fresh.events().iter().filter(|event| event.stale());
+            let stale = fresh.events().iter().filter(|event| event.is_stale());
             count(&counters.stale, stale.count());
         }
         Deduplicated::mark(request.extensions_mut(), fresh);
 
         let call = async { inner.oneshot(request).await.map_err(drop) };
         let end = self.supervise(call).await;
-        let (answer, owed) = match end {
-            End::Answered(response) => self.conclude(response, &notification).await,
-            End::Failed => self.undo(DedupRejectionKind::HandlerFailed).await,
-            End::Panicked => self.undo(DedupRejectionKind::HandlerPanicked).await,
-            End::TimedOut => {
+        let (answer, pending) = match end {
+            HandlerOutcome::Answered(response) => self.conclude(response, &notification).await,
+            HandlerOutcome::Failed => self.undo(DedupRejectionKind::HandlerFailed).await,
+            HandlerOutcome::Panicked => self.undo(DedupRejectionKind::HandlerPanicked).await,
+            HandlerOutcome::TimedOut => {
                 count(&counters.timed_out, 1);
                 self.undo(DedupRejectionKind::HandlerDeadline).await
             }
-            End::Aborted => {
+            HandlerOutcome::Aborted => {
                 count(&counters.aborted, 1);
                 self.undo(DedupRejectionKind::Draining).await
             }
         };
         let _ = reply.send(answer);
         drop(reservation);
-        owed
+        pending
     }
 
     /// Claims what can be claimed, and waits for the rest if that is all there is.
     async fn claim(&mut self) -> Claimed {
         let shared = self.shared;
         let rejected = |kind: DedupRejectionKind| {
-            Claimed::Answered(Answered::Rejected(kind.into()), Owed::NOTHING)
+            Claimed::Answered(Answered::Rejected(kind.into()), PendingWrites::NOTHING)
         };
-        count(&shared.runs.refused, self.plan.refused);
+        count(&shared.tracker.refused, self.plan.refused);
         if self.plan.is_refused() {
             return rejected(DedupRejectionKind::Stale);
         }
@@ -347,7 +353,7 @@ impl<S: Store> Delivery<'_, S> {
                 let claims = shared.store.claim(&open, self.token, shared.times.lease);
                 let claims = claims.await;
                 open.truncate(claims.asked());
-                self.plan.learn(claims.answers);
+                self.plan.record(claims.answers);
                 if let Err(failure) = claims.result {
                     return self.without_store(failure, open);
                 }
@@ -360,7 +366,7 @@ impl<S: Store> Delivery<'_, S> {
                 return if self.plan.has_unkeyed() || self.plan.is_empty() {
                     Claimed::Fresh { unprotected: false }
                 } else {
-                    Claimed::Answered(Answered::AllDone, Owed::NOTHING)
+                    Claimed::Answered(Answered::AllDone, PendingWrites::NOTHING)
                 };
             };
             if waiter.is_none() {
@@ -369,9 +375,9 @@ impl<S: Store> Delivery<'_, S> {
             if waiter.is_none() || Instant::now() >= patience || self.run.is_aborted() {
                 return rejected(DedupRejectionKind::InFlight);
             }
-            let mut rung = pin!(shared.bell(*first).notified());
+            let mut notified = pin!(shared.notifier(*first).notified());
             let mut aborted = pin!(self.run.aborted());
-            let woken = poll_fn(|cx| match rung.as_mut().poll(cx) {
+            let woken = poll_fn(|cx| match notified.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(()),
                 Poll::Pending => aborted.as_mut().poll(cx),
             });
@@ -383,18 +389,21 @@ impl<S: Store> Delivery<'_, S> {
     /// What becomes of a delivery whose claims failed. The store may hold claims of the keys it was
     /// asked for: unless they are needed, they are released.
     fn without_store(&mut self, failure: Failure, asked: Vec<EventKey>) -> Claimed {
-        if self.shared.on_store_error == OnStoreError::Deliver && self.plan.presume() {
+        if self.shared.on_store_error == OnStoreError::Deliver && self.plan.assume_claimed() {
             return Claimed::Fresh { unprotected: true };
         }
         let (Failure::NotSent(error) | Failure::Ambiguous(error)) = failure;
-        Claimed::Answered(Answered::Rejected(error.into()), Owed::release(asked))
+        Claimed::Answered(
+            Answered::Rejected(error.into()),
+            PendingWrites::release(asked),
+        )
     }
 
-    /// Runs the handler to its end or its deadline, and renews the leases of its events meanwhile.
+    /// Tracker the handler to its end or its deadline, and renews the leases of its events meanwhile.
     ///
     /// In the task of the handler on purpose: a handler that blocks its thread renews nothing, so
     /// its events become free.
-    async fn supervise<R, F>(&mut self, call: F) -> End<R>
+    async fn supervise<R, F>(&mut self, call: F) -> HandlerOutcome<R>
     where
         F: Future<Output = Result<Response<R>, ()>>,
     {
@@ -424,7 +433,7 @@ impl<S: Store> Delivery<'_, S> {
                     .next()
                     .is_none_or(|answer| answer == Renewal::Renewed)
             });
-            count(&self.shared.runs.leases_lost, before - held.len());
+            count(&self.shared.tracker.leases_lost, before - held.len());
             next = match renewals.result {
                 Ok(()) => {
                     self.leased = sent;
@@ -468,7 +477,7 @@ impl<S: Store> Delivery<'_, S> {
         &self,
         mut response: Response<R>,
         notification: &Notification,
-    ) -> (Answer<R>, Owed) {
+    ) -> (Answer<R>, PendingWrites) {
         let success = is_success(&response);
         let failure = response.extensions_mut().remove::<PartialFailure>();
         let failure = failure.filter(|failure| !failure.is_empty());
@@ -484,7 +493,7 @@ impl<S: Store> Delivery<'_, S> {
         self.shared.release(&mut undone, self.token).await;
         // The work is done, whether the store has confirmed it or not. Another answer would repeat
         // it.
-        let owed = Owed {
+        let pending = PendingWrites {
             commit: done,
             release: undone,
         };
@@ -497,18 +506,22 @@ impl<S: Store> Delivery<'_, S> {
             None if self.plan.has(Claim::Pending) => DedupRejectionKind::InFlight.into(),
             None => Answer::Inner(response),
         };
-        (answer, owed)
+        (answer, pending)
     }
 
-    async fn undo<R>(&self, kind: DedupRejectionKind) -> (Answer<R>, Owed) {
+    async fn undo<R>(&self, kind: DedupRejectionKind) -> (Answer<R>, PendingWrites) {
         let mut claimed = self.plan.claimed();
         self.shared.release(&mut claimed, self.token).await;
-        (kind.into(), Owed::release(claimed))
+        (kind.into(), PendingWrites::release(claimed))
     }
 }
 
 /// Polls the handler until it ends, its deadline has passed or a drain aborts it.
-async fn until_stopped<R, F>(call: F, deadline: Option<Instant>, run: &Run) -> End<R>
+async fn until_stopped<R, F>(
+    call: F,
+    deadline: Option<Instant>,
+    run: &InFlightGuard,
+) -> HandlerOutcome<R>
 where
     F: Future<Output = Result<Response<R>, ()>>,
 {
@@ -525,16 +538,18 @@ where
         // Whatever a handler leaves behind when it panics is dropped with it.
         let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
         match polled {
-            Ok(Poll::Ready(Ok(response))) => return Poll::Ready(End::Answered(response)),
-            Ok(Poll::Ready(Err(()))) => return Poll::Ready(End::Failed),
-            Err(_) => return Poll::Ready(End::Panicked),
+            Ok(Poll::Ready(Ok(response))) => {
+                return Poll::Ready(HandlerOutcome::Answered(response));
+            }
+            Ok(Poll::Ready(Err(()))) => return Poll::Ready(HandlerOutcome::Failed),
+            Err(_) => return Poll::Ready(HandlerOutcome::Panicked),
             Ok(Poll::Pending) => {}
         }
         if deadline.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(End::TimedOut);
+            return Poll::Ready(HandlerOutcome::TimedOut);
         }
         if aborted.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(End::Aborted);
+            return Poll::Ready(HandlerOutcome::Aborted);
         }
         Poll::Pending
     })
@@ -574,7 +589,7 @@ async fn beside<F: Future, G: Future>(
 }
 
 /// How a call of the handler ended.
-enum End<R> {
+enum HandlerOutcome<R> {
     Answered(Response<R>),
     Failed,
     Panicked,
@@ -590,8 +605,8 @@ mod tests {
         fn size<A, F>(_: impl FnOnce(A) -> F) -> usize {
             size_of::<F>()
         }
-        size(|(shared, owed, token, claimed, run)| {
-            Shared::<S>::pay(shared, owed, token, claimed, run)
+        size(|(shared, pending, token, claimed, run)| {
+            Shared::<S>::retry_pending(shared, pending, token, claimed, run)
         })
     }
 

@@ -1,26 +1,22 @@
-//! HMAC-SHA256, computed by the library that the host has chosen: the one MAC of this crate.
+//! HMAC-SHA256, the only MAC of this crate.
 //!
-//! Three libraries stand behind the same two types: [`Key`], which is prepared once, and [`Mac`], which takes in one message. Features only add,
-//! so several may be switched on at once, by different crates of one build; then `aws-lc-rs` comes before `ring`, because who asks for it may
-//! have to. What comes out is compared by RustCrypto in any case.
+//! Two libraries stand behind the same two types: [`Key`], prepared once, and [`Mac`], which takes
+//! one message. RustCrypto is the default; the feature `aws-lc-rs` replaces it. Tags are always
+//! compared by RustCrypto.
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc_rs;
-#[cfg(all(feature = "ring", any(test, not(feature = "aws-lc-rs"))))]
-mod ring;
-#[cfg(any(test, not(any(feature = "aws-lc-rs", feature = "ring"))))]
+#[cfg(any(test, not(feature = "aws-lc-rs")))]
 mod rustcrypto;
 
-#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+#[cfg(feature = "aws-lc-rs")]
 use hmac::digest::Output;
 use hmac::{Hmac, digest::CtOutput};
 use sha2::Sha256;
 
 #[cfg(feature = "aws-lc-rs")]
 pub(crate) use self::aws_lc_rs::{Key, Mac};
-#[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
-pub(crate) use self::ring::{Key, Mac};
-#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+#[cfg(not(feature = "aws-lc-rs"))]
 pub(crate) use self::rustcrypto::{Key, Mac};
 
 /// The length of a tag, in bytes.
@@ -31,7 +27,7 @@ pub(crate) struct Tag(CtOutput<Hmac<Sha256>>);
 
 impl Tag {
     /// What another library has made, which is as long.
-    #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+    #[cfg(feature = "aws-lc-rs")]
     fn copied(bytes: &[u8]) -> Self {
         let mut tag = Output::<Hmac<Sha256>>::default();
         tag.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
@@ -106,8 +102,6 @@ mod tests {
         ];
         for (key, message, expected) in cases {
             assert_eq!(hex(tag!(rustcrypto, key, [message])), expected);
-            #[cfg(feature = "ring")]
-            assert_eq!(hex(tag!(ring, key, [message])), expected);
             #[cfg(feature = "aws-lc-rs")]
             assert_eq!(hex(tag!(aws_lc_rs, key, [message])), expected);
         }
@@ -122,8 +116,6 @@ mod tests {
         ) {
             let expected = tag!(rustcrypto, &key, &pieces);
             prop_assert_eq!(tag!(rustcrypto, &key, [&pieces.concat()]), expected);
-            #[cfg(feature = "ring")]
-            prop_assert_eq!(tag!(ring, &key, &pieces), expected);
             #[cfg(feature = "aws-lc-rs")]
             prop_assert_eq!(tag!(aws_lc_rs, &key, &pieces), expected);
         }

@@ -120,7 +120,7 @@ impl Plan {
     }
 
     /// Takes what the store said of the open keys.
-    pub(super) fn learn(&mut self, claims: Vec<Claim>) {
+    pub(super) fn record(&mut self, claims: Vec<Claim>) {
         let open = self
             .keyed
             .values_mut()
@@ -131,7 +131,7 @@ impl Plan {
     }
 
     /// Takes the keys for claimed of which the store has said nothing. Tells whether there are any.
-    pub(super) fn presume(&mut self) -> bool {
+    pub(super) fn assume_claimed(&mut self) -> bool {
         let mut any = false;
         for keyed in self.keyed.values_mut() {
             any |= keyed.claim.is_none();
@@ -390,7 +390,7 @@ pub(super) mod tests {
         let policy = policy(None);
         let (mut plan, made) = turns(Plan::new(&notification, "", &policy)).await;
         assert!(made >= EVENTS / 128, "{made}");
-        plan.learn(vec![Claim::Claimed; EVENTS]);
+        plan.record(vec![Claim::Claimed; EVENTS]);
         let (fresh, sorted_out) = turns(plan.fresh(&notification, false)).await;
         assert_eq!(fresh.events().len(), EVENTS);
         assert!(sorted_out >= EVENTS / 128, "{sorted_out}");
@@ -403,7 +403,7 @@ pub(super) mod tests {
     async fn of_events_with_one_key_the_first_is_handled() {
         let notification = notification(&format!(r#""messages":[{},{}]"#, ids(2), ids(3)));
         let mut plan = Plan::new(&notification, "", &policy(None)).await;
-        plan.learn(vec![Claim::Claimed; 3]);
+        plan.record(vec![Claim::Claimed; 3]);
         let fresh = plan.fresh(&notification, false).await;
         let at = |events: &[Event]| -> Vec<_> {
             let at = events.iter().map(|event| event.position_in(&notification));

@@ -39,47 +39,48 @@ const MAX_WAITING: usize = 1024;
 ///
 /// ```
 /// use std::{collections::HashMap, sync::Mutex};
-/// use tower_whatsapp::{App, WebhookLayer, webhook::{Apps, AppsError}};
+/// use tower_whatsapp::{App, WebhookLayer, webhook::{AppResolver, ResolveError}};
 ///
 /// struct Tenants(Mutex<HashMap<String, App>>);
 ///
-/// impl Apps for Tenants {
-///     async fn find(&self, name: &str) -> Result<Option<App>, AppsError> {
-///         let tenants = self.0.lock().map_err(|_| AppsError::unavailable("poisoned"))?;
+/// impl AppResolver for Tenants {
+///     async fn resolve(&self, name: &str) -> Result<Option<App>, ResolveError> {
+///         let tenants = self.0.lock().map_err(|_| ResolveError::unavailable("poisoned"))?;
 ///         Ok(tenants.get(name).cloned())
 ///     }
 /// }
 ///
 /// let layer = WebhookLayer::builder()
-///     .apps("/hooks/{app}", Tenants(Mutex::default()))
+///     .app_resolver("/hooks/{app}", Tenants(Mutex::default()))
 ///     .build()?;
 /// # Ok::<(), tower_whatsapp::ConfigError>(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot find apps by name",
-    label = "not `Apps`",
-    note = "implement `tower_whatsapp::webhook::Apps`, or build a `Directory` from something that does"
+    label = "not `AppResolver`",
+    note = "implement `tower_whatsapp::webhook::AppResolver`, or build a `CachedResolver` from something that does"
 )]
-pub trait Apps: Send + Sync + 'static {
+pub trait AppResolver: Send + Sync + 'static {
     /// The app of this name, or `None` if there is none. A name is 1 to 128 letters, digits and `.`, `_`, `~`, `-`, and whatever a stranger has
     /// made up.
     ///
-    /// It runs in a task of its own. What it returns is remembered: see [`Directory`]. If it returns the same [`App`] (a clone) each time, a change
+    /// It runs in a task of its own. What it returns is remembered: see [`CachedResolver`]. If it returns the same [`App`] (a clone) each time, a change
     /// of the app's credentials needs no other lookup.
     ///
     /// # Errors
     ///
-    /// [`AppsError`] if it cannot be said now. The request is answered with 503, and Meta tries again.
-    fn find(&self, name: &str) -> impl Future<Output = Result<Option<App>, AppsError>> + Send;
+    /// [`ResolveError`] if it cannot be said now. The request is answered with 503, and Meta tries again.
+    fn resolve(&self, name: &str)
+    -> impl Future<Output = Result<Option<App>, ResolveError>> + Send;
 }
 
 /// Why it could not be said whether there is an app of a name.
 #[derive(Debug)]
-pub struct AppsError {
+pub struct ResolveError {
     source: Box<dyn Error + Send + Sync>,
 }
 
-impl AppsError {
+impl ResolveError {
     /// Where apps are found cannot be asked, for this reason.
     pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
@@ -88,19 +89,19 @@ impl AppsError {
     }
 }
 
-impl fmt::Display for AppsError {
+impl fmt::Display for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the directory of apps is not available")
+        f.write_str("the resolver of apps is not available")
     }
 }
 
-impl Error for AppsError {
+impl Error for ResolveError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.source)
     }
 }
 
-/// Asks [`Apps`], and remembers what they say. A clone is a handle to the same memory.
+/// Asks [`AppResolver`], and remembers what they say. A clone is a handle to the same memory.
 ///
 /// Whoever can write a request can make up names, so:
 ///
@@ -113,30 +114,30 @@ impl Error for AppsError {
 /// never wait for strangers, and requests that wait for one known name keep no other from its own.
 ///
 /// After a start no name is known, and a flood of made-up names takes its share of the lookups: 1,000 a second leave one in five to the
-/// apps. [`preload`](Self::preload) tells the directory which names exist.
+/// apps. [`preload`](Self::preload) tells the resolver which names exist.
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_whatsapp::webhook::{Apps, Directory};
+/// use tower_whatsapp::webhook::{AppResolver, CachedResolver};
 ///
-/// fn directory(tenants: impl Apps) -> Result<Directory, tower_whatsapp::ConfigError> {
-///     Directory::builder(tenants)
+/// fn resolver(tenants: impl AppResolver) -> Result<CachedResolver, tower_whatsapp::ConfigError> {
+///     CachedResolver::builder(tenants)
 ///         .time_to_live(Duration::from_secs(300))
 ///         .lookups_per_second(50)
 ///         .build()
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Directory {
+pub struct CachedResolver {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    apps: Box<dyn Find>,
+    apps: Box<dyn DynResolver>,
     known: Cache<Arc<str>, Arc<Slot>>,
     unknown: Cache<Arc<str>, Arc<Slot>>,
     times: Times,
-    rate: Mutex<Rate>,
+    rate: Mutex<TokenBucket>,
     /// Waiting for a known name takes no permit: that name's lookup is the only one it waits for, and
     /// a limit would let requests for one name refuse those for another.
     waiting_for_unknown: Semaphore,
@@ -178,21 +179,21 @@ enum Found {
 
 /// Lookups that may begin: so many at once, and so many more each second.
 #[derive(Debug)]
-struct Rate {
+struct TokenBucket {
     per_second: u32,
     left: f64,
     since: Option<Instant>,
 }
 
-impl Directory {
+impl CachedResolver {
     /// With the usual settings.
-    pub fn new(apps: impl Apps) -> Self {
-        DirectoryBuilder::new(apps).finish()
+    pub fn new(apps: impl AppResolver) -> Self {
+        CachedResolverBuilder::new(apps).finish()
     }
 
     /// Starts to configure one.
-    pub fn builder(apps: impl Apps) -> DirectoryBuilder {
-        DirectoryBuilder::new(apps)
+    pub fn builder(apps: impl AppResolver) -> CachedResolverBuilder {
+        CachedResolverBuilder::new(apps)
     }
 
     /// Forgets what is remembered of a name: the next request looks it up. For an app that is new, or gone.
@@ -212,16 +213,16 @@ impl Directory {
     /// names.
     ///
     /// Call it before the service listens, with all names or those that are in use; beyond the
-    /// [`capacity`](DirectoryBuilder::capacity) some are dropped again. Names that have no app
+    /// [`capacity`](CachedResolverBuilder::capacity) some are dropped again. Names that have no app
     /// after all become unknown when they are looked up. Texts that cannot be a name are skipped.
     ///
     /// ```
-    /// use tower_whatsapp::webhook::{Apps, Directory};
+    /// use tower_whatsapp::webhook::{AppResolver, CachedResolver};
     ///
-    /// fn directory(tenants: impl Apps, names: Vec<String>) -> Directory {
-    ///     let directory = Directory::new(tenants);
-    ///     directory.preload(names);
-    ///     directory
+    /// fn resolver(tenants: impl AppResolver, names: Vec<String>) -> CachedResolver {
+    ///     let resolver = CachedResolver::new(tenants);
+    ///     resolver.preload(names);
+    ///     resolver
     /// }
     /// ```
     pub fn preload<N: Into<Arc<str>>>(&self, names: impl IntoIterator<Item = N>) {
@@ -237,7 +238,7 @@ impl Directory {
         }
     }
 
-    /// How often [`Apps::find`] was called, for monitoring.
+    /// How often [`AppResolver::resolve`] was called, for monitoring.
     #[must_use]
     pub fn lookups(&self) -> u64 {
         self.shared.lookups.load(Ordering::Relaxed)
@@ -279,15 +280,15 @@ impl Directory {
     }
 }
 
-impl<A: Apps> From<A> for Directory {
+impl<A: AppResolver> From<A> for CachedResolver {
     fn from(apps: A) -> Self {
         Self::new(apps)
     }
 }
 
-impl fmt::Debug for Directory {
+impl fmt::Debug for CachedResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Directory")
+        f.debug_struct("CachedResolver")
             .field("known", &self.shared.known.len())
             .field("unknown", &self.shared.unknown.len())
             .field("lookups", &self.lookups())
@@ -404,7 +405,7 @@ impl From<Found> for Result<App, RejectionKind> {
     }
 }
 
-impl Rate {
+impl TokenBucket {
     fn take(&mut self, now: Instant) -> bool {
         let full = f64::from(self.per_second);
         let passed = self
@@ -420,35 +421,35 @@ impl Rate {
     }
 }
 
-/// [`Apps`] of any type.
-trait Find: Send + Sync {
+/// [`AppResolver`] of any type.
+trait DynResolver: Send + Sync {
     fn find<'a>(
         &'a self,
         name: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<App>, AppsError>> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Result<Option<App>, ResolveError>> + Send + 'a>>;
 }
 
-impl<A: Apps> Find for A {
+impl<A: AppResolver> DynResolver for A {
     fn find<'a>(
         &'a self,
         name: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<App>, AppsError>> + Send + 'a>> {
-        Box::pin(Apps::find(self, name))
+    ) -> Pin<Box<dyn Future<Output = Result<Option<App>, ResolveError>> + Send + 'a>> {
+        Box::pin(AppResolver::resolve(self, name))
     }
 }
 
-/// Configures a [`Directory`]. Every setting is checked in [`build`](Self::build).
+/// Configures a [`CachedResolver`]. Every setting is checked in [`build`](Self::build).
 #[must_use = "a builder does nothing until `build` is called"]
-pub struct DirectoryBuilder {
-    apps: Box<dyn Find>,
+pub struct CachedResolverBuilder {
+    apps: Box<dyn DynResolver>,
     times: Times,
     capacity: usize,
     unknown_capacity: usize,
     per_second: u32,
 }
 
-impl DirectoryBuilder {
-    fn new(apps: impl Apps) -> Self {
+impl CachedResolverBuilder {
+    fn new(apps: impl AppResolver) -> Self {
         Self {
             apps: Box::new(apps),
             times: Times {
@@ -463,7 +464,7 @@ impl DirectoryBuilder {
     }
 
     /// For how long an app is used without another look. Default: 60 seconds. What is removed from where apps are found goes on for as long; see
-    /// [`Directory::forget`].
+    /// [`CachedResolver::forget`].
     pub fn time_to_live(mut self, time: Duration) -> Self {
         self.times.known = time;
         self
@@ -501,31 +502,31 @@ impl DirectoryBuilder {
         self
     }
 
-    /// Checks the settings and makes the directory.
+    /// Checks the settings and makes the resolver.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Directory`] if one of them is zero.
-    pub fn build(self) -> Result<Directory, ConfigError> {
+    /// [`ConfigError::CachedResolver`] if one of them is zero.
+    pub fn build(self) -> Result<CachedResolver, ConfigError> {
         let times = [self.times.known, self.times.unknown, self.times.lookup];
         if times.iter().any(Duration::is_zero)
             || self.capacity == 0
             || self.unknown_capacity == 0
             || self.per_second == 0
         {
-            return Err(ConfigError::Directory);
+            return Err(ConfigError::CachedResolver);
         }
         Ok(self.finish())
     }
 
-    fn finish(self) -> Directory {
-        Directory {
+    fn finish(self) -> CachedResolver {
+        CachedResolver {
             shared: Arc::new(Shared {
                 apps: self.apps,
                 known: Cache::new(self.capacity),
                 unknown: Cache::new(self.unknown_capacity),
                 times: self.times,
-                rate: Mutex::new(Rate {
+                rate: Mutex::new(TokenBucket {
                     per_second: self.per_second,
                     left: 0.0,
                     since: None,
@@ -539,9 +540,9 @@ impl DirectoryBuilder {
     }
 }
 
-impl fmt::Debug for DirectoryBuilder {
+impl fmt::Debug for CachedResolverBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DirectoryBuilder")
+        f.debug_struct("CachedResolverBuilder")
             .field("times", &self.times)
             .field("capacity", &self.capacity)
             .field("unknown_capacity", &self.unknown_capacity)
