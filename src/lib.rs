@@ -110,7 +110,6 @@
 #[cfg(feature = "admission")]
 pub mod admission;
 mod body;
-mod body_error;
 mod coop;
 mod credentials;
 #[cfg(feature = "tokio")]

@@ -1,0 +1,14 @@
+//! The limits of one body.
+
+/// The limits of one body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Maximum length of the body, in bytes.
+    pub(crate) body: usize,
+    /// Time limit for the whole body.
+    #[cfg(feature = "tokio")]
+    pub(crate) deadline: std::time::Duration,
+    /// Longest pause between two frames.
+    #[cfg(feature = "tokio")]
+    pub(crate) idle: std::time::Duration,
+}
