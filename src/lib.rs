@@ -127,6 +127,7 @@ pub mod secret;
 pub mod signature;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod unreserved;
 mod verified;
 pub mod webhook;
 

@@ -1,5 +1,8 @@
 //! The limits of one body.
 
+/// Largest body limit that can be configured, in bytes. Positions in a body are stored as `u32`.
+pub(crate) const MAX_BODY_LIMIT: usize = u32::MAX as usize;
+
 /// The limits of one body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {

@@ -13,5 +13,5 @@ pub(crate) use self::{
     budget::{Budget, Reservation},
     error::ReceiveError,
     future::{Receive, Received},
-    limits::Limits,
+    limits::{Limits, MAX_BODY_LIMIT},
 };
