@@ -30,8 +30,10 @@ const TEST_ENTRY_ID: &str = "0";
 /// ```
 /// use tower_whatsapp::{App, Credentials, WebhookLayer};
 ///
-/// let shop = App::new("shop", Credentials::new([("2026", "secret of the shop")], [("1", "its token")])?)?;
-/// let bank = App::builder("bank", Credentials::new([("2026", "secret of the bank")], [("1", "its token")])?)
+/// let shop = Credentials::new([("2026", "secret of the shop")], [("1", "its token")])?;
+/// let shop = App::new("shop", shop)?;
+/// let bank = Credentials::new([("2026", "secret of the bank")], [("1", "its token")])?;
+/// let bank = App::builder("bank", bank)
 ///     // Handles the events of this WhatsApp Business Account only.
 ///     .accounts(["102290129340398"])
 ///     .build()?;

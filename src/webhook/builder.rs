@@ -246,11 +246,11 @@ impl WebhookLayerBuilder {
     /// requests of this layer and its clones. Default: 64 MiB.
     ///
     /// A body that arrives in one frame is not charged before its signature is verified. When the
-    /// budget is used up, the slowest incomplete body is evicted for a faster or a verified one, and
-    /// answered with 503 and `Retry-After: 1`. A body that can evict no other is answered in the
-    /// same way. The last quarter is reserved for bodies of up to 16 KiB, so that slow handlers of
-    /// large deliveries do not starve ordinary messages. A body is charged until its request has
-    /// been answered.
+    /// budget is used up, the slowest incomplete body is evicted for a faster or a verified one,
+    /// and answered with 503 and `Retry-After: 1`. A body that can evict no other is answered in
+    /// the same way. The last quarter is reserved for bodies of up to 16 KiB, so that slow
+    /// handlers of large deliveries do not starve ordinary messages. A body is charged until its
+    /// request has been answered.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.memory_budget = bytes;
         self

@@ -91,8 +91,8 @@ pub enum RejectionKind {
     MemoryBudget,
     /// Reading the body failed: the connection broke, or the framing is invalid. 400.
     BodyBroken,
-    /// The signature is valid and the body is not JSON, or nested deeper than 127. 422, so that Meta
-    /// retries.
+    /// The signature is valid and the body is not JSON, or nested deeper than 127. 422, so that
+    /// Meta retries.
     NotJson,
     /// The signature is valid, an event names an account or phone number that the app does not
     /// list, and the app [refuses](super::OnForeignEvent::Refuse) such deliveries. 403, so that
@@ -156,6 +156,7 @@ impl Rejection {
 }
 
 impl RejectionKind {
+    // Longer than 60 lines: a table with one row per reason.
     fn describe(self) -> (StatusCode, &'static str) {
         match self {
             Self::MethodNotAllowed => (

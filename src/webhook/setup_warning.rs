@@ -20,9 +20,9 @@ use http::StatusCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SetupWarning {
-    /// The inner service answered a verified delivery with 404 or 405: there is no POST route at the
-    /// path of the layer. Usual causes are a layer on a router that does not have the route, and
-    /// `NormalizePath` as a `Router::layer`, which rewrites the path after routing.
+    /// The inner service answered a verified delivery with 404 or 405: there is no POST route at
+    /// the path of the layer. Usual causes are a layer on a router that does not have the route,
+    /// and `NormalizePath` as a `Router::layer`, which rewrites the path after routing.
     RouteMissing,
     /// A POST with `X-Hub-Signature-256` passed through unverified. Its path differs from that of
     /// the layer by its first segments or a trailing slash. Usual causes are the stage of an API
@@ -37,8 +37,8 @@ pub enum SetupWarning {
     /// `Counters::bypassed` counts the deliveries.
     DedupBypassed,
     /// A delivery passed two `DedupLayer`s. The outer one deduplicates it, and the inner one passes
-    /// it through untouched. Remove one of them. The usual cause is a layer on the route and another
-    /// on the router.
+    /// it through untouched. Remove one of them. The usual cause is a layer on the route and
+    /// another on the router.
     DedupRepeated,
 }
 

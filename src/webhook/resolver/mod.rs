@@ -1,5 +1,5 @@
-//! Resolves apps by name, with a bounded cache that unauthenticated senders can neither fill nor use
-//! to flood the backing store.
+//! Resolves apps by name, with a bounded cache that unauthenticated senders can neither fill nor
+//! use to flood the backing store.
 
 mod app_resolver;
 mod builder;
