@@ -9,9 +9,11 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The body of a request on its way to the inner service: the verified bytes, or the untouched body of another path.
+    /// Request body of the inner service: the verified bytes, or the untouched body of a request to
+    /// another path.
     ///
-    /// Verified bytes are those that were signed, in one frame and without trailers (which are not signed).
+    /// The verified bytes are the signed ones, in one frame. Trailers are removed, because they are
+    /// not signed.
     pub struct RequestBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -19,7 +21,7 @@ pin_project! {
 }
 
 pin_project! {
-    /// The body of a response: that of the inner service, or the short one of a layer.
+    /// Response body: that of the inner service, or a short one from a layer.
     pub struct ResponseBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -29,7 +31,7 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<B> {
-        // In one frame. Empty once it has been read.
+        // One frame. Empty once it has been read.
         Buffered { bytes: Bytes },
         Streamed { #[pin] body: B },
     }

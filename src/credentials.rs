@@ -1,4 +1,4 @@
-//! The secrets and tokens of one app, which change while the service runs.
+//! The secrets and tokens of one app, which can be changed at run time.
 
 use std::{
     error::Error,
@@ -8,51 +8,63 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use crate::secret::{AppSecret, SecretError, VerifyToken};
+use crate::{
+    secret::{AppSecret, SecretError, VerifyToken},
+    unreserved::is_unreserved,
+};
 
-/// Twice as long would still be found in the query of a handshake when every byte of it is percent-encoded.
+/// Maximum length of a verify token, in bytes. Fully percent-encoded (3x), it still fits in the
+/// query of a handshake (2048 bytes) together with the other parameters.
 const MAX_VERIFY_TOKEN: usize = 512;
 
+/// Maximum length of a label, in bytes.
 const MAX_LABEL: usize = 64;
 
-/// The secrets and verify tokens of one app. They can be added, removed and replaced while requests are served.
+/// The secrets and verify tokens of one app, which can be added, removed and replaced while
+/// requests are served.
 ///
-/// A clone is a handle to the same credentials: the host keeps one, the layer has another. A change is seen by every request that begins after
-/// the call has returned; requests take no lock for it. A secret that was removed verifies nothing from then on, not even a delivery that
-/// was being received at that time.
+/// A clone is a handle to the same credentials: the host keeps one, and the layer has another. A
+/// change applies to every request that starts after the call has returned. Requests read the
+/// credentials without a lock. A removed secret stops verifying at once, even for deliveries that
+/// are being received.
 ///
-/// Each secret and each token has a label of the host's choice: 1 to 64 letters, digits and `.`, `_`, `~`, `-`, say the month in which it was
-/// made. [`Verified::secret_label`](crate::Verified::secret_label) tells which one has signed a delivery, and so when an old one is no longer
-/// used. Labels are no secret.
+/// The host gives each secret and each token a label, such as the month in which it was created: 1
+/// to 64 letters, digits, `.`, `_`, `~` or `-`.
+/// [`Verified::secret_label`](crate::Verified::secret_label) returns the label of the secret that
+/// signed a delivery. It shows when an old secret is no longer in use. Labels are not secret.
 ///
-/// # A rotation without a gap
+/// # Rotate the app secret
 ///
 /// ```
 /// use tower_whatsapp::{Credentials, WebhookLayer};
 ///
-/// let credentials = Credentials::new([("2025", "the old secret")], [("dashboard", "the verify token")])?;
+/// let secrets = [("2025", "the old secret")];
+/// let credentials = Credentials::new(secrets, [("dashboard", "the verify token")])?;
 /// let layer = WebhookLayer::builder().path("/webhook").credentials(credentials.clone()).build()?;
 ///
-/// // 1. As soon as the secret has been reset in the App Dashboard, the new one as well. Meta documents no time in which both hold, nor with which of
-/// //    them it signs what it repeats, for up to 7 days.
+/// // 1. Add the new secret as soon as it has been reset in the App Dashboard. Meta documents
+/// //    neither a period in which both are valid, nor which of them signs retries, which go on
+/// //    for up to 7 days.
 /// credentials.add_secret("2026", "the new secret")?;
-/// // 2. When `Verified::secret_label` has not been "2025" for as long:
+/// // 2. Remove the old one when `Verified::secret_label` has not been "2025" for 7 days.
 /// credentials.remove_secret("2025")?;
 /// assert_eq!(credentials.secret_labels(), ["2026"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias = "rotation")]
+#[doc(alias = "webhook secret")]
 pub struct Credentials {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     current: ArcSwap<KeyRing>,
-    /// One change at a time.
-    changing: Mutex<()>,
+    /// Serialises updates.
+    update_lock: Mutex<()>,
 }
 
-/// What holds at one time.
+/// An immutable snapshot of the secrets and tokens.
 #[derive(Clone)]
 pub(crate) struct KeyRing {
     generation: u64,
@@ -60,7 +72,7 @@ pub(crate) struct KeyRing {
     tokens: Labelled<VerifyToken>,
 }
 
-/// Values side by side, as they are tried, and the label of each.
+/// Values in one slice, as the verifier takes them, and the label of each.
 #[derive(Clone)]
 struct Labelled<T> {
     values: Vec<T>,
@@ -68,12 +80,12 @@ struct Labelled<T> {
 }
 
 impl Credentials {
-    /// Secrets and tokens, each with its label. At least one of each is needed.
+    /// Creates credentials from labelled secrets and tokens. At least one of each is required.
     ///
     /// # Errors
     ///
-    /// A [`CredentialsError`] that says what is missing, blank, too long, surrounded by white space
-    /// or labelled wrongly.
+    /// Returns a [`CredentialsError`] if a secret or token is missing, blank, too long, begins or
+    /// ends with white space, or has an invalid or repeated label.
     pub fn new<L, S, M, T>(
         secrets: impl IntoIterator<Item = (L, S)>,
         tokens: impl IntoIterator<Item = (M, T)>,
@@ -86,12 +98,12 @@ impl Credentials {
     {
         Ok(Self::from_ring(KeyRing {
             generation: 0,
-            secrets: all(secrets, secret, CredentialsError::SecretMissing)?,
-            tokens: all(tokens, token, CredentialsError::TokenMissing)?,
+            secrets: collect(secrets, secret, CredentialsError::SecretMissing)?,
+            tokens: collect(tokens, token, CredentialsError::TokenMissing)?,
         }))
     }
 
-    /// Those of an app whose secrets and tokens have no labels but their numbers.
+    /// Creates credentials whose labels are the numbers of the secrets and tokens, from 0.
     pub(crate) fn numbered(
         secrets: Vec<AppSecret>,
         tokens: Vec<VerifyToken>,
@@ -116,100 +128,104 @@ impl Credentials {
         Self {
             shared: Arc::new(Shared {
                 current: ArcSwap::from_pointee(ring),
-                changing: Mutex::new(()),
+                update_lock: Mutex::new(()),
             }),
         }
     }
 
-    /// Adds a secret, beside those that are there. Every one costs a hash of every body.
+    /// Adds a secret to the existing ones. Each secret costs one more hash of every body.
     ///
     /// # Errors
     ///
-    /// It is blank or surrounded by white space, or the label is wrong or taken. Nothing is changed then.
+    /// Returns an error, and changes nothing, if the secret is blank or begins or ends with white
+    /// space, or if the label is invalid or in use.
     pub fn add_secret(
         &self,
         label: impl AsRef<str>,
         secret: impl AsRef<[u8]>,
     ) -> Result<(), CredentialsError> {
-        let (label, secret) = (checked(label.as_ref())?, self::secret(secret.as_ref())?);
-        self.change(|ring| ring.secrets.add(label, secret))
+        let (label, secret) = (check_label(label.as_ref())?, self::secret(secret.as_ref())?);
+        self.update(|ring| ring.secrets.add(label, secret))
     }
 
-    /// Removes a secret. When this has returned, nothing that it has signed is let through any more.
+    /// Removes a secret. After this returns, no delivery signed with it is accepted.
     ///
     /// # Errors
     ///
-    /// There is none with this label, or it is the only one. Nothing is changed then.
+    /// Returns an error, and changes nothing, if no secret has this label or it is the only one.
     pub fn remove_secret(&self, label: &str) -> Result<(), CredentialsError> {
-        self.change(|ring| {
+        self.update(|ring| {
             ring.secrets.remove(label)?;
-            ring.secrets.not_empty(CredentialsError::SecretMissing)
+            ring.secrets
+                .check_not_empty(CredentialsError::SecretMissing)
         })
     }
 
-    /// Has these secrets and no others, from one request to the next.
+    /// Replaces all secrets atomically.
     ///
-    /// Secrets that are in the list again, by value, go on without a gap: deliveries that are in
-    /// flight are not refused. So a periodic reload may call this whether they have changed or not.
+    /// Secrets are compared by value. Those also in the new list remain valid for deliveries in
+    /// flight, so a periodic reload may call this even if nothing has changed.
     ///
     /// # Errors
     ///
-    /// There is none, one is blank or surrounded by white space, or a label is wrong or there twice. Nothing is changed then.
+    /// Returns an error, and changes nothing, if the list is empty, a secret is blank or begins or
+    /// ends with white space, or a label is invalid or repeated.
     pub fn replace_secrets<L: AsRef<str>, S: AsRef<[u8]>>(
         &self,
         secrets: impl IntoIterator<Item = (L, S)>,
     ) -> Result<(), CredentialsError> {
-        let secrets = all(secrets, secret, CredentialsError::SecretMissing)?;
-        self.change(|ring| {
+        let secrets = collect(secrets, secret, CredentialsError::SecretMissing)?;
+        self.update(|ring| {
             ring.secrets = secrets;
             Ok(())
         })
     }
 
-    /// Adds a verify token: every override of the callback URL has one of its own.
+    /// Adds a verify token. Each override of the callback URL has its own.
     ///
     /// # Errors
     ///
-    /// It is blank, surrounded by white space or longer than 512 bytes, or the label is wrong or taken. Nothing is changed then.
+    /// Returns an error, and changes nothing, if the token is blank, begins or ends with white
+    /// space or is longer than 512 bytes, or if the label is invalid or in use.
     pub fn add_token(
         &self,
         label: impl AsRef<str>,
         token: impl AsRef<[u8]>,
     ) -> Result<(), CredentialsError> {
-        let (label, token) = (checked(label.as_ref())?, self::token(token.as_ref())?);
-        self.change(|ring| ring.tokens.add(label, token))
+        let (label, token) = (check_label(label.as_ref())?, self::token(token.as_ref())?);
+        self.update(|ring| ring.tokens.add(label, token))
     }
 
     /// Removes a verify token.
     ///
     /// # Errors
     ///
-    /// There is none with this label, or it is the only one. Nothing is changed then.
+    /// Returns an error, and changes nothing, if no token has this label or it is the only one.
     pub fn remove_token(&self, label: &str) -> Result<(), CredentialsError> {
-        self.change(|ring| {
+        self.update(|ring| {
             ring.tokens.remove(label)?;
-            ring.tokens.not_empty(CredentialsError::TokenMissing)
+            ring.tokens.check_not_empty(CredentialsError::TokenMissing)
         })
     }
 
-    /// Has these verify tokens and no others, from one request to the next.
+    /// Replaces all verify tokens atomically.
     ///
     /// # Errors
     ///
-    /// There is none, one is blank, surrounded by white space or longer than 512 bytes, or a label is
-    /// wrong or there twice. Nothing is changed then.
+    /// Returns an error, and changes nothing, if the list is empty, a token is blank, begins or
+    /// ends with white space or is longer than 512 bytes, or a label is invalid or repeated.
     pub fn replace_tokens<L: AsRef<str>, T: AsRef<[u8]>>(
         &self,
         tokens: impl IntoIterator<Item = (L, T)>,
     ) -> Result<(), CredentialsError> {
-        let tokens = all(tokens, token, CredentialsError::TokenMissing)?;
-        self.change(|ring| {
+        let tokens = collect(tokens, token, CredentialsError::TokenMissing)?;
+        self.update(|ring| {
             ring.tokens = tokens;
             Ok(())
         })
     }
 
-    /// How often they were changed, for monitoring: 0 at first, and one more with each change.
+    /// Number of changes so far, for monitoring.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.shared.current.load().generation
@@ -227,37 +243,36 @@ impl Credentials {
         self.shared.current.load().tokens.labels()
     }
 
-    /// What holds now.
+    /// The current snapshot.
     pub(crate) fn ring(&self) -> Arc<KeyRing> {
         self.shared.current.load_full()
     }
 
-    /// The label that a secret of `ring` has now. `None` if it was removed.
-    ///
-    /// The value decides: a list that is replaced by the same secrets removes none of them.
+    /// Returns the current label of a secret of `ring`, or `None` if it was removed. Secrets are
+    /// compared by value, so replacing a list by the same secrets removes none of them.
     pub(crate) fn current_label(&self, ring: &Arc<KeyRing>, index: usize) -> Option<Arc<str>> {
         let now = self.shared.current.load();
         if Arc::ptr_eq(&now, ring) {
             return ring.secrets.labels.get(index).cloned();
         }
         let secret = ring.secrets.values.get(index)?;
-        let held = |value: &AppSecret| value.is_same(secret);
-        let place = now.secrets.values.iter().position(held)?;
-        now.secrets.labels.get(place).cloned()
+        let is_same = |value: &AppSecret| value.is_same(secret);
+        let index = now.secrets.values.iter().position(is_same)?;
+        now.secrets.labels.get(index).cloned()
     }
 
-    fn change(
+    fn update(
         &self,
-        change: impl FnOnce(&mut KeyRing) -> Result<(), CredentialsError>,
+        update: impl FnOnce(&mut KeyRing) -> Result<(), CredentialsError>,
     ) -> Result<(), CredentialsError> {
-        // Whoever panicked while holding it had changed nothing.
-        let _changing = self
+        // A panic under the lock leaves the credentials unchanged.
+        let _guard = self
             .shared
-            .changing
+            .update_lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let mut ring = KeyRing::clone(&self.shared.current.load());
-        change(&mut ring)?;
+        update(&mut ring)?;
         ring.generation += 1;
         self.shared.current.store(Arc::new(ring));
         Ok(())
@@ -304,14 +319,14 @@ impl<T> Labelled<T> {
     }
 
     fn remove(&mut self, label: &str) -> Result<(), CredentialsError> {
-        let place = self.labels.iter().position(|known| **known == *label);
-        let place = place.ok_or(CredentialsError::LabelUnknown)?;
-        self.labels.remove(place);
-        self.values.remove(place);
+        let index = self.labels.iter().position(|known| **known == *label);
+        let index = index.ok_or(CredentialsError::LabelUnknown)?;
+        self.labels.remove(index);
+        self.values.remove(index);
         Ok(())
     }
 
-    fn not_empty(&self, error: CredentialsError) -> Result<(), CredentialsError> {
+    fn check_not_empty(&self, error: CredentialsError) -> Result<(), CredentialsError> {
         if self.values.is_empty() {
             Err(error)
         } else {
@@ -324,64 +339,61 @@ impl<T> Labelled<T> {
     }
 }
 
-/// What is wrong with credentials. It names no value, and those that were there before are kept.
+/// Why credentials are invalid. It contains no secret and no label. Existing credentials are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialsError {
-    /// There would be no secret.
+    /// No secret is given, or the last one would be removed.
     SecretMissing,
-    /// A secret is empty or white space only.
+    /// A secret is empty or only white space.
     SecretBlank,
     /// A secret begins or ends with white space, such as the newline at the end of a file.
     SecretWhitespace,
-    /// There would be no verify token.
+    /// No verify token is given, or the last one would be removed.
     TokenMissing,
-    /// A verify token is empty or white space only.
+    /// A verify token is empty or only white space.
     TokenBlank,
     /// A verify token begins or ends with white space, such as the newline at the end of a file.
     TokenWhitespace,
     /// A verify token is longer than 512 bytes.
     TokenTooLong,
-    /// A label is not 1 to 64 letters, digits and `.`, `_`, `~`, `-`.
+    /// A label is not 1 to 64 letters, digits, `.`, `_`, `~` or `-`.
     LabelInvalid,
-    /// There is one with this label already.
+    /// The label is already in use.
     LabelTaken,
-    /// There is none with this label.
+    /// No secret or token has this label.
     LabelUnknown,
 }
 
 impl fmt::Display for CredentialsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::SecretMissing => "app secret: at least one is needed",
+            Self::SecretMissing => "app secret: at least one is required",
             Self::SecretBlank => "app secret: must not be blank",
             Self::SecretWhitespace => {
-                "app secret: must not begin or end with white space, such as the newline of a file"
+                "app secret: must not begin or end with white space, such as the newline at the end of a file"
             }
-            Self::TokenMissing => "verify token: at least one is needed",
+            Self::TokenMissing => "verify token: at least one is required",
             Self::TokenBlank => "verify token: must not be blank",
             Self::TokenWhitespace => {
-                "verify token: must not begin or end with white space, such as the newline of a file"
+                "verify token: must not begin or end with white space, such as the newline at the end of a file"
             }
             Self::TokenTooLong => "verify token: must not be longer than 512 bytes",
-            Self::LabelInvalid => "label: must be 1 to 64 letters, digits and `.`, `_`, `~`, `-`",
-            Self::LabelTaken => "label: there is one already",
-            Self::LabelUnknown => "label: there is none",
+            Self::LabelInvalid => "label: must be 1 to 64 letters, digits, `.`, `_`, `~` or `-`",
+            Self::LabelTaken => "label: already in use",
+            Self::LabelUnknown => "label: not found",
         })
     }
 }
 
 impl Error for CredentialsError {}
 
-/// Whether it is 1 to 64 characters that mean nothing to a log, a URL or a store.
+/// Whether a label is valid: 1 to 64 characters without special meaning in a log, a URL or a store.
 pub(crate) fn is_label(label: &str) -> bool {
-    (1..=MAX_LABEL).contains(&label.len())
-        && label
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte))
+    (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(is_unreserved)
 }
 
-fn checked(label: &str) -> Result<Arc<str>, CredentialsError> {
+fn check_label(label: &str) -> Result<Arc<str>, CredentialsError> {
     if is_label(label) {
         Ok(label.into())
     } else {
@@ -407,9 +419,9 @@ fn token(token: &[u8]) -> Result<VerifyToken, CredentialsError> {
     Ok(token)
 }
 
-fn all<T, L: AsRef<str>, V: AsRef<[u8]>>(
+fn collect<T, L: AsRef<str>, V: AsRef<[u8]>>(
     pairs: impl IntoIterator<Item = (L, V)>,
-    ready: impl Fn(&[u8]) -> Result<T, CredentialsError>,
+    parse: impl Fn(&[u8]) -> Result<T, CredentialsError>,
     missing: CredentialsError,
 ) -> Result<Labelled<T>, CredentialsError> {
     let mut labelled = Labelled {
@@ -417,9 +429,9 @@ fn all<T, L: AsRef<str>, V: AsRef<[u8]>>(
         labels: Vec::new(),
     };
     for (label, value) in pairs {
-        labelled.add(checked(label.as_ref())?, ready(value.as_ref())?)?;
+        labelled.add(check_label(label.as_ref())?, parse(value.as_ref())?)?;
     }
-    labelled.not_empty(missing)?;
+    labelled.check_not_empty(missing)?;
     Ok(labelled)
 }
 
@@ -428,7 +440,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_changes_nothing() {
+    fn an_invalid_change_changes_nothing() {
         let credentials = Credentials::new([("a", "secret")], [("t", "token")]).unwrap();
         let long = "x".repeat(MAX_VERIFY_TOKEN + 1);
         let none: [(&str, &str); 0] = [];
@@ -518,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_tells_whether_a_secret_is_still_configured() {
+    fn secrets_are_compared_by_value() {
         let credentials = Credentials::new([("a", "1"), ("b", "2")], [("t", "token")]).unwrap();
         let ring = credentials.ring();
         let label = |ring, index| {
@@ -544,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn an_error_names_what_is_invalid() {
         for (error, what) in [
             (CredentialsError::SecretBlank, "app secret: "),
             (CredentialsError::SecretWhitespace, "app secret: "),
@@ -557,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_labels_and_nothing_else() {
+    fn debug_shows_only_labels() {
         let credentials = Credentials::new([("a", "sesame")], [("t", "sesame too")]).unwrap();
         assert_eq!(
             format!("{credentials:?}"),

@@ -1,53 +1,56 @@
-//! The GET handshake: is this the callback URL of somebody who knows the verify token?
+//! The GET handshake, by which Meta verifies a callback URL.
 //!
-//! Meta calls the URL with `hub.mode=subscribe`, `hub.verify_token` and `hub.challenge` whenever the URL or the token is set, and
-//! takes the URL if the answer is the challenge. The request carries no signature.
+//! Meta calls the URL with `hub.mode=subscribe`, `hub.verify_token` and `hub.challenge` whenever
+//! the URL or the token is set. It accepts the URL if the response body is the challenge. The
+//! request has no signature.
 
 use std::borrow::Cow;
 
-use crate::secret::VerifyToken;
+use crate::{secret::VerifyToken, unreserved::is_unreserved};
 
-/// The longest query that is looked at, in bytes. Meta's is about 100 bytes and the token.
+/// Maximum length of the query, in bytes. Meta's is about 100 bytes plus the token.
 const MAX_QUERY: usize = 2048;
 
-/// More parameters than this are nobody's handshake.
+/// Maximum number of parameters. Meta sends three.
 const MAX_PARAMETERS: usize = 16;
 
-/// The longest challenge that is echoed, in bytes. Meta's is about ten digits.
+/// Maximum length of the challenge, in bytes. Meta's is about ten digits.
 const MAX_CHALLENGE: usize = 256;
 
-/// Why a handshake was not answered with its challenge.
+/// Why a handshake was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandshakeError {
-    /// Not exactly one of each parameter, another mode, or a wrong token.
+    /// The mode or the token is missing or wrong, or a parameter is repeated.
     Refused,
-    /// The query is too long, or the challenge is nothing that should be echoed.
+    /// The query is too long or has too many parameters, or the challenge is missing, too long or
+    /// not safe to echo.
     Malformed,
 }
 
 /// Checks the query of a handshake and returns the challenge to echo.
 ///
-/// The challenge is echoed only to who knows the token, and only if it is made of characters that mean nothing to a browser, a
-/// shell or a header.
+/// The challenge is echoed only for a correct token, and only if none of its characters has a
+/// special meaning in a browser, a shell or a header.
 pub(crate) fn challenge(
     query: Option<&str>,
     tokens: &[VerifyToken],
 ) -> Result<String, HandshakeError> {
-    let parameters = Parameters::read(query)?;
-    let mut known = false;
+    let parameters = Parameters::parse(query)?;
+    let mut is_known = false;
+    // No early exit: the time must not depend on which token matches.
     for token in tokens {
-        known |= token.matches(&parameters.verify_token);
+        is_known |= token.matches(&parameters.verify_token);
     }
-    if !known || *parameters.mode != *b"subscribe" {
+    if !is_known || *parameters.mode != *b"subscribe" {
         return Err(HandshakeError::Refused);
     }
     echoable(&parameters.challenge).ok_or(HandshakeError::Malformed)
 }
 
-/// Whether the query could be that of a handshake, whatever the tokens are.
+/// Checks what does not depend on the tokens: the size of the query, and its mode and token.
 #[cfg(feature = "apps")]
 pub(crate) fn check_parameters(query: Option<&str>) -> Result<(), HandshakeError> {
-    Parameters::read(query).map(drop)
+    Parameters::parse(query).map(drop)
 }
 
 struct Parameters<'a> {
@@ -57,9 +60,9 @@ struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Refused unless there is a mode and a token, and no parameter of the handshake twice. A challenge that is absent is an empty
-    /// one: malformed, which only who knows the token gets to hear.
-    fn read(query: Option<&'a str>) -> Result<Self, HandshakeError> {
+    /// Fails unless there is a mode and a token and no parameter is repeated. A missing challenge
+    /// counts as an empty one, which is malformed and reported only for a correct token.
+    fn parse(query: Option<&'a str>) -> Result<Self, HandshakeError> {
         let query = query.unwrap_or_default();
         if query.len() > MAX_QUERY || query.split('&').count() > MAX_PARAMETERS {
             return Err(HandshakeError::Malformed);
@@ -84,15 +87,16 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// Returns the challenge if it is safe to echo.
 fn echoable(challenge: &[u8]) -> Option<String> {
-    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"._~-".contains(byte);
-    if challenge.is_empty() || challenge.len() > MAX_CHALLENGE || !challenge.iter().all(harmless) {
+    let is_safe = challenge.iter().copied().all(is_unreserved);
+    if challenge.is_empty() || challenge.len() > MAX_CHALLENGE || !is_safe {
         return None;
     }
     String::from_utf8(challenge.to_vec()).ok()
 }
 
-/// The pairs of an `application/x-www-form-urlencoded` query, decoded.
+/// The decoded pairs of an `application/x-www-form-urlencoded` query.
 fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
     query
         .split('&')
@@ -103,7 +107,7 @@ fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
         })
 }
 
-/// Undoes `+` and `%XX`; a `%` without two digits stands for itself, as browsers have it.
+/// Decodes `+` and `%XX`. A `%` without two digits stays, as in the URL standard.
 fn decode(text: &str) -> Cow<'_, [u8]> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text.as_bytes());
@@ -140,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decodes_as_the_url_standard_does(query in r"[a-c&=+%0-9A-Fa-f.]{0,40}|.{0,20}") {
+        fn decodes_like_the_url_standard(query in r"[a-c&=+%0-9A-Fa-f.]{0,40}|.{0,20}") {
             let ours: Vec<(String, String)> = pairs(&query)
                 .map(|(name, value)| (lossy(&name), lossy(&value)))
                 .collect();
@@ -151,7 +155,7 @@ mod tests {
         }
 
         #[test]
-        fn echoes_nothing_but_harmless_characters(challenge in any::<Vec<u8>>()) {
+        fn echoes_only_safe_characters(challenge in any::<Vec<u8>>()) {
             let token = [VerifyToken::new("t").unwrap()];
             let query = form_urlencoded::Serializer::new(String::new())
                 .append_pair("hub.mode", "subscribe")
@@ -172,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_lets_the_last_good_one_pass() {
+    fn each_limit_is_inclusive() {
         let token = [VerifyToken::new("t").unwrap()];
         let ask = |challenge: &str, padding: usize, more: usize| {
             let query = format!(
@@ -192,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_token_is_as_good_as_the_first() {
+    fn every_token_is_accepted() {
         let tokens = ["old", "new"].map(|token| VerifyToken::new(token).unwrap());
         for (token, ok) in [("old", true), ("new", true), ("ol", false)] {
             let query = format!("hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}");

@@ -1,4 +1,4 @@
-//! The layers with the host's own body type on both sides.
+//! Adapters that keep the body types of the host.
 
 use std::{
     fmt,
@@ -19,17 +19,17 @@ use crate::{
     webhook::{Webhook, WebhookLayer},
 };
 
-/// A layer that keeps the body types of its host: made by [`WebhookLayer::host_body`] and
+/// A layer that keeps the body types of the host. Created by [`WebhookLayer::host_body`] and
 #[cfg_attr(
     feature = "tokio",
     doc = "[`DedupLayer::host_body`](crate::dedup::DedupLayer::host_body)."
 )]
 #[cfg_attr(not(feature = "tokio"), doc = "`DedupLayer::host_body`.")]
 ///
-/// Without it a [`WebhookLayer`] turns `Request<B>` into `Request<RequestBody<B>>` and
-/// `Response<R>` into `Response<ResponseBody<R>>`. With it the inner service gets `Request<B>` and the
-/// caller gets `Response<R>`. It needs bodies that are made from [`Bytes`], such as
-/// `axum::body::Body` and `http_body_util::Full<Bytes>`. Nothing is boxed or copied.
+/// Without it, a [`WebhookLayer`] turns `Request<B>` into `Request<RequestBody<B>>` and
+/// `Response<R>` into `Response<ResponseBody<R>>`. With it, the inner service receives `Request<B>`
+/// and the caller receives `Response<R>`. The body types must implement `From<Bytes>`, as
+/// `axum::body::Body` and `http_body_util::Full<Bytes>` do. Nothing is boxed or copied.
 #[derive(Debug, Clone)]
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct HostBodyLayer<L> {
@@ -37,8 +37,8 @@ pub struct HostBodyLayer<L> {
 }
 
 impl WebhookLayer {
-    /// Keeps the body types of the host: `Request<B>` in and out, `Response<R>` in and out. For every
-    /// host whose bodies are made from [`Bytes`], as axum's are.
+    /// Keeps the body types of the host: `Request<B>` and `Response<R>` on both sides. Requires
+    /// body types that implement `From<Bytes>`, as axum's does.
     ///
     /// ```
     /// use axum::{Extension, Router, extract::Request, middleware::{Next, from_fn}};
@@ -54,13 +54,13 @@ impl WebhookLayer {
     /// # fn main() -> Result<(), tower_whatsapp::ConfigError> {
     /// let whatsapp = WebhookLayer::new("/webhook", "secret", "token")?.host_body();
     ///
-    /// // Middleware with axum's own types inside of it, in one `ServiceBuilder`.
+    /// // Middleware with axum's own types inside of the layer, in one `ServiceBuilder`.
     /// let stack = ServiceBuilder::new()
     ///     .layer(whatsapp.clone())
     ///     .layer(from_fn(inside));
     /// let app: Router = Router::new().route("/webhook", post(on_event)).layer(stack);
     ///
-    /// // Around a whole router, if it is configured.
+    /// // Around a whole router, as an optional layer.
     /// let service = option_layer(Some(whatsapp)).layer(app);
     /// # Ok(()) }
     /// ```
@@ -71,8 +71,9 @@ impl WebhookLayer {
 
 #[cfg(feature = "tokio")]
 impl<S: Store> DedupLayer<S> {
-    /// Keeps the type of the response's body: see
-    /// [`WebhookLayer::host_body`](crate::WebhookLayer::host_body). The request's is kept in any case.
+    /// Keeps the response body type of the host: see
+    /// [`WebhookLayer::host_body`](crate::WebhookLayer::host_body). The request body type never
+    /// changes.
     pub fn host_body(self) -> HostBodyLayer<Self> {
         HostBodyLayer { layer: self }
     }
@@ -99,7 +100,7 @@ impl<H, S: Store> Layer<H> for HostBodyLayer<DedupLayer<S>> {
     }
 }
 
-/// The service that a [`HostBodyLayer`] makes: turns a [`ResponseBody`] into the host's own.
+/// Service of a [`HostBodyLayer`]: converts a [`ResponseBody`] into the host's type.
 #[derive(Debug, Clone)]
 pub struct HostBody<S> {
     inner: S,
@@ -125,7 +126,8 @@ where
     }
 }
 
-/// What is inside of a [`Webhook`] in a [`HostBody`]: turns a [`RequestBody`] into the host's own.
+/// Inner service of a [`Webhook`] in a [`HostBody`]: converts a [`RequestBody`] into the host's
+/// type.
 #[derive(Debug, Clone)]
 pub struct IntoHostBody<S> {
     inner: S,
@@ -150,7 +152,7 @@ where
 }
 
 pin_project! {
-    /// The future of [`HostBody`].
+    /// Response future of [`HostBody`].
     pub struct HostBodyFuture<F> {
         #[pin]
         call: F,

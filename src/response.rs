@@ -1,17 +1,17 @@
-//! Whether a response says that a delivery was handled.
+//! Whether a response means that a delivery was handled.
 
 use http::{HeaderName, Response, header};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC: &[u8] = b"application/grpc";
 
-/// Whether the events are handled: a 2xx that gRPC does not contradict.
+/// Whether the events were handled: the status is 2xx, and no gRPC status contradicts it.
 ///
-/// gRPC answers 200 and puts the result into `grpc-status`. It is in the head of a response that has
-/// no messages, as every error of tonic's router, interceptors and layers is. Otherwise it is in
-/// the trailers, after the head has been sent. Such a response counts as a failure: a delivery is
-/// no gRPC message, so no gRPC method can have handled it, and waiting for the trailers would mean
-/// to buffer a stream of any length.
+/// gRPC always answers 200 and puts the result into `grpc-status`. In a response without messages,
+/// such as every error of tonic's router, interceptors and layers, that is a header. Otherwise it
+/// is a trailer, which follows after the head has been sent. Such a response counts as a failure:
+/// a delivery is not a gRPC message, so no gRPC method can have handled it, and waiting for the
+/// trailers would mean buffering a stream of unknown length.
 pub(crate) fn is_success<R>(response: &Response<R>) -> bool {
     if !response.status().is_success() {
         return false;
@@ -20,12 +20,12 @@ pub(crate) fn is_success<R>(response: &Response<R>) -> bool {
     if headers.is_empty() {
         return true;
     }
-    let mut results = headers.get_all(GRPC_STATUS).iter().peekable();
-    if results.peek().is_some() {
-        return results.all(|result| result.as_bytes() == b"0");
+    let mut statuses = headers.get_all(GRPC_STATUS).iter().peekable();
+    if statuses.peek().is_some() {
+        return statuses.all(|status| status.as_bytes() == b"0");
     }
-    let kind = headers.get(header::CONTENT_TYPE);
-    !kind.is_some_and(|kind| is_grpc(kind.as_bytes()))
+    let content_type = headers.get(header::CONTENT_TYPE);
+    !content_type.is_some_and(|value| is_grpc(value.as_bytes()))
 }
 
 /// `application/grpc`, `application/grpc+proto`, `application/grpc-web` and the like.
@@ -38,7 +38,7 @@ fn is_grpc(content_type: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn judged(status: u16, headers: &[(&str, &str)]) -> bool {
+    fn success(status: u16, headers: &[(&str, &str)]) -> bool {
         let mut response = Response::builder().status(status);
         for (name, value) in headers {
             response = response.header(*name, *value);
@@ -47,37 +47,37 @@ mod tests {
     }
 
     #[test]
-    fn the_http_status_decides_where_there_is_no_grpc() {
+    fn the_http_status_decides_without_grpc() {
         for status in 100..1000 {
             let expected = (200..300).contains(&status);
-            assert_eq!(judged(status, &[]), expected);
-            assert_eq!(judged(status, &[("content-type", "text/plain")]), expected);
+            assert_eq!(success(status, &[]), expected);
+            assert_eq!(success(status, &[("content-type", "text/plain")]), expected);
         }
     }
 
     #[test]
-    fn a_grpc_status_in_the_head_decides() {
+    fn a_grpc_status_header_decides() {
         let grpc = ("content-type", "application/grpc");
-        assert!(judged(200, &[("grpc-status", "0")]));
-        assert!(judged(200, &[grpc, ("grpc-status", "0")]));
-        assert!(!judged(503, &[grpc, ("grpc-status", "0")]));
+        assert!(success(200, &[("grpc-status", "0")]));
+        assert!(success(200, &[grpc, ("grpc-status", "0")]));
+        assert!(!success(503, &[grpc, ("grpc-status", "0")]));
         for status in ["1", "8", "12", "16", "00", "", "zero"] {
-            assert!(!judged(200, &[("grpc-status", status)]), "{status}");
-            assert!(!judged(200, &[grpc, ("grpc-status", status)]), "{status}");
+            assert!(!success(200, &[("grpc-status", status)]), "{status}");
+            assert!(!success(200, &[grpc, ("grpc-status", status)]), "{status}");
         }
-        assert!(!judged(200, &[("grpc-status", "0"), ("grpc-status", "5")]));
+        assert!(!success(200, &[("grpc-status", "0"), ("grpc-status", "5")]));
     }
 
     #[test]
-    fn a_grpc_status_that_is_still_to_come_is_no_success() {
+    fn a_grpc_response_without_a_status_header_is_a_failure() {
         for kind in [
             "application/grpc",
             "application/grpc+proto",
             "Application/gRPC",
             "application/grpc-web+proto",
         ] {
-            assert!(!judged(200, &[("content-type", kind)]), "{kind}");
+            assert!(!success(200, &[("content-type", kind)]), "{kind}");
         }
-        assert!(judged(200, &[("content-type", "application/g")]));
+        assert!(success(200, &[("content-type", "application/g")]));
     }
 }

@@ -1,7 +1,8 @@
-//! The two things that a caller must not learn: the app secret and the verify token.
+//! The app secret and the verify token.
 //!
-//! Both are prepared once, when they are made: the secret as the keyed state of its MAC, the token as a tag. Neither keeps
-//! the text that it was made from, and what they keep is zeroed when they are dropped.
+//! Both are prepared once, when they are created: the secret as the keyed state of its MAC, the
+//! token as a tag. Neither keeps the original text. What they keep is zeroed when they are
+//! dropped; with the feature `aws-lc-rs`, zeroing the keyed state is up to that library.
 
 use std::{
     error::Error,
@@ -14,13 +15,14 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::hmac::{self, Key, Mac};
 
-/// An app secret: the key under which Meta signs every delivery of the app.
+/// An app secret: the key with which Meta signs every delivery of the app.
 ///
-/// It stands in the App Dashboard under "App settings, Basic": 32 hexadecimal characters, which are used as they are, as ASCII
-/// text, and not decoded (Meta, "Create a webhook endpoint").
+/// The App Dashboard shows it under "App settings, Basic": 32 hexadecimal characters. They are used
+/// as ASCII text and not decoded (Meta, "Create a webhook endpoint").
 ///
-/// `Debug` shows nothing of it, there is no way to read it back, and its state is zeroed when it is dropped (but see [the module](self) for
-/// other libraries). The buffer that it was made from belongs to the caller, who may want to zero it too.
+/// `Debug` is redacted, the secret cannot be read back, and its state is zeroed on drop, as
+/// described in the [module docs](self). The caller owns the original buffer and may want to zero
+/// it too.
 ///
 /// ```
 /// use tower_whatsapp::secret::AppSecret;
@@ -32,25 +34,26 @@ use crate::hmac::{self, Key, Mac};
 /// # Ok::<(), tower_whatsapp::secret::SecretError>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias = "webhook secret")]
 pub struct AppSecret {
     keyed: Key,
 }
 
 impl AppSecret {
-    /// Makes a secret ready for use: the state of the MAC is keyed here, once, and only copied for each delivery.
+    /// Prepares a secret. The state of the MAC is keyed once here, and copied for each delivery.
     ///
     /// # Errors
     ///
-    /// [`SecretError::Blank`] if it is empty or white space only: anyone can sign with such a key.
-    /// [`SecretError::Whitespace`] if it begins or ends with white space.
+    /// Returns [`SecretError::Blank`] if it is empty or only white space, because anyone can sign
+    /// with such a key, and [`SecretError::Whitespace`] if it begins or ends with white space.
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, SecretError> {
-        let secret = checked(secret.as_ref())?;
+        let secret = validate(secret.as_ref())?;
         Ok(Self {
             keyed: Key::new(secret),
         })
     }
 
-    /// Whether both secrets make the same signatures. Takes the same time for any two secrets.
+    /// Whether both secrets produce the same signatures. The comparison takes constant time.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let tag = Zeroizing::new(other.mac().finish().to_bytes());
         self.mac().finish().is(&tag)
@@ -68,10 +71,11 @@ impl fmt::Debug for AppSecret {
     }
 }
 
-/// A verify token: the text that the developer chose and typed into the App Dashboard beside the callback URL.
+/// A verify token: the text that the developer chose and entered in the App Dashboard beside the
+/// callback URL.
 ///
-/// Meta sends it in the query of the GET handshake. It is compared in constant time, and without telling its length: what is
-/// compared are two tags of 32 bytes under a key of this process.
+/// Meta sends it in the query of the GET handshake. It is compared in constant time and without
+/// revealing its length: the comparison is of two 32-byte tags under a random key of this process.
 ///
 /// ```
 /// use tower_whatsapp::secret::VerifyToken;
@@ -83,20 +87,21 @@ impl fmt::Debug for AppSecret {
 /// # Ok::<(), tower_whatsapp::secret::SecretError>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias = "hub.verify_token")]
 pub struct VerifyToken {
     tag: Zeroizing<[u8; hmac::LENGTH]>,
     len: usize,
 }
 
 impl VerifyToken {
-    /// Makes a token ready for use.
+    /// Prepares a token.
     ///
     /// # Errors
     ///
-    /// [`SecretError::Blank`] if it is empty or white space only, [`SecretError::Whitespace`] if it
-    /// begins or ends with white space.
+    /// Returns [`SecretError::Blank`] if it is empty or only white space, and
+    /// [`SecretError::Whitespace`] if it begins or ends with white space.
     pub fn new(token: impl AsRef<[u8]>) -> Result<Self, SecretError> {
-        let token = checked(token.as_ref())?;
+        let token = validate(token.as_ref())?;
         let mut mac = token_key().start();
         mac.update(token);
         Ok(Self {
@@ -105,15 +110,15 @@ impl VerifyToken {
         })
     }
 
-    /// Whether `candidate` is this token. The time taken depends on the length of `candidate` alone.
+    /// Whether `candidate` is this token. The time depends only on the length of `candidate`.
     #[must_use]
     pub fn matches(&self, candidate: &[u8]) -> bool {
-        let mut offered = token_key().start();
-        offered.update(candidate);
-        offered.finish().is(&self.tag)
+        let mut mac = token_key().start();
+        mac.update(candidate);
+        mac.finish().is(&self.tag)
     }
 
-    /// The length in bytes, which the builder bounds.
+    /// Length in bytes. [`Credentials`](crate::Credentials) limits it.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -125,14 +130,14 @@ impl fmt::Debug for VerifyToken {
     }
 }
 
-/// Why a text is no secret or token. Says nothing of the text.
+/// Why a text is not a valid secret or token. It contains nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SecretError {
-    /// It is empty or white space only.
+    /// It is empty or only white space.
     Blank,
-    /// It begins or ends with white space, or with a byte order mark. Neither Meta's secrets nor
-    /// tokens that a browser's form has sent do: it is most often the newline at the end of a file.
+    /// It begins or ends with white space or a byte order mark. Meta's secrets do not, nor do
+    /// tokens entered in a browser. The usual cause is the newline at the end of a file.
     Whitespace,
 }
 
@@ -141,7 +146,7 @@ impl fmt::Display for SecretError {
         f.write_str(match self {
             Self::Blank => "a secret must not be blank",
             Self::Whitespace => {
-                "a secret must not begin or end with white space, such as the newline of a file"
+                "a secret must not begin or end with white space, such as the newline at the end of a file"
             }
         })
     }
@@ -149,7 +154,7 @@ impl fmt::Display for SecretError {
 
 impl Error for SecretError {}
 
-fn checked(secret: &[u8]) -> Result<&[u8], SecretError> {
+fn validate(secret: &[u8]) -> Result<&[u8], SecretError> {
     let trimmed = match std::str::from_utf8(secret) {
         Ok(text) => text.trim_matches(is_space).as_bytes(),
         Err(_) => secret.trim_ascii(),
@@ -163,16 +168,17 @@ fn checked(secret: &[u8]) -> Result<&[u8], SecretError> {
     }
 }
 
-/// White space, or the byte order mark that some editors put before a text.
+/// White space, or the byte order mark that some editors insert at the start of a file.
 fn is_space(character: char) -> bool {
     character.is_whitespace() || character == '\u{feff}'
 }
 
-/// A key that nobody outside of this process can know, so that the time of a comparison says nothing about the token.
+/// A random key of this process. Without knowing it, no one can learn a token from comparison
+/// times.
 fn token_key() -> &'static Key {
     static KEY: OnceLock<Key> = OnceLock::new();
     KEY.get_or_init(|| {
-        // `RandomState` is the randomness of the operating system that the standard library hands out.
+        // `RandomState` is seeded from the operating system, and needs no further dependency.
         let mut key = [0; 32];
         for part in key.chunks_exact_mut(8) {
             part.copy_from_slice(&RandomState::new().build_hasher().finish().to_ne_bytes());
@@ -188,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blank_is_refused_in_every_form() {
+    fn blank_texts_are_refused() {
         for blank in ["", " ", "\t\r\n", "\u{a0}\u{2003}", "\u{feff}\n"] {
             assert_eq!(AppSecret::new(blank).unwrap_err(), SecretError::Blank);
             assert_eq!(VerifyToken::new(blank).unwrap_err(), SecretError::Blank);
@@ -218,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_the_same_as_one_with_the_same_value() {
+    fn secrets_with_the_same_value_are_the_same() {
         let [one, same, other] =
             ["sesame", "sesame", "sesam"].map(|secret| AppSecret::new(secret).unwrap());
         assert!(one.is_same(&same) && same.is_same(&one));
@@ -226,10 +232,11 @@ mod tests {
     }
 
     #[test]
-    fn a_token_matches_itself_only() {
+    fn a_token_matches_only_itself() {
         let token = VerifyToken::new("token").unwrap();
         assert!(token.matches(b"token"));
-        // HMAC pads its *key* with zero bytes: the token must be the message, or the fourth of these would pass.
+        // HMAC pads its *key* with zero bytes. The token must be the message, or "token\0" would
+        // match.
         for other in [
             &b""[..],
             b"toke",
@@ -243,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_nothing() {
+    fn debug_is_redacted() {
         let secret = AppSecret::new("sesame").unwrap();
         let token = VerifyToken::new("sesame").unwrap();
         let redacted = "AppSecret([redacted]) VerifyToken([redacted])";

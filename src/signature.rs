@@ -1,7 +1,7 @@
 //! Meta's signature: `X-Hub-Signature-256`, the HMAC-SHA256 of the body under the app secret.
 //!
-//! Usable without HTTP, for consumers of a queue and for tests: read the header with [`Signature::parse`], feed the body to a
-//! [`Verifier`] in as many pieces as it comes in, and ask which secret it was.
+//! Usable without HTTP, for queue consumers and tests: parse the header with [`Signature::parse`],
+//! feed the body to a [`Verifier`] piece by piece, and verify at the end.
 //!
 //! ```
 //! use tower_whatsapp::{secret::AppSecret, signature::{Signature, Verifier}};
@@ -27,27 +27,27 @@ use crate::{
     secret::AppSecret,
 };
 
-/// The name of the header. The older `X-Hub-Signature` (SHA-1) is never looked at.
+/// Name of the signature header. The older `X-Hub-Signature` (SHA-1) is ignored.
 pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("x-hub-signature-256");
 
 const PREFIX: &[u8] = b"sha256=";
 
-/// A signature as it stood in the header: well formed, not yet verified.
+/// A well-formed signature from a header, not yet verified.
 ///
-/// It is not a secret (the sender knows it), but `Debug` does not show it, so that no log becomes a list of valid pairs of body
-/// and signature.
+/// It is not secret, because the sender knows it. `Debug` is redacted all the same, so that logs do
+/// not collect valid pairs of body and signature.
 #[derive(Clone, Copy)]
 pub struct Signature([u8; hmac::LENGTH]);
 
 impl Signature {
-    /// Reads the value of the header: `sha256=` and 64 lower-case hexadecimal digits, nothing before, between or after.
+    /// Parses the value of the header: `sha256=` and 64 lower-case hexadecimal digits.
     ///
-    /// This is what Meta sends. Whatever is laxer (other case, white space, several values) would let one signature be written
-    /// in several ways.
+    /// Meta sends exactly this. Accepting upper case, white space or several values would allow
+    /// several spellings of one signature.
     ///
     /// # Errors
     ///
-    /// [`SignatureError::Malformed`] for everything else.
+    /// Returns [`SignatureError::Malformed`] for any other value.
     pub fn parse(value: &[u8]) -> Result<Self, SignatureError> {
         let digits = value
             .strip_prefix(PREFIX)
@@ -65,12 +65,12 @@ impl Signature {
         Ok(Self(bytes))
     }
 
-    /// Finds the one signature of a request.
+    /// Parses the signature header of a request.
     ///
     /// # Errors
     ///
-    /// [`SignatureError::Missing`] without the header, [`SignatureError::Malformed`] if there is more than one or if it does not
-    /// [parse](Self::parse).
+    /// Returns [`SignatureError::Missing`] without the header, and [`SignatureError::Malformed`] if
+    /// it is repeated or does not [parse](Self::parse).
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, SignatureError> {
         let mut values = headers.get_all(SIGNATURE_HEADER).iter();
         let value = values.next().ok_or(SignatureError::Missing)?;
@@ -87,9 +87,10 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// Computes the signature of a body piece by piece, under every configured secret, and compares at the end.
+/// Computes the signature of a body piece by piece under every configured secret, and compares at
+/// the end.
 ///
-/// With one secret a piece costs its SHA-256; with `n` secrets (during a rotation) `n` times that.
+/// Each secret costs one SHA-256 of the body, so a second one during a rotation doubles the cost.
 #[derive(Clone)]
 pub struct Verifier {
     first: Option<Mac>,
@@ -97,7 +98,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Starts with the secrets that may have signed. Without any, nothing verifies.
+    /// Creates a verifier for these secrets. Without any, every signature is a mismatch.
     #[must_use]
     pub fn new(secrets: &[AppSecret]) -> Self {
         let mut macs = secrets.iter().map(AppSecret::mac);
@@ -107,25 +108,27 @@ impl Verifier {
         }
     }
 
-    /// Takes the next piece of the body, as received: never decoded, never serialised anew.
+    /// Hashes the next piece of the body. It must be the bytes as received: JSON that was parsed
+    /// and serialised again does not match.
     pub fn update(&mut self, piece: &[u8]) {
         for mac in self.first.iter_mut().chain(&mut self.rest) {
             mac.update(piece);
         }
     }
 
-    /// How many secrets it computes for.
+    /// Number of secrets.
     pub(crate) fn secrets(&self) -> usize {
         self.rest.len() + usize::from(self.first.is_some())
     }
 
-    /// Tells which secret made `signature`, as the index in the slice given to [`new`](Self::new).
+    /// Returns the index of the secret that made `signature`, in the slice given to
+    /// [`new`](Self::new).
     ///
-    /// Each comparison takes constant time, and every secret is tried whether or not an earlier one matched.
+    /// Each comparison takes constant time, and all secrets are compared even if one has matched.
     ///
     /// # Errors
     ///
-    /// [`SignatureError::Mismatch`] if it was none of them.
+    /// Returns [`SignatureError::Mismatch`] if no secret matches.
     pub fn verify(self, signature: &Signature) -> Result<usize, SignatureError> {
         let mut matched = None;
         for (index, mac) in self.first.into_iter().chain(self.rest).enumerate() {
@@ -144,15 +147,16 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// Why a signature was not accepted. Carries nothing of the request, and never the expected signature.
+/// Why a signature was rejected. It contains no data of the request, and not the expected
+/// signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// There is no `X-Hub-Signature-256`.
+    /// The `X-Hub-Signature-256` header is missing.
     Missing,
-    /// There is more than one, or it is not `sha256=` and 64 lower-case hexadecimal digits.
+    /// The header is repeated, or is not `sha256=` and 64 lower-case hexadecimal digits.
     Malformed,
-    /// It is not the signature of these bytes under any of the secrets.
+    /// The signature does not match the body under any of the secrets.
     Mismatch,
 }
 
@@ -168,7 +172,7 @@ impl fmt::Display for SignatureError {
 
 impl Error for SignatureError {}
 
-/// The signature is public, so this may branch on it.
+/// Decodes one digit. The signature is not secret, so branching on it is safe.
 fn nibble(digit: u8) -> Result<u8, SignatureError> {
     match digit {
         b'0'..=b'9' => Ok(digit - b'0'),
@@ -182,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_in_every_place_decodes_as_the_grammar_says() {
+    fn every_byte_in_every_position_decodes_as_specified() {
         let good = format!("sha256={}", "0123456789abcdef".repeat(4)).into_bytes();
         assert!(Signature::parse(&good).is_ok());
         for place in 0..good.len() {
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_length_passes() {
+    fn other_lengths_are_malformed() {
         let good = format!("sha256={}", "a".repeat(64));
         for len in 0..good.len() {
             assert_eq!(
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_nothing_of_a_request() {
+    fn debug_and_errors_are_redacted() {
         let signature = Signature([7; 32]);
         assert_eq!(format!("{signature:?}"), "Signature(..)");
         let verifier = Verifier::new(&[]);
@@ -231,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn without_secrets_nothing_verifies() {
+    fn without_secrets_every_signature_is_a_mismatch() {
         let signature = Signature::parse(format!("sha256={}", "0".repeat(64)).as_bytes()).unwrap();
         assert_eq!(
             Verifier::new(&[]).verify(&signature),

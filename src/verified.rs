@@ -7,18 +7,19 @@ use crate::receive::Reservation;
 #[cfg(feature = "tokio")]
 use crate::webhook::SetupWarnings;
 
-/// Says that a request was verified, and how. In the extensions of every request that the layer lets through on its path.
+/// Proof that a request was verified, and by which app and secret. It is in the extensions of every
+/// verified request.
 ///
-/// Nobody else can make one. One that was kept from another request is removed by the next layer, and
-/// a [`Notification`](crate::Notification) that comes without one too. One that an outer layer has
-/// made for this request stays.
+/// Only a layer can create one. A layer removes a `Verified` that belongs to another request, and a
+/// [`Notification`](crate::Notification) without a valid `Verified`. A `Verified` that an outer
+/// layer inserted for this request stays.
 #[derive(Clone)]
 pub struct Verified {
     app: Arc<str>,
     secret: Arc<str>,
-    /// The request that it was made for, as long as that is being handled.
+    /// The request that was verified. Its reservation lives until it has been handled.
     request: Weak<Reservation>,
-    /// Where the layer that verified it reports mistakes in the setup.
+    /// The warnings of the layer that verified the request.
     #[cfg(feature = "tokio")]
     warnings: Arc<SetupWarnings>,
 }
@@ -44,21 +45,23 @@ impl Verified {
         &self.warnings
     }
 
-    /// Whether the request that it was made for is still being handled.
+    /// Whether the verified request is still being handled.
     pub(crate) fn is_current(&self) -> bool {
         self.request.strong_count() > 0
     }
 
-    /// The label of the [`App`](crate::App) whose secret made the signature. Empty if the layer has one app without a label.
+    /// Label of the [`App`](crate::App) whose secret signed the delivery. Empty if the layer has
+    /// one app without a label.
     ///
-    /// The signature covers the body and not the URL: it is the secret that says which app it is.
+    /// The signature covers the body and not the URL, so the secret identifies the app.
     #[must_use]
     pub fn app(&self) -> &str {
         &self.app
     }
 
-    /// The label of the secret that made the signature. For secrets that were given to the builder one by one it is their number: "0" for the
-    /// first. During a rotation this tells when the old one is no longer used.
+    /// Label of the secret that signed the delivery. Secrets set with
+    /// [`app_secret`](crate::WebhookLayerBuilder::app_secret) are numbered: "0" is the first.
+    /// During a rotation, this shows when the old secret is no longer in use.
     #[must_use]
     pub fn secret_label(&self) -> &str {
         &self.secret

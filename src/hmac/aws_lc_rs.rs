@@ -1,4 +1,4 @@
-//! By aws-lc-rs: assembly, and the SHA instructions of the processor where they are.
+//! HMAC-SHA256 by aws-lc-rs: assembly, with the processor's SHA instructions if available.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -19,7 +19,8 @@ impl Key {
     }
 }
 
-/// The library's type is not `Sync`, and a feature must not take that from the types that have it. Only a clone needs the lock.
+/// The library's `Context` is not `Sync`, and a feature must not remove `Sync` from public types.
+/// Only `clone` takes the lock.
 pub(crate) struct Mac(Mutex<Context>);
 
 impl Mac {

@@ -1,8 +1,8 @@
 //! HMAC-SHA256, the only MAC of this crate.
 //!
-//! Two libraries stand behind the same two types: [`Key`], prepared once, and [`Mac`], which takes
-//! one message. RustCrypto is the default; the feature `aws-lc-rs` replaces it. Tags are always
-//! compared by RustCrypto.
+//! Two libraries implement the same two types: [`Key`], which is prepared once, and [`Mac`], which
+//! hashes one message. RustCrypto is the default; the feature `aws-lc-rs` replaces it. Tags are
+//! always compared by RustCrypto.
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc_rs;
@@ -19,14 +19,14 @@ pub(crate) use self::aws_lc_rs::{Key, Mac};
 #[cfg(not(feature = "aws-lc-rs"))]
 pub(crate) use self::rustcrypto::{Key, Mac};
 
-/// The length of a tag, in bytes.
+/// Length of a tag, in bytes.
 pub(crate) const LENGTH: usize = 32;
 
-/// What comes out for a message. It is compared in constant time, and zeroed when it is dropped.
+/// The MAC of a message. It is compared in constant time, and zeroed on drop.
 pub(crate) struct Tag(CtOutput<Hmac<Sha256>>);
 
 impl Tag {
-    /// What another library has made, which is as long.
+    /// Copies a tag of another library, which has the same length.
     #[cfg(feature = "aws-lc-rs")]
     fn copied(bytes: &[u8]) -> Self {
         let mut tag = Output::<Hmac<Sha256>>::default();
@@ -34,7 +34,7 @@ impl Tag {
         Self(CtOutput::new(tag))
     }
 
-    /// Whether it is this one. The time taken does not depend on either.
+    /// Compares the tags in constant time.
     pub(crate) fn is(&self, other: &[u8; LENGTH]) -> bool {
         self.0 == CtOutput::new((*other).into())
     }
@@ -50,11 +50,11 @@ mod tests {
 
     use super::LENGTH;
 
-    /// The tag of a message that comes in these pieces, from the module `$library`.
+    /// Computes the tag of a message given in pieces, with the module `$library`.
     macro_rules! tag {
         ($library:ident, $key:expr, $pieces:expr) => {{
             let key = super::$library::Key::new($key);
-            // A message that was begun before leaves nothing behind.
+            // Another message under the same key must not affect this one.
             let mut other = key.start();
             other.update(b"another message");
             drop(other.finish());
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn whichever_it_is_may_go_into_tasks() {
+    fn keys_and_macs_are_send_and_sync() {
         fn task<T: Send + Sync + Clone + 'static>() {}
         task::<super::Key>();
         task::<super::Mac>();
@@ -108,7 +108,6 @@ mod tests {
     }
 
     proptest! {
-        /// Of all libraries that are there, whatever the key, the message and its pieces.
         #[test]
         fn all_libraries_agree(
             key in prop::collection::vec(any::<u8>(), 0..200),
@@ -121,7 +120,7 @@ mod tests {
         }
 
         #[test]
-        fn a_tag_is_itself_alone(key in any::<[u8; 8]>(), bit in 0..8 * LENGTH) {
+        fn a_tag_equals_only_itself(key in any::<[u8; 8]>(), bit in 0..8 * LENGTH) {
             let tag = super::Key::new(&key).start().finish();
             let mut other = tag.to_bytes();
             prop_assert!(tag.is(&other));

@@ -1,4 +1,5 @@
-//! By RustCrypto: no C, no assembly of its own to build, and keys are zeroed. It looks for the SHA instructions of the processor when it runs.
+//! HMAC-SHA256 by RustCrypto: no C and no assembly to build, and keys are zeroed. It detects the
+//! processor's SHA instructions at run time.
 
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
