@@ -1,7 +1,4 @@
-use super::{
-    object::{List, names, object},
-    scalar::{Id, Json, Name, Person, Text, Timestamp},
-};
+use super::schema::{Id, Json, List, Name, Person, Text, Timestamp, names, object};
 
 object! {
     /// An alert about limits, the business profile or the Official Business Account: field `account_alerts`.

@@ -2,8 +2,7 @@ use super::{
     contact::Contact,
     error::Error,
     message::Media,
-    object::{Lazy, List, names, object},
-    scalar::{Id, Person, Text, Timestamp},
+    schema::{Id, Lazy, List, Person, Text, Timestamp, names, object},
 };
 
 object! {

@@ -1,7 +1,4 @@
-use super::{
-    object::object,
-    scalar::{Id, Person, Text},
-};
+use super::schema::{Id, Person, Text, object};
 
 object! {
     /// What Meta says of a person beside the messages and statuses: an element of `contacts`.

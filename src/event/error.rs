@@ -1,7 +1,4 @@
-use super::{
-    object::object,
-    scalar::{Id, Text, Words},
-};
+use super::schema::{Id, Text, Words, object};
 
 object! {
     /// An error as Meta reports it: of a message that could not be shown, of a status that failed, or of a whole phone number.

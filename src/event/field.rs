@@ -6,7 +6,7 @@ use super::payload::Kind;
 pub(super) struct Field {
     /// Its name, and other spellings that were seen.
     pub(super) names: &'static [&'static str],
-    pub(super) cut: Layout,
+    pub(super) layout: Layout,
 }
 
 /// How a value is cut.
@@ -26,7 +26,7 @@ pub(super) enum Layout {
 
 impl Layout {
     /// Whether the key has a meaning in the value.
-    pub(super) fn has(self, key: &[u8]) -> bool {
+    pub(super) fn knows_key(self, key: &[u8]) -> bool {
         match self {
             Self::Whole(_) => true,
             Self::Lists(lists) => lists.iter().any(|(name, _)| *name == key),
@@ -41,7 +41,7 @@ impl Layout {
 }
 
 /// How a value is cut whose field is missing: only `messages` has been seen without its name.
-pub(super) const UNNAMED: Layout = MESSAGES;
+pub(super) const DEFAULT_LAYOUT: Layout = MESSAGES;
 
 const MESSAGES: Layout = Layout::Lists(&[
     (b"messages", Kind::Message),
@@ -162,8 +162,8 @@ pub(super) const FIELDS: &[Field] = &[
     ),
 ];
 
-const fn field(names: &'static [&'static str], cut: Layout) -> Field {
-    Field { names, cut }
+const fn field(names: &'static [&'static str], layout: Layout) -> Field {
+    Field { names, layout }
 }
 
 /// The name that a field has in event keys: one for all fields that tell the same events.
@@ -181,9 +181,9 @@ pub(super) fn key_name(name: &str) -> &str {
 }
 
 /// The cut of a field, if it is known.
-pub(super) fn cut(name: &[u8]) -> Option<Layout> {
+pub(super) fn layout(name: &[u8]) -> Option<Layout> {
     FIELDS
         .iter()
         .find(|field| field.names.iter().any(|other| other.as_bytes() == name))
-        .map(|field| field.cut)
+        .map(|field| field.layout)
 }

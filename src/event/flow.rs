@@ -1,7 +1,4 @@
-use super::{
-    object::{List, names, object},
-    scalar::{Id, Text},
-};
+use super::schema::{Id, List, Text, names, object};
 
 object! {
     /// The state or health of a flow: field `flows`.

@@ -1,8 +1,7 @@
 use super::{
     contact::Contact,
     error::Error,
-    object::{Lazy, List, names, object},
-    scalar::{Id, Person, Text, Timestamp},
+    schema::{Id, Lazy, List, Person, Text, Timestamp, names, object},
 };
 
 object! {

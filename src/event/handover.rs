@@ -1,7 +1,6 @@
 use super::{
     contact::Contact,
-    object::{Lazy, names, object},
-    scalar::{Id, Json, Person, Text, Timestamp},
+    schema::{Id, Json, Lazy, Person, Text, Timestamp, names, object},
 };
 
 object! {

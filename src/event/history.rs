@@ -2,8 +2,7 @@ use super::{
     contact::Contact,
     error::Error,
     message::{Content, Context, Referral},
-    object::{Lazy, List, object},
-    scalar::{Id, Person, Text, Timestamp},
+    schema::{Id, Lazy, List, Person, Text, Timestamp, object},
 };
 
 object! {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Event, field,
     payload::{Kind, Payload},
-    scalar::Timestamp,
+    schema::Timestamp,
 };
 
 /// What makes two deliveries of an event the same event: 16 bytes, the beginning of a SHA-256.

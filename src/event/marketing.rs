@@ -1,7 +1,6 @@
 use super::{
     contact::Contact,
-    object::{Lazy, List, names, object},
-    scalar::{Id, Name, Text, Timestamp},
+    schema::{Id, Lazy, List, Name, Text, Timestamp, names, object},
 };
 
 object! {

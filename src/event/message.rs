@@ -4,10 +4,11 @@ use super::{
     contact::Contact,
     error::Error,
     handover::ConversationContext,
-    object::{Decode, Lazy, List, names, object, tagged},
-    raw::Cursor,
-    scalar::{Degrees, Id, Person, Text, Timestamp},
-    unread::UnreadPaths,
+    json::Cursor,
+    schema::{
+        Decode, Degrees, Id, Lazy, List, Person, Text, Timestamp, UnreadPaths, names, object,
+        tagged,
+    },
 };
 
 /// A message that the business received: an element of `messages`.
@@ -44,11 +45,11 @@ pub struct Message<'a> {
 }
 
 impl<'a> Decode<'a> for Message<'a> {
-    type Out = Self;
+    type Output = Self;
     const DEBUG_VISIBLE: bool = true;
 
-    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
-        let wire = WireMessage::read(cursor)?;
+    fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let wire = WireMessage::decode(cursor)?;
         Some(Self {
             id: wire.id,
             timestamp: wire.timestamp,
@@ -411,11 +412,11 @@ tagged! {
 }
 
 impl<'a> Decode<'a> for Interactive<'a> {
-    type Out = Self;
+    type Output = Self;
     const DEBUG_VISIBLE: bool = true;
 
-    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
-        let wire = WireInteractive::read(cursor)?;
+    fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let wire = WireInteractive::decode(cursor)?;
         let mut interactive = wire.content;
         if let Self::Product(product) = &mut interactive {
             product.text = wire.body.and_then(|body| body.text);
@@ -428,7 +429,7 @@ impl<'a> Decode<'a> for Interactive<'a> {
     }
 
     fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
-        let wire = WireInteractive::read(&mut { *cursor }).unwrap_or_default();
+        let wire = WireInteractive::decode(&mut { *cursor }).unwrap_or_default();
         // Both are read, and have a place in some variants only.
         let no_place = [
             ("type", wire.content == Self::Unknown && wire.kind.is_some()),
@@ -455,7 +456,7 @@ impl serde::Serialize for Interactive<'_> {
         };
         let wire = WireInteractive {
             body: text.map(|text| InteractiveText { text: Some(text) }),
-            kind: super::object::Tags::tag(self),
+            kind: super::schema::TaggedUnion::tag(self),
             content: *self,
             has_body: true,
         };

@@ -91,35 +91,29 @@ mod account;
 mod call;
 pub mod codes;
 mod contact;
+mod envelope;
 mod error;
-mod few;
 mod field;
 mod flow;
-mod grammar;
 mod group;
 mod handover;
 mod history;
-#[cfg(feature = "serde")]
-mod json_text;
+mod json;
 mod key;
 mod marketing;
 mod message;
 mod notification;
-mod object;
 mod payload;
 mod person;
 mod queue;
-mod raw;
-mod scalar;
+mod schema;
 mod status;
 mod template;
-mod unread;
 mod user;
-mod wire;
 
+pub(crate) use self::json::IncrementalValidator;
 #[cfg(feature = "tokio")]
 pub(crate) use self::key::KeyHash;
-pub(crate) use self::raw::IncrementalValidator;
 pub use self::{
     account::*,
     call::*,
@@ -129,14 +123,14 @@ pub use self::{
     group::*,
     handover::*,
     history::*,
+    json::ParseError,
     key::{EventKey, ParseKeyError},
     marketing::*,
     message::*,
-    notification::{DeserializeError, Event, Notification, ParseError},
-    object::{Iter, Lazy, List},
+    notification::{DeserializeError, Event, Notification},
     payload::{Payload, Reason, Unknown},
     queue::QueueError,
-    scalar::{Name, Timestamp},
+    schema::{Iter, Lazy, List, Name, Timestamp},
     status::*,
     template::*,
     user::*,

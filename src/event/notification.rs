@@ -6,21 +6,18 @@ use serde::de::DeserializeOwned;
 use super::{
     account::PhoneNumberSettings,
     contact::{Contact, Metadata},
-    grammar::MAX_DEPTH,
+    envelope::{Change, Element, Envelope, phone_number_id, scalar_at},
     group::{GroupEvent, ParticipantOutcome},
     handover::{ConversationContext, HandoverRecipient, SentMessage},
     history::{AppStateMetadata, HistoryChunk, ThreadContext},
+    json::{Cursor, Document, IncrementalValidator, MAX_DEPTH, ParseError, Span, saturating_u32},
     key::EventKey,
     message::Message,
-    object::{Decode, Lazy},
     payload::{Kind, Payload, Unknown},
     person::PersonIds,
     queue::{self, QueueError, Queued},
-    raw::{Cursor, Document, IncrementalValidator, Span},
-    scalar::{Id, Nothing, Person, Timestamp},
+    schema::{Decode, Id, Lazy, Nothing, Person, Timestamp, UnreadPaths},
     status::Status,
-    unread::UnreadPaths,
-    wire::{Change, Element, Envelope, phone_number_id, position, scalar},
 };
 
 /// A delivery, taken apart into its [`Event`]s.
@@ -210,7 +207,7 @@ impl Notification {
 
     fn of(envelope: Envelope) -> Self {
         let envelope = Arc::new(envelope);
-        let events = (0..position(envelope.elements.len()))
+        let events = (0..saturating_u32(envelope.elements.len()))
             .map(|index| Event {
                 envelope: Arc::clone(&envelope),
                 index,
@@ -380,7 +377,7 @@ impl Event {
     /// of other members of a group. A copy ([`detach`](Self::detach), [`to_queue`](Self::to_queue)) of such an event has the
     /// contact of its person only.
     pub fn contacts(&self) -> impl Iterator<Item = Contact<'_>> {
-        let contacts = self.envelope.contacts_around(&self.element());
+        let contacts = self.envelope.contacts_of_change(&self.element());
         contacts
             .iter()
             .filter_map(|contact| self.part::<Contact<'_>>(Some(contact.raw)))
@@ -578,7 +575,7 @@ impl Event {
             Some(id) => id,
             None => phone_number_id(document, change.metadata),
         };
-        (!id.range().is_empty()).then(|| scalar(document, id))?
+        (!id.range().is_empty()).then(|| scalar_at(document, id))?
     }
 
     /// Business phone number that it is about, for people: mostly digits. From the same places as
@@ -670,7 +667,7 @@ impl Event {
     /// The contact of the person that the event is about: found by user id, else by WhatsApp id, else the only one there is.
     fn contact_of(&self, payload: &Payload<'_>) -> Option<Span> {
         let element = self.element();
-        let contacts = self.envelope.contacts_around(&element);
+        let contacts = self.envelope.contacts_of_change(&element);
         let only = match contacts {
             [] => return None,
             [contact] => Some(contact.raw),
@@ -687,7 +684,7 @@ impl Event {
         found.or_else(|| {
             // WhatsApp ids differ from phone numbers in some countries, and either may be hidden.
             let contact = self.part::<Contact<'_>>(only)?;
-            let is_theirs = !ids.contradict(contact.user_id) && self.is_all_about(&ids);
+            let is_theirs = !ids.conflict_with(contact.user_id) && self.is_all_about(&ids);
             only.filter(|_| is_theirs)
         })
     }
@@ -754,7 +751,7 @@ impl Event {
 
     /// Whether all events of the change that are about a person are about this one. Only looked at among a few.
     fn is_all_about(&self, ids: &PersonIds<'_>) -> bool {
-        let Some(mut beside) = self.envelope.few_beside(self.index) else {
+        let Some(mut beside) = self.envelope.few_siblings(self.index) else {
             return false;
         };
         beside.all(|index| {
@@ -764,7 +761,9 @@ impl Event {
                 stale: false,
             };
             let payload = other.payload_alone();
-            other.person(&payload).is_none_or(|other| other.share(ids))
+            other
+                .person(&payload)
+                .is_none_or(|other| other.overlap(ids))
         })
     }
 
@@ -785,12 +784,12 @@ impl Event {
     }
 
     /// Reads something that stands beside the element.
-    fn part<'a, R: Decode<'a>>(&'a self, span: Option<Span>) -> Option<R::Out> {
-        R::read(&mut self.envelope.document.cursor_at(span?))
+    fn part<'a, R: Decode<'a>>(&'a self, span: Option<Span>) -> Option<R::Output> {
+        R::decode(&mut self.envelope.document.cursor_at(span?))
     }
 
     fn nested<T>(&self, span: Option<Span>) -> Lazy<'_, T> {
-        Lazy::new(span.map(|span| self.envelope.document.cursor_in(span)))
+        Lazy::new(span.map(|span| self.envelope.document.cursor_with_text(span)))
     }
 
     fn change(&self) -> Change {
@@ -820,7 +819,7 @@ impl Event {
     }
 
     fn cursor(&self) -> Cursor<'_> {
-        self.envelope.document.cursor_in(self.element().raw)
+        self.envelope.document.cursor_with_text(self.element().raw)
     }
 
     fn element(&self) -> Element {
@@ -852,30 +851,3 @@ impl Error for DeserializeError {
         Some(&self.0)
     }
 }
-
-/// Why a body was not taken apart. Says nothing of the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ParseError {
-    /// It is not UTF-8.
-    NotUtf8,
-    /// It is not one JSON text.
-    NotJson,
-    /// It is nested deeper than 127.
-    TooDeep,
-    /// It is longer than 4,294,967,295 bytes.
-    TooLarge,
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotUtf8 => "the body is not UTF-8",
-            Self::NotJson => "the body is not JSON",
-            Self::TooDeep => "the body is nested too deeply",
-            Self::TooLarge => "the body is too large",
-        })
-    }
-}
-
-impl Error for ParseError {}

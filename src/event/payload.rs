@@ -12,17 +12,15 @@ use super::{
     group::{Group, GroupParticipant},
     handover::{Handover, StandbyEcho},
     history::{AppState, Echo, HistoryMessage, HistoryProgress},
+    json::Cursor,
     marketing::{AutomaticEvent, CampaignStatus, TrackingEvent, UserAction},
     message::Message,
-    object::Decode,
-    raw::Cursor,
-    scalar::Id,
+    schema::{Decode, Id, UnreadPaths},
     status::Status,
     template::{
         TemplateCategory, TemplateCategoryDetection, TemplateComponents, TemplateQuality,
         TemplateStatus,
     },
-    unread::UnreadPaths,
     user::{UserIdUpdate, UserPreference},
 };
 
@@ -98,7 +96,7 @@ macro_rules! payloads {
             /// Reads an element. What stands around it is not in it yet.
             pub(crate) fn read<'a>(self, cursor: &mut Cursor<'a>) -> Option<Payload<'a>> {
                 match self {
-                    $(Self::$variant => <$body as Decode<'a>>::read(cursor).map(Payload::$variant),)*
+                    $(Self::$variant => <$body as Decode<'a>>::decode(cursor).map(Payload::$variant),)*
                     Self::Unknown(_) => None,
                 }
             }
@@ -205,15 +203,15 @@ payloads! {
 
 /// Notes the members of an element that has no type, or the element itself.
 fn unread_members(cursor: &mut Cursor<'_>, paths: &mut UnreadPaths) {
-    if cursor.object().is_none() {
+    if cursor.enter_object().is_none() {
         paths.note();
         return;
     }
-    while let Some(key) = cursor.key() {
-        if !cursor.null() {
+    while let Some(key) = cursor.next_key() {
+        if !cursor.take_null() {
             let object = paths.enter(key);
             // `Unknown::id` has the id.
-            if key != b"id" || Id::read(&mut { *cursor }).is_none() {
+            if key != b"id" || Id::decode(&mut { *cursor }).is_none() {
                 paths.note();
             }
             paths.leave(object);
@@ -292,7 +290,7 @@ pub struct Unknown<'a> {
 #[cfg(feature = "serde")]
 impl serde::Serialize for Unknown<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        super::json_text::serialize(self.raw, serializer)
+        super::json::serialize(self.raw, serializer)
     }
 }
 

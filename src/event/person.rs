@@ -20,7 +20,7 @@ impl<'a> PersonIds<'a> {
     }
 
     /// Whether a contact with this user id is of somebody else.
-    pub(super) fn contradict(&self, user_id: Option<&str>) -> bool {
+    pub(super) fn conflict_with(&self, user_id: Option<&str>) -> bool {
         let mut users = self.users.iter().flatten();
         user_id.is_some_and(|user_id| {
             self.users.iter().any(Option::is_some) && users.all(|id| *id != user_id)
@@ -28,7 +28,7 @@ impl<'a> PersonIds<'a> {
     }
 
     /// Whether both name one person.
-    pub(super) fn share(&self, other: &Self) -> bool {
+    pub(super) fn overlap(&self, other: &Self) -> bool {
         self.iter().any(|id| {
             other
                 .iter()

@@ -5,25 +5,16 @@ use std::{error::Error, fmt, sync::OnceLock};
 use bytes::Bytes;
 
 use super::{
-    few::Few,
-    grammar::MAX_DEPTH,
-    notification::ParseError,
-    payload::{Kind, Reason},
-    raw::{Document, Span},
-    wire::{
-        Change, ContactAt, Element, Entry, Envelope, GroupAround, Level, Position, ThreadAround,
-        cut, position,
+    envelope::{
+        Change, ContactSpans, Element, Entry, Envelope, GroupSpans, Level, OneOrMany, Position,
+        QUEUE_KEY, QUEUE_PART_KEY, ThreadSpans, layout_of,
     },
+    json::{Document, MAX_DEPTH, ParseError, Span, saturating_u32},
+    payload::{Kind, Reason},
 };
 
 /// The version that is written.
 const VERSION: &str = "1";
-
-/// The key of the version, by which the form is told from what Meta sends.
-pub(super) const MARK: &[u8] = b"tower_whatsapp";
-
-/// The key that says which of what is read is the event, where it is not all.
-pub(super) const PART: &[u8] = b"tower_whatsapp_only";
 
 /// The event is the first one that is read: others stand in it.
 const FIRST: &str = r#""first""#;
@@ -72,9 +63,9 @@ impl Error for QueueError {
 
 /// Cuts what stands in the form into elements, as a body is cut.
 pub(super) fn read(bytes: Bytes) -> Result<Envelope, QueueError> {
-    let document = Document::nested(bytes, DEEPEST).map_err(QueueError::NotJson)?;
+    let document = Document::with_max_depth(bytes, DEEPEST).map_err(QueueError::NotJson)?;
     let Form { body, part } = form(&document)?;
-    let mut envelope = Envelope::of_body(document, body, part == Part::Key);
+    let mut envelope = Envelope::from_body(document, body, part == Part::Key);
     if part == Part::First {
         envelope.elements.truncate(1);
     }
@@ -97,14 +88,14 @@ enum Part {
 /// Where the body is that the form stands for: the form itself, or what it has in the place of one.
 fn form(document: &Document) -> Result<Form, QueueError> {
     let mut cursor = document.cursor();
-    cursor.object().ok_or(QueueError::NotAnEvent)?;
+    cursor.enter_object().ok_or(QueueError::NotAnEvent)?;
     let (mut version, mut body, mut part) = (None, None, Part::All);
     // Of two equal keys the first counts: what is left of a body may bring others.
-    while let Some(key) = cursor.key() {
+    while let Some(key) = cursor.next_key() {
         match key {
-            _ if key == MARK && version.is_none() => version = Some(cursor.json()),
-            _ if key == PART && body.is_none() => {
-                part = match cursor.json() {
+            _ if key == QUEUE_KEY && version.is_none() => version = Some(cursor.raw_value()),
+            _ if key == QUEUE_PART_KEY && body.is_none() => {
+                part = match cursor.raw_value() {
                     FIRST => Part::First,
                     KEY => Part::Key,
                     _ => return Err(QueueError::LaterVersion),
@@ -147,8 +138,8 @@ pub(super) struct Queued<'a> {
     meant: Vec<Span>,
     /// The same in the form.
     contacts: Vec<Span>,
-    group: GroupAround,
-    thread: ThreadAround,
+    group: GroupSpans,
+    thread: ThreadSpans,
     raw: Span,
     list: Span,
 }
@@ -168,8 +159,8 @@ impl<'a> Queued<'a> {
             change: Change::default(),
             meant,
             contacts: Vec::new(),
-            group: GroupAround::default(),
-            thread: ThreadAround::default(),
+            group: GroupSpans::default(),
+            thread: ThreadSpans::default(),
             raw: Span::default(),
             list: Span::default(),
         };
@@ -185,30 +176,32 @@ impl<'a> Queued<'a> {
     /// An envelope with nothing else in it. `None` if the form is too long for one.
     pub(super) fn into_envelope(mut self) -> Option<Envelope> {
         self.form.shrink_to_fit();
-        let document = Document::nested(self.form.into(), DEEPEST).ok()?.small();
-        self.change.contacts = (0, position(self.contacts.len()));
-        let level = self.element.place.level;
+        let document = Document::with_max_depth(self.form.into(), DEEPEST)
+            .ok()?
+            .without_extents();
+        self.change.contacts = (0, saturating_u32(self.contacts.len()));
+        let level = self.element.position.level;
         let element = Element {
             raw: self.raw,
-            place: Position {
+            position: Position {
                 change: 0,
-                around: 0,
-                list: self.list,
-                ..self.element.place
+                parent: 0,
+                list_key: self.list,
+                ..self.element.position
             },
             ..self.element
         };
         let contacts = self.contacts.iter();
         let contacts = contacts
-            .map(|contact| ContactAt::new(&document, *contact))
+            .map(|contact| ContactSpans::new(&document, *contact))
             .collect();
         Some(Envelope {
             document,
             object: self.object,
-            entries: Few::of(self.entry),
-            changes: Few::of(self.change),
+            entries: OneOrMany::one(self.entry),
+            changes: OneOrMany::one(self.change),
             contacts,
-            directory: OnceLock::new(),
+            contact_index: OnceLock::new(),
             groups: (level == Level::Group)
                 .then_some(self.group)
                 .into_iter()
@@ -223,20 +216,20 @@ impl<'a> Queued<'a> {
 
     fn body(&mut self) {
         self.open("{");
-        self.key(MARK);
+        self.key(QUEUE_KEY);
         self.text(VERSION);
         self.text(",");
-        let part = match self.element.place {
-            place if place.has_parts => Some(FIRST),
+        let part = match self.element.position {
+            place if place.has_inner_events => Some(FIRST),
             Position {
                 level: Level::ChangeKey | Level::EntryKey,
                 ..
             } => Some(FIRST),
-            place if place.instead && place.level.is_inside_value() => Some(KEY),
+            place if place.replaces_list && place.level.is_inside_value() => Some(KEY),
             _ => None,
         };
         if let Some(part) = part {
-            self.key(PART);
+            self.key(QUEUE_PART_KEY);
             self.text(part);
             self.text(",");
         }
@@ -296,7 +289,7 @@ impl<'a> Queued<'a> {
     /// What is small and stands by itself in the entry or the value.
     fn scalars(&mut self, scalars: Vec<Span>) {
         for scalar in scalars {
-            let is_element = (self.element.raw).moved(scalar, Span::default()).is_some();
+            let is_element = (self.element.raw).rebase(scalar, Span::default()).is_some();
             if !is_element {
                 self.verbatim(scalar);
                 self.text(",");
@@ -381,7 +374,7 @@ impl<'a> Queued<'a> {
         self.change.conversation = self.member("conversation_context", change.conversation);
         self.contacts();
         self.scalars(self.from.scalars_of_value(&self.element));
-        let is_list = !self.element.place.instead;
+        let is_list = !self.element.position.replaces_list;
         if !(is_list && matches!(self.from.list(&self.element), Some("messages" | "statuses"))) {
             self.lists_are_cut(change);
         }
@@ -408,7 +401,7 @@ impl<'a> Queued<'a> {
 
     /// In a field that nobody knows, only values with messages are cut.
     fn lists_are_cut(&mut self, change: Change) {
-        if cut(&self.from.document, change.field).is_none() {
+        if layout_of(&self.from.document, change.field).is_none() {
             self.key(b"messages");
             self.text("[],");
         }
@@ -434,7 +427,7 @@ impl<'a> Queued<'a> {
         let group = self.from.group(&self.element);
         self.key(b"groups");
         self.open("[{");
-        self.group = GroupAround {
+        self.group = GroupSpans {
             group_id: self.member("group_id", group.group_id),
             event: self.member("type", group.event),
             timestamp: self.member("timestamp", group.timestamp),
@@ -461,7 +454,7 @@ impl<'a> Queued<'a> {
 
     /// The element in its list, under the very key of that.
     fn list(&mut self) {
-        let key = self.from.document.bytes(self.element.place.list);
+        let key = self.from.document.bytes(self.element.position.list_key);
         let quote = key.iter().position(|byte| *byte == b'"');
         let start = self.form.len();
         self.form
@@ -472,7 +465,7 @@ impl<'a> Queued<'a> {
 
     /// The element as one of a list, or in the place of one.
     fn elements(&mut self) {
-        if self.element.place.instead {
+        if self.element.position.replaces_list {
             self.raw();
         } else {
             self.open("[");
@@ -526,14 +519,14 @@ impl<'a> Queued<'a> {
     }
 
     fn is_inside(&self, span: Span) -> bool {
-        span.moved(self.element.raw, Span::default()).is_some()
+        span.rebase(self.element.raw, Span::default()).is_some()
     }
 
     /// What goes with an element may be a part of it: the id of an entry without changes, say.
     fn find_inside(&mut self) {
         let (whole, copy) = (self.element.raw, self.raw);
         let find = |slot: &mut Option<Span>, span: Option<Span>| {
-            *slot = slot.or_else(|| span?.moved(whole, copy));
+            *slot = slot.or_else(|| span?.rebase(whole, copy));
         };
         let (entry, change) = (
             self.from.entry(&self.element),
@@ -547,7 +540,7 @@ impl<'a> Queued<'a> {
     }
 
     fn level(&self) -> Level {
-        self.element.place.level
+        self.element.position.level
     }
 }
 

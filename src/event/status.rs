@@ -3,10 +3,8 @@ use std::fmt;
 use super::{
     contact::Contact,
     error::Error,
-    object::{Decode, Lazy, List, names, object},
-    raw::Cursor,
-    scalar::{Id, Json, Person, Text, Timestamp},
-    unread::UnreadPaths,
+    json::Cursor,
+    schema::{Decode, Id, Json, Lazy, List, Person, Text, Timestamp, UnreadPaths, names, object},
 };
 
 /// What became of a message that the business sent: an element of `statuses`.
@@ -43,11 +41,11 @@ pub struct Status<'a> {
 }
 
 impl<'a> Decode<'a> for Status<'a> {
-    type Out = Self;
+    type Output = Self;
     const DEBUG_VISIBLE: bool = true;
 
-    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
-        let wire = WireStatus::read(cursor)?;
+    fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let wire = WireStatus::decode(cursor)?;
         Some(Self {
             id: wire.id,
             state: wire.status,

@@ -1,7 +1,4 @@
-use super::{
-    object::{List, names, object},
-    scalar::{Id, Person, Text, Timestamp},
-};
+use super::schema::{Id, List, Person, Text, Timestamp, names, object};
 
 object! {
     /// The text or buttons of a template changed: field `message_template_components_update`.

@@ -1,7 +1,6 @@
 use super::{
     contact::Contact,
-    object::{Lazy, names, object},
-    scalar::{Id, Person, Text, Timestamp},
+    schema::{Id, Lazy, Person, Text, Timestamp, names, object},
 };
 
 object! {

@@ -2,10 +2,13 @@
 //!
 //! This is the only place where a body can be refused for what it says. `serde_json` is the model: the tests compare with it.
 
-use super::notification::ParseError;
+use super::{
+    error::ParseError,
+    scan::{find_byte, find_byte_nearby, is_whitespace, saturating_u32, skip_whitespace},
+};
 
-/// The deepest nesting that is let through: what `serde_json` allows for its own types.
-pub(super) const MAX_DEPTH: usize = 127;
+/// The max_depth nesting that is let through: what `serde_json` allows for its own types.
+pub(crate) const MAX_DEPTH: usize = 127;
 
 /// Containers are in the list of extents down to this depth, which is that of the elements of a list and what they contain, and from this
 /// length on. So the list is at most 1.5 times as long as the text, and an ordinary one is a tenth of it.
@@ -17,7 +20,7 @@ const INDEXED_LENGTH: usize = 32;
 pub(super) const LONG_STRING: usize = 4096;
 
 /// So many has a delivery of one message.
-const ORDINARY_EXTENTS: usize = 16;
+const TYPICAL_EXTENTS: usize = 16;
 
 /// Where a container or a long string begins and ends, with its brackets or quotes.
 #[derive(Debug, Clone, Copy)]
@@ -32,11 +35,11 @@ pub(super) struct Progress {
     /// One bit for each container that is open, the innermost lowest: whether it is an object.
     containers: u128,
     depth: usize,
-    deepest: u8,
+    max_depth: u8,
     /// Those of the larger containers and strings, in the order of the text.
     pub(super) extents: Vec<Extent>,
     /// For each container that is open, its place in `extents`.
-    open: [usize; INDEXED_DEPTH],
+    open_extents: [usize; INDEXED_DEPTH],
     /// Some of the extents are those of strings.
     pub(super) has_long_strings: bool,
     /// The string that `position` is in.
@@ -61,27 +64,27 @@ impl OpenString {
 
 /// Why a check does not go on.
 enum Stop {
-    Refused(ParseError),
+    Invalid(ParseError),
     /// It is in a string, which `Progress` has now.
-    Inside,
+    InsideString,
 }
 
 impl From<ParseError> for Stop {
     fn from(error: ParseError) -> Self {
-        Self::Refused(error)
+        Self::Invalid(error)
     }
 }
 
 impl Progress {
-    /// Nothing has been looked at. `deepest`: how deep a text may be nested; at most 128.
-    pub(super) fn new(deepest: usize) -> Self {
+    /// Nothing has been looked at. `max_depth`: how deep a text may be nested; at most 128.
+    pub(super) fn new(max_depth: usize) -> Self {
         Self {
             position: 0,
             containers: 0,
             depth: 0,
-            deepest: u8::try_from(deepest).unwrap_or(u8::MAX),
-            extents: Vec::with_capacity(ORDINARY_EXTENTS),
-            open: [0; INDEXED_DEPTH],
+            max_depth: u8::try_from(max_depth).unwrap_or(u8::MAX),
+            extents: Vec::with_capacity(TYPICAL_EXTENTS),
+            open_extents: [0; INDEXED_DEPTH],
             has_long_strings: false,
             string: None,
         }
@@ -99,7 +102,7 @@ impl Progress {
 /// whatever the nesting. Returns whether the whole text is JSON; must not be called again then.
 ///
 /// `escaped` gets the beginning and end of every string with an escape in it, quotes included, in the order of the text.
-pub(super) fn check(
+pub(super) fn validate(
     bytes: &[u8],
     until: usize,
     progress: &mut Progress,
@@ -108,28 +111,28 @@ pub(super) fn check(
     let head = bytes.get(..until).unwrap_or(bytes);
     let checked = if head.len() == bytes.len() && bytes.len() < LONG_STRING {
         let until = usize::MAX;
-        Text::<true> { bytes, head, until }.check(progress, &mut escaped)
+        Validator::<true> { bytes, head, until }.run(progress, &mut escaped)
     } else {
-        Text::<false> { bytes, head, until }.check(progress, &mut escaped)
+        Validator::<false> { bytes, head, until }.run(progress, &mut escaped)
     };
     match checked {
         Ok(whole) => Ok(whole),
-        Err(Stop::Inside) => Ok(false),
-        Err(Stop::Refused(error)) => Err(error),
+        Err(Stop::InsideString) => Ok(false),
+        Err(Stop::Invalid(error)) => Err(error),
     }
 }
 
 /// A text, and the part of it that is checked now. `SHORT`: it is shorter than a long string, and
 /// checked at once. Most texts are, and are not to pay for what the others need.
 #[derive(Clone, Copy)]
-struct Text<'a, const SHORT: bool> {
+struct Validator<'a, const SHORT: bool> {
     bytes: &'a [u8],
     head: &'a [u8],
     /// Where the head ends; beyond the end of the text if the head is all of it.
     until: usize,
 }
 
-impl<const SHORT: bool> Text<'_, SHORT> {
+impl<const SHORT: bool> Validator<'_, SHORT> {
     #[inline(always)]
     fn head(&self) -> &[u8] {
         if SHORT { self.bytes } else { self.head }
@@ -142,7 +145,7 @@ impl<const SHORT: bool> Text<'_, SHORT> {
     }
 
     #[inline(always)]
-    fn check(
+    fn run(
         self,
         progress: &mut Progress,
         escaped: &mut impl FnMut(usize, usize),
@@ -158,26 +161,26 @@ impl<const SHORT: bool> Text<'_, SHORT> {
         loop {
             // Before a value.
             if self.is_beyond(at) {
-                progress.position = index(at);
+                progress.position = saturating_u32(at);
                 return Ok(false);
             }
             let byte;
-            (byte, at) = next(bytes, at);
+            (byte, at) = next_byte(bytes, at);
             match byte {
                 Some(b'"') => at = self.string(at, false, progress, escaped)?,
                 Some(b'{') => {
-                    progress.open(at, true)?;
+                    progress.open_container(at, true)?;
                     let byte;
-                    (byte, at) = next(bytes, at + 1);
+                    (byte, at) = next_byte(bytes, at + 1);
                     if byte != Some(b'}') {
                         at = self.key(byte, at, progress, escaped)?;
                         continue;
                     }
                 }
                 Some(b'[') => {
-                    progress.open(at, false)?;
+                    progress.open_container(at, false)?;
                     let byte;
-                    (byte, at) = next(bytes, at + 1);
+                    (byte, at) = next_byte(bytes, at + 1);
                     if byte != Some(b']') {
                         continue;
                     }
@@ -206,7 +209,7 @@ impl<const SHORT: bool> Text<'_, SHORT> {
     ) -> Result<Option<usize>, Stop> {
         loop {
             let byte;
-            (byte, at) = next(self.bytes, at);
+            (byte, at) = next_byte(self.bytes, at);
             if progress.depth == 0 {
                 return match byte {
                     None => Ok(None),
@@ -218,13 +221,13 @@ impl<const SHORT: bool> Text<'_, SHORT> {
             match byte {
                 Some(b',') if is_object => {
                     let byte;
-                    (byte, at) = next(self.bytes, at + 1);
+                    (byte, at) = next_byte(self.bytes, at + 1);
                     return self.key(byte, at, progress, escaped).map(Some);
                 }
                 Some(b',') => return Ok(Some(at + 1)),
                 Some(byte) if byte == end => {
                     at += 1;
-                    progress.close(at);
+                    progress.close_container(at);
                 }
                 _ => return Err(ParseError::NotJson.into()),
             }
@@ -256,22 +259,22 @@ impl<const SHORT: bool> Text<'_, SHORT> {
         progress: &mut Progress,
         escaped: &mut impl FnMut(usize, usize),
     ) -> Result<usize, Stop> {
-        let at = find(self.head(), start + 1, is_special);
+        let at = find_byte(self.head(), start + 1, is_special);
         let end = match self.head().get(at) {
             Some(b'"') => at + 1,
             _ => {
                 // It may begin beyond the head.
                 let at = at.max(start + 1);
                 let string = OpenString {
-                    start: index(start),
+                    start: saturating_u32(start),
                     escaped: false,
                     is_key,
                 };
-                self.unusual_string(at, string, progress, escaped)?
+                self.string_slow(at, string, progress, escaped)?
             }
         };
         if !SHORT {
-            progress.passed(start, end);
+            progress.record_string(start, end);
         }
         Ok(end)
     }
@@ -286,12 +289,12 @@ impl<const SHORT: bool> Text<'_, SHORT> {
         progress: &mut Progress,
         escaped: &mut impl FnMut(usize, usize),
     ) -> Result<Option<usize>, Stop> {
-        let at = self.special(at);
+        let at = self.find_special(at);
         if !string.escaped && self.bytes.get(at) == Some(&b'\\') {
-            return Err(progress.inside(at, true, string));
+            return Err(progress.stop_in_string(at, true, string));
         }
-        let end = self.unusual_string(at, string, progress, escaped)?;
-        progress.passed(string.start(), end);
+        let end = self.string_slow(at, string, progress, escaped)?;
+        progress.record_string(string.start(), end);
         if string.is_key {
             Ok(Some(colon(self.bytes, end)?))
         } else {
@@ -301,7 +304,7 @@ impl<const SHORT: bool> Text<'_, SHORT> {
 
     /// The end of a string that may go beyond the head and may have an escape, at `at` or before.
     #[inline(never)]
-    fn unusual_string(
+    fn string_slow(
         self,
         mut at: usize,
         string: OpenString,
@@ -320,63 +323,63 @@ impl<const SHORT: bool> Text<'_, SHORT> {
                 Some(b'\\') => {
                     has_escape = true;
                     if self.is_beyond(at) {
-                        return Err(progress.inside(at, has_escape, string));
+                        return Err(progress.stop_in_string(at, has_escape, string));
                     }
                     at += escape(self.bytes, at)?;
                 }
                 Some(byte) if !is_special(*byte) => {
-                    return Err(progress.inside(at, has_escape, string));
+                    return Err(progress.stop_in_string(at, has_escape, string));
                 }
                 // A control character, or no end.
                 _ => return Err(ParseError::NotJson.into()),
             }
-            at = self.special(at);
+            at = self.find_special(at);
         }
     }
 
     /// The first place from `start` on in the head that is special in a string; otherwise its end, or
     /// `start` if that is beyond it.
     #[inline]
-    fn special(self, start: usize) -> usize {
-        find(self.head(), start, is_special).max(start)
+    fn find_special(self, start: usize) -> usize {
+        find_byte(self.head(), start, is_special).max(start)
     }
 }
 
 impl Progress {
     /// Stops in a string, before `at`.
-    fn inside(&mut self, at: usize, escaped: bool, string: OpenString) -> Stop {
-        self.position = index(at);
+    fn stop_in_string(&mut self, at: usize, escaped: bool, string: OpenString) -> Stop {
+        self.position = saturating_u32(at);
         self.string = Some(OpenString { escaped, ..string });
-        Stop::Inside
+        Stop::InsideString
     }
 
     /// A string from `start` to before `end`.
     #[inline(always)]
-    fn passed(&mut self, start: usize, end: usize) {
+    fn record_string(&mut self, start: usize, end: usize) {
         if end - start >= LONG_STRING {
-            self.passed_long(start, end);
+            self.record_long_string(start, end);
         }
     }
 
     #[cold]
-    fn passed_long(&mut self, start: usize, end: usize) {
+    fn record_long_string(&mut self, start: usize, end: usize) {
         self.has_long_strings = true;
         self.extents.push(Extent {
-            start: index(start),
-            end: index(end),
+            start: saturating_u32(start),
+            end: saturating_u32(end),
         });
     }
 
-    fn open(&mut self, at: usize, is_object: bool) -> Result<(), ParseError> {
-        if let Some(open) = self.open.get_mut(self.depth) {
+    fn open_container(&mut self, at: usize, is_object: bool) -> Result<(), ParseError> {
+        if let Some(open) = self.open_extents.get_mut(self.depth) {
             *open = self.extents.len();
             self.extents.push(Extent {
-                start: index(at),
+                start: saturating_u32(at),
                 end: 0,
             });
         }
         self.depth += 1;
-        if self.depth > usize::from(self.deepest) {
+        if self.depth > usize::from(self.max_depth) {
             return Err(ParseError::TooDeep);
         }
         self.containers = self.containers << 1 | u128::from(is_object);
@@ -384,14 +387,14 @@ impl Progress {
     }
 
     /// `end`: behind the bracket.
-    fn close(&mut self, end: usize) {
+    fn close_container(&mut self, end: usize) {
         self.depth -= 1;
         self.containers >>= 1;
-        let Some(open) = self.open.get(self.depth) else {
+        let Some(open) = self.open_extents.get(self.depth) else {
             return;
         };
         if let Some(extent) = self.extents.get_mut(*open) {
-            extent.end = index(end);
+            extent.end = saturating_u32(end);
             // A short one has none in it: it is the last.
             if end - (extent.start as usize) < INDEXED_LENGTH {
                 self.extents.truncate(*open);
@@ -402,27 +405,19 @@ impl Progress {
 
 /// The first byte from `at` on that is not white space, and where it is.
 #[inline(always)]
-fn next(bytes: &[u8], at: usize) -> (Option<u8>, usize) {
+fn next_byte(bytes: &[u8], at: usize) -> (Option<u8>, usize) {
     match bytes.get(at) {
-        Some(byte) if is_white(*byte) => {
-            let at = after_white(bytes, at + 1);
+        Some(byte) if is_whitespace(*byte) => {
+            let at = skip_whitespace(bytes, at + 1);
             (bytes.get(at).copied(), at)
         }
         byte => (byte.copied(), at),
     }
 }
 
-/// Where the white space ends, of which there may be megabytes.
-#[cold]
-pub(super) fn after_white(bytes: &[u8], at: usize) -> usize {
-    find(bytes, at, |byte| {
-        (byte != b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r')
-    })
-}
-
 #[inline(always)]
 fn colon(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
-    match next(bytes, at) {
+    match next_byte(bytes, at) {
         (Some(b':'), at) => Ok(at + 1),
         _ => Err(ParseError::NotJson),
     }
@@ -474,7 +469,7 @@ fn number(bytes: &[u8], mut at: usize) -> Result<usize, ParseError> {
 
 /// At least one.
 fn digits(bytes: &[u8], start: usize) -> Result<usize, ParseError> {
-    let end = find_near(bytes, start, |byte| !byte.is_ascii_digit());
+    let end = find_byte_nearby(bytes, start, |byte| !byte.is_ascii_digit());
     if end > start {
         Ok(end)
     } else {
@@ -490,75 +485,6 @@ fn literal(bytes: &[u8], at: usize, literal: &[u8]) -> Result<usize, ParseError>
     Ok(at + literal.len())
 }
 
-/// Documents are at most `u32::MAX` bytes long.
-pub(super) fn index(position: usize) -> u32 {
-    u32::try_from(position).unwrap_or(u32::MAX)
-}
-
-#[inline]
-pub(super) fn is_white(byte: u8) -> bool {
-    byte <= b' ' && matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
-}
-
-/// The end of the number or literal that begins at `start` in a valid text.
-#[inline]
-pub(super) fn scalar_end(bytes: &[u8], start: usize) -> usize {
-    find_near(bytes, start, |byte| {
-        (byte == b',') | (byte == b']') | (byte == b'}') | (byte <= b' ')
-    })
-}
-
-/// The end of the string that begins with the quote at `start` in a valid text, and whether it has an escape.
-pub(super) fn string_end(bytes: &[u8], start: usize) -> (usize, bool) {
-    let mut at = start + 1;
-    let mut has_escape = false;
-    loop {
-        at = find(bytes, at, |byte| (byte == b'"') | (byte == b'\\'));
-        match bytes.get(at) {
-            Some(b'\\') => {
-                has_escape = true;
-                at += 2;
-            }
-            Some(_) => return (at + 1, has_escape),
-            None => return (bytes.len(), has_escape),
-        }
-    }
-}
-
-/// The same in a text without escapes.
-#[inline]
-pub(super) fn plain_string_end(bytes: &[u8], start: usize) -> usize {
-    let quote = find(bytes, start + 1, |byte| byte == b'"');
-    bytes.len().min(quote + 1)
-}
-
-/// The first place from `start` on with a byte that is looked for, or the end. `wanted` without branches becomes a few instructions for 16 bytes.
-#[inline(always)]
-fn find(bytes: &[u8], start: usize, wanted: impl Fn(u8) -> bool) -> usize {
-    let mut rest = bytes.get(start..).unwrap_or_default();
-    while let Some((chunk, behind)) = rest.split_first_chunk::<16>() {
-        let marks = u128::from_le_bytes(chunk.map(|byte| if wanted(byte) { 0xff } else { 0 }));
-        if marks != 0 {
-            return bytes.len() - rest.len() + marks.trailing_zeros() as usize / 8;
-        }
-        rest = behind;
-    }
-    let found = rest.iter().position(|byte| wanted(*byte));
-    bytes.len() - rest.len() + found.unwrap_or(rest.len())
-}
-
-/// The same for what is most often a few bytes away.
-#[inline(always)]
-fn find_near(bytes: &[u8], start: usize, wanted: impl Fn(u8) -> bool) -> usize {
-    const NEAR: usize = 32;
-    let rest = bytes.get(start..).unwrap_or_default();
-    let near = rest.get(..NEAR).unwrap_or(rest);
-    match near.iter().position(|byte| wanted(*byte)) {
-        Some(found) => start + found,
-        None => find(bytes, start + near.len(), wanted),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -569,12 +495,12 @@ mod tests {
     /// At once and in the smallest steps, which must be the same.
     fn checked(text: &str, escaped: impl FnMut(usize, usize)) -> Result<Vec<Extent>, ParseError> {
         let mut progress = Progress::new(MAX_DEPTH);
-        let whole = check(text.as_bytes(), usize::MAX, &mut progress, escaped);
+        let whole = validate(text.as_bytes(), usize::MAX, &mut progress, escaped);
         let mut stepwise = Progress::new(MAX_DEPTH);
         let mut until = 0;
         let steps = loop {
             until += 1;
-            match check(text.as_bytes(), until, &mut stepwise, |_, _| {}) {
+            match validate(text.as_bytes(), until, &mut stepwise, |_, _| {}) {
                 Ok(false) => assert!(until <= text.len(), "it comes to no end"),
                 verdict => break verdict,
             }

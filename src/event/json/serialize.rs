@@ -7,13 +7,13 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-use super::raw::{Cursor, Document};
+use super::{cursor::Cursor, document::Document};
 
 /// Writes JSON as it stands. Text that is not JSON by itself becomes a string.
 ///
 /// A host must not fail because of what a user wrote: half a surrogate pair, which `serde_json::Value` and databases
 /// refuse, becomes U+FFFD as in all texts, and a number that is too large becomes a string.
-pub(super) fn serialize<S: Serializer>(json: &str, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(json: &str, serializer: S) -> Result<S::Ok, S::Error> {
     if serde_json::from_str::<Representable>(json).is_ok()
         && let Ok(json) = serde_json::from_str::<&RawValue>(json)
     {
@@ -30,8 +30,8 @@ fn representable(cursor: &mut Cursor<'_>) -> Value {
     match cursor.peek() {
         Some(b'{') => {
             let mut members = serde_json::Map::new();
-            if cursor.object().is_some() {
-                while let Some(key) = cursor.key() {
+            if cursor.enter_object().is_some() {
+                while let Some(key) = cursor.next_key() {
                     let key = String::from_utf8_lossy(key).into_owned();
                     members.insert(key, representable(cursor));
                 }
@@ -40,8 +40,8 @@ fn representable(cursor: &mut Cursor<'_>) -> Value {
         }
         Some(b'[') => {
             let mut elements = Vec::new();
-            if cursor.array().is_some() {
-                while cursor.element() {
+            if cursor.enter_array().is_some() {
+                while cursor.next_element() {
                     elements.push(representable(cursor));
                 }
             }
@@ -49,7 +49,7 @@ fn representable(cursor: &mut Cursor<'_>) -> Value {
         }
         Some(b'"') => cursor.string().map_or(Value::Null, Value::from),
         _ => {
-            let text = cursor.json();
+            let text = cursor.raw_value();
             serde_json::from_str(text).unwrap_or_else(|_| text.into())
         }
     }

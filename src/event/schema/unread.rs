@@ -66,7 +66,7 @@ impl UnreadPaths {
     }
 
     /// Notes the path of another member of the object `parent`.
-    pub(crate) fn note_beside(&mut self, parent: Parent, key: &[u8]) {
+    pub(crate) fn note_sibling(&mut self, parent: Parent, key: &[u8]) {
         let rest = self.path.split_off(parent.0);
         let other = self.enter(key);
         self.note();

@@ -2,36 +2,36 @@
 
 /// The first element is kept in place, so that one alone takes no allocation.
 #[derive(Debug)]
-pub(super) struct Few<T> {
+pub(crate) struct OneOrMany<T> {
     first: Option<T>,
     more: Vec<T>,
 }
 
-impl<T> Few<T> {
-    pub(super) const fn new() -> Self {
+impl<T> OneOrMany<T> {
+    pub(crate) const fn new() -> Self {
         Self {
             first: None,
             more: Vec::new(),
         }
     }
 
-    pub(super) fn of(first: T) -> Self {
+    pub(crate) fn one(first: T) -> Self {
         Self {
             first: Some(first),
             more: Vec::new(),
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.more.len()
     }
 
     /// Bytes that are allocated.
-    pub(super) fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.more.capacity() * size_of::<T>()
     }
 
-    pub(super) fn push(&mut self, element: T) {
+    pub(crate) fn push(&mut self, element: T) {
         if self.first.is_none() {
             self.first = Some(element);
         } else {
@@ -40,27 +40,27 @@ impl<T> Few<T> {
     }
 
     /// Takes the last one away.
-    pub(super) fn pop(&mut self) {
+    pub(crate) fn pop(&mut self) {
         if self.more.pop().is_none() {
             self.first = None;
         }
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<&T> {
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
         match index.checked_sub(1) {
             None => self.first.as_ref(),
             Some(index) => self.more.get(index),
         }
     }
 
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         match index.checked_sub(1) {
             None => self.first.as_mut(),
             Some(index) => self.more.get_mut(index),
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.first.iter().chain(&self.more)
     }
 }
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn it_is_what_a_vec_is() {
-        let (mut few, mut vec) = (Few::new(), Vec::new());
+        let (mut few, mut vec) = (OneOrMany::new(), Vec::new());
         for pushes in [1, 0, 3, 1, 0, 0, 2] {
             for _ in 0..pushes {
                 few.push(vec.len());
@@ -88,6 +88,6 @@ mod tests {
             few.pop();
             vec.pop();
         }
-        assert!(Few::of(7).iter().eq(&[7]));
+        assert!(OneOrMany::one(7).iter().eq(&[7]));
     }
 }

@@ -1,0 +1,28 @@
+use std::{error::Error, fmt};
+
+/// Why a body was not taken apart. Says nothing of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// It is not UTF-8.
+    NotUtf8,
+    /// It is not one JSON text.
+    NotJson,
+    /// It is nested deeper than 127.
+    TooDeep,
+    /// It is longer than 4,294,967,295 bytes.
+    TooLarge,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotUtf8 => "the body is not UTF-8",
+            Self::NotJson => "the body is not JSON",
+            Self::TooDeep => "the body is nested too deeply",
+            Self::TooLarge => "the body is too large",
+        })
+    }
+}
+
+impl Error for ParseError {}

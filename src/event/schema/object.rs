@@ -1,0 +1,194 @@
+/// Declares an object of the protocol: for each field its reader, and its key on the wire with other spellings that were seen. A field
+/// without these is filled in from what stands around the object.
+///
+/// With `tagged kind, content: Content`, the object also has a `type` and a body under a key of that name: they go into the fields
+/// `kind` and `content`.
+macro_rules! object {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident $(<$lifetime:lifetime>)? {
+            $(
+                $(#[$field_meta:meta])*
+                $field_vis:vis $field:ident: $type:ty $(as $around:literal)?
+                    $(= $reader:ty [$first_key:literal $(| $key:literal)*])?,
+            )*
+        }
+        $(tagged {
+            $(#[$kind_meta:meta])*
+            $kind_vis:vis $kind:ident,
+            $(#[$content_meta:meta])*
+            $content_vis:vis $content:ident: $tags:ty,
+            $(#[$has_body_meta:meta])*
+            $has_body_vis:vis $has_body:ident,
+        })?
+        $(elsewhere [$($elsewhere:literal)|+])?
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Default, PartialEq)]
+        #[non_exhaustive]
+        $vis struct $name $(<$lifetime>)? {
+            $(
+                $(#[$field_meta])*
+                $field_vis $field: $type,
+            )*
+            $(
+                $(#[$kind_meta])*
+                $kind_vis $kind: Option<&'a str>,
+                $(#[$content_meta])*
+                $content_vis $content: $tags,
+                $(#[$has_body_meta])*
+                $has_body_vis $has_body: bool,
+            )?
+        }
+
+        impl<'a> $crate::event::schema::Decode<'a> for $name $(<$lifetime>)? {
+            type Output = Self;
+            const DEBUG_VISIBLE: bool = true;
+
+            fn decode(cursor: &mut $crate::event::json::Cursor<'a>) -> Option<Self> {
+                $(let mut $content = $crate::event::schema::TaggedDecoder::<'a, $tags>::new(*cursor);)?
+                cursor.enter_object()?;
+                let mut this = Self::default();
+                while let Some(key) = cursor.next_key() {
+                    $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
+                        if !cursor.take_null()
+                            && let Some(value) = <$reader as $crate::event::schema::Decode<'a>>::decode(cursor)
+                        {
+                            this.$field = value.into();
+                        }
+                        continue;
+                    })?)*
+                    $crate::event::schema::object!(@other cursor, key $(, $content)?);
+                }
+                $(
+                    this.$kind = $content.tag();
+                    (this.$content, this.$has_body) = $content.decode();
+                )?
+                Some(this)
+            }
+
+            fn is_known(cursor: &mut $crate::event::json::Cursor<'a>) -> bool {
+                $(let mut $content = $crate::event::schema::TaggedDecoder::<'a, $tags>::new(*cursor);)?
+                if cursor.enter_object().is_none() {
+                    return false;
+                }
+                let mut known = true;
+                while let Some(key) = cursor.next_key() {
+                    $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
+                        known &= cursor.take_null()
+                            || <$reader as $crate::event::schema::Decode<'a>>::is_known(cursor);
+                        continue;
+                    })?)*
+                    $crate::event::schema::object!(@other cursor, key $(, $content)?);
+                }
+                $(known &= $content.is_known();)?
+                known
+            }
+
+            #[allow(unused_assignments, unused_variables, reason = "an object may have no field of its own")]
+            fn unread(
+                cursor: &mut $crate::event::json::Cursor<'a>,
+                paths: &mut $crate::event::schema::UnreadPaths,
+            ) {
+                $(let $content = $crate::event::schema::TaggedDecoder::<'a, $tags>::from_object(&mut { *cursor });)?
+                if cursor.enter_object().is_none() {
+                    paths.note();
+                    return;
+                }
+                // For each field the key that it was read from last: of several only one is reachable.
+                $($(
+                    let mut $field: Option<&[u8]> = None;
+                    let _ = $first_key;
+                )?)*
+                while let Some(key) = cursor.next_key() {
+                    if cursor.take_null() {
+                        continue;
+                    }
+                    let object = paths.enter(key);
+                    $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
+                        if <$reader as $crate::event::schema::Decode<'a>>::decode(&mut { *cursor }).is_some()
+                            && let Some(before) = $field.replace(key)
+                        {
+                            paths.note_sibling(object, before);
+                        }
+                        <$reader as $crate::event::schema::Decode<'a>>::unread(cursor, paths);
+                        paths.leave(object);
+                        continue;
+                    })?)*
+                    $($(if key == $elsewhere.as_bytes() {
+                        cursor.skip();
+                        paths.leave(object);
+                        continue;
+                    })+)?
+                    $crate::event::schema::object!(@unread cursor, key, paths $(, $content)?);
+                    paths.leave(object);
+                }
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl $(<$lifetime>)? serde::Serialize for $name $(<$lifetime>)? {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(None)?;
+                $($crate::event::schema::object!(
+                    @write map, self.$field, $field $(as $around)? $(= $reader [$first_key])?
+                );)*
+                $($crate::event::schema::TaggedUnion::write(
+                    &self.$content, self.$kind, self.$has_body, &mut map,
+                )?;)?
+                serde::ser::SerializeMap::end(map)
+            }
+        }
+
+        impl $(<$lifetime>)? std::fmt::Debug for $name $(<$lifetime>)? {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let mut shown = f.debug_struct(stringify!($name));
+                $($(if <$reader as $crate::event::schema::Decode<'_>>::DEBUG_VISIBLE {
+                    shown.field(stringify!($field), &self.$field);
+                })?)*
+                $(shown.field(stringify!($content), &self.$content);)?
+                shown.finish_non_exhaustive()
+            }
+        }
+    };
+    (@unread $cursor:ident, $key:ident, $paths:ident) => {{
+        $cursor.skip();
+        $paths.note();
+    }};
+    (@unread $cursor:ident, $key:ident, $paths:ident, $content:ident) => {
+        match &$content {
+            Some(tagged) => tagged.unread($key, $cursor, $paths),
+            None => {
+                $cursor.skip();
+            }
+        }
+    };
+    // What is filled in from around the object.
+    (@write $map:ident, $value:expr, $field:ident) => {
+        $crate::event::schema::object!(@write $map, $value, as stringify!($field))
+    };
+    // What stands elsewhere in what Meta writes.
+    (@write $map:ident, $value:expr, $field:ident as "") => {};
+    (@write $map:ident, $value:expr, $field:ident as $around:literal) => {
+        $crate::event::schema::object!(@write $map, $value, as $around)
+    };
+    (@write $map:ident, $value:expr, as $key:expr) => {
+        if let Some(value) = $crate::event::schema::OptionalField::value(&$value) {
+            serde::ser::SerializeMap::serialize_entry(&mut $map, $key, value)?;
+        }
+    };
+    (@write $map:ident, $value:expr, $field:ident = $reader:ty [$key:literal]) => {
+        if let Some(value) = $crate::event::schema::OptionalField::value(&$value) {
+            let value = $crate::event::schema::SerializeWith::<'_, '_, $reader>(value);
+            serde::ser::SerializeMap::serialize_entry(&mut $map, $key, &value)?;
+        }
+    };
+    (@other $cursor:ident, $key:ident) => {{
+        $cursor.skip();
+    }};
+    (@other $cursor:ident, $key:ident, $content:ident) => {
+        $content.member($key, $cursor)
+    };
+}
+
+pub(crate) use object;
