@@ -7,7 +7,7 @@ object! {
     /// Named codes are in [`codes`](super::codes). Meta's list of codes is longer and grows:
     /// <https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes>.
     pub struct Error<'a> {
-        /// Error code, for example 131049 (`code`). Decide by the code: Meta changes the texts.
+        /// Error code, for example 131049 (`code`). Decide by the code, not by the texts.
         pub code: Option<i64> = i64["code"],
         /// Short text by Meta (`title`). Shown by `Debug`.
         pub title: Option<&'a str> = Words["title"],

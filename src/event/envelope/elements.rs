@@ -70,6 +70,7 @@ pub(crate) struct ContactIndexEntry {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct GroupSpans {
     pub(crate) group_id: Option<Span>,
+    /// What happened (`type`).
     pub(crate) event: Option<Span>,
     pub(crate) timestamp: Option<Span>,
     pub(crate) request_id: Option<Span>,
@@ -82,6 +83,7 @@ pub(crate) struct GroupSpans {
 pub(crate) struct ThreadSpans {
     pub(crate) id: Option<Span>,
     pub(crate) context: Option<Span>,
+    /// Metadata of the history chunk that contains the thread.
     pub(crate) chunk: Option<Span>,
 }
 
