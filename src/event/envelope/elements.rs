@@ -155,10 +155,12 @@ impl Level {
 pub(super) const NO_INDEX: u32 = u32::MAX;
 
 impl Position {
+    #[inline]
     pub(super) fn with_list_key(self, list_key: Span) -> Self {
         Self { list_key, ..self }
     }
 
+    #[inline]
     pub(super) fn with_level(self, level: Level) -> Self {
         Self { level, ..self }
     }

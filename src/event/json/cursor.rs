@@ -304,6 +304,7 @@ impl Document {
     }
 
     /// Returns a cursor at the start of `span`. It may be moved beyond the end of the span.
+    #[inline]
     pub(crate) fn cursor_at(&self, span: Span) -> Cursor<'_> {
         Cursor {
             bytes: &self.body,
@@ -317,6 +318,7 @@ impl Document {
 
     /// [`cursor_at`](Self::cursor_at) for a value whose texts will be read. The value is converted
     /// to text once, unless it is long: most of a long value may never be read.
+    #[inline]
     pub(crate) fn cursor_with_text(&self, span: Span) -> Cursor<'_> {
         let is_long = span.range().len() > MAX_CONVERTED;
         Cursor {

@@ -29,10 +29,12 @@ impl Document {
         }
     }
 
+    #[inline]
     pub(crate) fn text(&self, span: Span) -> &str {
         valid_str(self.bytes(span))
     }
 
+    #[inline]
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         self.body.get(span.range()).unwrap_or_default()
     }

@@ -2,6 +2,7 @@
 
 /// Converts a byte position or a count. Documents have at most `u32::MAX` bytes, so nothing is
 /// lost.
+#[inline]
 pub(crate) fn saturating_u32(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }
@@ -84,6 +85,7 @@ pub(super) fn find_byte_nearby(bytes: &[u8], start: usize, wanted: impl Fn(u8) -
 
 /// Converts a part of a validated body. The body is UTF-8, and the part starts and ends at an ASCII
 /// byte, so the conversion does not fail.
+#[inline]
 pub(super) fn valid_str(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }

@@ -19,6 +19,7 @@ impl Default for Span {
 }
 
 impl Span {
+    #[inline]
     pub(crate) fn new(start: usize, end: usize) -> Self {
         Self {
             start: saturating_u32(start),
@@ -26,10 +27,12 @@ impl Span {
         }
     }
 
+    #[inline]
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end()
     }
 
+    #[inline]
     fn end(self) -> usize {
         (self.end.get() - 1) as usize
     }
