@@ -1,5 +1,5 @@
 use super::{
-    elements::{Element, Envelope},
+    elements::{ContactIndexEntry, ContactSpans, Element, Envelope},
     members::{for_each_member, id_span, scalar_at},
 };
 use crate::event::{
@@ -8,18 +8,12 @@ use crate::event::{
     person::without_plus,
 };
 
-/// Up to so many contacts of a change are looked through one by one.
+/// Maximum number of contacts in a change that are searched one by one. Beyond it an index is
+/// built.
 const MAX_LINEAR_CONTACTS: usize = 4;
 
-/// Where a contact is, and what it is found by: of each the last that is there. Empty if none is: there may be many contacts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ContactSpans {
-    pub(crate) raw: Span,
-    user_id: Span,
-    wa_id: Span,
-}
-
 impl ContactSpans {
+    /// Finds the ids of the contact at `raw`.
     pub(crate) fn new(document: &Document, raw: Span) -> Self {
         let mut this = Self {
             raw,
@@ -40,25 +34,16 @@ impl ContactSpans {
         this
     }
 
+    /// The ids that the contact has.
     fn keys(self) -> impl Iterator<Item = Span> {
         let keys = [self.user_id, self.wa_id].into_iter();
         keys.filter(|key| !key.range().is_empty())
     }
 }
 
-/// A way to a contact.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ContactIndexEntry {
-    /// A WhatsApp id or a user id.
-    key: Span,
-    contact: Span,
-    /// The first contact of the change.
-    first: u32,
-}
-
 impl Envelope {
-    /// The contacts that an element without a type may mean: those that it names near its surface, or the only one there is. What
-    /// is left of a list may mean all.
+    /// Returns the contacts that an unknown element may refer to: those whose id it contains in its
+    /// top two levels, or the only one. The overflow of a list may refer to all of them.
     pub(crate) fn contacts_named_in(&self, element: &Element) -> Vec<Span> {
         let contacts = self.contacts_of_change(element);
         if contacts.len() <= 1 || element.kind == Kind::Unknown(Reason::Overflow) {
@@ -76,7 +61,7 @@ impl Envelope {
         found
     }
 
-    /// The contact with this WhatsApp id or user id, among those that go with the element.
+    /// Returns the contact with this WhatsApp id or user id, among those of the element's change.
     pub(crate) fn contact(&self, element: &Element, key: &str) -> Option<Span> {
         let contacts = self.contacts_of_change(element);
         let key = without_plus(key);
@@ -88,29 +73,31 @@ impl Envelope {
             return contacts.iter().find(is_meant).map(|contact| contact.raw);
         }
         let (first, _) = self.change(element).contacts;
-        let directory = self
+        let index = self
             .contact_index
             .get_or_init(|| self.build_contact_index());
-        let way = |way: &ContactIndexEntry| (way.first, self.contact_key(way.key));
-        // Of several the first, as among few contacts.
-        let found = directory.partition_point(|other| way(other) < (first, Some(key)));
-        let found = directory.get(found)?;
-        (way(found) == (first, Some(key))).then_some(found.contact)
+        let search_key = |entry: &ContactIndexEntry| (entry.first, self.contact_key(entry.key));
+        // The first of several, as in the search above.
+        let found = index.partition_point(|other| search_key(other) < (first, Some(key)));
+        let found = index.get(found)?;
+        (search_key(found) == (first, Some(key))).then_some(found.contact)
     }
 
+    /// Returns an id in the form in which ids are compared.
     fn contact_key(&self, key: Span) -> Option<&str> {
         scalar_at(&self.document, key).map(without_plus)
     }
 
+    /// Returns all contacts of the change that contains the element.
     pub(crate) fn contacts_of_change(&self, element: &Element) -> &[ContactSpans] {
         let (first, last) = self.change(element).contacts;
         let range = first as usize..last as usize;
         self.contacts.get(range).unwrap_or_default()
     }
 
-    /// The ways to all contacts of changes that have many.
+    /// Builds the index of the contacts of all changes that have many of them.
     fn build_contact_index(&self) -> Vec<ContactIndexEntry> {
-        let mut directory = Vec::new();
+        let mut index = Vec::new();
         for change in self.changes.iter() {
             let (first, last) = change.contacts;
             let contacts = self.contacts.get(first as usize..last as usize);
@@ -119,26 +106,26 @@ impl Envelope {
                 continue;
             }
             for contact in contacts {
-                directory.extend(contact.keys().map(|key| ContactIndexEntry {
+                index.extend(contact.keys().map(|key| ContactIndexEntry {
                     key,
                     contact: contact.raw,
                     first,
                 }));
             }
         }
-        // Of several with the same key the first of the body stays the first.
-        directory.sort_unstable_by(|left, right| {
-            let order = |way: &ContactIndexEntry| {
-                let place = way.contact.range().start;
-                (way.first, self.contact_key(way.key), place)
+        // Contacts with the same id stay in document order.
+        index.sort_unstable_by(|left, right| {
+            let order = |entry: &ContactIndexEntry| {
+                let start = entry.contact.range().start;
+                (entry.first, self.contact_key(entry.key), start)
             };
             order(left).cmp(&order(right))
         });
-        directory
+        index
     }
 }
 
-/// The texts and numbers in an object and in those that it contains.
+/// Collects the texts and numbers of an object, and of the objects in it down to `depth` levels.
 fn collect_scalars<'a>(cursor: &mut Cursor<'a>, depth: usize, names: &mut Vec<Option<&'a str>>) {
     if cursor.enter_object().is_none() {
         return;

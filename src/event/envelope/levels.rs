@@ -1,12 +1,12 @@
+//! The levels of a delivery, from the body down to the lists of elements.
+
 use std::sync::OnceLock;
 
 use super::{
-    elements::{
-        Change, Element, Entry, Envelope, GroupSpans, Level, NO_INDEX, Position, ThreadSpans,
-    },
+    elements::{Change, Entry, Envelope, Level, NO_INDEX, Position},
     members::{for_each_member, has_message_lists, layout_of, phone_number_id, set_if_present},
     one_or_many::OneOrMany,
-    splitter::{Splitter, UNKNOWN_LIST, UNKNOWN_SHAPE},
+    splitter::{Splitter, UNKNOWN_SHAPE},
 };
 use crate::event::{
     field::Layout,
@@ -14,25 +14,28 @@ use crate::event::{
     payload::{Kind, Reason},
 };
 
-/// Events of a change up to which each looks for the id of the phone number itself.
+/// Maximum number of events in a change that each search for the phone number id. Beyond it the id
+/// is cached in the change.
 const MAX_UNCACHED_EVENTS: usize = 4;
 
-/// The key of the version, by which the form is told from what Meta sends.
+/// Key of the queue form's version. Meta's deliveries do not have it.
 pub(crate) const QUEUE_KEY: &[u8] = b"tower_whatsapp";
 
-/// The key that says which of what is read is the event, where it is not all.
+/// Key of the queue form that selects the event, where the form contains more than one.
 pub(crate) const QUEUE_PART_KEY: &[u8] = b"tower_whatsapp_only";
 
 impl Envelope {
-    /// Cuts a body into elements.
+    /// Splits a document into elements.
     pub(crate) fn new(document: Document) -> Self {
         Self::from_body(document, Span::default(), false)
     }
 
-    /// Cuts a body that stands in a document. `split_unknown_keys`: a key that is not known is an event of its own, even where there is
-    /// nothing else.
+    /// Splits the delivery at `body` in a document into elements.
+    ///
+    /// With `split_unknown_keys`, each unknown key becomes an element, even in an object that has
+    /// no other elements. Otherwise such an object becomes one element as a whole.
     pub(crate) fn from_body(document: Document, body: Span, split_unknown_keys: bool) -> Self {
-        let mut walk = Splitter {
+        let mut splitter = Splitter {
             document: &document,
             object: None,
             entries: OneOrMany::new(),
@@ -44,7 +47,7 @@ impl Envelope {
             body_consumed: false,
             split_unknown_keys,
         };
-        walk.body(body);
+        splitter.body(body);
         let Splitter {
             object,
             entries,
@@ -54,7 +57,7 @@ impl Envelope {
             threads,
             elements,
             ..
-        } = walk;
+        } = splitter;
         Self {
             document,
             object,
@@ -70,8 +73,9 @@ impl Envelope {
 }
 
 impl<'a> Splitter<'a> {
+    /// Splits the body of a delivery.
     fn body(&mut self, body: Span) {
-        let nowhere = Position {
+        let top = Position {
             change: NO_INDEX,
             parent: NO_INDEX,
             list_key: Span::default(),
@@ -82,14 +86,14 @@ impl<'a> Splitter<'a> {
         let mut cursor = self.document.cursor_at(body);
         let start = cursor;
         let mut entered = false;
-        let unknown = self.for_each_member(&mut cursor, nowhere, |this, key, cursor, _| {
+        let unknown = self.for_each_member(&mut cursor, top, |this, key, cursor, _| {
             match key {
                 b"object" => set_if_present(&mut this.object, cursor),
                 b"entry" => {
                     entered = true;
-                    this.for_each_element(cursor, nowhere.with_level(Level::Entry), Self::entry);
+                    this.for_each_element(cursor, top.with_level(Level::Entry), Self::entry);
                 }
-                // Ours, in the form for queues.
+                // Keys that this crate adds in the queue form.
                 _ if matches!(key, QUEUE_KEY | QUEUE_PART_KEY) => {
                     cursor.skip();
                 }
@@ -99,12 +103,12 @@ impl<'a> Splitter<'a> {
         });
         let whole = cursor.span_since(start);
         match unknown {
-            None => self.push(UNKNOWN_SHAPE, whole, nowhere),
-            // A change without its envelope, for example: the dashboard shows such.
+            None => self.push(UNKNOWN_SHAPE, whole, top),
+            // For example a change without its envelope, as the dashboard shows it.
             Some(unknown) if !entered && !unknown.is_empty() => {
-                self.push(UNKNOWN_SHAPE, whole, nowhere);
+                self.push(UNKNOWN_SHAPE, whole, top);
             }
-            Some(unknown) => self.push_unknown_members(unknown, Level::BodyKey, 0, whole, nowhere),
+            Some(unknown) => self.push_unknown_members(unknown, Level::BodyKey, 0, whole, top),
         }
         if let Some(object) = self.object
             && self.document.cursor_at(object).string_bytes() != Some(b"whatsapp_business_account")
@@ -113,11 +117,12 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    fn entry(&mut self, cursor: &mut Cursor<'a>, nowhere: Position) {
+    /// Splits an element of `entry`.
+    fn entry(&mut self, cursor: &mut Cursor<'a>, outer: Position) {
         let start = *cursor;
         let position = Position {
             parent: saturating_u32(self.entries.len()),
-            ..nowhere
+            ..outer
         };
         let elements = self.elements.len();
         let mut entry = Entry::default();
@@ -142,7 +147,8 @@ impl<'a> Splitter<'a> {
         } else if let Some(unknown) = unknown {
             self.push_unknown_members(unknown, Level::EntryKey, elements, whole, position);
         }
-        // What has no elements is not kept: then there is never more of anything than there are elements.
+        // An entry without elements is dropped, so there are never more entries than elements. The
+        // same holds for changes, groups and threads.
         if self.elements.len() == elements {
             self.entries.pop();
         } else if let Some(slot) = self.entries.get_mut(position.parent as usize) {
@@ -150,21 +156,23 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    fn change(&mut self, cursor: &mut Cursor<'a>, outside: Position) {
+    /// Splits an element of `changes`.
+    fn change(&mut self, cursor: &mut Cursor<'a>, outer: Position) {
         let start = *cursor;
         let position = Position {
             change: saturating_u32(self.changes.len()),
             parent: NO_INDEX,
-            ..outside
+            ..outer
         };
         let elements = self.elements.len();
         let contacts = self.contacts.len();
         let mut change = Change {
-            entry: outside.parent,
+            entry: outer.parent,
             ..Change::default()
         };
         self.changes.push(change);
-        // Most often the name of the field stands behind its value, which says nothing without it.
+        // `field` usually follows `value` but decides how to split it, so the value is split
+        // afterwards.
         let (mut first, mut values) = (None, 0);
         let mut again = *cursor;
         let unknown = self.for_each_member(cursor, position, |_, key, cursor, _| {
@@ -187,12 +195,12 @@ impl<'a> Splitter<'a> {
             }
             _ => {}
         }
-        let cut = layout_of(self.document, change.field);
+        let layout = layout_of(self.document, change.field);
         let inside = position.with_level(Level::Value);
         match (first, values) {
-            (Some(mut value), 1) => self.value(&mut value, cut, inside, &mut change),
+            (Some(mut value), 1) => self.value(&mut value, layout, inside, &mut change),
             _ => for_each_member(&mut again, |key, cursor| match key {
-                b"value" if !cursor.take_null() => self.value(cursor, cut, inside, &mut change),
+                b"value" if !cursor.take_null() => self.value(cursor, layout, inside, &mut change),
                 b"value" => {}
                 _ => {
                     cursor.skip();
@@ -202,6 +210,12 @@ impl<'a> Splitter<'a> {
         if change.value.is_none() {
             self.push(UNKNOWN_SHAPE, whole, position);
         }
+        self.finish_change(change, position.change, elements, contacts);
+    }
+
+    /// Stores a change, or drops it if it has no elements. `elements` and `contacts` are the
+    /// numbers of both before the change.
+    fn finish_change(&mut self, mut change: Change, index: u32, elements: usize, contacts: usize) {
         if self.elements.len() == elements {
             self.changes.pop();
             self.contacts.truncate(contacts);
@@ -214,48 +228,40 @@ impl<'a> Splitter<'a> {
         if self.elements.len() - elements > MAX_UNCACHED_EVENTS {
             change.phone_number_id = Some(phone_number_id(self.document, change.metadata));
         }
-        if let Some(slot) = self.changes.get_mut(position.change as usize) {
+        if let Some(slot) = self.changes.get_mut(index as usize) {
             *slot = change;
         }
     }
 
+    /// Splits the value of a change.
     fn value(
         &mut self,
         cursor: &mut Cursor<'a>,
-        cut: Option<Layout>,
+        layout: Option<Layout>,
         position: Position,
         change: &mut Change,
     ) {
         let start = *cursor;
         let (elements, contacts) = (self.elements.len(), self.contacts.len());
-        // A change may have several values.
+        // A change may have several values, so the context may come from an earlier one.
         let conversation = change.conversation;
         let is_object = cursor.peek() == Some(b'{');
-        let lists = match cut {
+        let lists = match layout {
             Some(Layout::Whole(kind)) => {
-                cursor.skip();
-                let value = cursor.span_since(start);
-                change.value = Some(value);
-                self.push(
-                    if is_object { kind } else { UNKNOWN_SHAPE },
-                    value,
-                    position,
-                );
+                let kind = if is_object { kind } else { UNKNOWN_SHAPE };
+                self.whole_value(cursor, kind, position, change);
                 return;
             }
-            // In a field that nobody knows, elements that look like messages may mean something else: they come one by one, and without
-            // a type.
+            // A value of an unknown field is split if it has messages or statuses. They may have
+            // another meaning there, so their elements are of unknown kind.
             None if !has_message_lists(*cursor) => {
-                cursor.skip();
-                let value = cursor.span_since(start);
-                change.value = Some(value);
-                self.push(Kind::Unknown(Reason::Field), value, position);
+                self.whole_value(cursor, Kind::Unknown(Reason::Field), position, change);
                 return;
             }
             None => Layout::Lists(&[]),
             Some(lists) => lists,
         };
-        let unknown = self.for_each_member(cursor, position, |this, key, cursor, outside| {
+        let unknown = self.for_each_member(cursor, position, |this, key, cursor, at| {
             match key {
                 b"metadata" => {
                     set_if_present(&mut change.metadata, cursor);
@@ -265,7 +271,7 @@ impl<'a> Splitter<'a> {
                     cursor.skip();
                 }
                 _ => {
-                    let list = outside.resolve(cursor).with_level(Level::List);
+                    let list = at.resolve(cursor).with_level(Level::List);
                     return this.value_member(lists, key, cursor, list);
                 }
             }
@@ -277,27 +283,41 @@ impl<'a> Splitter<'a> {
             Some(unknown) if self.elements.len() > elements || self.split_unknown_keys => {
                 self.push_unknown_members(unknown, Level::List, elements, value, position);
             }
-            // Contacts or the context of a conversation may be all that it says.
+            // Nothing but contacts or a conversation context.
             Some(unknown)
                 if unknown.is_empty()
                     && self.contacts.len() == contacts
                     && change.conversation == conversation => {}
             _ => self.push(UNKNOWN_SHAPE, value, position),
         }
-        if cut.is_none() {
+        if layout.is_none() {
             self.mark_unknown(elements, Reason::Field);
         }
     }
 
-    /// Takes a member of a value, and tells whether it has a meaning there. Lists are taken all the same: Meta adds some.
+    /// Makes the value of a change one element.
+    fn whole_value(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        kind: Kind,
+        position: Position,
+        change: &mut Change,
+    ) {
+        let value = cursor.skip();
+        change.value = Some(value);
+        self.push(kind, value, position);
+    }
+
+    /// Splits a member of a value. Returns false if the key is unknown and the value is not a list.
+    /// Lists are split whatever their key, as Meta adds new ones.
     fn value_member(
         &mut self,
-        cut: Layout,
+        layout: Layout,
         key: &[u8],
         cursor: &mut Cursor<'a>,
         list: Position,
     ) -> bool {
-        match (cut, key) {
+        match (layout, key) {
             (Layout::Lists(lists), _) => match lists.iter().find(|(name, _)| *name == key) {
                 Some((_, kind)) => self.push_list(cursor, *kind, list),
                 None => return self.try_unknown_list(key, cursor, list),
@@ -306,7 +326,7 @@ impl<'a> Splitter<'a> {
             (Layout::History, b"history") => {
                 self.for_each_element(cursor, list, Self::history_chunk);
             }
-            // What the placeholders of an earlier chunk stand for.
+            // Messages for which an earlier chunk had placeholders.
             (Layout::History, b"messages" | b"message_echoes") => {
                 self.push_list(cursor, Kind::HistoryMessage, list);
             }
@@ -317,165 +337,5 @@ impl<'a> Splitter<'a> {
             _ => return self.try_unknown_list(key, cursor, list),
         }
         true
-    }
-
-    fn standby(&mut self, cursor: &mut Cursor<'a>, position: Position) -> bool {
-        let start = *cursor;
-        let elements = self.elements.len();
-        let unknown = self.for_each_member(
-            cursor,
-            position.with_level(Level::Standby),
-            |this, key, cursor, outside| {
-                let list = outside.resolve(cursor);
-                match key {
-                    b"messages" => this.push_list(cursor, Kind::StandbyMessage, list),
-                    b"statuses" => this.push_list(cursor, Kind::StandbyStatus, list),
-                    b"message_echoes" => this.push_list(cursor, Kind::StandbyEcho, list),
-                    _ => return this.try_unknown_list(key, cursor, list),
-                }
-                true
-            },
-        );
-        match unknown {
-            None => {
-                *cursor = start;
-                if cursor.peek() == Some(b'[') {
-                    self.push_list(cursor, UNKNOWN_LIST, position);
-                    return true;
-                }
-                return cursor.take_null();
-            }
-            Some(unknown) => {
-                let position = Position {
-                    replaces_list: true,
-                    ..position
-                };
-                self.push_unknown_members(
-                    unknown,
-                    Level::Standby,
-                    elements,
-                    cursor.span_since(start),
-                    position,
-                );
-            }
-        }
-        true
-    }
-
-    /// The participants of a group, and the group itself unless they carry all that is said of it.
-    fn group(&mut self, cursor: &mut Cursor<'a>, position: Position) {
-        let start = *cursor;
-        let elements = self.elements.len();
-        let around = Position {
-            parent: saturating_u32(self.groups.len()),
-            ..position.with_level(Level::Group)
-        };
-        let mut group = GroupSpans::default();
-        self.groups.push(group);
-        let unknown = self.for_each_member(cursor, around, |this, key, cursor, outside| {
-            let list = outside.resolve(cursor);
-            match key {
-                b"added_participants" | b"removed_participants" | b"failed_participants" => {
-                    this.push_list(cursor, Kind::GroupParticipant, list);
-                }
-                b"group_id" => set_if_present(&mut group.group_id, cursor),
-                b"type" => set_if_present(&mut group.event, cursor),
-                b"timestamp" => set_if_present(&mut group.timestamp, cursor),
-                b"request_id" => set_if_present(&mut group.request_id, cursor),
-                b"reason" => set_if_present(&mut group.reason, cursor),
-                b"initiated_by" => set_if_present(&mut group.initiated_by, cursor),
-                _ => return false,
-            }
-            true
-        });
-        let whole = cursor.span_since(start);
-        if self.elements.len() == elements {
-            self.groups.pop();
-            let kind = unknown.map_or(UNKNOWN_SHAPE, |_| Kind::Group);
-            self.push(kind, whole, position);
-            return;
-        }
-        if let Some(slot) = self.groups.get_mut(around.parent as usize) {
-            *slot = group;
-        }
-        if unknown.is_some_and(|unknown| !unknown.is_empty()) {
-            self.insert_before(elements, Kind::Group, whole, position);
-        }
-    }
-
-    fn history_chunk(&mut self, cursor: &mut Cursor<'a>, position: Position) {
-        let start = *cursor;
-        let elements = self.elements.len();
-        let threads = self.threads.len();
-        let mut chunk = None;
-        let unknown = self.for_each_member(
-            cursor,
-            position.with_level(Level::Chunk),
-            |this, key, cursor, outside| {
-                let list = outside.resolve(cursor);
-                match key {
-                    b"metadata" => set_if_present(&mut chunk, cursor),
-                    b"threads" => this.for_each_element(cursor, list, Self::history_thread),
-                    b"errors" => this.push_list(cursor, Kind::Error, list),
-                    _ => return this.try_unknown_list(key, cursor, list),
-                }
-                true
-            },
-        );
-        for thread in self.threads.iter_mut().skip(threads) {
-            thread.chunk = chunk;
-        }
-        let whole = cursor.span_since(start);
-        let Some(unknown) = unknown else {
-            self.push(UNKNOWN_SHAPE, whole, position);
-            return;
-        };
-        if self.elements.len() == elements && !self.split_unknown_keys {
-            self.push(Kind::HistoryProgress, whole, position);
-            return;
-        }
-        self.push_unknown_members(unknown, Level::Chunk, elements, whole, position);
-        let is_in_thread = |element: &Element| element.position.level == Level::Thread;
-        // What is in a thread carries it.
-        if chunk.is_some() && !self.elements.iter().skip(elements).any(is_in_thread) {
-            self.insert_before(elements, Kind::HistoryProgress, whole, position);
-        }
-    }
-
-    fn history_thread(&mut self, cursor: &mut Cursor<'a>, position: Position) {
-        let start = *cursor;
-        let elements = self.elements.len();
-        let around = Position {
-            parent: saturating_u32(self.threads.len()),
-            ..position.with_level(Level::Thread)
-        };
-        let mut thread = ThreadSpans::default();
-        self.threads.push(thread);
-        let unknown = self.for_each_member(cursor, around, |this, key, cursor, outside| {
-            let list = outside.resolve(cursor);
-            match key {
-                b"id" => set_if_present(&mut thread.id, cursor),
-                b"context" => set_if_present(&mut thread.context, cursor),
-                b"messages" => this.push_list(cursor, Kind::HistoryMessage, list),
-                _ => return this.try_unknown_list(key, cursor, list),
-            }
-            true
-        });
-        let whole = cursor.span_since(start);
-        if self.elements.len() == elements && !self.split_unknown_keys {
-            self.threads.pop();
-            self.push(UNKNOWN_SHAPE, whole, position);
-            return;
-        }
-        if let Some(slot) = self.threads.get_mut(around.parent as usize) {
-            *slot = thread;
-        }
-        if let Some(unknown) = unknown {
-            let inside = Position {
-                parent: around.parent,
-                ..position
-            };
-            self.push_unknown_members(unknown, Level::Thread, elements, whole, inside);
-        }
     }
 }

@@ -1,18 +1,22 @@
-//! The envelope: from a body to its elements.
+//! The envelope: the levels of a delivery, down to its elements.
 //!
-//! One walk finds where each element stands and what goes with it. What an element says is not looked at here.
+//! Meta nests a delivery: `entry`, `changes`, `value`, and the lists in a value. One pass over the
+//! document splits it into elements, each of which becomes an event, and records the spans of what
+//! surrounds them. The content of an element is not examined here.
 
 mod contacts;
 mod elements;
 mod levels;
 mod members;
+mod nested_lists;
 mod one_or_many;
 mod splitter;
 mod surroundings;
 
 pub(crate) use self::{
-    contacts::ContactSpans,
-    elements::{Change, Element, Entry, Envelope, GroupSpans, Level, Position, ThreadSpans},
+    elements::{
+        Change, ContactSpans, Element, Entry, Envelope, GroupSpans, Level, Position, ThreadSpans,
+    },
     levels::{QUEUE_KEY, QUEUE_PART_KEY},
     members::{layout_of, phone_number_id, scalar_at},
     one_or_many::OneOrMany,

@@ -1,6 +1,4 @@
-//! A list that most often has one element.
-
-/// The first element is kept in place, so that one alone takes no allocation.
+/// A list that usually has one element. The first element is stored inline, without an allocation.
 #[derive(Debug)]
 pub(crate) struct OneOrMany<T> {
     first: Option<T>,
@@ -26,7 +24,7 @@ impl<T> OneOrMany<T> {
         usize::from(self.first.is_some()) + self.more.len()
     }
 
-    /// Bytes that are allocated.
+    /// Heap memory in use, bytes.
     pub(crate) fn memory(&self) -> usize {
         self.more.capacity() * size_of::<T>()
     }
@@ -39,7 +37,7 @@ impl<T> OneOrMany<T> {
         }
     }
 
-    /// Takes the last one away.
+    /// Removes the last element.
     pub(crate) fn pop(&mut self) {
         if self.more.pop().is_none() {
             self.first = None;
@@ -70,22 +68,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_what_a_vec_is() {
-        let (mut few, mut vec) = (OneOrMany::new(), Vec::new());
+    fn behaves_like_a_vec() {
+        let (mut list, mut vec) = (OneOrMany::new(), Vec::new());
         for pushes in [1, 0, 3, 1, 0, 0, 2] {
             for _ in 0..pushes {
-                few.push(vec.len());
+                list.push(vec.len());
                 vec.push(vec.len());
             }
             if let Some(last) = vec.last_mut() {
                 *last += 100;
-                *few.get_mut(vec.len() - 1).unwrap() += 100;
+                *list.get_mut(vec.len() - 1).unwrap() += 100;
             }
-            assert_eq!(few.len(), vec.len());
-            assert!(few.iter().eq(&vec));
-            assert!((0..10).all(|index| few.get(index) == vec.get(index)));
-            assert!(few.get_mut(vec.len()).is_none());
-            few.pop();
+            assert_eq!(list.len(), vec.len());
+            assert!(list.iter().eq(&vec));
+            assert!((0..10).all(|index| list.get(index) == vec.get(index)));
+            assert!(list.get_mut(vec.len()).is_none());
+            list.pop();
             vec.pop();
         }
         assert!(OneOrMany::one(7).iter().eq(&[7]));

@@ -1,6 +1,7 @@
+//! The machinery that splits a delivery: limits, lists, unknown keys.
+
 use super::{
-    contacts::ContactSpans,
-    elements::{Change, Element, Entry, GroupSpans, Level, Position, ThreadSpans},
+    elements::{Change, ContactSpans, Element, Entry, GroupSpans, Level, Position, ThreadSpans},
     members::is_small_scalar,
     one_or_many::OneOrMany,
 };
@@ -9,22 +10,23 @@ use crate::event::{
     payload::{Kind, Reason},
 };
 
-/// The most events of a delivery that are told apart.
+/// Maximum number of elements in a delivery. The rest of each list becomes one overflow element.
 ///
-/// Meta says 1000 updates, but one piece of a chat's history may hold tens of thousands of messages; and an event takes more memory
-/// than the three bytes of `{},`.
+/// Meta documents 1000 updates, but one history chunk may contain tens of thousands of messages. An
+/// element takes more memory than the three bytes of `{},`, so the number must have a limit.
 pub(super) const MAX_ELEMENTS: usize = 32_768;
 
-/// So many more for what is left of the lists beyond [`MAX_ELEMENTS`]. Then one for what is left of the body.
+/// Maximum number of overflow elements for lists. Then the rest of the body becomes one more.
 pub(super) const MAX_OVERFLOW_EVENTS: usize = 256;
 
-/// The most contacts that are found again.
+/// Maximum number of contacts. Further ones are ignored.
 pub(super) const MAX_CONTACTS: usize = 32_768;
 
-/// Maximum number of unknown keys of one object that become events of their own. Beyond it the whole object becomes one event.
+/// Maximum number of unknown keys of an object that become elements. Beyond it the whole object
+/// becomes one element.
 pub(super) const MAX_UNKNOWN_KEYS: usize = 8;
 
-/// The walk over a body.
+/// The state of a pass over a delivery.
 pub(super) struct Splitter<'a> {
     pub(super) document: &'a Document,
     pub(super) object: Option<Span>,
@@ -34,8 +36,9 @@ pub(super) struct Splitter<'a> {
     pub(super) groups: Vec<GroupSpans>,
     pub(super) threads: Vec<ThreadSpans>,
     pub(super) elements: Vec<Element>,
-    /// What is left of the body is one element.
+    /// Whether the rest of the body has become one element, so that the pass ends.
     pub(super) body_consumed: bool,
+    /// See [`Envelope::from_body`](super::Envelope::from_body).
     pub(super) split_unknown_keys: bool,
 }
 
@@ -43,27 +46,26 @@ pub(super) const UNKNOWN_SHAPE: Kind = Kind::Unknown(Reason::Shape);
 pub(super) const UNKNOWN_LIST: Kind = Kind::Unknown(Reason::List);
 pub(super) const UNKNOWN_KEY: Kind = Kind::Unknown(Reason::Key);
 
-/// What the position of a member's value is made of, where it is asked for: most values are in no list.
+/// The position of a member's value, computed on demand: most values contain no elements.
 pub(super) struct MemberPosition {
-    /// That of the object.
-    position: Position,
-    /// Before the key.
-    before: Mark,
+    /// Position of the object.
+    object: Position,
+    /// Mark before the key.
+    mark: Mark,
 }
 
 impl MemberPosition {
-    /// The position of the value that the cursor is before, or of the elements of a list.
+    /// Returns the position of the value that follows, which is also that of its elements.
     pub(super) fn resolve(&self, cursor: &Cursor<'_>) -> Position {
-        self.position
-            .with_list_key(cursor.span_since_mark(self.before))
+        self.object.with_list_key(cursor.span_since_mark(self.mark))
     }
 }
 
-/// Members whose keys are not known, each with its position and before its value.
+/// Members with unknown keys: the position of each, and a cursor before its value.
 #[derive(Default)]
 pub(super) struct UnknownKeys<'a> {
     members: Vec<(Position, Cursor<'a>)>,
-    /// There are more than are kept.
+    /// Whether there are more than [`MAX_UNKNOWN_KEYS`].
     has_more: bool,
 }
 
@@ -82,8 +84,8 @@ impl<'a> UnknownKeys<'a> {
 }
 
 impl<'a> Splitter<'a> {
-    /// Walks over the members of an object. `member` gets each with the position that the elements of a list have in it,
-    /// and passes over the value if it knows the key. Returns the other members that are not `null`; `None` if it is no object.
+    /// Calls `member` for each member of an object. It skips the value and returns true if it knows
+    /// the key. Returns the other members that are not `null`, or `None` if there is no object.
     pub(super) fn for_each_member(
         &mut self,
         cursor: &mut Cursor<'a>,
@@ -93,21 +95,21 @@ impl<'a> Splitter<'a> {
         cursor.enter_object()?;
         let mut unknown = UnknownKeys::default();
         loop {
-            let outside = MemberPosition {
-                position,
-                before: cursor.mark(),
+            let at = MemberPosition {
+                object: position,
+                mark: cursor.mark(),
             };
             let Some(key) = cursor.next_key() else {
                 return Some(unknown);
             };
-            if !member(self, key, cursor, &outside) && !cursor.take_null() {
-                unknown.push(outside.resolve(cursor), *cursor);
+            if !member(self, key, cursor, &at) && !cursor.take_null() {
+                unknown.push(at.resolve(cursor), *cursor);
                 cursor.skip();
             }
         }
     }
 
-    /// Takes a member of a value or of something in it whose key has no meaning there, if it is a list.
+    /// Splits a member with an unexpected key if its value is a list. Returns false if it is not.
     pub(super) fn try_unknown_list(
         &mut self,
         key: &[u8],
@@ -125,8 +127,9 @@ impl<'a> Splitter<'a> {
         true
     }
 
-    /// Makes events of members whose keys are not known, or one of the whole object that they stand in. `elements`: how many
-    /// there were before the object. `position`: that of the object.
+    /// Makes elements of the members with unknown keys, or one element of the whole object if there
+    /// are too many. `elements` is the number of elements before the object, `position` that of the
+    /// object.
     pub(super) fn push_unknown_members(
         &mut self,
         unknown: UnknownKeys<'a>,
@@ -139,15 +142,16 @@ impl<'a> Splitter<'a> {
             self.insert_before(elements, UNKNOWN_SHAPE, whole, position);
             return;
         }
-        // A small text or number goes along with each event that there is: Meta adds such keys to every delivery.
-        let goes_along = match level {
+        // A small text or number is copied with the object's events instead. Meta adds such keys to
+        // every delivery.
+        let is_copied = match level {
             Level::List => self.elements.len() > elements || self.split_unknown_keys,
             Level::EntryKey => self.elements.len() > elements,
             _ => false,
         };
         for (member, mut cursor) in unknown.members {
             let member = member.with_level(level);
-            if goes_along && is_small_scalar(cursor) {
+            if is_copied && is_small_scalar(cursor) {
                 continue;
             }
             if cursor.peek() == Some(b'[') {
@@ -162,7 +166,7 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// Takes the elements of a list.
+    /// Makes elements of the elements of a list.
     pub(super) fn push_list(&mut self, cursor: &mut Cursor<'a>, kind: Kind, position: Position) {
         self.for_each_element(cursor, position, |this, cursor, position| {
             let kind = match cursor.peek() {
@@ -174,12 +178,12 @@ impl<'a> Splitter<'a> {
         });
     }
 
-    /// Walks over the elements of a list, as far as there is room for more.
+    /// Calls `split` for each element of a list, until [`MAX_ELEMENTS`] is reached.
     pub(super) fn for_each_element(
         &mut self,
         cursor: &mut Cursor<'a>,
         position: Position,
-        walk: impl Fn(&mut Self, &mut Cursor<'a>, Position),
+        split: impl Fn(&mut Self, &mut Cursor<'a>, Position),
     ) {
         if cursor.take_null() {
             return;
@@ -202,10 +206,11 @@ impl<'a> Splitter<'a> {
                 self.push_overflow(cursor, position);
                 return;
             }
-            walk(self, cursor, position);
+            split(self, cursor, position);
         }
     }
 
+    /// Adds the contacts of a list.
     pub(super) fn collect_contacts(&mut self, cursor: &mut Cursor<'a>) {
         if cursor.enter_array().is_none() {
             return;
@@ -219,7 +224,7 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// Beyond the most elements, takes what is left of a list as one; beyond the most of those, what is left of the body.
+    /// Makes one element of the rest of a list, or of the rest of the body if there are too many.
     pub(super) fn push_overflow(&mut self, cursor: &mut Cursor<'a>, position: Position) {
         let start = *cursor;
         let raw = if self.elements.len() >= MAX_ELEMENTS + MAX_OVERFLOW_EVENTS {
@@ -236,6 +241,7 @@ impl<'a> Splitter<'a> {
         self.push(Kind::Unknown(Reason::Overflow), raw, position);
     }
 
+    /// Adds an element.
     pub(super) fn push(&mut self, kind: Kind, raw: Span, position: Position) {
         self.elements.push(Element {
             raw,
@@ -244,7 +250,7 @@ impl<'a> Splitter<'a> {
         });
     }
 
-    /// Puts an element before those that stand in it.
+    /// Inserts an element before the elements that are parts of it.
     pub(super) fn insert_before(
         &mut self,
         index: usize,
@@ -267,6 +273,7 @@ impl<'a> Splitter<'a> {
         );
     }
 
+    /// Makes all elements from index `first` on unknown. Overflow elements keep their reason.
     pub(super) fn mark_unknown(&mut self, first: usize, reason: Reason) {
         for element in self.elements.iter_mut().skip(first) {
             if element.kind != Kind::Unknown(Reason::Overflow) {

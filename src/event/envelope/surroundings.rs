@@ -1,3 +1,5 @@
+//! What goes with an element when it leaves its delivery, apart from contacts.
+
 use super::{
     elements::{Element, Envelope},
     members::{is_small_scalar, layout_of},
@@ -5,11 +7,12 @@ use super::{
 };
 use crate::event::json::{Span, saturating_u32};
 
-/// Elements of a change up to which they are compared with each other.
+/// Maximum number of elements in a change that are compared with each other. Beyond it the effort
+/// would grow quadratically.
 const MAX_COMPARED_SIBLINGS: usize = 16;
 
 impl Envelope {
-    /// The other elements of the change, if there are only a few.
+    /// Returns the indexes of the other elements in the change, or `None` if there are many.
     pub(crate) fn few_siblings(&self, index: u32) -> Option<impl Iterator<Item = u32> + use<>> {
         let change = self.element(index).position.change;
         let is_beside = |element: &&Element| element.position.change == change;
@@ -25,7 +28,7 @@ impl Envelope {
         is_few.then(|| range.filter(move |other| *other != index))
     }
 
-    /// Members of the value whose keys are not known and that go along with the element: small texts and numbers.
+    /// Returns the small unknown texts and numbers of the value, which are copied with the element.
     pub(crate) fn scalars_of_value(&self, element: &Element) -> Vec<Span> {
         let change = self.change(element);
         let layout = layout_of(&self.document, change.field);
@@ -38,7 +41,7 @@ impl Envelope {
         })
     }
 
-    /// The same of the entry.
+    /// Returns the small unknown texts and numbers of the entry, which are copied with the element.
     pub(crate) fn scalars_of_entry(&self, element: &Element) -> Vec<Span> {
         self.scalars(self.entry(element).raw, |key| {
             matches!(key, b"id" | b"time" | b"changes")

@@ -10,41 +10,46 @@ use super::{
     validate::LONG_STRING,
 };
 
-/// Maximum length of a value whose text is converted as a whole before its parts are read.
-const CONVERTED: usize = 64 * 1024;
+/// Maximum length of a value that [`Document::cursor_with_text`] converts to text as a whole,
+/// bytes.
+const MAX_CONVERTED: usize = 64 * 1024;
 
-/// Where a cursor was.
+/// An earlier position of a cursor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark(usize);
 
-/// A place in a valid JSON text, before a value, a member or an element.
+/// A position in a validated document, before a value, a member or an element.
+///
+/// Reading a value advances the cursor past it, whatever its type. A copy of the cursor keeps the
+/// position.
 #[derive(Clone, Copy)]
 pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     position: usize,
     document: &'a Document,
-    /// A part of `bytes` as text, from `offset` on. Texts that are not in it are converted one by one, which costs more.
+    /// A part of `bytes` as text, starting at `offset`. A text outside of it is converted by
+    /// itself, which costs more.
     text: &'a str,
     offset: u32,
-    /// What is found from here on is not before this place in the list of extents.
+    /// Index in the extents of the document, from which the next search starts.
     extent: u32,
 }
 
 impl<'a> Cursor<'a> {
-    /// Enters an object; anything else is skipped.
+    /// Enters an object. Skips anything else and returns `None`.
     #[inline]
     pub(crate) fn enter_object(&mut self) -> Option<()> {
         self.enter(b'{')
     }
 
-    /// Enters an array; anything else is skipped.
+    /// Enters an array. Skips anything else and returns `None`.
     #[inline]
     pub(crate) fn enter_array(&mut self) -> Option<()> {
         self.enter(b'[')
     }
 
-    /// The next key of the object that was entered, with the cursor before its value; `None` after the last, with the cursor
-    /// behind the object. As bytes: most keys are only compared.
+    /// Returns the next key of the entered object, and advances to its value. After the last
+    /// member, leaves the object and returns `None`. A key is bytes because most are only compared.
     #[inline]
     pub(crate) fn next_key(&mut self) -> Option<&'a [u8]> {
         if self.try_end(b'}') {
@@ -57,14 +62,14 @@ impl<'a> Cursor<'a> {
         Some(key)
     }
 
-    /// Whether there is another element in the array that was entered, with the cursor before it; otherwise the cursor is behind
-    /// the array.
+    /// Advances to the next element of the entered array. After the last one, leaves the array and
+    /// returns false.
     #[inline]
     pub(crate) fn next_element(&mut self) -> bool {
         !self.try_end(b']')
     }
 
-    /// Passes over the next value.
+    /// Skips the next value and returns its span.
     pub(crate) fn skip(&mut self) -> Span {
         let start = *self;
         match self.peek() {
@@ -77,30 +82,30 @@ impl<'a> Cursor<'a> {
         self.span_since(start)
     }
 
-    /// Passes over everything.
+    /// Skips the rest of the document.
     pub(crate) fn skip_to_end(&mut self) {
         self.position = self.bytes.len();
     }
 
-    /// What was passed over since `start`, an earlier place of this cursor, but for white space at its beginning.
+    /// Returns the span from `start`, an earlier position, to here, without leading white space.
     pub(crate) fn span_since(&self, mut start: Self) -> Span {
         start.peek();
         Span::new(start.position, self.position)
     }
 
-    /// Whether both are before the same value.
+    /// Whether both cursors are before the same value.
     pub(crate) fn is_at_same_value(mut self, mut other: Self) -> bool {
         self.peek();
         other.peek();
         self.position == other.position
     }
 
-    /// This place, for [`since_mark`](Self::since_mark).
+    /// Returns the current position for [`span_since_mark`](Self::span_since_mark).
     pub(crate) fn mark(&self) -> Mark {
         Mark(self.position)
     }
 
-    /// What was passed over since an earlier place, but for white space at its beginning.
+    /// [`span_since`](Self::span_since) an earlier position of this cursor.
     pub(crate) fn span_since_mark(&self, mark: Mark) -> Span {
         self.span_since(Self {
             position: mark.0,
@@ -108,7 +113,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// The text of the next value, whatever it is.
+    /// Returns the JSON text of the next value, whatever its type.
     pub(crate) fn raw_value(&mut self) -> &'a str {
         self.peek();
         let start = self.position;
@@ -116,7 +121,7 @@ impl<'a> Cursor<'a> {
         self.text(start, self.position)
     }
 
-    /// Passes over a `null`.
+    /// Skips the next value if it is `null`, and returns whether it was.
     #[inline]
     pub(crate) fn take_null(&mut self) -> bool {
         let null = self.peek() == Some(b'n');
@@ -126,7 +131,7 @@ impl<'a> Cursor<'a> {
         null
     }
 
-    /// The next value, if it is a string; anything else is skipped.
+    /// Returns the next value if it is a string. Skips anything else.
     pub(crate) fn string(&mut self) -> Option<&'a str> {
         if self.peek() != Some(b'"') {
             self.skip();
@@ -148,7 +153,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The same as bytes, for what is only compared.
+    /// [`string`](Self::string) as bytes, for a string that is only compared.
     pub(crate) fn string_bytes(&mut self) -> Option<&'a [u8]> {
         if self.peek() != Some(b'"') {
             self.skip();
@@ -165,7 +170,8 @@ impl<'a> Cursor<'a> {
         self.bytes.get(start + 1..self.position - 1)
     }
 
-    /// The text of the next value, if it is a string or a number: Meta writes ids, times and codes as either.
+    /// Returns the text of the next value if it is a string or a number: Meta writes ids, times and
+    /// codes as either. Skips anything else.
     pub(crate) fn scalar(&mut self) -> Option<&'a str> {
         match self.peek() {
             Some(b'"') => self.string(),
@@ -181,7 +187,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The next value, if it is a boolean or one written as a string.
+    /// Returns the next value if it is a boolean, or a string that spells one. Skips anything else.
     pub(crate) fn boolean(&mut self) -> Option<bool> {
         match self.peek() {
             Some(b't') => {
@@ -196,7 +202,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The first byte of the next value, passing over white space.
+    /// Skips white space and returns the first byte of the next value.
     #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         match self.bytes.get(self.position) {
@@ -217,7 +223,7 @@ impl<'a> Cursor<'a> {
         None
     }
 
-    /// Passes over a comma or the bracket that ends a container.
+    /// Skips a comma or the closing bracket of the entered container. Returns true for the bracket.
     #[inline]
     fn try_end(&mut self, bracket: u8) -> bool {
         match self.peek() {
@@ -234,7 +240,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// From before an opening quote to behind the closing one. Tells whether there is an escape in between.
+    /// Skips a string. Returns whether it contains an escape.
     #[inline(always)]
     fn skip_string(&mut self) -> bool {
         if self.document.has_plain_strings {
@@ -248,7 +254,7 @@ impl<'a> Cursor<'a> {
         let head = self.position.saturating_add(LONG_STRING);
         let head = self.bytes.get(..head).unwrap_or(self.bytes);
         let (mut end, mut escaped) = string_end(head, self.position);
-        // It does not end there, or just there.
+        // Not closed within the head, or at its very end. A long string has an extent.
         if end == head.len() && end < self.bytes.len() {
             let start = self.position;
             (end, escaped) = match self.document.extent_end(start, &mut self.extent) {
@@ -260,7 +266,7 @@ impl<'a> Cursor<'a> {
         escaped
     }
 
-    /// Not recursive, whatever the nesting.
+    /// Skips a container. Not recursive, whatever the nesting.
     fn skip_nested(&mut self) {
         if let Some(end) = self.document.extent_end(self.position, &mut self.extent) {
             self.position = end;
@@ -292,12 +298,13 @@ impl fmt::Debug for Cursor<'_> {
 }
 
 impl Document {
-    /// The cursor before the one value of the text.
+    /// Returns a cursor before the top-level value.
     pub(crate) fn cursor(&self) -> Cursor<'_> {
         self.cursor_at(Span::default())
     }
 
-    /// The cursor before what stands in `span`. It does not mind the end: values end by themselves.
+    /// Returns a cursor at the start of `span`. It may be moved beyond the end of the span.
+    #[inline]
     pub(crate) fn cursor_at(&self, span: Span) -> Cursor<'_> {
         Cursor {
             bytes: &self.body,
@@ -309,10 +316,11 @@ impl Document {
         }
     }
 
-    /// The same, for a value of which several texts will be read. Those of a long value are
-    /// converted one by one, because most of it may never be read.
+    /// [`cursor_at`](Self::cursor_at) for a value whose texts will be read. The value is converted
+    /// to text once, unless it is long: most of a long value may never be read.
+    #[inline]
     pub(crate) fn cursor_with_text(&self, span: Span) -> Cursor<'_> {
-        let is_long = span.range().len() > CONVERTED;
+        let is_long = span.range().len() > MAX_CONVERTED;
         Cursor {
             text: if is_long { "" } else { self.text(span) },
             offset: span.start,
@@ -320,14 +328,15 @@ impl Document {
         }
     }
 
-    /// A member from its key on, in what was passed over before and with it.
+    /// Returns the span of a member from its key on. `passed` starts at the end of the member
+    /// before.
     pub(crate) fn member_span(&self, passed: Span) -> Span {
         let range = passed.range();
         let quote = self.bytes(passed).iter().position(|byte| *byte == b'"');
         Span::new(range.start + quote.unwrap_or_default(), range.end)
     }
 
-    /// The key of a member.
+    /// Returns the key of the member at `member`.
     pub(crate) fn key_at(&self, member: Span) -> &[u8] {
         self.cursor_at(member).next_key().unwrap_or_default()
     }
@@ -343,14 +352,14 @@ mod tests {
         *,
     };
 
-    /// Walks a value with the cursor alone.
-    fn walk(cursor: &mut Cursor<'_>) -> Value {
+    /// Reads a value with the cursor alone.
+    fn read_value(cursor: &mut Cursor<'_>) -> Value {
         match cursor.peek().unwrap() {
             b'{' => {
                 let mut members = serde_json::Map::new();
                 cursor.enter_object().unwrap();
                 while let Some(key) = cursor.next_key() {
-                    members.insert(valid_str(key).to_owned(), walk(cursor));
+                    members.insert(valid_str(key).to_owned(), read_value(cursor));
                 }
                 members.into()
             }
@@ -358,7 +367,7 @@ mod tests {
                 let mut elements = Vec::new();
                 cursor.enter_array().unwrap();
                 while cursor.next_element() {
-                    elements.push(walk(cursor));
+                    elements.push(read_value(cursor));
                 }
                 elements.into()
             }
@@ -374,18 +383,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sees_what_serde_json_sees(value in json()) {
+        fn reads_what_serde_json_reads(value in json()) {
             for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap(), escaped(&value.to_string())] {
                 let document = document(&text);
                 let mut cursor = document.cursor();
-                prop_assert_eq!(walk(&mut cursor), serde_json::from_str::<Value>(&text).unwrap());
+                prop_assert_eq!(read_value(&mut cursor), serde_json::from_str::<Value>(&text).unwrap());
                 prop_assert_eq!(cursor.peek(), None);
                 prop_assert_eq!(document.text(document.cursor().skip()), text);
             }
         }
 
         #[test]
-        fn never_panics_wherever_it_is_pointed(value in json(), start in 0u32..200, end in 0u32..200) {
+        fn never_panics_wherever_it_points(value in json(), start in 0u32..200, end in 0u32..200) {
             let document = document(&value.to_string());
             let mut cursor = document.cursor_at(Span::new(start as usize, end as usize));
             for _ in 0..300 {
@@ -394,9 +403,9 @@ mod tests {
         }
     }
 
-    /// Their ends are known, so nothing in them is looked at again.
+    /// A long string has an extent, so its contents are not scanned again.
     #[test]
-    fn long_strings_are_passed_over_at_once() {
+    fn long_strings_are_skipped_in_one_step() {
         for length in (LONG_STRING - 8..LONG_STRING + 8).chain([3 * LONG_STRING]) {
             for (inside, is_escaped) in [
                 ("x".repeat(length), false),
@@ -413,15 +422,15 @@ mod tests {
                     let mut twin = cursor;
                     assert_eq!(twin.skip_string(), is_escaped);
                     let value: Value = serde_json::from_str(&text).unwrap();
-                    assert_eq!(walk(&mut document.cursor()), value);
-                    assert_eq!(walk(&mut document.without_extents().cursor()), value);
+                    assert_eq!(read_value(&mut document.cursor()), value);
+                    assert_eq!(read_value(&mut document.without_extents().cursor()), value);
                 }
             }
         }
     }
 
     #[test]
-    fn half_a_pair_becomes_a_replacement_character() {
+    fn a_lone_surrogate_becomes_a_replacement_character() {
         for (raw, text) in [
             (r"a\ud83d", "a\u{fffd}"),
             (r"\ud83db", "\u{fffd}b"),

@@ -9,19 +9,19 @@ use super::{
     validate::Extent,
 };
 
-/// A valid JSON text.
+/// A validated JSON text. [`Cursor`](super::Cursor) reads it.
 pub(crate) struct Document {
     pub(super) body: Bytes,
     pub(super) unescaped: UnescapedStrings,
-    /// Where the larger containers and strings end: what need not be looked at is passed over at
-    /// once.
+    /// Ends of the larger containers and strings, so that the cursor can skip them in one step.
     pub(super) extents: Vec<Extent>,
-    /// No string has an escape, and none is long.
+    /// Whether no string contains an escape and no string is long: most documents. Strings are then
+    /// scanned for the closing quote only.
     pub(super) has_plain_strings: bool,
 }
 
 impl Document {
-    /// The same without what only makes passing over large values faster.
+    /// Drops the extents, which only make skipping faster: for small documents that are kept.
     pub(crate) fn without_extents(self) -> Self {
         Self {
             extents: Vec::new(),
@@ -29,10 +29,12 @@ impl Document {
         }
     }
 
+    #[inline]
     pub(crate) fn text(&self, span: Span) -> &str {
         valid_str(self.bytes(span))
     }
 
+    #[inline]
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         self.body.get(span.range()).unwrap_or_default()
     }
@@ -41,18 +43,19 @@ impl Document {
         &self.body
     }
 
-    /// Bytes that are allocated beside the body.
+    /// Heap memory in use in addition to the body, in bytes.
     pub(crate) fn memory(&self) -> usize {
         self.unescaped.memory() + self.extents.capacity() * size_of::<Extent>()
     }
 
-    /// The end of a container or string that is in the list of extents. Looked for from `hint` on,
-    /// which becomes its place: a cursor finds the next one near the last.
+    /// Returns the end of the container or string at `start` if it has an extent.
+    ///
+    /// The search starts at `hint`, which is updated: the next extent is near the last one.
     pub(super) fn extent_end(&self, start: usize, hint: &mut u32) -> Option<usize> {
         let start = saturating_u32(start);
         let mut from = *hint as usize;
         let mut step = 1;
-        // At most twice as far as it is.
+        // Galloping search: overshoots by at most a factor of two.
         while let Some(extent) = self.extents.get(from + step)
             && extent.start <= start
         {
@@ -62,7 +65,7 @@ impl Document {
         let near = from..self.extents.len().min(from + step);
         let near = self.extents.get(near)?;
         let found = near.binary_search_by_key(&start, |extent| extent.start);
-        // What is not found is a short container. Others follow it soon.
+        // A short container has no extent. The next extent is near the insertion point.
         *hint = saturating_u32(from + found.unwrap_or_default());
         Some(near.get(found.ok()?)?.end as usize)
     }

@@ -1,16 +1,16 @@
 use std::{error::Error, fmt};
 
-/// Why a body was not taken apart. Says nothing of the body.
+/// The reason a body could not be parsed. Contains no part of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// It is not UTF-8.
+    /// The body is not UTF-8.
     NotUtf8,
-    /// It is not one JSON text.
+    /// The body is not exactly one JSON text (RFC 8259).
     NotJson,
-    /// It is nested deeper than 127.
+    /// Arrays and objects are nested more than 127 levels deep.
     TooDeep,
-    /// It is longer than 4,294,967,295 bytes.
+    /// The body is longer than 4,294,967,295 bytes: positions are kept in 32 bits.
     TooLarge,
 }
 

@@ -8,19 +8,22 @@ use super::{
     validate::{Extent, MAX_DEPTH, Progress, validate},
 };
 
-/// A text that may become a document. A large one is looked at bit by bit, so that nobody else has to wait for it.
+/// Validates a body in steps and becomes a [`Document`].
+///
+/// A caller that runs on an async executor yields between the steps, so that a large body does not
+/// delay other tasks.
 pub(crate) struct IncrementalValidator {
     body: Bytes,
-    /// So many bytes are UTF-8.
+    /// Number of bytes known to be UTF-8.
     utf8_checked: u32,
-    /// All of it is valid.
     complete: bool,
     progress: Progress,
     unescaped: UnescapedStrings,
 }
 
 impl IncrementalValidator {
-    pub(crate) fn new(body: Bytes, deepest: usize) -> Result<Self, ParseError> {
+    /// Starts a validation. Nesting deeper than `max_depth` (at most 128) is refused.
+    pub(crate) fn new(body: Bytes, max_depth: usize) -> Result<Self, ParseError> {
         if u32::try_from(body.len()).is_err() {
             return Err(ParseError::TooLarge);
         }
@@ -28,15 +31,15 @@ impl IncrementalValidator {
             body,
             utf8_checked: 0,
             complete: false,
-            progress: Progress::new(deepest),
+            progress: Progress::new(max_depth),
             unescaped: UnescapedStrings::default(),
         })
     }
 
-    /// Validates about `bytes` more bytes, and decodes about as many. Strings are split too, except
-    /// for their escapes. Returns true once the complete text is valid.
+    /// Validates about `bytes` more bytes and decodes about as many. A step may end inside a
+    /// string, but not inside an escape. Returns true once the whole text is valid.
     pub(crate) fn advance(&mut self, bytes: usize) -> Result<bool, ParseError> {
-        // At least a character, or it would come to no end.
+        // At least one character, or the validation would make no progress.
         let bytes = bytes.max(4);
         if self.unescaped.decode_pending(&self.body, bytes) {
             return Ok(false);
@@ -46,7 +49,7 @@ impl IncrementalValidator {
         let next = self.body.get(valid..seen).unwrap_or_default();
         let rest = match std::str::from_utf8(next) {
             Ok(_) => 0,
-            // The end may be inside a character.
+            // The step may end inside a character.
             Err(error) if error.error_len().is_none() && seen < self.body.len() => {
                 next.len() - error.valid_up_to()
             }
@@ -55,7 +58,7 @@ impl IncrementalValidator {
         let valid = seen - rest;
         self.utf8_checked = saturating_u32(valid);
         let unescaped = &mut self.unescaped;
-        // Beyond the end there is no value, and `check` says so.
+        // In the last step `validate` must not stop at the end: it reports a missing value there.
         let until = if seen < self.body.len() {
             seen
         } else {
@@ -67,7 +70,7 @@ impl IncrementalValidator {
         if let Some(string) = self.progress.string
             && string.escaped
         {
-            // Beyond what was seen there is only an escape.
+            // Only an escape, which is ASCII, may lie beyond `seen`.
             let position = self.progress.position();
             let known = if position > seen {
                 position
@@ -77,7 +80,7 @@ impl IncrementalValidator {
             unescaped.mark_decodable(string.start(), known);
             unescaped.decode_pending(&self.body, bytes);
         }
-        // A string may end behind what was looked at for UTF-8.
+        // The last string may end beyond the part that was checked for UTF-8.
         let rest = self.body.get(valid..).unwrap_or_default();
         if complete && std::str::from_utf8(rest).is_err() {
             return Err(ParseError::NotUtf8);
@@ -86,17 +89,17 @@ impl IncrementalValidator {
         Ok(complete)
     }
 
-    /// Whether the complete text is valid.
+    /// Whether the whole text has been validated.
     pub(crate) fn is_whole(&self) -> bool {
         self.complete
     }
 
-    /// Bytes that are allocated beside the body.
+    /// Heap memory in use in addition to the body, in bytes.
     pub(crate) fn memory(&self) -> usize {
         self.unescaped.memory() + self.progress.extents.capacity() * size_of::<Extent>()
     }
 
-    /// It is one.
+    /// Returns the document. The validation must be complete.
     pub(crate) fn into_document(self) -> Document {
         Document {
             has_plain_strings: self.unescaped.strings.is_empty() && !self.progress.has_long_strings,
@@ -108,15 +111,16 @@ impl IncrementalValidator {
 }
 
 impl Document {
+    /// Validates a body in one step.
     pub(crate) fn new(body: Bytes) -> Result<Self, ParseError> {
         Self::with_max_depth(body, MAX_DEPTH)
     }
 
-    /// A text that may be nested so deep.
-    pub(crate) fn with_max_depth(body: Bytes, deepest: usize) -> Result<Self, ParseError> {
-        let mut parsing = IncrementalValidator::new(body, deepest)?;
-        while !parsing.advance(usize::MAX)? {}
-        Ok(parsing.into_document())
+    /// Validates a body whose nesting may be `max_depth` levels deep (at most 128).
+    pub(crate) fn with_max_depth(body: Bytes, max_depth: usize) -> Result<Self, ParseError> {
+        let mut validator = IncrementalValidator::new(body, max_depth)?;
+        while !validator.advance(usize::MAX)? {}
+        Ok(validator.into_document())
     }
 }
 
@@ -129,7 +133,7 @@ mod tests {
         *,
     };
 
-    /// The inside of a string: halves of pairs, and what looks like an escape.
+    /// Contents of a JSON string: escapes, lone surrogates, and text that looks like an escape.
     fn string_parts() -> impl Strategy<Value = String> {
         let parts = [
             "a", "ü", "€", "😀", r"\n", r"\\", r"\/", r"\u00fc", r"\ud83d", r"\ude00", "ud83d",
@@ -140,8 +144,8 @@ mod tests {
 
     type Pair = (u32, u32);
 
-    /// What is known of a document beside its text.
-    fn found(document: &Document) -> (Vec<Pair>, &str, Vec<Pair>) {
+    /// The extents and the decoded strings of a document.
+    fn index_of(document: &Document) -> (Vec<Pair>, &str, Vec<Pair>) {
         let extents = document.extents.iter();
         let strings = document.unescaped.strings.iter();
         (
@@ -152,25 +156,25 @@ mod tests {
     }
 
     fn stepwise(text: &[u8], step: usize) -> Result<Document, ParseError> {
-        let mut parsing = IncrementalValidator::new(Bytes::copy_from_slice(text), MAX_DEPTH)?;
-        while !parsing.advance(step)? {}
-        Ok(parsing.into_document())
+        let mut validator = IncrementalValidator::new(Bytes::copy_from_slice(text), MAX_DEPTH)?;
+        while !validator.advance(step)? {}
+        Ok(validator.into_document())
     }
 
     proptest! {
         #[test]
-        fn bit_by_bit_is_the_same(value in json(), step in 0usize..20, spoilt in any::<Option<(prop::sample::Index, u8)>>()) {
+        fn steps_give_the_same_document(value in json(), step in 0usize..20, damage in any::<Option<(prop::sample::Index, u8)>>()) {
             for text in [value.to_string(), escaped(&value.to_string())] {
                 let mut text = text.into_bytes();
-                if let Some((place, byte)) = spoilt {
-                    let place = place.index(text.len());
-                    text[place] = byte;
+                if let Some((at, byte)) = damage {
+                    let at = at.index(text.len());
+                    text[at] = byte;
                 }
                 let whole = Document::new(Bytes::copy_from_slice(&text));
                 let steps = stepwise(&text, step);
                 prop_assert_eq!(whole.is_ok(), steps.is_ok());
                 if let (Ok(whole), Ok(steps)) = (whole, steps) {
-                    prop_assert_eq!(found(&whole), found(&steps));
+                    prop_assert_eq!(index_of(&whole), index_of(&steps));
                 }
             }
         }
@@ -183,12 +187,12 @@ mod tests {
             ] {
                 let steps = stepwise(text.as_bytes(), step).unwrap();
                 let whole = document(&text);
-                prop_assert_eq!(found(&whole), found(&steps));
+                prop_assert_eq!(index_of(&whole), index_of(&steps));
             }
         }
     }
 
-    /// Whatever a string is made of, and wherever its first escape is.
+    /// Covers long plain text before, after and between escapes.
     #[test]
     fn a_step_is_short_even_in_a_string() {
         const STEP: usize = 1024;
@@ -203,27 +207,30 @@ mod tests {
             format!(r"{plain}\n{plain}"),
         ] {
             for text in [format!(r#"["{inside}"]"#), format!(r#"{{"{inside}":0}}"#)] {
-                let mut parsing =
+                let mut validator =
                     IncrementalValidator::new(Bytes::copy_from_slice(text.as_bytes()), 127)
                         .unwrap();
                 let mut before = (0, 0, 0);
                 let mut whole = false;
                 while !whole {
-                    whole = parsing.advance(STEP).unwrap();
-                    let position = parsing.progress.position();
-                    // Not written at the end.
+                    whole = validator.advance(STEP).unwrap();
+                    let position = validator.progress.position();
+                    // The position is not updated by the last step.
                     let checked = if whole { text.len() } else { position };
                     let now = (
-                        parsing.valid as usize,
+                        validator.utf8_checked as usize,
                         checked,
-                        parsing.unescaped.decoded.len(),
+                        validator.unescaped.decoded.len(),
                     );
                     for done in [now.0 - before.0, now.1 - before.1, now.2 - before.2] {
                         assert!(done <= 2 * STEP + 16, "{done}");
                     }
                     before = now;
                 }
-                assert_eq!(found(&document(&text)), found(&parsing.into_document()));
+                assert_eq!(
+                    index_of(&document(&text)),
+                    index_of(&validator.into_document())
+                );
             }
         }
     }

@@ -1,8 +1,11 @@
-//! A JSON text that is known to be valid, and a cursor that walks over it.
+//! JSON: a validator that works in steps, and a cursor over a validated document.
 //!
-//! Once the grammar has been checked nothing can be wrong any more but the *shapes*. So the cursor has no errors, tells where every value
-//! begins and ends (which serde's data model cannot), and skips what it is not asked for. It never fails and never panics, whatever it is
-//! pointed at.
+//! [`IncrementalValidator`] checks a body and becomes a [`Document`]. A [`Cursor`] then reads the
+//! document in place. Only the shape of a value can still be unexpected, so the cursor has no
+//! errors: it skips such a value. It reports where each value starts and ends, which serde's data
+//! model cannot. It never fails and never panics, wherever it points.
+//!
+//! Nothing here knows about WhatsApp, nor about the rest of `event`.
 
 mod cursor;
 mod document;

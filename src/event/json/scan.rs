@@ -1,16 +1,19 @@
-//! Byte scanning that the validator and the cursor share.
+//! Byte scanning, shared by the validator and the cursor.
 
-/// Documents are at most `u32::MAX` bytes long.
+/// Converts a byte position or a count. Documents have at most `u32::MAX` bytes, so nothing is
+/// lost.
+#[inline]
 pub(crate) fn saturating_u32(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }
 
+/// Whether JSON allows the byte between tokens.
 #[inline]
 pub(super) fn is_whitespace(byte: u8) -> bool {
     byte <= b' ' && matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// Where the white space ends, of which there may be megabytes.
+/// Returns the end of the white space that starts at `at`. A body may contain megabytes of it.
 #[cold]
 pub(super) fn skip_whitespace(bytes: &[u8], at: usize) -> usize {
     find_byte(bytes, at, |byte| {
@@ -18,7 +21,7 @@ pub(super) fn skip_whitespace(bytes: &[u8], at: usize) -> usize {
     })
 }
 
-/// The end of the number or literal that begins at `start` in a valid text.
+/// Returns the end of the number or literal that starts at `start` in a valid text.
 #[inline]
 pub(super) fn scalar_end(bytes: &[u8], start: usize) -> usize {
     find_byte_nearby(bytes, start, |byte| {
@@ -26,7 +29,8 @@ pub(super) fn scalar_end(bytes: &[u8], start: usize) -> usize {
     })
 }
 
-/// The end of the string that begins with the quote at `start` in a valid text, and whether it has an escape.
+/// Returns the end of the string whose opening quote is at `start` in a valid text, and whether it
+/// contains an escape.
 pub(super) fn string_end(bytes: &[u8], start: usize) -> (usize, bool) {
     let mut at = start + 1;
     let mut has_escape = false;
@@ -43,14 +47,16 @@ pub(super) fn string_end(bytes: &[u8], start: usize) -> (usize, bool) {
     }
 }
 
-/// The same in a text without escapes.
+/// [`string_end`] for a text without escapes.
 #[inline]
 pub(super) fn plain_string_end(bytes: &[u8], start: usize) -> usize {
     let quote = find_byte(bytes, start + 1, |byte| byte == b'"');
     bytes.len().min(quote + 1)
 }
 
-/// The first place from `start` on with a byte that is looked for, or the end. `wanted` without branches becomes a few instructions for 16 bytes.
+/// Returns the position of the first wanted byte from `start` on, or the length of `bytes`.
+///
+/// If `wanted` has no branches, 16 bytes are tested with a few SIMD instructions.
 #[inline(always)]
 pub(super) fn find_byte(bytes: &[u8], start: usize, wanted: impl Fn(u8) -> bool) -> usize {
     let mut rest = bytes.get(start..).unwrap_or_default();
@@ -65,7 +71,7 @@ pub(super) fn find_byte(bytes: &[u8], start: usize, wanted: impl Fn(u8) -> bool)
     bytes.len() - rest.len() + found.unwrap_or(rest.len())
 }
 
-/// The same for what is most often a few bytes away.
+/// [`find_byte`] for a byte that is usually within the next few bytes.
 #[inline(always)]
 pub(super) fn find_byte_nearby(bytes: &[u8], start: usize, wanted: impl Fn(u8) -> bool) -> usize {
     const NEAR: usize = 32;
@@ -77,7 +83,25 @@ pub(super) fn find_byte_nearby(bytes: &[u8], start: usize, wanted: impl Fn(u8) -
     }
 }
 
-/// The body was found to be UTF-8 as a whole, and what is cut out of it begins and ends at ASCII.
+/// Converts a part of a validated body. The body is UTF-8, and the part starts and ends at an ASCII
+/// byte, so the conversion does not fail.
+#[inline]
 pub(super) fn valid_str(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn string_end_is_behind_the_closing_quote(inside in "[a-zé]{0,30}", after in ".{0,9}") {
+            let text = format!("\"{inside}\"{after}");
+            prop_assert_eq!(plain_string_end(text.as_bytes(), 0), inside.len() + 2);
+            prop_assert_eq!(string_end(text.as_bytes(), 0), (inside.len() + 2, false));
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Serializes JSON that is kept as text.
+//! Serialization of JSON that is kept as text (feature `serde`).
 
 use bytes::Bytes;
 use serde::{
@@ -9,10 +9,10 @@ use serde_json::{Value, value::RawValue};
 
 use super::{cursor::Cursor, document::Document};
 
-/// Writes JSON as it stands. Text that is not JSON by itself becomes a string.
+/// Serializes a JSON text verbatim. Text that is not JSON by itself becomes a string.
 ///
-/// A host must not fail because of what a user wrote: half a surrogate pair, which `serde_json::Value` and databases
-/// refuse, becomes U+FFFD as in all texts, and a number that is too large becomes a string.
+/// A host must not fail on what a user wrote. `serde_json::Value` and databases refuse a lone
+/// surrogate, so it becomes U+FFFD as in all texts. A number beyond their range becomes a string.
 pub(crate) fn serialize<S: Serializer>(json: &str, serializer: S) -> Result<S::Ok, S::Error> {
     if serde_json::from_str::<Representable>(json).is_ok()
         && let Ok(json) = serde_json::from_str::<&RawValue>(json)
@@ -25,7 +25,8 @@ pub(crate) fn serialize<S: Serializer>(json: &str, serializer: S) -> Result<S::O
     }
 }
 
-/// The closest value that can be represented. The depth of a document is bounded.
+/// Returns the closest value that `serde_json` can represent. Recursion is bounded: a document has
+/// a maximum depth.
 fn representable(cursor: &mut Cursor<'_>) -> Value {
     match cursor.peek() {
         Some(b'{') => {
@@ -55,7 +56,7 @@ fn representable(cursor: &mut Cursor<'_>) -> Value {
     }
 }
 
-/// JSON that `serde_json::Value` can hold, checked without building one.
+/// JSON that `serde_json::Value` can represent. Checked without building a value.
 struct Representable;
 
 impl<'de> Deserialize<'de> for Representable {

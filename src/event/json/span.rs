@@ -2,13 +2,13 @@ use std::num::NonZeroU32;
 
 use super::scan::saturating_u32;
 
-/// Where a value stands in the document.
+/// The byte range of a value in a document.
 ///
-/// An optional span takes no more room than a span: a delivery may have tens of thousands of them.
+/// `Option<Span>` is as small as `Span` (8 bytes): a delivery may need tens of thousands of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(super) start: u32,
-    /// One more than the index behind the last byte.
+    /// End of the range plus one, so that zero is free for `None`.
     end: NonZeroU32,
 }
 
@@ -19,6 +19,7 @@ impl Default for Span {
 }
 
 impl Span {
+    #[inline]
     pub(crate) fn new(start: usize, end: usize) -> Self {
         Self {
             start: saturating_u32(start),
@@ -26,15 +27,18 @@ impl Span {
         }
     }
 
+    #[inline]
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end()
     }
 
+    #[inline]
     fn end(self) -> usize {
         (self.end.get() - 1) as usize
     }
 
-    /// Where what stands in `self` came to stand when `whole`, which it is a part of, was copied to `copy`.
+    /// Translates the span after `whole` was copied to `copy`. `None` if the span is not inside
+    /// `whole`.
     pub(crate) fn rebase(self, whole: Self, copy: Self) -> Option<Self> {
         let (this, outer) = (self.range(), whole.range());
         let inside = outer.start <= this.start && this.end <= outer.end;
@@ -42,7 +46,7 @@ impl Span {
         inside.then(|| Self::new(moved(this.start), moved(this.end)))
     }
 
-    /// From the beginning of this to the end of `other`.
+    /// Returns the range from the start of this span to the end of `other`.
     pub(crate) fn through(self, other: Self) -> Self {
         Self {
             start: self.start,

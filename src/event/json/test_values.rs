@@ -30,7 +30,7 @@ pub(super) fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The same JSON as Meta writes it: everything escaped that may be.
+/// Escapes a JSON text as Meta does: every `/` and every character outside ASCII.
 pub(super) fn escaped(text: &str) -> String {
     let mut units = [0; 2];
     text.chars()

@@ -1,53 +1,56 @@
 use super::scan::{saturating_u32, valid_str};
 
-/// The shortest string with an escape and what follows it: `"\n",`.
+/// Length of the shortest string with an escape and its separator: `"\n",`.
 const SHORTEST_ESCAPED: usize = 5;
 
-/// The strings of a document that have escapes, decoded once. Meta escapes `/` and everything that is not ASCII.
+/// The strings of a document that contain escapes, decoded once. Meta escapes `/` and all
+/// characters outside ASCII.
 ///
-/// A string takes less room decoded than escaped, so all of them together are shorter than the document.
+/// A decoded string is shorter than its escaped form, so all of them take less memory than the
+/// body.
 #[derive(Default)]
 pub(super) struct UnescapedStrings {
     pub(super) decoded: String,
-    /// In the order of the document.
+    /// In document order.
     pub(super) strings: Vec<DecodedString>,
     partial: PartialString,
 }
 
-/// A string that is decoded in steps, if there is one.
+/// Progress in a string that is decoded in steps. Zero if there is none.
 #[derive(Default)]
 struct PartialString {
-    /// What is before this is decoded. 0 if there is none.
+    /// Position in the body up to which the string is decoded.
     decoded: u32,
-    /// What is before this can be.
+    /// Position in the body up to which the string is validated and can be decoded.
     known: u32,
 }
 
-/// One of them: it stands in `decoded` from the end of the one before.
+/// A decoded string. It starts in `decoded` where the previous one ends.
 #[derive(Clone, Copy)]
 pub(super) struct DecodedString {
-    /// The place of its opening quote in the document.
+    /// Position of the opening quote in the document.
     pub(super) at: u32,
     pub(super) end: u32,
 }
 
 impl UnescapedStrings {
+    /// Heap memory in use, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.decoded.capacity() + self.strings.capacity() * size_of::<DecodedString>()
     }
 
-    /// Decodes the string that stands from `start` to `end` in `bytes`, quotes included, behind all that were pushed before. A part of it may be
-    /// decoded already.
+    /// Decodes the string at `start..end` in `bytes`, quotes included. Strings are pushed in
+    /// document order. A part of the string may be decoded already.
     pub(super) fn push(&mut self, bytes: &[u8], start: usize, end: usize) {
         if self.strings.is_empty() {
-            // Grown to its size at once: growing it bit by bit would take up to three times as much in between.
+            // Reserved at once: growth by doubling would need up to three times the memory.
             let rest = bytes.get(end..).unwrap_or_default();
             let more = count_escapes(rest).min(rest.len() / SHORTEST_ESCAPED);
             self.strings.reserve_exact(1 + more);
         }
         let partial = std::mem::take(&mut self.partial);
         let decoded = (partial.decoded as usize).max(start + 1);
-        // What is no text is found a little later, and then there is no document.
+        // If this is not UTF-8, the validator finds out later and no document is made.
         let rest = valid_str(bytes.get(decoded..end - 1).unwrap_or_default());
         unescape(rest, false, &mut self.decoded);
         self.strings.push(DecodedString {
@@ -56,8 +59,8 @@ impl UnescapedStrings {
         });
     }
 
-    /// The string that begins with the quote at `start` can be decoded up to `known`. No escape and
-    /// no character is cut there.
+    /// Allows the string whose opening quote is at `start` to be decoded up to `known`. No escape
+    /// and no character is split there.
     pub(super) fn mark_decodable(&mut self, start: usize, known: usize) {
         self.partial = PartialString {
             decoded: self.partial.decoded.max(saturating_u32(start + 1)),
@@ -65,7 +68,8 @@ impl UnescapedStrings {
         };
     }
 
-    /// Decodes about `bytes` more of the open string. Returns whether there was anything to decode.
+    /// Decodes about `bytes` more bytes of the open string. Returns false if there was nothing to
+    /// decode.
     pub(super) fn decode_pending(&mut self, body: &[u8], bytes: usize) -> bool {
         let partial = &mut self.partial;
         let range = partial.decoded as usize..partial.known as usize;
@@ -73,7 +77,8 @@ impl UnescapedStrings {
         if known.is_empty() {
             return false;
         }
-        // What precedes the first escape may be long. Only such text is cut, at any character.
+        // The text before the first escape may be long. Only such text is split, between
+        // characters.
         let cut = known.get(..bytes).filter(|cut| !cut.contains(&b'\\'));
         if let Some(cut) = cut
             && let Some(last) = cut.iter().rposition(|byte| is_char_start(*byte))
@@ -90,11 +95,13 @@ impl UnescapedStrings {
         true
     }
 
+    /// Whether the string whose opening quote is at `at` contains an escape.
     pub(super) fn has(&self, at: u32) -> bool {
         let found = self.strings.binary_search_by_key(&at, |string| string.at);
         found.is_ok()
     }
 
+    /// Returns the decoded string whose opening quote is at `at`.
     pub(super) fn get(&self, at: u32) -> Option<&str> {
         let found = self
             .strings
@@ -109,11 +116,12 @@ impl UnescapedStrings {
     }
 }
 
+/// Whether a UTF-8 character starts with this byte.
 fn is_char_start(byte: u8) -> bool {
     byte & 0b1100_0000 != 0b1000_0000
 }
 
-/// The number of backslashes. Counted in bytes at first, which is many times as fast.
+/// Counts backslashes. `u8` sums of short chunks are many times faster than a `usize` sum.
 fn count_escapes(bytes: &[u8]) -> usize {
     let count = |chunk: &[u8]| {
         let escapes = chunk.iter().map(|byte| u8::from(*byte == b'\\'));
@@ -122,11 +130,12 @@ fn count_escapes(bytes: &[u8]) -> usize {
     bytes.chunks(u8::MAX.into()).map(count).sum()
 }
 
-/// Appends the text that `raw`, the inside of a valid JSON string, stands for. Returns the length of what
-/// was decoded: with `more` to come, the first half of a pair is left at the end.
+/// Decodes `raw`, the contents of a valid JSON string, and appends the text to `decoded`. Returns
+/// the number of bytes decoded: if `more` is to follow, a high surrogate at the end is left for
+/// later.
 ///
-/// Meta's escapes are halves of UTF-16, so a text that was cut inside an emoji ends in half a pair. That half becomes U+FFFD: the
-/// message is worth more than its last character.
+/// Meta writes escapes as UTF-16 code units, so a text truncated inside an emoji ends with a lone
+/// surrogate. It becomes U+FFFD: refusing it would lose the whole message.
 fn unescape(raw: &str, more: bool, decoded: &mut String) -> usize {
     let mut rest = raw;
     while let Some((plain, escape)) = rest.split_once('\\') {
@@ -154,9 +163,10 @@ fn unescape(raw: &str, more: bool, decoded: &mut String) -> usize {
     raw.len()
 }
 
-/// An escape behind its backslash.
+/// A Unicode escape without its backslash.
 const UNICODE_ESCAPE: &str = "uXXXX";
 
+/// Parses the UTF-16 code unit of an escape that starts with its `u`.
 fn code_unit(escape: &str) -> Option<u16> {
     let digits = escape.strip_prefix('u')?.get(..4)?;
     u16::from_str_radix(digits, 16).ok()
@@ -166,7 +176,8 @@ fn is_high_surrogate(escape: &str) -> bool {
     code_unit(escape).is_some_and(|unit| matches!(unit, 0xd800..=0xdbff))
 }
 
-/// `escape` begins with the `u` of a `\uXXXX`. Returns what follows it, or the pair that it is the first half of.
+/// Decodes an escape that starts with its `u`, or the surrogate pair that it begins. Returns the
+/// text after it.
 fn unescape_unicode<'a>(escape: &'a str, decoded: &mut String) -> &'a str {
     let first = code_unit(escape).unwrap_or_default();
     let after_first = escape.get(5..).unwrap_or_default();

@@ -1,57 +1,61 @@
-//! Is it JSON? (RFC 8259.) One pass over the bytes, which also says which strings have escapes, and where the large containers end.
+//! The JSON grammar (RFC 8259), checked in one pass over the bytes.
 //!
-//! This is the only place where a body can be refused for what it says. `serde_json` is the model: the tests compare with it.
+//! The pass also reports which strings contain escapes and where the larger containers end. This is
+//! the only place where the content of a body can be refused. The unit tests compare the verdicts
+//! with those of `serde_json`.
 
 use super::{
     error::ParseError,
     scan::{find_byte, find_byte_nearby, is_whitespace, saturating_u32, skip_whitespace},
 };
 
-/// The max_depth nesting that is let through: what `serde_json` allows for its own types.
+/// Maximum nesting depth: what `serde_json` allows for its own types.
 pub(crate) const MAX_DEPTH: usize = 127;
 
-/// Containers are in the list of extents down to this depth, which is that of the elements of a list and what they contain, and from this
-/// length on. So the list is at most 1.5 times as long as the text, and an ordinary one is a tenth of it.
+/// Maximum depth of a container with an extent: list elements and what they contain.
 const INDEXED_DEPTH: usize = 10;
+
+/// Minimum length of a container with an extent, bytes. With it the extents take at most 1.5 times
+/// the memory of the text, and a tenth of it in a typical delivery.
 const INDEXED_LENGTH: usize = 32;
 
-/// Minimum length of a string in the list of extents. Shorter ones are scanned instead, which takes
-/// a few microseconds.
+/// Minimum length of a string with an extent, bytes. Scanning a shorter one takes a few
+/// microseconds.
 pub(super) const LONG_STRING: usize = 4096;
 
-/// So many has a delivery of one message.
+/// Initial capacity: the number of extents in a typical one-message delivery.
 const TYPICAL_EXTENTS: usize = 16;
 
-/// Where a container or a long string begins and ends, with its brackets or quotes.
+/// The byte range of a container or a long string, brackets or quotes included.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extent {
     pub(super) start: u32,
     pub(super) end: u32,
 }
 
-/// How far a text has been found to be JSON. Large texts are checked bit by bit.
+/// State of a validation between two steps.
 pub(super) struct Progress {
     position: u32,
-    /// One bit for each container that is open, the innermost lowest: whether it is an object.
+    /// One bit per open container, the innermost lowest: 1 for an object, 0 for an array.
     containers: u128,
     depth: usize,
     max_depth: u8,
-    /// Those of the larger containers and strings, in the order of the text.
+    /// Extents of the larger containers and strings, in document order.
     pub(super) extents: Vec<Extent>,
-    /// For each container that is open, its place in `extents`.
+    /// Index in `extents` of each open container.
     open_extents: [usize; INDEXED_DEPTH],
-    /// Some of the extents are those of strings.
+    /// Whether some extents belong to strings.
     pub(super) has_long_strings: bool,
-    /// The string that `position` is in.
+    /// The string that contains `position`.
     pub(super) string: Option<OpenString>,
 }
 
-/// A string of which the end has not been found yet.
+/// A string whose end has not been found yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OpenString {
-    /// Its opening quote.
+    /// Position of the opening quote.
     start: u32,
-    /// Whether an escape was found. It may begin where the text has been checked up to.
+    /// Whether an escape was found. It may start at the current position.
     pub(super) escaped: bool,
     is_key: bool,
 }
@@ -62,10 +66,10 @@ impl OpenString {
     }
 }
 
-/// Why a check does not go on.
+/// The reason a step ends early.
 enum Stop {
     Invalid(ParseError),
-    /// It is in a string, which `Progress` has now.
+    /// The step ends inside a string, which is now in `Progress`.
     InsideString,
 }
 
@@ -76,7 +80,7 @@ impl From<ParseError> for Stop {
 }
 
 impl Progress {
-    /// Nothing has been looked at. `max_depth`: how deep a text may be nested; at most 128.
+    /// Starts at the beginning of a text. `max_depth` is at most 128, the bits of `containers`.
     pub(super) fn new(max_depth: usize) -> Self {
         Self {
             position: 0,
@@ -90,18 +94,21 @@ impl Progress {
         }
     }
 
-    /// Number of bytes that were checked.
+    /// Number of bytes validated.
     pub(super) fn position(&self) -> usize {
         self.position as usize
     }
 }
 
-/// Checks on that `bytes`, which are UTF-8, are one JSON text. Stops at the first value that begins at
-/// `until` or later, or in a string that goes beyond it, after at most one escape more. A string that
-/// was stopped in stops once more at its first escape: what is before it may be long. Not recursive,
-/// whatever the nesting. Returns whether the whole text is JSON; must not be called again then.
+/// Continues to check that `bytes`, which are UTF-8, are one JSON text.
 ///
-/// `escaped` gets the beginning and end of every string with an escape in it, quotes included, in the order of the text.
+/// Stops at the first value that starts at `until` or later, or inside a string that extends beyond
+/// `until`, after at most one more escape. A string resumed after a stop also stops at its first
+/// escape, because the text before it may be long. Not recursive, whatever the nesting. Returns
+/// true once the whole text is valid, and must not be called again then.
+///
+/// `escaped` is called with the start and end of every string that contains an escape, quotes
+/// included, in document order.
 pub(super) fn validate(
     bytes: &[u8],
     until: usize,
@@ -122,13 +129,15 @@ pub(super) fn validate(
     }
 }
 
-/// A text, and the part of it that is checked now. `SHORT`: it is shorter than a long string, and
-/// checked at once. Most texts are, and are not to pay for what the others need.
+/// A text and the part of it that this step checks.
+///
+/// `SHORT` means that the text is shorter than a long string and is checked in one step. That holds
+/// for most texts, and they do not pay for the checks that the others need.
 #[derive(Clone, Copy)]
 struct Validator<'a, const SHORT: bool> {
     bytes: &'a [u8],
     head: &'a [u8],
-    /// Where the head ends; beyond the end of the text if the head is all of it.
+    /// End of the head; beyond the end of the text if the head is the whole text.
     until: usize,
 }
 
@@ -138,12 +147,13 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
         if SHORT { self.bytes } else { self.head }
     }
 
-    /// Whether a place is behind the part that is checked now.
+    /// Whether a position is beyond the part that this step checks.
     #[inline(always)]
     fn is_beyond(self, at: usize) -> bool {
         !SHORT && at >= self.until
     }
 
+    /// Runs one step.
     #[inline(always)]
     fn run(
         self,
@@ -198,8 +208,8 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
         }
     }
 
-    /// The place before the next value, after one or before the end of an empty container. `None` at
-    /// the end of the text.
+    /// Returns the position before the next value, or `None` at the end of the text. Starts after a
+    /// value or before the closing bracket of an empty container.
     #[inline(always)]
     fn after_value(
         self,
@@ -234,7 +244,7 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
         }
     }
 
-    /// Passes over a key, of which `byte` should be the first, and the colon behind it.
+    /// Skips a key and its colon. `byte` is the byte at `at` and must be the opening quote.
     #[inline(always)]
     fn key(
         self,
@@ -250,7 +260,7 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
         Ok(colon(self.bytes, end)?)
     }
 
-    /// The end of the string that begins with the quote at `start`.
+    /// Returns the end of the string whose opening quote is at `start`.
     #[inline(always)]
     fn string(
         self,
@@ -263,7 +273,7 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
         let end = match self.head().get(at) {
             Some(b'"') => at + 1,
             _ => {
-                // It may begin beyond the head.
+                // The string may start beyond the head.
                 let at = at.max(start + 1);
                 let string = OpenString {
                     start: saturating_u32(start),
@@ -279,8 +289,8 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
         Ok(end)
     }
 
-    /// Goes on in a string, of which the bytes before `at` have been looked at. Returns the place
-    /// before the next value, or `None` at the end of the text.
+    /// Resumes a string whose bytes before `at` were checked. Returns the position before the next
+    /// value, or `None` at the end of the text.
     #[cold]
     fn resume(
         self,
@@ -302,7 +312,7 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
         }
     }
 
-    /// The end of a string that may go beyond the head and may have an escape, at `at` or before.
+    /// Returns the end of a string that may extend beyond the head and may contain escapes.
     #[inline(never)]
     fn string_slow(
         self,
@@ -330,15 +340,15 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
                 Some(byte) if !is_special(*byte) => {
                     return Err(progress.stop_in_string(at, has_escape, string));
                 }
-                // A control character, or no end.
+                // A control character, or the string is not closed.
                 _ => return Err(ParseError::NotJson.into()),
             }
             at = self.find_special(at);
         }
     }
 
-    /// The first place from `start` on in the head that is special in a string; otherwise its end, or
-    /// `start` if that is beyond it.
+    /// Returns the position of the first special byte from `start` on in the head. If there is
+    /// none, returns the end of the head, or `start` if that is later.
     #[inline]
     fn find_special(self, start: usize) -> usize {
         find_byte(self.head(), start, is_special).max(start)
@@ -346,14 +356,14 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
 }
 
 impl Progress {
-    /// Stops in a string, before `at`.
+    /// Ends the step inside a string, before `at`.
     fn stop_in_string(&mut self, at: usize, escaped: bool, string: OpenString) -> Stop {
         self.position = saturating_u32(at);
         self.string = Some(OpenString { escaped, ..string });
         Stop::InsideString
     }
 
-    /// A string from `start` to before `end`.
+    /// Adds the extent of the string at `start..end` if it is long.
     #[inline(always)]
     fn record_string(&mut self, start: usize, end: usize) {
         if end - start >= LONG_STRING {
@@ -370,6 +380,7 @@ impl Progress {
         });
     }
 
+    /// Opens the container whose opening bracket is at `at`.
     fn open_container(&mut self, at: usize, is_object: bool) -> Result<(), ParseError> {
         if let Some(open) = self.open_extents.get_mut(self.depth) {
             *open = self.extents.len();
@@ -386,7 +397,7 @@ impl Progress {
         Ok(())
     }
 
-    /// `end`: behind the bracket.
+    /// Closes the innermost container. `end` is the position after its closing bracket.
     fn close_container(&mut self, end: usize) {
         self.depth -= 1;
         self.containers >>= 1;
@@ -395,7 +406,7 @@ impl Progress {
         };
         if let Some(extent) = self.extents.get_mut(*open) {
             extent.end = saturating_u32(end);
-            // A short one has none in it: it is the last.
+            // A short container has no inner extents, so its own is the last one.
             if end - (extent.start as usize) < INDEXED_LENGTH {
                 self.extents.truncate(*open);
             }
@@ -403,7 +414,7 @@ impl Progress {
     }
 }
 
-/// The first byte from `at` on that is not white space, and where it is.
+/// Returns the first byte from `at` on that is not white space, and its position.
 #[inline(always)]
 fn next_byte(bytes: &[u8], at: usize) -> (Option<u8>, usize) {
     match bytes.get(at) {
@@ -415,6 +426,7 @@ fn next_byte(bytes: &[u8], at: usize) -> (Option<u8>, usize) {
     }
 }
 
+/// Skips a colon.
 #[inline(always)]
 fn colon(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
     match next_byte(bytes, at) {
@@ -423,13 +435,13 @@ fn colon(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
     }
 }
 
-/// What a string does not have as it is.
+/// Whether a byte cannot stand for itself in a string.
 #[inline(always)]
 fn is_special(byte: u8) -> bool {
     (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
-/// The length of the escape that begins here. Halves of surrogate pairs are let through, whether or not they have another half.
+/// Returns the length of the escape at `at`. Lone surrogates are accepted, as Meta sends them.
 fn escape(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
     match bytes.get(at + 1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
@@ -445,6 +457,7 @@ fn escape(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
     }
 }
 
+/// Returns the end of the number at `at`.
 fn number(bytes: &[u8], mut at: usize) -> Result<usize, ParseError> {
     if bytes.get(at) == Some(&b'-') {
         at += 1;
@@ -467,7 +480,7 @@ fn number(bytes: &[u8], mut at: usize) -> Result<usize, ParseError> {
     Ok(at)
 }
 
-/// At least one.
+/// Returns the end of one or more digits.
 fn digits(bytes: &[u8], start: usize) -> Result<usize, ParseError> {
     let end = find_byte_nearby(bytes, start, |byte| !byte.is_ascii_digit());
     if end > start {
@@ -477,6 +490,7 @@ fn digits(bytes: &[u8], start: usize) -> Result<usize, ParseError> {
     }
 }
 
+/// Returns the end of the given literal at `at`.
 fn literal(bytes: &[u8], at: usize, literal: &[u8]) -> Result<usize, ParseError> {
     let rest = bytes.get(at..).unwrap_or_default();
     if !rest.starts_with(literal) {
@@ -492,7 +506,7 @@ mod tests {
 
     use super::*;
 
-    /// At once and in the smallest steps, which must be the same.
+    /// Validates a text in one step and in the smallest steps. Both must give the same result.
     fn checked(text: &str, escaped: impl FnMut(usize, usize)) -> Result<Vec<Extent>, ParseError> {
         let mut progress = Progress::new(MAX_DEPTH);
         let whole = validate(text.as_bytes(), usize::MAX, &mut progress, escaped);
@@ -501,7 +515,7 @@ mod tests {
         let steps = loop {
             until += 1;
             match validate(text.as_bytes(), until, &mut stepwise, |_, _| {}) {
-                Ok(false) => assert!(until <= text.len(), "it comes to no end"),
+                Ok(false) => assert!(until <= text.len(), "makes no progress"),
                 verdict => break verdict,
             }
         };
@@ -517,11 +531,11 @@ mod tests {
         whole.map(|_| progress.extents)
     }
 
-    fn ours(text: &str) -> bool {
+    fn is_valid(text: &str) -> bool {
         checked(text, |_, _| {}).is_ok()
     }
 
-    fn theirs(text: &str) -> bool {
+    fn serde_json_accepts(text: &str) -> bool {
         serde_json::from_str::<IgnoredAny>(text).is_ok()
     }
 
@@ -529,12 +543,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn takes_what_serde_json_takes(text in r#"[\[\]{}",:0-9eE+\-.tfnrualse\\/ \n]{0,24}"#) {
-            prop_assert_eq!(ours(&text), theirs(&text));
+        fn accepts_what_serde_json_accepts(text in r#"[\[\]{}",:0-9eE+\-.tfnrualse\\/ \n]{0,24}"#) {
+            prop_assert_eq!(is_valid(&text), serde_json_accepts(&text));
         }
 
         #[test]
-        fn takes_what_serde_json_takes_of_almost_json(
+        fn accepts_what_serde_json_accepts_of_almost_json(
             mut text in prop::sample::select(vec![
                 r#"{"a":[1,-2.5e+10,0,"x\u00e4\/"],"b":{"c":null,"d":[true,false,{}]},"":[]}"#,
                 r#" [ [ ] , { } , "\"\\" , 1e400 , "\ud83d" , -0.0E-0 ] "#,
@@ -542,58 +556,51 @@ mod tests {
             ]).prop_map(str::to_owned),
             edits in prop::collection::vec((any::<prop::sample::Index>(), 0..3, r#"[\[\]{}",:0-9eE+\-.tfnu\\/\x00-\x20é]"#), 1..3),
         ) {
-            for (place, kind, new) in edits {
-                let places: Vec<_> = text.char_indices().map(|(place, _)| place).collect();
-                let place = *place.get(&places);
-                let end = place + text[place..].chars().next().map_or(0, char::len_utf8);
+            for (index, kind, new) in edits {
+                let starts: Vec<_> = text.char_indices().map(|(start, _)| start).collect();
+                let start = *index.get(&starts);
+                let end = start + text[start..].chars().next().map_or(0, char::len_utf8);
                 match kind {
-                    0 => text.replace_range(place..end, ""),
-                    1 => text.replace_range(place..end, &new),
-                    _ => text.insert_str(place, &new),
+                    0 => text.replace_range(start..end, ""),
+                    1 => text.replace_range(start..end, &new),
+                    _ => text.insert_str(start, &new),
                 }
             }
-            prop_assert_eq!(ours(&text), theirs(&text), "{}", text);
+            prop_assert_eq!(is_valid(&text), serde_json_accepts(&text), "{}", text);
         }
 
         #[test]
-        fn strings_are_taken_as_serde_json_does(inside in r#"[a-z"\\u0-9/\x00-\x1fé]{0,30}"#) {
+        fn accepts_the_strings_that_serde_json_accepts(inside in r#"[a-z"\\u0-9/\x00-\x1fé]{0,30}"#) {
             let text = format!("\"{inside}\"");
-            prop_assert_eq!(ours(&text), theirs(&text));
-        }
-
-        #[test]
-        fn strings_end_where_they_end(inside in "[a-zé]{0,30}", after in ".{0,9}") {
-            let text = format!("\"{inside}\"{after}");
-            prop_assert_eq!(plain_string_end(text.as_bytes(), 0), inside.len() + 2);
-            prop_assert_eq!(string_end(text.as_bytes(), 0), (inside.len() + 2, false));
+            prop_assert_eq!(is_valid(&text), serde_json_accepts(&text));
         }
     }
 
     #[test]
-    fn a_long_text_without_an_end_is_refused() {
+    fn a_truncated_long_text_is_refused() {
         let long = "x".repeat(LONG_STRING);
         for end in ["", ",", ",1", ",[", r#",{"a":"#, ",\"", ",\"\\", "] ]"] {
-            assert!(!ours(&format!("[\"{long}\"{end}")), "{end}");
+            assert!(!is_valid(&format!("[\"{long}\"{end}")), "{end}");
         }
-        assert!(ours(&format!("[\"{long}\"]")));
+        assert!(is_valid(&format!("[\"{long}\"]")));
     }
 
     #[test]
-    fn nesting_is_bounded_wherever_it_is() {
+    fn nesting_is_bounded() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             for (depth, ok) in [(127, true), (128, false), (1_000_000, false)] {
                 assert_eq!(
-                    ours(&format!("{}0{}", open.repeat(depth), close.repeat(depth))),
+                    is_valid(&format!("{}0{}", open.repeat(depth), close.repeat(depth))),
                     ok
                 );
             }
-            assert!(!ours(&open.repeat(1_500_000)));
+            assert!(!is_valid(&open.repeat(1_500_000)));
         }
-        assert!(ours(&format!("{{\"a\":\"{}\"}}", "[".repeat(1000))));
+        assert!(is_valid(&format!("{{\"a\":\"{}\"}}", "[".repeat(1000))));
     }
 
     #[test]
-    fn extents_are_those_of_the_larger_containers() {
+    fn larger_containers_have_extents() {
         let long = "x".repeat(INDEXED_LENGTH);
         let text = format!(
             r#"{{"a":[{{}},{{"b":"{long}"}},["{}"]],"c":1}}"#,

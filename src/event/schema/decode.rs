@@ -1,21 +1,23 @@
 use super::unread::UnreadPaths;
 use crate::event::json::Cursor;
 
-/// Reads one value of a kind.
+/// Decodes one kind of value. Implemented by the declared types and by markers such as
+/// [`Id`](super::Id).
 pub(crate) trait Decode<'a> {
-    /// What comes out.
+    /// The decoded value.
     type Output;
 
-    /// Whether `Debug` may show it: no text that a person wrote, no number that names one.
+    /// Whether `Debug` shows the value. False for text that a person wrote and for anything that
+    /// identifies a person.
     const DEBUG_VISIBLE: bool;
 
-    /// Whether an empty string stands for absence, and is nothing odd.
+    /// Whether an empty string means absent, and is known.
     const EMPTY_IS_ABSENT: bool = false;
 
-    /// Reads the next value, which is not `null`, and passes over it in any case.
+    /// Decodes the next value, which is not `null`. Skips it whether or not it can be decoded.
     fn decode(cursor: &mut Cursor<'a>) -> Option<Self::Output>;
 
-    /// Whether the next value is known in all its parts. Passes over it.
+    /// Whether this version knows all parts of the next value. Skips the value.
     fn is_known(cursor: &mut Cursor<'a>) -> bool {
         if Self::EMPTY_IS_ABSENT {
             cursor.scalar().is_some()
@@ -24,16 +26,16 @@ pub(crate) trait Decode<'a> {
         }
     }
 
-    /// Notes the paths of what [`decode`](Self::decode) ignores in the next value. Passes over it.
+    /// Adds the paths of what [`decode`](Self::decode) ignores in the next value. Skips the value.
     fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
         let mut again = *cursor;
-        // An empty string stands for absence wherever it is not a text.
+        // Where no text is expected, Meta writes an empty string for an absent value.
         if Self::decode(cursor).is_none() && again.string() != Some("") {
             paths.note();
         }
     }
 
-    /// Writes a value that was read, in the form in which Meta sends it.
+    /// Serializes a decoded value in the form in which Meta sends it.
     #[cfg(feature = "serde")]
     fn serialize<S>(value: &Self::Output, serializer: S) -> Result<S::Ok, S::Error>
     where
@@ -45,7 +47,8 @@ pub(crate) trait Decode<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// The value of a member of the object that the cursor is before. Of several equal keys the last counts that can be read.
+    /// Decodes one member of the object that follows. Of equal keys, the last one that can be
+    /// decoded counts.
     pub(crate) fn member<R: Decode<'a>>(mut self, name: &[u8]) -> Option<R::Output> {
         self.enter_object()?;
         let mut value = None;

@@ -5,10 +5,11 @@ use super::serialize::OptionalField;
 use super::{decode::Decode, unread::UnreadPaths};
 use crate::event::json::Cursor;
 
-/// An object that goes with an event and is read when it is asked for: because it is larger than what most want of it, or because its type contains
-/// itself.
+/// An object that is decoded on demand.
+///
+/// Used where most callers need little of a large object, and where a type contains itself.
 pub struct Lazy<'a, T> {
-    /// Before the opening bracket.
+    /// Cursor before the opening bracket. `None` if the object is absent.
     start: Option<Cursor<'a>>,
     object: PhantomData<fn() -> T>,
 }
@@ -27,7 +28,7 @@ impl<'a, T> Lazy<'a, T>
 where
     T: Decode<'a, Output = T>,
 {
-    /// The object, if there is one. Read at each call.
+    /// Decodes and returns the object, or `None` if it is absent. Each call decodes it again.
     #[must_use]
     pub fn get(&self) -> Option<T> {
         T::decode(&mut self.start?)

@@ -5,12 +5,12 @@ use super::serialize::OptionalField;
 use super::{decode::Decode, unread::UnreadPaths};
 use crate::event::json::Cursor;
 
-/// A list inside of an event, read while it is iterated: it takes no memory, however long it is.
+/// A list inside an event, decoded while it is iterated. It allocates nothing, whatever its length.
 ///
-/// An element that is not of the list's type is passed over; [`Event::raw`](super::Event::raw) has it, and
-/// [`Event::is_known`](super::Event::is_known) tells.
+/// An element of an unexpected type is skipped. [`Event::is_known`](crate::event::Event::is_known)
+/// is then false, and [`Event::raw`](crate::event::Event::raw) contains the element.
 pub struct List<'a, T> {
-    /// Before the opening bracket.
+    /// Cursor before the opening bracket. `None` if the list is absent.
     start: Option<Cursor<'a>>,
     element: PhantomData<fn() -> T>,
 }
@@ -20,7 +20,7 @@ impl<'a, T> List<'a, T>
 where
     T: Decode<'a, Output = T>,
 {
-    /// Iterates over the elements.
+    /// Returns an iterator over the elements. Each iteration decodes them again.
     #[must_use]
     pub fn iter(&self) -> Iter<'a, T> {
         let cursor = self.start.and_then(|mut cursor| {
@@ -33,20 +33,20 @@ where
         }
     }
 
-    /// The first element.
+    /// Returns the first element.
     #[must_use]
     pub fn first(&self) -> Option<T> {
         self.iter().next()
     }
 
-    /// Whether there is no element.
+    /// Returns true if the list has no element of its type.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first().is_none()
     }
 }
 
-/// The iterator of [`List`].
+/// Iterator over the elements of a [`List`].
 pub struct Iter<'a, T> {
     cursor: Option<Cursor<'a>>,
     element: PhantomData<fn() -> T>,

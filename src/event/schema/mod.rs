@@ -1,7 +1,12 @@
-//! How the objects of the protocol are written down once, and read, checked and shown from that.
+//! Declarations of the protocol's objects.
 //!
-//! The rule, one for all: a key in a shape that is not its own is absent, its neighbours stay, and [`Decode::is_known`] is false for the
-//! whole. `null` is absence and nothing odd; keys that nobody knows are nothing odd either; of two equal keys the last counts.
+//! The macros `object!`, `tagged!` and `names!` declare a type once. Its decoding, its check for
+//! unknown parts, its serialization and its `Debug` follow from that.
+//!
+//! One rule holds for all types. A key whose value has an unexpected shape is absent, the other
+//! keys are not affected, and [`Decode::is_known`] is false for the whole object. `null` means
+//! absent and is known; unknown keys do not make an object unknown. Of two equal keys the last one
+//! counts.
 
 mod decode;
 mod lazy;

@@ -1,4 +1,6 @@
-/// Declares a set of names that Meta adds to. They are compared without regard to case, and with `-`, `_` and space as the same.
+/// Declares an enum of names to which Meta keeps adding, with an `Other` variant for the rest.
+///
+/// Names are compared case-insensitively; `-`, `_` and space are equal.
 macro_rules! names {
     (
         $(#[$meta:meta])*
@@ -17,12 +19,12 @@ macro_rules! names {
                 $(#[$variant_meta])*
                 $variant,
             )*
-            /// A name that this version does not know, as it was sent.
+            /// A name that this version does not know, as received.
             Other(&'a str),
         }
 
         impl<'a> $name<'a> {
-            /// The name as Meta documents it, or as it was sent if it is not known.
+            /// Returns the name as Meta documents it, or as received if it is not known.
             #[must_use]
             pub fn as_str(&self) -> &'a str {
                 match self {
@@ -62,7 +64,7 @@ macro_rules! names {
             }
         }
 
-        /// A name that is not known is not shown: nobody can say what it is.
+        /// Hides an unknown name, as it may contain anything.
         impl std::fmt::Debug for $name<'_> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 match self {
@@ -76,6 +78,7 @@ macro_rules! names {
 
 pub(crate) use names;
 
+/// Compares case-insensitively; `-`, `_` and space are equal.
 pub(crate) fn names_match(name: &str, text: &str) -> bool {
     let fold = |byte: u8| match byte {
         b'-' | b' ' => b'_',

@@ -1,16 +1,20 @@
-/// Declares an object of the protocol: for each field its reader, and its key on the wire with other spellings that were seen. A field
-/// without these is filled in from what stands around the object.
+/// Declares a JSON object as a struct.
 ///
-/// With `tagged kind, content: Content`, the object also has a `type` and a body under a key of that name: they go into the fields
-/// `kind` and `content`.
+/// - `field: Type = Decoder["key" | "other"]` decodes a member. Further keys are spellings that
+///   were seen in deliveries.
+/// - `field: Type` is not decoded but filled in later, from what surrounds the object. It is
+///   serialized under its own name. `as "key"` gives another name; `as ""` leaves it out.
+/// - `tagged { kind, content: Content, has_body }` adds a tagged union: `type`, and a body under
+///   the key that `type` names.
+/// - `elsewhere ["key"]` lists keys that other code reads. They are not reported as unread.
 macro_rules! object {
     (
         $(#[$meta:meta])*
         $vis:vis struct $name:ident $(<$lifetime:lifetime>)? {
             $(
                 $(#[$field_meta:meta])*
-                $field_vis:vis $field:ident: $type:ty $(as $around:literal)?
-                    $(= $reader:ty [$first_key:literal $(| $key:literal)*])?,
+                $field_vis:vis $field:ident: $type:ty $(as $outer_key:literal)?
+                    $(= $decoder:ty [$first_key:literal $(| $key:literal)*])?,
             )*
         }
         $(tagged {
@@ -52,7 +56,7 @@ macro_rules! object {
                 while let Some(key) = cursor.next_key() {
                     $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
                         if !cursor.take_null()
-                            && let Some(value) = <$reader as $crate::event::schema::Decode<'a>>::decode(cursor)
+                            && let Some(value) = <$decoder as $crate::event::schema::Decode<'a>>::decode(cursor)
                         {
                             this.$field = value.into();
                         }
@@ -76,7 +80,7 @@ macro_rules! object {
                 while let Some(key) = cursor.next_key() {
                     $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
                         known &= cursor.take_null()
-                            || <$reader as $crate::event::schema::Decode<'a>>::is_known(cursor);
+                            || <$decoder as $crate::event::schema::Decode<'a>>::is_known(cursor);
                         continue;
                     })?)*
                     $crate::event::schema::object!(@other cursor, key $(, $content)?);
@@ -95,7 +99,8 @@ macro_rules! object {
                     paths.note();
                     return;
                 }
-                // For each field the key that it was read from last: of several only one is reachable.
+                // The key that each field was last decoded from. Of several spellings in one object
+                // only the last is reachable, and the one before is unread.
                 $($(
                     let mut $field: Option<&[u8]> = None;
                     let _ = $first_key;
@@ -106,12 +111,12 @@ macro_rules! object {
                     }
                     let object = paths.enter(key);
                     $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
-                        if <$reader as $crate::event::schema::Decode<'a>>::decode(&mut { *cursor }).is_some()
+                        if <$decoder as $crate::event::schema::Decode<'a>>::decode(&mut { *cursor }).is_some()
                             && let Some(before) = $field.replace(key)
                         {
                             paths.note_sibling(object, before);
                         }
-                        <$reader as $crate::event::schema::Decode<'a>>::unread(cursor, paths);
+                        <$decoder as $crate::event::schema::Decode<'a>>::unread(cursor, paths);
                         paths.leave(object);
                         continue;
                     })?)*
@@ -131,7 +136,7 @@ macro_rules! object {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let mut map = serializer.serialize_map(None)?;
                 $($crate::event::schema::object!(
-                    @write map, self.$field, $field $(as $around)? $(= $reader [$first_key])?
+                    @write map, self.$field, $field $(as $outer_key)? $(= $decoder [$first_key])?
                 );)*
                 $($crate::event::schema::TaggedUnion::write(
                     &self.$content, self.$kind, self.$has_body, &mut map,
@@ -142,12 +147,12 @@ macro_rules! object {
 
         impl $(<$lifetime>)? std::fmt::Debug for $name $(<$lifetime>)? {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let mut shown = f.debug_struct(stringify!($name));
-                $($(if <$reader as $crate::event::schema::Decode<'_>>::DEBUG_VISIBLE {
-                    shown.field(stringify!($field), &self.$field);
+                let mut debug = f.debug_struct(stringify!($name));
+                $($(if <$decoder as $crate::event::schema::Decode<'_>>::DEBUG_VISIBLE {
+                    debug.field(stringify!($field), &self.$field);
                 })?)*
-                $(shown.field(stringify!($content), &self.$content);)?
-                shown.finish_non_exhaustive()
+                $(debug.field(stringify!($content), &self.$content);)?
+                debug.finish_non_exhaustive()
             }
         }
     };
@@ -163,23 +168,23 @@ macro_rules! object {
             }
         }
     };
-    // What is filled in from around the object.
+    // A field that is filled in from outside the object.
     (@write $map:ident, $value:expr, $field:ident) => {
         $crate::event::schema::object!(@write $map, $value, as stringify!($field))
     };
-    // What stands elsewhere in what Meta writes.
+    // A field that Meta's JSON has in another place.
     (@write $map:ident, $value:expr, $field:ident as "") => {};
-    (@write $map:ident, $value:expr, $field:ident as $around:literal) => {
-        $crate::event::schema::object!(@write $map, $value, as $around)
+    (@write $map:ident, $value:expr, $field:ident as $outer_key:literal) => {
+        $crate::event::schema::object!(@write $map, $value, as $outer_key)
     };
     (@write $map:ident, $value:expr, as $key:expr) => {
         if let Some(value) = $crate::event::schema::OptionalField::value(&$value) {
             serde::ser::SerializeMap::serialize_entry(&mut $map, $key, value)?;
         }
     };
-    (@write $map:ident, $value:expr, $field:ident = $reader:ty [$key:literal]) => {
+    (@write $map:ident, $value:expr, $field:ident = $decoder:ty [$key:literal]) => {
         if let Some(value) = $crate::event::schema::OptionalField::value(&$value) {
-            let value = $crate::event::schema::SerializeWith::<'_, '_, $reader>(value);
+            let value = $crate::event::schema::SerializeWith::<'_, '_, $decoder>(value);
             serde::ser::SerializeMap::serialize_entry(&mut $map, $key, &value)?;
         }
     };

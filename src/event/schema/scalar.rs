@@ -1,11 +1,11 @@
-//! Single values, and what they may be written as.
+//! Decoders of single values.
 
 use std::fmt;
 
 use super::decode::Decode;
 use crate::event::json::Cursor;
 
-/// A text of Meta's own, such as the title of an error. Shown by `Debug`.
+/// A text that Meta wrote, such as the title of an error. Shown by `Debug`.
 #[derive(Debug)]
 pub(crate) struct Words;
 
@@ -18,7 +18,7 @@ impl<'a> Decode<'a> for Words {
     }
 }
 
-/// A text, which may be empty. Not shown by `Debug`: it is what somebody wrote.
+/// A text that a person wrote; may be empty. Hidden by `Debug`.
 #[derive(Debug)]
 pub(crate) struct Text;
 
@@ -31,7 +31,7 @@ impl<'a> Decode<'a> for Text {
     }
 }
 
-/// A name or number of a thing, written as a string or as a number. The empty string is absence.
+/// An identifier of a thing, written as a string or a number. The empty string means absent.
 #[derive(Debug)]
 pub(crate) struct Id;
 
@@ -45,8 +45,8 @@ impl<'a> Decode<'a> for Id {
     }
 }
 
-/// A name or number of a person, a phone number among them. Not shown by `Debug`; the empty string, which Meta has used for "not
-/// known", is absence.
+/// An identifier of a person, such as a phone number. Hidden by `Debug`. The empty string, which
+/// Meta has used for "not known", means absent.
 #[derive(Debug)]
 pub(crate) struct Person;
 
@@ -60,12 +60,12 @@ impl<'a> Decode<'a> for Person {
     }
 }
 
-/// A name or number in a list of such.
+/// A name or number that is an element of a [`List`](super::List).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Name<'a>(&'a str);
 
 impl<'a> Name<'a> {
-    /// The name.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &'a str {
         self.0
@@ -94,7 +94,7 @@ impl serde::Serialize for Name<'_> {
     }
 }
 
-/// A value that has no place.
+/// A value that no field reads. Always absent.
 #[derive(Debug)]
 pub(crate) struct Nothing;
 
@@ -108,7 +108,7 @@ impl<'a> Decode<'a> for Nothing {
     }
 }
 
-/// A value that is kept as JSON, because it has no shape that would last.
+/// A value that is kept as JSON text because its shape is not stable.
 #[derive(Debug)]
 pub(crate) struct Json;
 
@@ -142,14 +142,15 @@ impl<'a> Decode<'a> for i64 {
     type Output = Self;
     const DEBUG_VISIBLE: bool = true;
 
-    /// Some senders write whole numbers with a fraction (`2.0`).
+    /// Accepts a whole number with a fraction (`2.0`), as some senders write it.
     fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
         let text = cursor.scalar()?;
         text.parse().ok().or_else(|| parse_whole(text))
     }
 }
 
-/// A whole number that is written with a fraction or an exponent, as far as a float holds it exactly.
+/// Parses a whole number that is written with a fraction or an exponent, up to 2^53: beyond that a
+/// float is not exact.
 pub(super) fn parse_whole(text: &str) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let number: f64 = text.parse().ok()?;
@@ -158,7 +159,7 @@ pub(super) fn parse_whole(text: &str) -> Option<i64> {
     is_whole.then_some(number as i64)
 }
 
-/// A number that is whole is written without a fraction, as Meta writes it.
+/// Serializes a whole number without a fraction, as Meta does.
 #[cfg(feature = "serde")]
 fn serialize_number<S: serde::Serializer>(number: f64, serializer: S) -> Result<S::Ok, S::Error> {
     match parse_whole(&number.to_string()) {
@@ -167,7 +168,7 @@ fn serialize_number<S: serde::Serializer>(number: f64, serializer: S) -> Result<
     }
 }
 
-/// Shown by `Debug`: a quantity or a price, say.
+/// A quantity or a price, for example. Shown by `Debug`.
 impl<'a> Decode<'a> for f64 {
     type Output = Self;
     const DEBUG_VISIBLE: bool = true;
@@ -183,7 +184,7 @@ impl<'a> Decode<'a> for f64 {
     }
 }
 
-/// A place on the earth, which is not shown by `Debug`.
+/// A latitude or longitude, degrees. Hidden by `Debug`.
 #[derive(Debug)]
 pub(crate) struct Degrees;
 

@@ -1,6 +1,8 @@
+//! Serialization of declared objects (feature `serde`).
+
 use super::decode::Decode;
 
-/// A field that may be absent.
+/// A field of a declared object. Absent fields are not serialized.
 pub(crate) trait OptionalField {
     type Value;
 
@@ -15,7 +17,7 @@ impl<T> OptionalField for Option<T> {
     }
 }
 
-/// A value that is serialized by its reader.
+/// Serializes a value with [`Decode::serialize`] of its decoder.
 pub(crate) struct SerializeWith<'v, 'a, R: Decode<'a>>(pub(crate) &'v R::Output);
 
 impl<'a, R> serde::Serialize for SerializeWith<'_, 'a, R>

@@ -3,9 +3,9 @@ use std::marker::PhantomData;
 use super::{decode::Decode, names::names_match, scalar::Id, unread::UnreadPaths};
 use crate::event::json::Cursor;
 
-/// Declares a tagged union: `type` names the key under which the body stands.
+/// Declares a tagged union as an enum: `type` is the tag and names the key of the body.
 ///
-/// After `=` the tags, which are also the names of the body's key.
+/// A variant lists its tags after `=`. They are also the possible keys of its body.
 macro_rules! tagged {
     (
         $(#[$meta:meta])*
@@ -24,7 +24,8 @@ macro_rules! tagged {
                 $(#[$variant_meta])*
                 $variant $(($body))?,
             )*
-            /// A type that this version does not know, or none at all. [`Event::raw`](super::Event::raw) has it.
+            /// A type that this version does not know, or no type.
+            /// [`Event::raw`](super::Event::raw) contains the JSON.
             #[default]
             Unknown,
         }
@@ -145,25 +146,26 @@ macro_rules! tagged {
 
 pub(crate) use tagged;
 
-/// The variants of a tagged union.
+/// The variants of a tagged union, by index. Implemented by `tagged!`.
 pub(crate) trait TaggedUnion<'a>: Sized {
-    /// For each variant its tags, which are also the keys of its body.
+    /// Tags of each variant, which are also the keys of its body.
     const TAGS: &'static [&'static [&'static str]];
 
-    /// Also tells whether there is a body of the right shape.
+    /// Decodes a variant. Also returns whether it has a body of the expected shape.
     fn decode(index: usize, body: Option<Cursor<'a>>) -> (Self, bool);
 
-    /// `other`: there is a body, and it is not that of this variant.
+    /// Whether this version knows all parts of a variant. `other` is true if the object has the
+    /// body of another variant instead.
     fn is_known(index: usize, body: Option<Cursor<'a>>, other: bool) -> bool;
 
-    /// Notes what is not read of the body of a variant. Passes over it.
+    /// Adds the paths of what is not read of a variant's body. Skips the body.
     fn unread(index: usize, body: &mut Cursor<'a>, paths: &mut UnreadPaths);
 
-    /// The tag of the variant, as it is documented.
+    /// Returns the documented tag of the variant.
     #[cfg(feature = "serde")]
     fn tag(&self) -> Option<&'static str>;
 
-    /// Writes the tag and the body into the object that they stand in.
+    /// Serializes the tag and the body as entries of the enclosing object.
     #[cfg(feature = "serde")]
     fn write<M: serde::ser::SerializeMap>(
         &self,
@@ -173,7 +175,7 @@ pub(crate) trait TaggedUnion<'a>: Sized {
     ) -> Result<(), M::Error>;
 }
 
-/// The key of the body of a variant: its tag if that is one of its names as they are documented.
+/// Returns the key of a variant's body: the tag if it is a documented name, else the first name.
 #[cfg(feature = "serde")]
 pub(crate) fn body_key(names: &[&'static str], tag: Option<&str>) -> &'static str {
     let is_tag = |name: &&&str| Some(**name) == tag;
@@ -181,12 +183,12 @@ pub(crate) fn body_key(names: &[&'static str], tag: Option<&str>) -> &'static st
     name.copied().unwrap_or_default()
 }
 
-/// Finds the tag and the body of a tagged union, in whatever order they come.
+/// Finds the tag and the body of a tagged union, in either order.
 #[derive(Clone, Copy)]
 pub(crate) struct TaggedDecoder<'a, T> {
     object: Cursor<'a>,
     tag: Option<&'a str>,
-    /// The body seen so far that is the likeliest: its variant and where it is.
+    /// The most likely body so far: the index of its variant, and a cursor before it.
     body: Option<(usize, Cursor<'a>)>,
     tags: PhantomData<fn() -> T>,
 }
@@ -195,7 +197,7 @@ impl<'a, T> TaggedDecoder<'a, T>
 where
     T: TaggedUnion<'a> + Default,
 {
-    /// `object`: before the object that is about to be walked over.
+    /// Starts a search. `object` is a cursor before the object.
     pub(crate) fn new(object: Cursor<'a>) -> Self {
         Self {
             object,
@@ -205,7 +207,7 @@ where
         }
     }
 
-    /// Walks over an object that has nothing else.
+    /// Searches a whole object. Skips the object.
     pub(crate) fn from_object(cursor: &mut Cursor<'a>) -> Option<Self> {
         let mut this = Self::new(*cursor);
         cursor.enter_object()?;
@@ -215,7 +217,7 @@ where
         Some(this)
     }
 
-    /// Takes a member of the object, with the cursor before its value, and passes over it.
+    /// Examines a member of the object. The cursor is before the value, which is skipped.
     pub(crate) fn member(&mut self, key: &'a [u8], cursor: &mut Cursor<'a>) {
         if key == b"type" {
             if !cursor.take_null() {
@@ -228,7 +230,7 @@ where
             return;
         }
         cursor.skip();
-        // Without a tag the first variant in the order of the declaration counts, whatever the order of the keys.
+        // Without a tag the first declared variant counts, whatever the order of the keys.
         if let Some(index) = Self::index_of_key(key)
             && self
                 .body
@@ -248,7 +250,7 @@ where
             .unwrap_or_default()
     }
 
-    /// Notes what is not read of a member that belongs to no field. Passes over it.
+    /// Adds the paths of what is not read of a member that belongs to no field. Skips the value.
     pub(crate) fn unread(&self, key: &[u8], cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
         let place = *cursor;
         let is_body = |index: &usize| {
@@ -259,7 +261,7 @@ where
         };
         if key == b"type" {
             let tag = Id::decode(&mut { *cursor }).filter(|tag| !tag.is_empty());
-            // Of two tags the last counts.
+            // Of two tags the last one counts, and the other is unread.
             if tag.is_some() && tag != self.tag {
                 paths.note();
             }
@@ -272,7 +274,8 @@ where
         }
     }
 
-    /// A body that is absent is nothing odd; that of another type is.
+    /// Whether this version knows all parts. An absent body is known, the body of another variant
+    /// is not.
     pub(crate) fn is_known(&self) -> bool {
         self.index().is_some_and(|index| {
             let body = self.body(index);
@@ -290,7 +293,7 @@ where
     fn body(&self, index: usize) -> Option<Cursor<'a>> {
         match self.body? {
             (found, body) if found == index => Some(body),
-            // Two bodies, or a body that is not the tag's: rare enough to walk again.
+            // Two bodies, or a body that does not match the tag. Rare, so the object is read again.
             _ => {
                 let mut cursor = self.object;
                 let mut body = None;

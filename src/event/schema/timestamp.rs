@@ -6,9 +6,9 @@ use std::{
 use super::{decode::Decode, scalar::parse_whole};
 use crate::event::json::Cursor;
 
-/// A moment, as Meta writes it: seconds since 1970, in a string or as a number.
+/// A point in time: Unix seconds, which Meta writes as a string or a number.
 ///
-/// Some senders in between write milliseconds: from 10^12 on a value is taken for that.
+/// Values of 10^12 and above are taken as milliseconds, which some relaying services send.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -17,12 +17,12 @@ use crate::event::json::Cursor;
 /// let body = r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[
 ///     {"id":"wamid.A","timestamp":"1760000000","type":"text","text":{"body":"hi"}}]}}]}]}"#;
 /// let notification = Notification::parse(body)?;
-/// let Some(Payload::Message(message)) = notification.events().first().map(|event| event.payload()) else {
-///     unreachable!()
-/// };
+/// let [event] = notification.events() else { unreachable!() };
+/// let Payload::Message(message) = event.payload() else { unreachable!() };
 /// let timestamp = message.timestamp.ok_or("none")?;
 /// assert_eq!(timestamp.seconds(), 1_760_000_000);
-/// assert_eq!(timestamp.to_system_time(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000));
+/// let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000);
+/// assert_eq!(timestamp.to_system_time(), time);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,30 +31,31 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// Seconds since 1970-01-01 00:00 UTC.
+    /// Returns the Unix time in seconds, rounded down.
     #[must_use]
     pub fn seconds(self) -> u64 {
         self.millis / 1000
     }
 
-    /// Milliseconds since 1970-01-01 00:00 UTC.
+    /// Returns the Unix time in milliseconds.
     #[must_use]
     pub fn millis(self) -> u64 {
         self.millis
     }
 
-    /// The same moment in the terms of the standard library.
+    /// Converts the timestamp to a [`SystemTime`].
     #[must_use]
     pub fn to_system_time(self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.millis)
     }
 
     fn parse(text: &str) -> Option<Self> {
-        /// From here on a number is one of milliseconds: in seconds it would be in the year 33,658.
+        /// Numbers from here on are milliseconds: as seconds, they would mean the year 33,658 or
+        /// later.
         const MILLIS: u64 = 1_000_000_000_000;
-        /// Further away than any calendar goes.
+        /// Upper limit, which keeps the time within what calendar libraries can represent.
         const LIMIT: u64 = 1000 * MILLIS;
-        /// Numbers of so many digits fit into 64 bits.
+        /// Maximum number of digits that always fit into 64 bits.
         const DIGITS: usize = 19;
         if !(1..=DIGITS).contains(&text.len()) {
             return None;
@@ -93,14 +94,14 @@ impl<'a> Decode<'a> for Timestamp {
         Self::parse(cursor.scalar()?)
     }
 
-    /// An empty string is absence here too.
+    /// An empty string means absent and is known.
     fn is_known(cursor: &mut Cursor<'a>) -> bool {
         let text = cursor.scalar();
         text.is_some_and(|text| text.is_empty() || Self::parse(text).is_some())
     }
 }
 
-/// In the form in which Meta sends it: a string of seconds, or of milliseconds where there are any.
+/// Serializes as Meta does: a string of seconds, or of milliseconds if there is a fraction.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

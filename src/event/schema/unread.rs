@@ -1,19 +1,19 @@
-//! The paths of keys that the typed view does not read.
+//! Paths of the keys that the typed view does not read.
 
-/// Maximum number of paths. A hostile body could have millions of keys, and a few paths say as much.
+/// Maximum number of paths. Further ones are dropped: a hostile body may have millions of keys.
 const MAX_PATHS: usize = 64;
 
-/// Maximum length of a key that is shown. Keys of objects that Meta declares are shorter.
-const MAX_KEY: usize = 64;
+/// Maximum length of a key in a path, bytes. Longer ones are masked: Meta's own keys are shorter.
+const MAX_KEY_LENGTH: usize = 64;
 
-/// Collects paths while a value is walked over.
+/// Collects paths while a value is traversed.
 #[derive(Debug, Default)]
 pub(crate) struct UnreadPaths {
     path: String,
     found: Vec<String>,
 }
 
-/// Where a path ended before a key was appended.
+/// Length of a path before a key was appended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parent(usize);
 
@@ -24,11 +24,11 @@ impl UnreadPaths {
         if !self.path.is_empty() {
             self.path.push('.');
         }
-        self.path.push_str(shown(key));
+        self.path.push_str(masked(key));
         parent
     }
 
-    /// Appends several keys; `[]` is the mark of a list's elements. Returns the first parent.
+    /// Appends several keys; `[]` stands for the elements of a list. Returns the first parent.
     pub(crate) fn enter_all(&mut self, path: &[&[u8]]) -> Option<Parent> {
         let mut first = None;
         for key in path {
@@ -41,19 +41,19 @@ impl UnreadPaths {
         first
     }
 
-    /// Appends the mark of a list's elements to the current path.
+    /// Appends `[]`, which stands for the elements of a list, to the current path.
     pub(crate) fn enter_list(&mut self) -> Parent {
         let parent = Parent(self.path.len());
         self.path.push_str("[]");
         parent
     }
 
-    /// Goes back to the path of the parent.
+    /// Returns to the path of the parent.
     pub(crate) fn leave(&mut self, parent: Parent) {
         self.path.truncate(parent.0);
     }
 
-    /// Notes the current path.
+    /// Adds the current path, once.
     pub(crate) fn note(&mut self) {
         let path = if self.path.is_empty() {
             "."
@@ -65,7 +65,7 @@ impl UnreadPaths {
         }
     }
 
-    /// Notes the path of another member of the object `parent`.
+    /// Adds the path of another member of the object `parent`.
     pub(crate) fn note_sibling(&mut self, parent: Parent, key: &[u8]) {
         let rest = self.path.split_off(parent.0);
         let other = self.enter(key);
@@ -79,16 +79,16 @@ impl UnreadPaths {
     }
 }
 
-/// A key of a declared object looks like an identifier. Anything else may be data, a phone number for example.
-fn shown(key: &[u8]) -> &str {
+/// Masks a key that does not look like an identifier: it may be data, such as a phone number.
+fn masked(key: &[u8]) -> &str {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$');
-    let is_shown = key.len() <= MAX_KEY
+    let is_identifier = key.len() <= MAX_KEY_LENGTH
         && key
             .first()
             .is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
         && key.iter().all(is_word);
     match std::str::from_utf8(key) {
-        Ok(key) if is_shown => key,
+        Ok(key) if is_identifier => key,
         _ => "*",
     }
 }
@@ -106,14 +106,14 @@ mod tests {
             ("Ada Lovelace", "*"),
             ("", "*"),
         ] {
-            assert_eq!(shown(key.as_bytes()), name);
+            assert_eq!(masked(key.as_bytes()), name);
         }
-        assert_eq!(shown(&[b'a'; MAX_KEY + 1]), "*");
-        assert_eq!(shown(b"\xff"), "*");
+        assert_eq!(masked(&[b'a'; MAX_KEY_LENGTH + 1]), "*");
+        assert_eq!(masked(b"\xff"), "*");
     }
 
     #[test]
-    fn a_path_is_noted_once_and_their_number_is_bounded() {
+    fn a_path_is_added_once_and_the_number_is_bounded() {
         let mut paths = UnreadPaths::default();
         for index in 0..200 {
             let parent = paths.enter(format!("k{index}").as_bytes());
