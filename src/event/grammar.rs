@@ -2,7 +2,7 @@
 //!
 //! This is the only place where a body can be refused for what it says. `serde_json` is the model: the tests compare with it.
 
-use super::notification::ParseError;
+use super::parse_error::ParseError;
 
 /// The deepest nesting that is let through: what `serde_json` allows for its own types.
 pub(super) const MAX_DEPTH: usize = 127;

@@ -91,7 +91,13 @@ mod account;
 mod call;
 pub mod codes;
 mod contact;
+mod element;
 mod error;
+#[expect(
+    clippy::module_inception,
+    reason = "the file is named after its one type"
+)]
+mod event;
 mod few;
 mod field;
 mod flow;
@@ -106,14 +112,17 @@ mod marketing;
 mod message;
 mod notification;
 mod object;
+mod parse_error;
 mod payload;
 mod person;
 mod queue;
 mod raw;
+mod related;
 mod scalar;
 mod status;
 mod template;
 mod unread;
+mod unread_walk;
 mod user;
 mod wire;
 
@@ -125,6 +134,7 @@ pub use self::{
     call::*,
     contact::{Contact, Profile},
     error::{Error, ErrorData},
+    event::{DeserializeError, Event},
     flow::*,
     group::*,
     handover::*,
@@ -132,8 +142,9 @@ pub use self::{
     key::{EventKey, ParseKeyError},
     marketing::*,
     message::*,
-    notification::{DeserializeError, Event, Notification, ParseError},
+    notification::Notification,
     object::{Iter, Lazy, List},
+    parse_error::ParseError,
     payload::{Payload, Reason, Unknown},
     queue::QueueError,
     scalar::{Name, Timestamp},

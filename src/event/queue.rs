@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     few::Few,
     grammar::MAX_DEPTH,
-    notification::ParseError,
+    parse_error::ParseError,
     payload::{Kind, Reason},
     raw::{Document, Span},
     wire::{

@@ -13,8 +13,8 @@ use super::{
         self, Extent, LONG_STRING, MAX_DEPTH, Progress, after_white, index, is_white,
         plain_string_end, scalar_end, string_end,
     },
-    notification::ParseError,
     object::Decode,
+    parse_error::ParseError,
 };
 
 /// The shortest string with an escape and what follows it: `"\n",`.
