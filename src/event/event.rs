@@ -12,7 +12,7 @@ use super::{
     handover::HandoverRecipient,
     history::AppStateMetadata,
     payload::{Kind, Payload},
-    queue::Queued,
+    queue::QueueWriter,
     scalar::{Id, Person, Timestamp},
     wire::{Envelope, phone_number_id, scalar},
 };
@@ -141,7 +141,7 @@ impl Event {
     /// only what belongs to the event: its body is the text of [`to_queue`](Self::to_queue).
     #[must_use]
     pub fn detach(&self) -> Self {
-        match self.queued().into_envelope() {
+        match self.queue_writer().into_envelope() {
             Some(envelope) => Self {
                 stale: self.stale,
                 ..Self::new(Arc::new(envelope), 0)
@@ -161,12 +161,12 @@ impl Event {
     /// The length is that of the event and of what belongs to it, plus at least 200 bytes.
     #[must_use]
     pub fn to_queue(&self) -> Bytes {
-        self.queued().into_form()
+        self.queue_writer().into_bytes()
     }
 
-    fn queued(&self) -> Queued<'_> {
+    fn queue_writer(&self) -> QueueWriter<'_> {
         let element = self.element();
-        Queued::new(&self.envelope, &element.element, element.related_contacts())
+        QueueWriter::new(&self.envelope, &element.element, element.related_contacts())
     }
 
     /// Deserializes the JSON of the event into a type of your own.

@@ -9,7 +9,7 @@ use super::{
     field::{self, Layout, UNNAMED},
     payload::{Kind, Reason},
     person::without_plus,
-    queue::{MARK, PART},
+    queue::format::{MARK, PART},
     raw::{Cursor, Document, Mark, Span},
 };
 
