@@ -1,26 +1,36 @@
+//! Contacts: what Meta says about a person beside the events.
+//!
+//! Source: Meta's page `business-scoped-user-ids`.
+
 use super::{
     object::object,
     scalar::{Id, Person, Text},
 };
 
 object! {
-    /// What Meta says of a person beside the messages and statuses: an element of `contacts`.
+    /// The person that an event is about: an element of `contacts[]`, beside the messages and
+    /// statuses.
+    #[doc(alias = "bsuid")]
     pub struct Contact<'a> {
-        /// The name and user name.
+        /// Display name and user name (`profile`).
         pub profile: Option<Profile<'a>> = Profile<'a>["profile"],
-        /// The WhatsApp id, in digits. Absent when the phone number is hidden. Need not be the phone number.
+        /// WhatsApp id, digits (`wa_id`). Need not be the phone number. Absent if the phone number
+        /// is hidden.
         pub wa_id: Option<&'a str> = Person["wa_id"],
-        /// The business-scoped user id (`US.13…`): opaque, case-sensitive, one per person and business portfolio.
+        /// Business-scoped user id (`user_id`), for example `US.13…`: opaque, case-sensitive, one per
+        /// person and business portfolio.
         pub user_id: Option<&'a str> = Person["user_id"],
-        /// The same for a parent portfolio (`US.ENT.…`), where there is one.
+        /// User id for a parent portfolio, if there is one (`parent_user_id`), for example
+        /// `US.ENT.…`.
         pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
-        /// Changes when the person's keys change, if the identity check is on.
+        /// Hash of the person's encryption key (`identity_key_hash`). Present if the identity check
+        /// is enabled.
         pub identity_key_hash: Option<&'a str> = Id["identity_key_hash"],
     }
 }
 
 object! {
-    /// The business phone number that a value is about.
+    /// The business phone number that a value is about: `metadata`.
     pub(super) struct Metadata<'a> {
         pub(super) display_phone_number: Option<&'a str> = Person["display_phone_number"],
     }
@@ -28,13 +38,13 @@ object! {
 }
 
 object! {
-    /// The names of a [`Contact`].
+    /// The names of a [`Contact`]: `profile`.
     pub struct Profile<'a> {
-        /// The name that the person chose. May be empty.
+        /// Display name that the person chose (`name`). May be empty.
         pub name: Option<&'a str> = Text["name"],
-        /// The user name, with or without a leading `@`.
+        /// User name, with or without a leading `@` (`username`).
         pub username: Option<&'a str> = Person["username"],
-        /// The country, in the draft of November 2025.
+        /// Country (`country_code`), from Meta's draft of November 2025.
         pub country_code: Option<&'a str> = Id["country_code"],
     }
 }

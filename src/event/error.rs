@@ -1,39 +1,44 @@
+//! Errors that Meta reports in events.
+//!
+//! Source: Meta's page `webhooks/reference/messages/errors`.
+
 use super::{
     object::object,
     scalar::{Id, Text, Words},
 };
 
 object! {
-    /// An error as Meta reports it: of a message that could not be shown, of a status that failed, or of a whole phone number.
+    /// An error as Meta reports it: an element of `errors[]` in a message, in a status, or in the
+    /// value for a whole phone number.
     ///
-    /// The list of codes is long and grows; it is at
+    /// [`codes`](super::codes) names the frequent codes. Meta's list grows over time:
     /// <https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes>.
     pub struct Error<'a> {
-        /// The code, 131049 for example. Decide by this and not by the texts.
+        /// Code, for example 131049 (`code`). Base decisions on it, not on the texts.
         pub code: Option<i64> = i64["code"],
-        /// Short text of Meta's own (`title`). Shown by `Debug`.
+        /// Short description by Meta (`title`). Shown by `Debug`.
         pub title: Option<&'a str> = Words["title"],
-        /// Longer text of Meta's own (`message`), in newer payloads. Shown by `Debug`.
+        /// Longer description by Meta, in newer payloads (`message`). Shown by `Debug`.
         pub message: Option<&'a str> = Words["message"],
-        /// What newer payloads have in `error_data`.
+        /// Details in newer payloads (`error_data`). See [`details`](Self::details).
         pub error_data: Option<ErrorData<'a>> = ErrorData<'a>["error_data"],
-        /// What older payloads have beside the code. See [`details`](Self::details).
+        /// Details in older payloads (`details`). See [`details`](Self::details).
         pub old_details: Option<&'a str> = Text["details"],
-        /// Where the code is explained; may be relative to Meta's site.
+        /// URL of an explanation (`href`). May be relative to Meta's site.
         pub href: Option<&'a str> = Id["href"],
     }
 }
 
 object! {
-    /// More about an [`Error`].
+    /// Details of an [`Error`]: `error_data`.
     pub struct ErrorData<'a> {
-        /// What happened, in a sentence.
+        /// Description for people (`details`).
         pub details: Option<&'a str> = Text["details"],
     }
 }
 
 impl<'a> Error<'a> {
-    /// What happened, in a sentence, wherever it stands.
+    /// Returns the description of what happened, from `error_data.details` or `details`.
     #[must_use]
     pub fn details(&self) -> Option<&'a str> {
         self.error_data

@@ -1,6 +1,6 @@
-//! The ids by which an event names the person that it is about.
+//! Ids by which an event names the person that it is about.
 
-/// Ids of one person, the strongest first. Phone numbers come with or without a leading `+`.
+/// Ids of one person, the most specific first. Phone numbers may have a leading `+`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PersonIds<'a> {
     pub(super) users: [Option<&'a str>; 3],
@@ -19,7 +19,7 @@ impl<'a> PersonIds<'a> {
         self.users.into_iter().chain(self.numbers).flatten()
     }
 
-    /// Whether a contact with this user id is of somebody else.
+    /// Whether a contact with this user id belongs to another person.
     pub(super) fn contradict(&self, user_id: Option<&str>) -> bool {
         let mut users = self.users.iter().flatten();
         user_id.is_some_and(|user_id| {
@@ -27,7 +27,7 @@ impl<'a> PersonIds<'a> {
         })
     }
 
-    /// Whether both name one person.
+    /// Whether both name the same person.
     pub(super) fn share(&self, other: &Self) -> bool {
         self.iter().any(|id| {
             other
@@ -37,7 +37,7 @@ impl<'a> PersonIds<'a> {
     }
 }
 
-/// Some senders write a `+` before a phone number and some do not.
+/// Removes the `+` that some payloads write before a phone number.
 pub(super) fn without_plus(id: &str) -> &str {
     id.strip_prefix('+').unwrap_or(id)
 }

@@ -1,6 +1,6 @@
 //! Contact cards.
 //!
-//! Source: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/contacts>.
+//! Source: Meta's page `webhooks/reference/messages/contacts`.
 
 use crate::event::{
     object::{List, object},

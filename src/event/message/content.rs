@@ -1,7 +1,6 @@
 //! What a message says, by its type.
 //!
-//! Source: the pages of each type under
-//! <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages>.
+//! Source: the pages of each type under `webhooks/reference/messages`.
 
 use super::{
     card::Card, context::Context, interactive::Interactive, media::Media, order::Order,

@@ -1,6 +1,6 @@
 //! What a message replies to, and whether it was forwarded.
 //!
-//! Source: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/text>.
+//! Source: Meta's page `webhooks/reference/messages/text`.
 
 use crate::event::{
     object::object,

@@ -1,6 +1,6 @@
 //! Replies to interactive messages.
 //!
-//! Source: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/interactive>.
+//! Source: Meta's page `webhooks/reference/messages/interactive`.
 
 use crate::event::{
     object::{Decode, Tags, names, object, tagged},

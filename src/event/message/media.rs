@@ -1,6 +1,6 @@
 //! Media files: images, audio, video, documents and stickers.
 //!
-//! Source: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/image>.
+//! Source: Meta's page `webhooks/reference/messages/image`.
 
 use crate::event::{
     object::object,

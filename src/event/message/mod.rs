@@ -1,6 +1,6 @@
 //! Messages that the business received.
 //!
-//! Source: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages>.
+//! Source: Meta's page `webhooks/reference/messages`.
 
 mod card;
 mod content;

@@ -1,6 +1,6 @@
 //! Orders from a catalog.
 //!
-//! Source: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/order>.
+//! Source: Meta's page `webhooks/reference/messages/order`.
 
 use crate::event::{
     object::{List, object},

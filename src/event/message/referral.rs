@@ -1,6 +1,6 @@
 //! The ad or post that led to a message.
 //!
-//! Source: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/text>.
+//! Source: Meta's page `webhooks/reference/messages/text`.
 
 use crate::event::{
     object::object,

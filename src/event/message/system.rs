@@ -1,7 +1,6 @@
 //! Changes of the person behind a chat.
 //!
-//! Sources: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/system>
-//! and <https://developers.facebook.com/documentation/business-messaging/whatsapp/business-scoped-user-ids>.
+//! Sources: Meta's pages `webhooks/reference/messages/system` and `business-scoped-user-ids`.
 
 use crate::event::{
     object::{names, object},

@@ -1,6 +1,6 @@
 //! Messages that Meta does not pass on.
 //!
-//! Source: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/unsupported>.
+//! Source: Meta's page `webhooks/reference/messages/unsupported`.
 
 use crate::event::object::{names, object};
 
