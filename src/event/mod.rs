@@ -91,8 +91,14 @@ mod account;
 mod call;
 pub mod codes;
 mod contact;
+mod element;
 mod envelope;
 mod error;
+#[expect(
+    clippy::module_inception,
+    reason = "the file is named after its one type"
+)]
+mod event;
 mod field;
 mod flow;
 mod group;
@@ -106,9 +112,11 @@ mod notification;
 mod payload;
 mod person;
 mod queue;
+mod related;
 mod schema;
 mod status;
 mod template;
+mod unread_walk;
 mod user;
 
 pub(crate) use self::json::IncrementalValidator;
@@ -119,6 +127,7 @@ pub use self::{
     call::*,
     contact::{Contact, Profile},
     error::{Error, ErrorData},
+    event::{DeserializeError, Event},
     flow::*,
     group::*,
     handover::*,
@@ -127,7 +136,7 @@ pub use self::{
     key::{EventKey, ParseKeyError},
     marketing::*,
     message::*,
-    notification::{DeserializeError, Event, Notification},
+    notification::Notification,
     payload::{Payload, Reason, Unknown},
     queue::QueueError,
     schema::{Iter, Lazy, List, Name, Timestamp},
