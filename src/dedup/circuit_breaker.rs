@@ -34,7 +34,7 @@ pub(super) enum CallFailure {
     Ambiguous(Arc<StoreError>),
 }
 
-/// Number of failed calls, including those that an open circuit refused.
+/// Counts failed calls, including those that an open circuit refused, and keeps the last error.
 #[derive(Debug, Default)]
 pub(super) struct StoreFailures {
     pub(super) count: AtomicU64,

@@ -1,10 +1,10 @@
 //! Deduplicates events, so that each is handled once.
 //!
 //! Meta delivers at least once. It repeats a delivery that was not answered with 200 for up to
-//! seven days, and at once if the handler is slow. It also repeats a delivery for every subscribed
-//! app, even for those that have answered, and groups the events differently each time. A
-//! [`DedupLayer`] inside the [`WebhookLayer`](crate::WebhookLayer) passes on only the events that
-//! were not handled yet.
+//! seven days, and at once if the handler is slow. It repeats the delivery to all subscribed apps,
+//! even to those that have answered, and groups the events differently each time. A [`DedupLayer`]
+//! inside the [`WebhookLayer`](crate::WebhookLayer) passes on only the events that were not handled
+//! yet.
 //!
 //! ```
 //! # use axum::{Router, body::Body, extract::Extension, routing::post};
@@ -19,8 +19,12 @@
 //! #     use hmac::{Hmac, KeyInit, Mac};
 //! #     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"secret").unwrap();
 //! #     mac.update(body.as_bytes());
-//! #     let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-//! #     axum::http::Request::post("/webhook").header("x-hub-signature-256", format!("sha256={hex}")).body(body.into()).unwrap()
+//! #     let digest = mac.finalize().into_bytes();
+//! #     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+//! #     axum::http::Request::post("/webhook")
+//! #         .header("x-hub-signature-256", format!("sha256={hex}"))
+//! #         .body(body.into())
+//! #         .unwrap()
 //! # }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,9 +35,10 @@
 //!     .layer(dedup)
 //!     .layer(WebhookLayer::new("/webhook", "secret", "token")?);
 //!
-//! let body = r#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{
-//!     "metadata":{"phone_number_id":"100000000000001"},"messages":[{"from":"16505550001","id":"wamid.A",
-//!     "timestamp":"1760000000","type":"text","text":{"body":"hi"}}]}}]}]}"#;
+//! let body = r#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[
+//!     {"field":"messages","value":{"metadata":{"phone_number_id":"100000000000001"},"messages":[
+//!     {"from":"16505550001","id":"wamid.A","timestamp":"1760000000","type":"text",
+//!     "text":{"body":"hi"}}]}}]}]}"#;
 //! for _ in 0..3 {
 //!     assert_eq!(app.clone().oneshot(sign(body)).await?.status(), 200);
 //! }

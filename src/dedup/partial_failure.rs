@@ -31,7 +31,7 @@ use crate::event::{Event, EventKey};
 /// the delivery is answered with 500, and all its events are handled again.
 ///
 /// The layer removes it from the response. Its events keep the body of the delivery in memory.
-#[doc(alias = "batch")]
+#[doc(alias = "partial batch response")]
 #[derive(Debug, Clone, Default)]
 #[must_use = "it has no effect until it is in the extensions of the response"]
 pub struct PartialFailure {

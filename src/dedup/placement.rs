@@ -88,7 +88,7 @@ impl Passage {
     }
 }
 
-/// Held from the mark of a request to its response.
+/// Checks at the response whether a marked request has bypassed deduplication.
 pub(super) struct BypassCheck {
     passage: Passage,
     tracker: Arc<Tracker>,

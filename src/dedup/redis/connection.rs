@@ -13,8 +13,7 @@ use tokio::sync::Mutex;
 
 use super::failure::{Failure, Refusal};
 
-/// For callers without a timeout of their own: far longer than the thousand commands of a batch
-/// take.
+/// For callers without a timeout of their own. Far longer than a call with a thousand keys takes.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A server that is reachable again is found within this time, even if an earlier attempt still

@@ -174,10 +174,11 @@ impl RedisStore {
     /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// use tower_whatsapp::dedup::RedisStore;
     ///
-    /// let client = redis::Client::build_with_tls("rediss://redis.internal", redis::TlsCertificates {
+    /// let certificates = redis::TlsCertificates {
     ///     client_tls: None,
     ///     root_cert: Some(std::fs::read("authority.pem")?),
-    /// })?;
+    /// };
+    /// let client = redis::Client::build_with_tls("rediss://redis.internal", certificates)?;
     /// let store = RedisStore::from_client(client);
     /// # Ok(()) }
     /// ```
