@@ -1,4 +1,4 @@
-//! A store that answers in time: a timeout for each call, and a circuit breaker.
+//! A timeout for each call of the store, and a circuit breaker.
 
 use std::{
     error::Error,
@@ -20,21 +20,21 @@ use super::store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, To
 use crate::event::EventKey;
 
 /// Consecutive failures that open the circuit.
-const FAILURES: u32 = 5;
+const FAILURE_THRESHOLD: u32 = 5;
 
-/// How long an open circuit refuses calls. Then one call goes through and decides.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long an open circuit refuses calls. After that, one probe call closes it or opens it again.
+const OPEN_FOR: Duration = Duration::from_secs(1);
 
-/// Why a call had no result.
+/// A call of the store without a result.
 #[derive(Debug, Clone)]
-pub(super) enum Failure {
-    /// The circuit is open: the store has not heard of it.
+pub(super) enum CallFailure {
+    /// The circuit is open: the store was not called.
     NotSent(Arc<StoreError>),
-    /// It may have had its effect.
+    /// The store was called, and the call may have had its effect.
     Ambiguous(Arc<StoreError>),
 }
 
-/// Calls that have failed, those that an open circuit refused among them.
+/// Counts failed calls, including those that an open circuit refused, and keeps the last error.
 #[derive(Debug, Default)]
 pub(super) struct StoreFailures {
     pub(super) count: AtomicU64,
@@ -42,7 +42,7 @@ pub(super) struct StoreFailures {
 }
 
 impl StoreFailures {
-    /// The error of the last call that failed.
+    /// Returns the error of the last failed call.
     pub(super) fn last(&self) -> Option<Arc<StoreError>> {
         self.lock().clone()
     }
@@ -53,33 +53,32 @@ impl StoreFailures {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<StoreError>>> {
-        // A pointer is right after every step.
+        // A pointer is consistent after every step, so a poisoned lock is harmless.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(super) struct Guarded<S> {
+/// A store behind a circuit breaker.
+pub(super) struct CircuitBreaker<S> {
     store: S,
-    limit: Duration,
-    breaker: Mutex<Breaker>,
+    call_timeout: Duration,
+    circuit: Mutex<Circuit>,
     failures: Arc<StoreFailures>,
 }
 
 #[derive(Default)]
-struct Breaker {
-    /// Consecutive failures.
-    failures: u32,
+struct Circuit {
+    consecutive_failures: u32,
     open_until: Option<Instant>,
-    /// The error of the last of them.
-    last: Option<Arc<StoreError>>,
+    last_error: Option<Arc<StoreError>>,
 }
 
-impl<S: Store> Guarded<S> {
-    pub(super) fn new(store: S, limit: Duration, failures: Arc<StoreFailures>) -> Self {
+impl<S: Store> CircuitBreaker<S> {
+    pub(super) fn new(store: S, call_timeout: Duration, failures: Arc<StoreFailures>) -> Self {
         Self {
             store,
-            limit,
-            breaker: Mutex::default(),
+            call_timeout,
+            circuit: Mutex::default(),
             failures,
         }
     }
@@ -89,9 +88,9 @@ impl<S: Store> Guarded<S> {
         keys: &[EventKey],
         token: Token,
         lease: Duration,
-    ) -> Result<Vec<Claim>, Failure> {
+    ) -> Result<Vec<Claim>, CallFailure> {
         let claims = self.call(|| self.store.claim(keys, token, lease)).await?;
-        self.complete(claims, keys.len())
+        self.check_length(claims, keys.len())
     }
 
     pub(super) async fn renew(
@@ -99,101 +98,101 @@ impl<S: Store> Guarded<S> {
         keys: &[EventKey],
         token: Token,
         lease: Duration,
-    ) -> Result<Vec<Renewal>, Failure> {
+    ) -> Result<Vec<Renewal>, CallFailure> {
         let renewals = self.call(|| self.store.renew(keys, token, lease)).await?;
-        self.complete(renewals, keys.len())
+        self.check_length(renewals, keys.len())
     }
 
     pub(super) async fn commit(
         &self,
         keys: &[(EventKey, Duration)],
         token: Token,
-    ) -> Result<Vec<Commit>, Failure> {
+    ) -> Result<Vec<Commit>, CallFailure> {
         let commits = self.call(|| self.store.commit(keys, token)).await?;
-        self.complete(commits, keys.len())
+        self.check_length(commits, keys.len())
     }
 
-    pub(super) async fn release(&self, keys: &[EventKey], token: Token) -> Result<(), Failure> {
+    pub(super) async fn release(&self, keys: &[EventKey], token: Token) -> Result<(), CallFailure> {
         self.call(|| self.store.release(keys, token)).await
     }
 
-    async fn call<F, T>(&self, make: impl FnOnce() -> F) -> Result<T, Failure>
+    async fn call<F, T>(&self, make: impl FnOnce() -> F) -> Result<T, CallFailure>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        if let Err(open) = self.breaker().allow() {
+        if let Err(open) = self.circuit().allow() {
             let refused = Arc::new(open.into());
             self.failures.add(&refused);
-            return Err(Failure::NotSent(refused));
+            return Err(CallFailure::NotSent(refused));
         }
-        let error = match timeout(self.limit, caught(make)).await {
+        let error = match timeout(self.call_timeout, catch_panics(make)).await {
             Ok(Ok(answer)) => {
-                self.breaker().succeeded();
+                self.circuit().record_success();
                 return Ok(answer);
             }
             Ok(Err(error)) => error,
-            Err(_) => StoreError::unavailable(Broken::Timeout),
+            Err(_) => StoreError::unavailable(CallError::Timeout),
         };
         let error = Arc::new(error);
         self.failures.add(&error);
         if error.kind() == StoreErrorKind::Full {
-            // It answers, and quickly.
-            self.breaker().succeeded();
+            // A full store is reachable and answers in time.
+            self.circuit().record_success();
         } else {
-            self.breaker().failed(&error);
+            self.circuit().record_failure(&error);
         }
-        Err(Failure::Ambiguous(error))
+        Err(CallFailure::Ambiguous(error))
     }
 
-    /// A store that does not answer for every key is broken, and nobody knows what it did.
-    fn complete<T>(&self, answers: Vec<T>, keys: usize) -> Result<Vec<T>, Failure> {
+    /// Checks that there is one answer per key. Otherwise the effect of the call is unknown.
+    fn check_length<T>(&self, answers: Vec<T>, keys: usize) -> Result<Vec<T>, CallFailure> {
         if answers.len() == keys {
             return Ok(answers);
         }
-        let error = Arc::new(StoreError::unavailable(Broken::Incomplete));
+        let error = Arc::new(StoreError::unavailable(CallError::Incomplete));
         self.failures.add(&error);
-        Err(Failure::Ambiguous(error))
+        Err(CallFailure::Ambiguous(error))
     }
 
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    fn circuit(&self) -> MutexGuard<'_, Circuit> {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Breaker {
+impl Circuit {
     fn allow(&mut self) -> Result<(), CircuitOpen> {
         let Some(until) = self.open_until else {
             return Ok(());
         };
         let now = Instant::now();
         if now < until {
-            return Err(CircuitOpen(self.last.clone()));
+            return Err(CircuitOpen(self.last_error.clone()));
         }
-        // The others are refused until this probe has its result.
-        self.open_until = Some(now + PAUSE);
+        // Half-open: this call is the probe, and others are refused until it has a result.
+        self.open_until = Some(now + OPEN_FOR);
         Ok(())
     }
 
-    fn succeeded(&mut self) {
+    fn record_success(&mut self) {
         *self = Self::default();
     }
 
-    fn failed(&mut self, error: &Arc<StoreError>) {
-        self.failures = self.failures.saturating_add(1);
-        self.last = Some(Arc::clone(error));
-        if self.failures >= FAILURES {
-            self.open_until = Some(Instant::now() + PAUSE);
+    fn record_failure(&mut self, error: &Arc<StoreError>) {
+        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+        self.last_error = Some(Arc::clone(error));
+        if self.consecutive_failures >= FAILURE_THRESHOLD {
+            self.open_until = Some(Instant::now() + OPEN_FOR);
         }
     }
 }
 
-/// A store that panics fails like one that is away. Otherwise the panic would end the task of the
-/// delivery, and nobody would release what it has claimed.
-async fn caught<F, T>(make: impl FnOnce() -> F) -> Result<T, StoreError>
+/// Turns a panic of the store into an error. Otherwise the panic would end the task of the delivery
+/// without a release of its claims.
+async fn catch_panics<F, T>(make: impl FnOnce() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let panicked = |_| StoreError::unavailable(Broken::Panicked);
+    let panicked = |_| StoreError::unavailable(CallError::Panicked);
     let call = catch_unwind(AssertUnwindSafe(make)).map_err(panicked)?;
     let mut call = pin!(call);
     poll_fn(|cx| {
@@ -203,15 +202,15 @@ where
     .await
 }
 
-/// How a store is broken that did not say so itself.
+/// A failed call for which the store returned no error.
 #[derive(Debug)]
-enum Broken {
+enum CallError {
     Timeout,
     Panicked,
     Incomplete,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Timeout => "the store did not answer within `store_timeout`",
@@ -221,9 +220,9 @@ impl fmt::Display for Broken {
     }
 }
 
-impl Error for Broken {}
+impl Error for CallError {}
 
-/// The store was not called. The source is the error of the last call.
+/// The store was not called. The source is the error of the last call that was made.
 #[derive(Debug)]
 struct CircuitOpen(Option<Arc<StoreError>>);
 
@@ -257,14 +256,14 @@ mod tests {
 
     use super::*;
 
-    /// A store that does as it is told, and counts.
+    /// Claims hang unless `is_available`, and releases find the store full. Counts its calls.
     #[derive(Default)]
-    struct ScriptedStore {
-        works: std::sync::atomic::AtomicBool,
+    struct StoreDouble {
+        is_available: std::sync::atomic::AtomicBool,
         calls: AtomicUsize,
     }
 
-    impl Store for &'static ScriptedStore {
+    impl Store for &'static StoreDouble {
         async fn claim(
             &self,
             _: &[EventKey],
@@ -272,7 +271,7 @@ mod tests {
             _: Duration,
         ) -> Result<Vec<Claim>, StoreError> {
             self.calls.fetch_add(1, Ordering::SeqCst);
-            if self.works.load(Ordering::SeqCst) {
+            if self.is_available.load(Ordering::SeqCst) {
                 return Ok(vec![Claim::Claimed]);
             }
             pending().await
@@ -305,19 +304,20 @@ mod tests {
         }
     }
 
-    fn store() -> (&'static ScriptedStore, Guarded<&'static ScriptedStore>) {
-        let script: &'static ScriptedStore = Box::leak(Box::default());
-        let limit = Duration::from_millis(250);
-        (script, Guarded::new(script, limit, Arc::default()))
+    fn store() -> (&'static StoreDouble, CircuitBreaker<&'static StoreDouble>) {
+        let double: &'static StoreDouble = Box::leak(Box::default());
+        let call_timeout = Duration::from_millis(250);
+        let breaker = CircuitBreaker::new(double, call_timeout, Arc::default());
+        (double, breaker)
     }
 
     const KEYS: &[EventKey] = &[EventKey::from_bytes([0; 16])];
 
-    /// What became of a call: its result, or whether the store has heard of it and what it said.
-    fn kind<T>(result: Result<T, Failure>) -> Result<T, (bool, StoreErrorKind)> {
+    /// The result of a call, or whether the store was called and the kind of its error.
+    fn kind<T>(result: Result<T, CallFailure>) -> Result<T, (bool, StoreErrorKind)> {
         result.map_err(|failure| match failure {
-            Failure::NotSent(error) => (false, error.kind()),
-            Failure::Ambiguous(error) => (true, error.kind()),
+            CallFailure::NotSent(error) => (false, error.kind()),
+            CallFailure::Ambiguous(error) => (true, error.kind()),
         })
     }
 
@@ -325,62 +325,62 @@ mod tests {
     const NOT_SENT: (bool, StoreErrorKind) = (false, StoreErrorKind::Unavailable);
 
     #[tokio::test(start_paused = true)]
-    async fn after_five_failures_the_store_is_left_alone_for_a_second() {
-        let (script, guarded) = store();
+    async fn five_failures_open_the_circuit_for_a_second() {
+        let (double, breaker) = store();
         let claim = async || {
             let lease = Duration::from_secs(30);
-            kind(guarded.claim(KEYS, Token::random(), lease).await)
+            kind(breaker.claim(KEYS, Token::random(), lease).await)
         };
         for call in 1..=5 {
-            let began = Instant::now();
+            let start = Instant::now();
             assert_eq!(claim().await, Err(UNAVAILABLE));
-            assert_eq!(began.elapsed(), Duration::from_millis(250));
-            assert_eq!(script.calls.load(Ordering::SeqCst), call);
+            assert_eq!(start.elapsed(), Duration::from_millis(250));
+            assert_eq!(double.calls.load(Ordering::SeqCst), call);
         }
-        let began = Instant::now();
+        let start = Instant::now();
         assert_eq!(claim().await, Err(NOT_SENT));
-        assert_eq!(began.elapsed(), Duration::ZERO);
-        assert_eq!(script.calls.load(Ordering::SeqCst), 5);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(double.calls.load(Ordering::SeqCst), 5);
 
-        // One call decides for the next second.
+        // One probe call decides for the next second.
         advance(Duration::from_secs(1)).await;
         let (probe, other) = (claim(), claim());
         let mut probe = std::pin::pin!(probe);
-        assert!(futures_poll(probe.as_mut()).await.is_none());
+        assert!(poll_once(probe.as_mut()).await.is_none());
         assert_eq!(other.await, Err(NOT_SENT));
         assert_eq!(probe.await, Err(UNAVAILABLE));
         assert_eq!(claim().await, Err(NOT_SENT));
 
         advance(Duration::from_secs(1)).await;
-        script.works.store(true, Ordering::SeqCst);
+        double.is_available.store(true, Ordering::SeqCst);
         assert_eq!(claim().await, Ok(vec![Claim::Claimed]));
-        script.works.store(false, Ordering::SeqCst);
-        // The count has begun anew.
+        double.is_available.store(false, Ordering::SeqCst);
+        // A success resets the count of failures.
         assert_eq!(claim().await, Err(UNAVAILABLE));
         assert_eq!(claim().await, Err(UNAVAILABLE));
-        assert_eq!(guarded.failures.count.load(Ordering::Relaxed), 11);
+        assert_eq!(breaker.failures.count.load(Ordering::Relaxed), 11);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_store_is_there() {
-        let (script, guarded) = store();
+    async fn a_full_store_does_not_open_the_circuit() {
+        let (double, breaker) = store();
         for _ in 0..10 {
-            let full = kind(guarded.release(KEYS, Token::random()).await);
+            let full = kind(breaker.release(KEYS, Token::random()).await);
             assert_eq!(full, Err((true, StoreErrorKind::Full)));
         }
-        assert_eq!(script.calls.load(Ordering::SeqCst), 10);
+        assert_eq!(double.calls.load(Ordering::SeqCst), 10);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_answers_for_too_few_keys_is_broken() {
-        let (_, guarded) = store();
+    async fn too_few_answers_are_a_failure() {
+        let (_, breaker) = store();
         let keys = [(KEYS[0], Duration::from_secs(1))];
-        let answer = kind(guarded.commit(&keys, Token::random()).await);
+        let answer = kind(breaker.commit(&keys, Token::random()).await);
         assert_eq!(answer, Err(UNAVAILABLE));
     }
 
     /// Polls once.
-    async fn futures_poll<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    async fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
         poll_fn(|cx| {
             let polled = std::pin::Pin::new(&mut future).poll(cx);
             Poll::Ready(match polled {
