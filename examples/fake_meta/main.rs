@@ -107,11 +107,11 @@ impl Options {
                     settings.push(Box::new(move |simulator| simulator.concurrency(deliveries)));
                 }
                 "--duplicate" => {
-                    let probability = number(&value).ok_or_else(wrong)?;
+                    let probability = probability(&value).ok_or_else(wrong)?;
                     settings.push(Box::new(move |simulator| simulator.duplicate(probability)));
                 }
                 "--repeat" => {
-                    let probability = number(&value).ok_or_else(wrong)?;
+                    let probability = probability(&value).ok_or_else(wrong)?;
                     settings.push(Box::new(move |simulator| simulator.repeat(probability)));
                 }
                 "--time-scale" => {
@@ -167,6 +167,10 @@ impl Options {
 
 fn number<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
+}
+
+fn probability(text: &str) -> Option<f64> {
+    number(text).filter(|probability| (0.0..=1.0).contains(probability))
 }
 
 fn mix(text: &str) -> Option<Vec<(Traffic, u32)>> {

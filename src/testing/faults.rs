@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use super::random::Random;
+use super::random::{Random, checked_probability};
 use crate::{
     dedup::{Claim, Commit, Renewal, Store, StoreError, Token},
     event::EventKey,
@@ -101,8 +101,13 @@ impl Faults {
     }
 
     /// It fails in each way with a fifth of this probability.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is NaN, or not from 0 to 1.
+    #[track_caller]
     pub const fn all(probability: f64) -> Self {
-        let each = probability / 5.0;
+        let each = checked_probability(probability) / 5.0;
         Self {
             error: each,
             hang: each,
@@ -113,33 +118,58 @@ impl Faults {
     }
 
     /// Nothing is done, and an error comes back.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is NaN, or not from 0 to 1.
+    #[track_caller]
     pub const fn error(mut self, probability: f64) -> Self {
-        self.error = probability;
+        self.error = checked_probability(probability);
         self
     }
 
     /// Nothing is done, and nothing ever comes back.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is NaN, or not from 0 to 1.
+    #[track_caller]
     pub const fn hang(mut self, probability: f64) -> Self {
-        self.hang = probability;
+        self.hang = checked_probability(probability);
         self
     }
 
     /// It is done, and an error comes back: the reply was lost.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is NaN, or not from 0 to 1.
+    #[track_caller]
     pub const fn applied_then_error(mut self, probability: f64) -> Self {
-        self.applied_then_error = probability;
+        self.applied_then_error = checked_probability(probability);
         self
     }
 
     /// It is done, and nothing ever comes back.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is NaN, or not from 0 to 1.
+    #[track_caller]
     pub const fn applied_then_hang(mut self, probability: f64) -> Self {
-        self.applied_then_hang = probability;
+        self.applied_then_hang = checked_probability(probability);
         self
     }
 
     /// Nothing ever comes back, and it is done up to 10 s later, after whatever was asked of the store in between. Needs a runtime of
     /// tokio.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is NaN, or not from 0 to 1.
+    #[track_caller]
     pub const fn late(mut self, probability: f64) -> Self {
-        self.late = probability;
+        self.late = checked_probability(probability);
         self
     }
 }
@@ -488,6 +518,26 @@ mod tests {
             (none.late(1.0), (None, 0, 1)),
         ] {
             assert_eq!(outcome(faults).await, [expected; 4], "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_probability_outside_0_to_1_is_refused() {
+        for invalid in [f64::NAN, -0.1, 1.1, f64::INFINITY, f64::NEG_INFINITY] {
+            for setter in [
+                |_, probability| Faults::all(probability),
+                Faults::error,
+                Faults::hang,
+                Faults::applied_then_error,
+                Faults::applied_then_hang,
+                Faults::late,
+            ] {
+                let set = || setter(Faults::none(), invalid);
+                assert!(std::panic::catch_unwind(set).is_err(), "{invalid}");
+            }
+        }
+        for valid in [0.0, -0.0, f64::MIN_POSITIVE, 1.0] {
+            let _ = Faults::none().error(valid);
         }
     }
 

@@ -41,6 +41,16 @@ impl Random {
     }
 }
 
+/// Returns the probability, and panics if it is not from 0 to 1. NaN is not.
+#[track_caller]
+pub(super) const fn checked_probability(probability: f64) -> f64 {
+    assert!(
+        probability >= 0.0 && probability <= 1.0,
+        "a probability must be from 0 to 1"
+    );
+    probability
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ pub use self::{
     report::{Answer, Delivery, History, Report},
     traffic::Traffic,
 };
+use crate::testing::random::checked_probability;
 
 /// A fake Meta: makes events, and delivers them as Meta does, in a way that is the same for the same seed.
 ///
@@ -221,21 +222,36 @@ impl Simulator {
     }
 
     /// How likely a delivery that is sent again is grouped anew, with events of other such deliveries. Default: 0.5.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is NaN, or not from 0 to 1.
+    #[track_caller]
     pub fn regroup(mut self, probability: f64) -> Self {
-        self.regroup = probability;
+        self.regroup = checked_probability(probability);
         self
     }
 
     /// How likely an event that was answered with 200 is sent again: half of them within a minute, the others at any time until
     /// it is given up. Default: 0.1.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is NaN, or not from 0 to 1.
+    #[track_caller]
     pub fn repeat(mut self, probability: f64) -> Self {
-        self.repeat = probability;
+        self.repeat = checked_probability(probability);
         self
     }
 
     /// How likely a delivery is sent twice, the second time within 2 s of the first. Default: 0.05.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is NaN, or not from 0 to 1.
+    #[track_caller]
     pub fn duplicate(mut self, probability: f64) -> Self {
-        self.duplicate = probability;
+        self.duplicate = checked_probability(probability);
         self
     }
 
@@ -272,5 +288,23 @@ impl fmt::Debug for Simulator {
             .field("seed", &self.seed)
             .field("events", &self.events)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probability_outside_0_to_1_is_refused() {
+        for invalid in [f64::NAN, -0.1, 1.1, f64::INFINITY, f64::NEG_INFINITY] {
+            for setter in [Simulator::regroup, Simulator::repeat, Simulator::duplicate] {
+                let set = || drop(setter(Simulator::new("the app secret"), invalid));
+                assert!(std::panic::catch_unwind(set).is_err(), "{invalid}");
+            }
+        }
+        for valid in [0.0, -0.0, f64::MIN_POSITIVE, 1.0] {
+            let _ = Simulator::new("the app secret").regroup(valid);
+        }
     }
 }
