@@ -1,9 +1,9 @@
-//! The statuses of the field `messages`.
+//! Statuses of the field `messages`.
 
-use super::template::{Template, listed};
+use super::super::template::{Template, listed};
 
 const STATUSES: &str = r#"{$pn,$contacts,"statuses":[$each]}"#;
-/// Meta leaves the contacts out of failures and of what was sent to groups.
+/// Meta leaves out `contacts` for failures and for messages to groups.
 const ALONE: &str = r#"{$pn,"statuses":[$each]}"#;
 
 const fn status(name: &'static str, element: &'static str) -> Template {
@@ -14,7 +14,7 @@ const fn alone(name: &'static str, element: &'static str) -> Template {
     listed(name, "messages", ALONE, element)
 }
 
-/// The category that stands in the name is that of the price.
+/// A status with this pricing category.
 macro_rules! priced {
     ($name:literal, $category:literal) => {
         status(
@@ -65,7 +65,7 @@ pub(super) const TEMPLATES: &[Template] = &[
         "status_captured",
         r#"{"id":"$id","status":"$state[captured]","timestamp":"$time",$callback$addressee,"type":"payment","payment":{"reference_id":"$reference_id[sample-order-1]","amount":{"value":45000,"offset":100},"currency":"INR","receipt":"sample-receipt-1","notes":{"table":"7"},"udf1":"u1","udf2":"u2","udf3":"u3","udf4":"u4","additional_info1":"a1","additional_info2":"a2","additional_info3":"a3","additional_info4":"a4","additional_info5":"a5","additional_info6":"a6","additional_info7":"a7","extra1":"e1","extra2":"e2","transaction":{"id":"sample-transaction-2","pg_transaction_id":"sample-gateway-2","type":"razorpay","status":"success","created_timestamp":"$time","updated_timestamp":"$time","method":{"type":"upi"},"refunds":[{"id":"sample-refund-1","amount":{"value":5000,"offset":100},"speed_processed":"normal","status":"success","created_timestamp":$time,"updated_timestamp":$time}]}}}"#,
     ),
-    // The state is filled in: for names that this version does not know.
+    // For states that this version does not know.
     status(
         "unknown_state",
         r#"{"id":"$id","status":"$state[sparkling]","timestamp":"$time",$callback$recipient"recipient_user_id":"$user_id"}"#,
@@ -82,7 +82,8 @@ pub(super) const TEMPLATES: &[Template] = &[
         "status_group",
         r#"{"id":"$id","status":"$state[read]","timestamp":"$time",$callback"recipient_id":"$group_id[SampleGroup01]","recipient_type":"group",$participant"recipient_participant_user_id":"$user_id","recipient_participant_parent_user_id":"$parent_user_id[DE.ENT.SampleParent01]","group_id":"$group_id[SampleGroup01]","pricing":{"billable":true,"pricing_model":"PMP","category":"group_marketing"}}"#,
     ),
-    // As on the pages about groups: the participant under another key, the price in the conversation.
+    // As on Meta's pages about groups: the participant has another key, and the price is in the
+    // conversation.
     alone(
         "status_group_old",
         r#"{"id":"$id","status":"$state[delivered]","timestamp":"$time",$callback"recipient_id":"$group_id[SampleGroup01]","recipient_type":"group","participant_recipient_id":"$user","conversation":{"id":"SampleConversation01","origin":{"type":"group_utility"},"pricing":{"billable":true,"pricing_model":"PMP","category":"group_utility"}}}"#,
@@ -100,7 +101,7 @@ pub(super) const TEMPLATES: &[Template] = &[
         r#"{"id":"$id","status":"$state[delivered]","timestamp":"$time",$callback$recipient"recipient_user_id":"$user_id","pricing":{"billable":false,"pricing_model":"PMP","type":"free_group_customer_service","category":"service","subtype":"paid_exempt"}}"#,
     ),
     priced!("priced_authentication", "authentication"),
-    // Meta writes a hyphen here, and an underscore in the origin of a conversation.
+    // Meta writes a hyphen here, but an underscore in the origin of a conversation.
     priced!(
         "priced_authentication_international",
         "authentication-international"

@@ -1,6 +1,6 @@
-//! Calls, groups, coexistence, conversation routing, users and marketing.
+//! Other fields of phone numbers: calls, groups, coexistence, routing, user preferences, marketing.
 
-use super::template::{Template, WHOLE, listed};
+use super::super::template::{Template, WHOLE, listed};
 
 const CALLS: &str = r#"{$pn,$contacts,"calls":[$each]}"#;
 const CALL_STATUSES: &str = r#"{$pn,$contacts,"statuses":[$each]}"#;
@@ -18,7 +18,7 @@ const fn call_status(name: &'static str, element: &'static str) -> Template {
     listed(name, "calls", CALL_STATUSES, element)
 }
 
-/// The value of a field that comes without a time.
+/// A field whose `value` is a single element, in an entry without a time.
 const fn untimed(name: &'static str, field: &'static str, element: &'static str) -> Template {
     listed(name, field, WHOLE, element)
 }
@@ -71,7 +71,7 @@ pub(super) const TEMPLATES: &[Template] = &[
         GROUPS,
         r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_create","request_id":"SampleRequest$n","subject":"Samples","description":"A group of samples","invite_link":"https://chat.example/SampleInvite01","join_approval_mode":"approval_required"}"#,
     ),
-    // As in Meta's OpenAPI: all that is said of the group stands beside the participants.
+    // As in Meta's OpenAPI: the members of the group stand next to its participants.
     listed(
         "group_created_with_participants",
         "group_lifecycle_update",
@@ -84,7 +84,7 @@ pub(super) const TEMPLATES: &[Template] = &[
         GROUPS,
         r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_participants_add","request_id":"SampleRequest$n","added_participants":[{"wa_id":"$user","user_id":"$user_id"}],"failed_participants":[{"input":"12025550104"}],"errors":[{"code":"$error_code[131000]","title":"Something went wrong","message":"Something went wrong","error_data":{"details":"Not all could be added."}}]}"#,
     ),
-    // As Meta has it for groups: the code in a string.
+    // As in Meta's group documentation: the error code is a string.
     listed(
         "group_not_created",
         "group_lifecycle_update",
@@ -115,7 +115,7 @@ pub(super) const TEMPLATES: &[Template] = &[
         GROUPS,
         r#"{"timestamp":"$time","group_id":"$group_id[SampleGroup01]","type":"group_participants_remove","request_id":"SampleRequest$n","initiated_by":"business","removed_participants":[{"input":"$user","wa_id":"$user"}],"failed_participants":[{"input":"12025550104","errors":[{"code":"$error_code[131000]","title":"Something went wrong","message":"Something went wrong","error_data":{"details":"Not a participant."}}]}]}"#,
     ),
-    // The names of OpenAPI.
+    // The member names of Meta's OpenAPI.
     listed(
         "group_joined_openapi",
         "group_participant_update",
@@ -188,7 +188,7 @@ pub(super) const TEMPLATES: &[Template] = &[
         HISTORY,
         r#"{$from"from_user_id":"$user_id","id":"$id","timestamp":"$time","type":"unsupported","errors":[{"code":$error_code[131060],"title":"This message is unavailable","message":"This message is unavailable"}],"history_context":{"status":"ERROR"}}"#,
     ),
-    // What a placeholder stands for.
+    // The media message that replaces a placeholder.
     listed(
         "history_media",
         "history",

@@ -1,6 +1,6 @@
-//! Field `messages`, without the statuses.
+//! Field `messages`, except the statuses.
 
-use super::template::{Template, listed};
+use super::super::template::{Template, listed};
 
 const MESSAGES: &str = r#"{$pn,$contacts,"messages":[$each]}"#;
 
@@ -8,7 +8,7 @@ const fn message(name: &'static str, element: &'static str) -> Template {
     listed(name, "messages", MESSAGES, element)
 }
 
-/// A message of a type that Meta does not pass on.
+/// A message whose type Meta does not support in webhooks.
 macro_rules! unsupported {
     ($name:literal, $type:literal) => {
         message(
@@ -122,12 +122,12 @@ pub(super) const TEMPLATES: &[Template] = &[
         "call_permission_accept",
         r#"{"context":{$from"id":"$context_id[wamid.SAMPLEQUOTED]"},$sent,"type":"interactive","interactive":{"type":"call_permission_reply","call_permission_reply":{"response":"accept","is_permanent":false,"expiration_timestamp":"$time","response_source":"user_action"}}}"#,
     ),
-    // A question about a product of the catalog.
+    // A question about a catalog product.
     message(
         "product",
         r#"{$head,"type":"interactive","interactive":{"type":"product","product":{"catalog_id":"610000000000001","product_retailer_id":"sample-product-1"},"body":{"text":"$text[Is it there in blue?]"}}}"#,
     ),
-    // As on the page about permissions: without a type of the message.
+    // As on Meta's page about call permissions: the message has no `type`.
     message(
         "call_permission_reject",
         r#"{"context":{$from"id":"$context_id[wamid.SAMPLEQUOTED]"},$sent,"interactive":{"type":"call_permission_reply","call_permission_reply":{"response":"reject","response_source":"user_action"}}}"#,
@@ -160,14 +160,15 @@ pub(super) const TEMPLATES: &[Template] = &[
         r#"{$pn,"messages":[$each]}"#,
         r#"{$sent,"type":"system","system":{"body":"User Zoë Sample changed user id","user_id":"US.SampleUser0003","parent_user_id":"US.ENT.SampleParent03","type":"user_changed_user_id"}}"#,
     ),
-    // Since August 2026 the ids before the change are there too: all that links the two where there is no phone number.
+    // Since August 2026 the previous ids are present too. Without a phone number they are the only
+    // link between the old and the new user id.
     listed(
         "changed_number_ids",
         "messages",
         r#"{$pn,"messages":[$each]}"#,
         r#"{"from":"$user","from_user_id":"US.SampleUser0003","id":"$id","timestamp":"$time","type":"system","system":{"body":"User Zoë Sample changed from $user to 12025550103","wa_id":"12025550103","type":"user_changed_number","previous_user_id":"$user_id","user_id":"US.SampleUser0003"}}"#,
     ),
-    // As above, of a user who hides the number: empty texts stand for it.
+    // The same for a user who hides the phone number: it is an empty string.
     listed(
         "changed_number_hidden",
         "messages",

@@ -1,29 +1,30 @@
-//! What the texts of the samples have in common.
+//! The template language of the samples.
 //!
-//! A name after `$` stands for something that is filled in: by the caller of a sample, or with what many samples share. Brackets
-//! behind the name hold what stands there when the caller says nothing: `$caption[A picture]`.
+//! A name after `$` is replaced by the value of a setter, or by JSON that many samples share.
+//! Brackets after the name hold its default: `$caption[A picture]`.
 
-/// One sample as it is written down.
+/// The source of a sample.
 #[derive(Debug)]
 pub(super) struct Template {
     pub(super) name: &'static str,
     pub(super) field: &'static str,
-    /// Whether the entry has a time: Meta writes it for accounts and templates, and not for phone numbers.
-    pub(super) timed: bool,
-    /// The `value`, with `$each` in the place of the elements.
+    /// Whether the entry has a `time`. Meta writes it for accounts and templates, not for phone
+    /// numbers.
+    pub(super) has_entry_time: bool,
+    /// The `value`, with `$each` where the elements go.
     pub(super) value: &'static str,
     pub(super) element: &'static str,
 }
 
-/// The `value` of a field without lists: it is the element.
+/// The `value` of a field without lists: the element itself.
 pub(super) const WHOLE: &str = "$each";
 
 /// A name in a template, and the JSON that follows it.
 #[derive(Debug)]
 pub(super) struct Piece {
-    /// `None` at the beginning of the template.
+    /// `None` at the start of the template.
     pub(super) name: Option<&'static str>,
-    /// What stands in the brackets.
+    /// The text in the brackets.
     pub(super) default: &'static str,
     pub(super) json: &'static str,
 }
@@ -43,7 +44,7 @@ pub(super) fn pieces(text: &'static str) -> impl Iterator<Item = Piece> {
             .unwrap_or(piece.len());
         let (name, rest) = piece.split_at(end);
         let bracketed = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-        let (default, json) = bracketed.unwrap_or((usual(name), rest));
+        let (default, json) = bracketed.unwrap_or((common_default(name), rest));
         Piece {
             name: Some(name),
             default,
@@ -52,8 +53,8 @@ pub(super) fn pieces(text: &'static str) -> impl Iterator<Item = Piece> {
     })
 }
 
-/// What many samples say when the caller says nothing.
-fn usual(name: &str) -> &'static str {
+/// Returns the default of a name without brackets.
+fn common_default(name: &str) -> &'static str {
     match name {
         "user" => "12025550101",
         "user_id" => "US.SampleUser0001",
@@ -66,7 +67,7 @@ fn usual(name: &str) -> &'static str {
     }
 }
 
-/// The JSON that a name stands for, if many samples share it.
+/// Returns the JSON that a name stands for, if samples share it.
 pub(super) fn shared(name: &str) -> Option<&'static str> {
     Some(match name {
         "pn" => {
@@ -75,7 +76,7 @@ pub(super) fn shared(name: &str) -> Option<&'static str> {
         "contacts" => {
             r#""contacts":[{"profile":{"name":"$profile_name","username":"$username"},$wa_id"user_id":"$user_id"}]"#
         }
-        // A user with a user name, of whom the business does not get to know the phone number.
+        // A user whose phone number Meta does not share with the business.
         "hidden" => {
             r#""contacts":[{"profile":{"name":"$profile_name","username":"$username"},"user_id":"$user_id"}]"#
         }
@@ -84,19 +85,20 @@ pub(super) fn shared(name: &str) -> Option<&'static str> {
         "error" => {
             r#"{"code":$error_code[131000],"title":"Something went wrong","message":"Something went wrong","error_data":{"details":"A sample of an error, number $n"},"href":"https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/"}"#
         }
-        _ => return member(name),
+        _ => return optional_member(name),
     })
 }
 
-/// A member that not every sample has, with the comma behind it: see `Part::shared`.
-fn member(name: &str) -> Option<&'static str> {
+/// Returns an optional member with a trailing comma. `Part::shared` decides whether it is written.
+fn optional_member(name: &str) -> Option<&'static str> {
     Some(match name {
         "from" => r#""from":"$user","#,
         "to" => r#""to":"$user","#,
         "wa_id" => r#""wa_id":"$user","#,
         "recipient" => r#""recipient_id":"$user","#,
         "participant" => r#""recipient_participant_id":"$user","#,
-        // Meta leaves the user id out where it knows the phone number. No comma: it is there in any case.
+        // Meta leaves out the user id where it shares the phone number. One of the two is always
+        // present, so there is no comma.
         "addressee" => r#""recipient_id":"$user""#,
         "addressee_hidden" => r#""recipient_user_id":"$user_id""#,
         "quoted" => r#""context":{"from":"$number","id":"$context_id"},"#,
@@ -105,7 +107,7 @@ fn member(name: &str) -> Option<&'static str> {
     })
 }
 
-/// An element of `list` of the field `messages`, or another field of a phone number with a list of its own.
+/// An element of a list in a field of a phone number, such as `messages`.
 pub(super) const fn listed(
     name: &'static str,
     field: &'static str,
@@ -115,13 +117,13 @@ pub(super) const fn listed(
     Template {
         name,
         field,
-        timed: false,
+        has_entry_time: false,
         value,
         element,
     }
 }
 
-/// The value of a field of accounts or templates.
+/// The whole value of a field of accounts or message templates.
 pub(super) const fn whole(
     name: &'static str,
     field: &'static str,
@@ -130,7 +132,7 @@ pub(super) const fn whole(
     Template {
         name,
         field,
-        timed: true,
+        has_entry_time: true,
         value: WHOLE,
         element,
     }

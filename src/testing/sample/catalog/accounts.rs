@@ -1,19 +1,19 @@
-//! Accounts, phone numbers, partners and payments.
+//! Fields of accounts, business phone numbers, partners and payments.
 
-use super::template::{Template, whole};
+use super::super::template::{Template, whole};
 
 const fn update(name: &'static str, element: &'static str) -> Template {
     whole(name, "account_update", element)
 }
 
-/// An event of an account that comes with nothing else.
+/// An account event without further members.
 macro_rules! event {
     ($name:literal, $event:literal) => {
         update($name, concat!(r#"{"event":""#, $event, r#""}"#))
     };
 }
 
-/// An event that names the account: the entry is then that of the partner.
+/// An event with `waba_info`. The entry is then that of the partner, not of the account.
 macro_rules! of_partner {
     ($name:literal, $event:literal, $more:literal) => {
         update(
@@ -29,7 +29,7 @@ macro_rules! of_partner {
     };
 }
 
-/// An event of a phone number's quality, as it was before the limits of portfolios.
+/// A quality event of a phone number in the format before portfolio-wide messaging limits.
 macro_rules! quality {
     ($name:literal, $event:literal) => {
         whole(
@@ -44,7 +44,7 @@ macro_rules! quality {
     };
 }
 
-/// The answer to a request for a display name.
+/// The review result of a display name.
 macro_rules! name_review {
     ($name:literal, $decision:literal, $reason:literal) => {
         whole(
@@ -67,7 +67,7 @@ pub(super) const TEMPLATES: &[Template] = &[
         "account_alerts",
         r#"{"entity_type":"BUSINESS","entity_id":"810000000000001","alert_info":{"alert_severity":"WARNING","alert_status":"ACTIVE","alert_type":"INCREASED_CAPABILITIES_ELIGIBILITY_DEFERRED","alert_description":"A sample of an alert."}}"#,
     ),
-    // As some SDKs have it.
+    // The flat format that some SDKs use.
     whole(
         "account_alert_flat",
         "account_alerts",

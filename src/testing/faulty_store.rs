@@ -4,38 +4,53 @@ use std::{
     time::Duration,
 };
 
-use super::random::Random;
+use super::{fault_rates::FaultRates, rng::Rng};
 use crate::{
     dedup::{Claim, Commit, Renewal, Store, StoreError, Token},
     event::EventKey,
 };
 
-/// A store that fails as stores behind a network do, by chance and in the same way for the same seed.
+/// Wraps a store and injects the faults of a store behind a network, at random.
 ///
-/// Each operation has its [`Faults`]; without them it does what the store inside does. For the tests of whatever relies on a store: no
-/// event may be lost, whatever happens here. All clones are one.
+/// Each operation has its own [`FaultRates`], all zero by default. The same seed gives the same
+/// faults. Use it to test code that relies on a store: no event may be lost, whichever faults are
+/// injected. Clones share the store, the counts and the random numbers.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tower_whatsapp::{
 ///     dedup::{Claim, Commit, Renewal, Store, StoreError, Token},
 ///     event::EventKey,
-///     testing::{Faults, FaultyStore},
+///     testing::{FaultRates, FaultyStore},
 /// };
 ///
-/// /// A store that forgets everything.
-/// struct Nothing;
+/// /// A store that keeps nothing.
+/// struct NoStore;
 ///
-/// impl Store for Nothing {
-///     async fn claim(&self, keys: &[EventKey], _: Token, _: Duration) -> Result<Vec<Claim>, StoreError> {
+/// impl Store for NoStore {
+///     async fn claim(
+///         &self,
+///         keys: &[EventKey],
+///         _: Token,
+///         _: Duration,
+///     ) -> Result<Vec<Claim>, StoreError> {
 ///         Ok(vec![Claim::Claimed; keys.len()])
 ///     }
 ///
-///     async fn renew(&self, keys: &[EventKey], _: Token, _: Duration) -> Result<Vec<Renewal>, StoreError> {
+///     async fn renew(
+///         &self,
+///         keys: &[EventKey],
+///         _: Token,
+///         _: Duration,
+///     ) -> Result<Vec<Renewal>, StoreError> {
 ///         Ok(vec![Renewal::Renewed; keys.len()])
 ///     }
 ///
-///     async fn commit(&self, keys: &[(EventKey, Duration)], _: Token) -> Result<Vec<Commit>, StoreError> {
+///     async fn commit(
+///         &self,
+///         keys: &[(EventKey, Duration)],
+///         _: Token,
+///     ) -> Result<Vec<Commit>, StoreError> {
 ///         Ok(vec![Commit::Recorded; keys.len()])
 ///     }
 ///
@@ -46,21 +61,23 @@ use crate::{
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let store = FaultyStore::new(Nothing, 1).on_claim(Faults::none().error(1.0));
+/// let store = FaultyStore::new(NoStore, 1).on_claim(FaultRates::none().error(1.0));
 /// let claim = || store.claim(&[], Token::random(), Duration::from_secs(30));
 /// assert!(claim().await.is_err());
-/// store.quiet();
+/// store.disable_faults();
 /// assert!(claim().await.is_ok());
 /// assert_eq!(store.counts().errors, 1);
 /// # }
 /// ```
+#[doc(alias = "fault injection")]
+#[doc(alias = "chaos")]
 #[derive(Debug)]
 pub struct FaultyStore<S> {
     shared: Arc<Shared<S>>,
-    claim: Faults,
-    renew: Faults,
-    commit: Faults,
-    release: Faults,
+    claim: FaultRates,
+    renew: FaultRates,
+    commit: FaultRates,
+    release: FaultRates,
 }
 
 #[derive(Debug)]
@@ -71,111 +88,47 @@ struct Shared<S> {
 
 #[derive(Debug)]
 struct State {
-    random: Random,
-    quiet: bool,
+    rng: Rng,
+    is_disabled: bool,
     counts: FaultCounts,
 }
 
-/// How often an operation fails, and in which way: one probability for each way, from 0 to 1. At most one happens to one call; a sum above 1
-/// leaves no room for those that are named last in the list below.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-#[must_use]
-pub struct Faults {
-    error: f64,
-    hang: f64,
-    applied_then_error: f64,
-    applied_then_hang: f64,
-    late: f64,
-}
-
-impl Faults {
-    /// It never fails.
-    pub const fn none() -> Self {
-        Self {
-            error: 0.0,
-            hang: 0.0,
-            applied_then_error: 0.0,
-            applied_then_hang: 0.0,
-            late: 0.0,
-        }
-    }
-
-    /// It fails in each way with a fifth of this probability.
-    pub const fn all(probability: f64) -> Self {
-        let each = probability / 5.0;
-        Self {
-            error: each,
-            hang: each,
-            applied_then_error: each,
-            applied_then_hang: each,
-            late: each,
-        }
-    }
-
-    /// Nothing is done, and an error comes back.
-    pub const fn error(mut self, probability: f64) -> Self {
-        self.error = probability;
-        self
-    }
-
-    /// Nothing is done, and nothing ever comes back.
-    pub const fn hang(mut self, probability: f64) -> Self {
-        self.hang = probability;
-        self
-    }
-
-    /// It is done, and an error comes back: the reply was lost.
-    pub const fn applied_then_error(mut self, probability: f64) -> Self {
-        self.applied_then_error = probability;
-        self
-    }
-
-    /// It is done, and nothing ever comes back.
-    pub const fn applied_then_hang(mut self, probability: f64) -> Self {
-        self.applied_then_hang = probability;
-        self
-    }
-
-    /// Nothing ever comes back, and it is done up to 10 s later, after whatever was asked of the store in between. Needs a runtime of
-    /// tokio.
-    pub const fn late(mut self, probability: f64) -> Self {
-        self.late = probability;
-        self
-    }
-}
-
-/// What a [`FaultyStore`] did.
+/// Number of calls and of injected faults of a [`FaultyStore`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FaultCounts {
-    /// All calls, with those that were not disturbed.
+    /// Number of all calls, including those without a fault.
     pub calls: u64,
-    /// Nothing was done, and an error came back.
+    /// Number of calls that were not applied and returned an error.
     pub errors: u64,
-    /// Nothing was done, and nothing came back.
+    /// Number of calls that were not applied and never returned.
     pub hangs: u64,
-    /// It was done, and an error came back.
+    /// Number of calls that were applied and returned an error.
     pub applied_then_errors: u64,
-    /// It was done, and nothing came back.
+    /// Number of calls that were applied and never returned.
     pub applied_then_hangs: u64,
-    /// It was done later, and nothing came back.
-    pub late: u64,
+    /// Number of calls that never returned and were scheduled to be applied later.
+    pub hangs_then_applied: u64,
 }
 
 impl FaultCounts {
-    /// All that went wrong.
+    /// Returns the number of all injected faults.
     #[must_use]
     pub fn faults(&self) -> u64 {
-        self.errors + self.hangs + self.applied_then_errors + self.applied_then_hangs + self.late
+        self.errors
+            + self.hangs
+            + self.applied_then_errors
+            + self.applied_then_hangs
+            + self.hangs_then_applied
     }
 }
 
 impl<S: Store> FaultyStore<S> {
-    /// Around a store, without faults so far.
+    /// Wraps a store. No faults are injected until their rates are set.
     pub fn new(store: S, seed: u64) -> Self {
         let state = State {
-            random: Random::new(seed),
-            quiet: false,
+            rng: Rng::new(seed),
+            is_disabled: false,
             counts: FaultCounts::default(),
         };
         Self {
@@ -183,97 +136,102 @@ impl<S: Store> FaultyStore<S> {
                 store,
                 state: Mutex::new(state),
             }),
-            claim: Faults::none(),
-            renew: Faults::none(),
-            commit: Faults::none(),
-            release: Faults::none(),
+            claim: FaultRates::none(),
+            renew: FaultRates::none(),
+            commit: FaultRates::none(),
+            release: FaultRates::none(),
         }
     }
 
-    /// How claims fail. Default: they do not.
+    /// Sets the fault rates of claims. Default: none.
     #[must_use]
-    pub fn on_claim(mut self, faults: Faults) -> Self {
-        self.claim = faults;
+    pub fn on_claim(mut self, rates: FaultRates) -> Self {
+        self.claim = rates;
         self
     }
 
-    /// How renewals fail. Default: they do not.
+    /// Sets the fault rates of renewals. Default: none.
     #[must_use]
-    pub fn on_renew(mut self, faults: Faults) -> Self {
-        self.renew = faults;
+    pub fn on_renew(mut self, rates: FaultRates) -> Self {
+        self.renew = rates;
         self
     }
 
-    /// How commits fail. Default: they do not.
+    /// Sets the fault rates of commits. Default: none.
     #[must_use]
-    pub fn on_commit(mut self, faults: Faults) -> Self {
-        self.commit = faults;
+    pub fn on_commit(mut self, rates: FaultRates) -> Self {
+        self.commit = rates;
         self
     }
 
-    /// How releases fail. Default: they do not.
+    /// Sets the fault rates of releases. Default: none.
     #[must_use]
-    pub fn on_release(mut self, faults: Faults) -> Self {
-        self.release = faults;
+    pub fn on_release(mut self, rates: FaultRates) -> Self {
+        self.release = rates;
         self
     }
 
-    /// From now on nothing fails. What hangs goes on to hang, and what is late still comes.
-    pub fn quiet(&self) {
-        self.state().quiet = true;
+    /// Stops injecting faults, in all clones. Calls that hang keep hanging, and delayed operations
+    /// are still applied.
+    pub fn disable_faults(&self) {
+        self.state().is_disabled = true;
     }
 
-    /// It fails again.
-    pub fn loud(&self) {
-        self.state().quiet = false;
+    /// Injects faults again after [`disable_faults`](Self::disable_faults), in all clones.
+    pub fn enable_faults(&self) {
+        self.state().is_disabled = false;
     }
 
-    /// What it did so far, in all clones.
+    /// Returns the number of calls and faults so far, over all clones.
     #[must_use]
     pub fn counts(&self) -> FaultCounts {
         self.state().counts
     }
 
-    /// The store inside.
+    /// Returns the wrapped store.
     #[must_use]
-    pub fn store(&self) -> &S {
+    pub fn get_ref(&self) -> &S {
         &self.shared.store
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // It is only ever locked for a few assignments, which do not panic.
+        // The lock is held for a few assignments only, which do not panic.
         self.shared
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn draw(&self, faults: Faults) -> Fault {
+    fn draw(&self, rates: FaultRates) -> Fault {
         let state = &mut *self.state();
         let counts = &mut state.counts;
         counts.calls += 1;
-        // Drawn also when it is quiet: what comes afterwards is the same then.
-        let mut left = state.random.unit();
-        let late_by = Duration::from_secs(10).mul_f64(state.random.unit());
-        if state.quiet {
+        // Drawn even when faults are disabled, so that later faults stay the same for a seed.
+        let mut left = state.rng.unit_f64();
+        let delay = Duration::from_secs(10).mul_f64(state.rng.unit_f64());
+        if state.is_disabled {
             return Fault::None;
         }
-        let ways = [
-            (faults.error, &mut counts.errors, Fault::Error),
-            (faults.hang, &mut counts.hangs, Fault::Hang),
+        let faults = [
+            (rates.error, &mut counts.errors, Fault::Error),
+            (rates.hang, &mut counts.hangs, Fault::Hang),
             (
-                faults.applied_then_error,
+                rates.applied_then_error,
                 &mut counts.applied_then_errors,
                 Fault::AppliedThenError,
             ),
             (
-                faults.applied_then_hang,
+                rates.applied_then_hang,
                 &mut counts.applied_then_hangs,
                 Fault::AppliedThenHang,
             ),
-            (faults.late, &mut counts.late, Fault::Late(late_by)),
+            (
+                rates.hang_then_applied,
+                &mut counts.hangs_then_applied,
+                Fault::HangThenApplied(delay),
+            ),
         ];
-        for (probability, count, fault) in ways {
+        for (probability, count, fault) in faults {
             if left < probability {
                 *count += 1;
                 return fault;
@@ -283,8 +241,8 @@ impl<S: Store> FaultyStore<S> {
         Fault::None
     }
 
-    /// Does it, or not, as the fault wants.
-    async fn disturb<T, F>(
+    /// Runs the operation with this fault.
+    async fn run_with<T, F>(
         &self,
         fault: Fault,
         operation: impl FnOnce(Arc<Shared<S>>) -> F,
@@ -296,22 +254,22 @@ impl<S: Store> FaultyStore<S> {
         let operation = operation(Arc::clone(&self.shared));
         match fault {
             Fault::None => operation.await,
-            Fault::Error => Err(StoreError::unavailable("a fault of a test")),
+            Fault::Error => Err(StoreError::unavailable("injected fault")),
             Fault::Hang => future::pending().await,
             Fault::AppliedThenError => {
                 let _ = operation.await;
                 Err(StoreError::unavailable(
-                    "a fault of a test: the reply was lost",
+                    "injected fault: the reply was lost",
                 ))
             }
             Fault::AppliedThenHang => {
                 let _ = operation.await;
                 future::pending().await
             }
-            Fault::Late(by) => {
-                // In a task: whoever waits gives up before.
+            Fault::HangThenApplied(delay) => {
+                // In a task, because the caller times out and drops this future before.
                 tokio::spawn(async move {
-                    tokio::time::sleep(by).await;
+                    tokio::time::sleep(delay).await;
                     let _ = operation.await;
                 });
                 future::pending().await
@@ -327,7 +285,7 @@ enum Fault {
     Hang,
     AppliedThenError,
     AppliedThenHang,
-    Late(Duration),
+    HangThenApplied(Duration),
 }
 
 impl<S> Clone for FaultyStore<S> {
@@ -350,7 +308,7 @@ impl<S: Store> Store for FaultyStore<S> {
         lease: Duration,
     ) -> Result<Vec<Claim>, StoreError> {
         let keys = keys.to_vec();
-        self.disturb(self.draw(self.claim), |shared| async move {
+        self.run_with(self.draw(self.claim), |shared| async move {
             shared.store.claim(&keys, token, lease).await
         })
         .await
@@ -363,7 +321,7 @@ impl<S: Store> Store for FaultyStore<S> {
         lease: Duration,
     ) -> Result<Vec<Renewal>, StoreError> {
         let keys = keys.to_vec();
-        self.disturb(self.draw(self.renew), |shared| async move {
+        self.run_with(self.draw(self.renew), |shared| async move {
             shared.store.renew(&keys, token, lease).await
         })
         .await
@@ -375,7 +333,7 @@ impl<S: Store> Store for FaultyStore<S> {
         token: Token,
     ) -> Result<Vec<Commit>, StoreError> {
         let keys = keys.to_vec();
-        self.disturb(self.draw(self.commit), |shared| async move {
+        self.run_with(self.draw(self.commit), |shared| async move {
             shared.store.commit(&keys, token).await
         })
         .await
@@ -383,7 +341,7 @@ impl<S: Store> Store for FaultyStore<S> {
 
     async fn release(&self, keys: &[EventKey], token: Token) -> Result<(), StoreError> {
         let keys = keys.to_vec();
-        self.disturb(self.draw(self.release), |shared| async move {
+        self.run_with(self.draw(self.release), |shared| async move {
             shared.store.release(&keys, token).await
         })
         .await
@@ -396,7 +354,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts what reaches it.
+    /// Counts the calls that reach it.
     #[derive(Debug, Default)]
     struct Counter(Mutex<u64>);
 
@@ -444,8 +402,9 @@ mod tests {
 
     const TOKEN: Token = Token::from_bytes([0; 16]);
 
-    /// Whether an answer came, whether it was a good one, and how often the store inside was called, at once and after a minute.
-    async fn outcome(faults: Faults) -> [(Option<bool>, u64, u64); 4] {
+    /// For each operation: whether it returned within 1 s and was `Ok`, and the number of calls of
+    /// the wrapped store, at once and after a minute.
+    async fn outcome(faults: FaultRates) -> [(Option<bool>, u64, u64); 4] {
         let mut outcomes = [(None, 0, 0); 4];
         for (operation, outcome) in outcomes.iter_mut().enumerate() {
             let store = FaultyStore::new(Counter::default(), 1);
@@ -464,38 +423,39 @@ mod tests {
                 }
             });
             let answer = answer.await.ok();
-            let at_once = *store.store().0.lock().unwrap();
+            let at_once = *store.get_ref().0.lock().unwrap();
             sleep(Duration::from_secs(60)).await;
-            *outcome = (answer, at_once, *store.store().0.lock().unwrap());
+            *outcome = (answer, at_once, *store.get_ref().0.lock().unwrap());
             let counts = store.counts();
             assert_eq!(
                 (counts.calls, counts.faults()),
-                (1, u64::from(faults != Faults::none()))
+                (1, u64::from(faults != FaultRates::none()))
             );
         }
         outcomes
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_fault_does_what_it_says() {
-        let none = Faults::none();
+    async fn each_fault_is_injected_into_each_operation() {
+        let none = FaultRates::none();
         for (faults, expected) in [
             (none, (Some(true), 1, 1)),
             (none.error(1.0), (Some(false), 0, 0)),
             (none.hang(1.0), (None, 0, 0)),
             (none.applied_then_error(1.0), (Some(false), 1, 1)),
             (none.applied_then_hang(1.0), (None, 1, 1)),
-            (none.late(1.0), (None, 0, 1)),
+            (none.hang_then_applied(1.0), (None, 0, 1)),
         ] {
             assert_eq!(outcome(faults).await, [expected; 4], "{faults:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn faults_are_the_same_for_the_same_seed() {
+    async fn the_same_seed_gives_the_same_faults() {
         let mut runs = Vec::new();
         for seed in [1, 1, 2] {
-            let store = FaultyStore::new(Counter::default(), seed).on_claim(Faults::all(0.5));
+            let store =
+                FaultyStore::new(Counter::default(), seed).on_claim(FaultRates::uniform(0.5));
             let mut answers = Vec::new();
             for _ in 0..200 {
                 let claim = store.claim(&[], TOKEN, Duration::ZERO);
@@ -511,17 +471,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn quiet_means_no_faults() {
-        let store = FaultyStore::new(Counter::default(), 1).on_claim(Faults::none().error(1.0));
+    async fn disabled_faults_are_not_injected() {
+        let store = FaultyStore::new(Counter::default(), 1).on_claim(FaultRates::none().error(1.0));
         let other = store.clone();
-        for loud in [true, false, true] {
-            if loud {
-                other.loud();
+        for is_enabled in [true, false, true] {
+            if is_enabled {
+                other.enable_faults();
             } else {
-                other.quiet();
+                other.disable_faults();
             }
             let claim = store.claim(&[], TOKEN, Duration::ZERO).await;
-            assert_eq!(claim.is_err(), loud);
+            assert_eq!(claim.is_err(), is_enabled);
         }
         assert_eq!(other.counts().errors, 2);
     }

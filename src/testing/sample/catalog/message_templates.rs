@@ -1,12 +1,12 @@
-//! Message templates and flows.
+//! Fields of message templates and flows.
 
-use super::template::{Template, whole};
+use super::super::template::{Template, whole};
 
 const fn status(name: &'static str, element: &'static str) -> Template {
     whole(name, "message_template_status_update", element)
 }
 
-/// An event of a template that comes with nothing else.
+/// A template event without further members.
 macro_rules! event {
     ($name:literal, $event:literal) => {
         status(
