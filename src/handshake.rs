@@ -46,7 +46,7 @@ pub(crate) fn challenge(
 
 /// Whether the query could be that of a handshake, whatever the tokens are.
 #[cfg(feature = "apps")]
-pub(crate) fn is_complete(query: Option<&str>) -> Result<(), HandshakeError> {
+pub(crate) fn check_parameters(query: Option<&str>) -> Result<(), HandshakeError> {
     Parameters::read(query).map(drop)
 }
 

@@ -110,7 +110,6 @@
 #[cfg(feature = "admission")]
 pub mod admission;
 mod body;
-mod body_error;
 mod coop;
 mod credentials;
 #[cfg(feature = "tokio")]
@@ -128,6 +127,7 @@ pub mod secret;
 pub mod signature;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod unreserved;
 mod verified;
 pub mod webhook;
 

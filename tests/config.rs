@@ -303,7 +303,7 @@ async fn a_hook_dresses_an_answer_and_what_is_needed_is_added() {
     );
     assert_eq!(*seen.lock().unwrap(), [RejectionKind::MethodNotAllowed]);
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(body, "only GET and POST are served here");
+    assert_eq!(body, "only GET and POST are allowed");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The memory that all bodies of a layer and its clones may take together.
+//! The memory budget: shared by all bodies of a layer and its clones.
 
 use std::{
     fmt,
@@ -9,27 +9,28 @@ use std::{
 };
 
 use super::{
-    ReceiveError,
-    incomplete::{Incomplete, Incompletes, Moment, Speed},
+    error::ReceiveError,
+    incomplete::{IncompleteBodies, IncompleteBody, Moment, Speed},
 };
 
-/// Bodies up to this size, with what is made of them, may use the reserved part of the budget.
-pub(crate) const SMALL: usize = 16 * 1024;
+/// Largest reservation that may use the reserved part of the budget, in bytes: a small body and
+/// what is parsed from it.
+const MAX_SMALL: usize = 16 * 1024;
 
-/// The reserved part: one quarter.
-const RESERVED_PART: usize = 4;
+/// One quarter of the budget is reserved for small bodies.
+const RESERVED_DIVISOR: usize = 4;
 
-/// Counts the bytes that bodies take, and evicts incomplete bodies when there are too few.
+/// Counts the bytes that bodies hold, and evicts incomplete bodies when memory runs short.
 ///
-/// Nobody waits for memory: waiting while holding a reservation can deadlock. Relaxed ordering is
-/// enough for the counter, which guards no other memory.
+/// No task waits for memory, because waiting while holding a reservation can deadlock. Relaxed
+/// ordering is enough for the counter: it guards no other memory.
 pub(crate) struct Budget {
     total: usize,
     free: AtomicUsize,
-    /// What a reservation over [`SMALL`] must leave free.
+    /// Bytes that a reservation over [`MAX_SMALL`] must leave free.
     reserved: usize,
-    incomplete: Mutex<Incompletes>,
-    /// Bytes of incomplete bodies so far: the clock where there is no other.
+    incomplete: Mutex<IncompleteBodies>,
+    /// Total bytes of incomplete bodies so far: the clock without tokio, see [`Moment`].
     #[cfg(not(feature = "tokio"))]
     received: std::sync::atomic::AtomicU64,
 }
@@ -46,20 +47,20 @@ impl Budget {
         }
     }
 
-    /// The longest body that a budget of `bytes` can hold when it is the only one.
+    /// Length of the longest body that fits a budget of `bytes` on its own.
     pub(crate) fn longest_body(bytes: usize) -> usize {
         bytes - reserved(bytes)
     }
 
-    /// The bytes that are free now.
+    /// Bytes that are free now.
     pub(crate) fn available(&self) -> usize {
         self.free.load(Ordering::Relaxed)
     }
 
-    /// Makes a share of `held` bytes one of `total`. Incomplete bodies that are slower than `speed`
-    /// are evicted if nothing else helps. A failure changes nothing.
-    pub(super) fn reserve(&self, held: usize, total: usize, speed: Speed) -> bool {
-        while !self.take(held, total) {
+    /// Grows a reservation from `held` to `total` bytes. Evicts incomplete bodies slower than
+    /// `speed` as needed. On failure the reservation is unchanged.
+    pub(super) fn grow_or_evict(&self, held: usize, total: usize, speed: Speed) -> bool {
+        while !self.try_grow(held, total) {
             if !self.evict(speed) {
                 return false;
             }
@@ -67,52 +68,53 @@ impl Budget {
         true
     }
 
-    pub(super) fn take(&self, held: usize, total: usize) -> bool {
+    /// Grows a reservation from `held` to `total` bytes if that much is free.
+    pub(super) fn try_grow(&self, held: usize, total: usize) -> bool {
         let more = total.saturating_sub(held);
-        let left = if total > SMALL { self.reserved } else { 0 };
-        let enough = |free: usize| free.checked_sub(more).filter(|rest| *rest >= left);
+        let min_left = if total > MAX_SMALL { self.reserved } else { 0 };
+        let subtract = |free: usize| free.checked_sub(more).filter(|left| *left >= min_left);
         more == 0
             || (self.free)
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, enough)
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract)
                 .is_ok()
     }
 
-    /// Takes all that is free, if nothing but these `held` bytes is taken.
-    fn take_rest(&self, held: usize) -> bool {
-        let others = self.total - held.min(self.total);
+    /// Takes all free bytes, if nothing except these `held` bytes is in use.
+    fn take_all_free(&self, held: usize) -> bool {
+        let free = self.total - held.min(self.total);
         (self.free)
-            .compare_exchange(others, 0, Ordering::Relaxed, Ordering::Relaxed)
+            .compare_exchange(free, 0, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
     }
 
-    pub(super) fn give_back(&self, bytes: usize) {
+    pub(super) fn release(&self, bytes: usize) {
         self.free.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Evicts the slowest incomplete body, if it is slower than `speed`.
     fn evict(&self, speed: Speed) -> bool {
-        let evicted = self.incompletes().evict_slowest(speed, self.now());
+        let evicted = self.incomplete_bodies().evict_slowest(speed, self.now());
         let Some(evicted) = evicted else {
             return false;
         };
-        self.give_back(evicted.bytes);
-        // No lock is held: the task of the evicted body may run at once.
+        self.release(evicted.bytes);
+        // The lock has been released: the woken task may run at once and take it.
         if let Some(waker) = evicted.waker {
             waker.wake();
         }
         true
     }
 
-    pub(super) fn add(&self, body: &Arc<Incomplete>) {
-        self.incompletes().add(body);
+    pub(super) fn add(&self, body: &Arc<IncompleteBody>) {
+        self.incomplete_bodies().add(body);
     }
 
-    pub(super) fn remove(&self, body: &Arc<Incomplete>) {
-        self.incompletes().remove(body);
+    pub(super) fn remove(&self, body: &Arc<IncompleteBody>) {
+        self.incomplete_bodies().remove(body);
     }
 
-    /// A panic while it is held (none is known) leaves a list that is at most incomplete.
-    fn incompletes(&self) -> MutexGuard<'_, Incompletes> {
+    /// Nothing is known to panic under the lock; a panic would at most leave the list incomplete.
+    fn incomplete_bodies(&self) -> MutexGuard<'_, IncompleteBodies> {
         self.incomplete
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -125,7 +127,7 @@ impl Budget {
         return Moment::at(self.received.load(Ordering::Relaxed));
     }
 
-    /// `bytes` more have come.
+    /// Advances the clock by `bytes` received.
     #[cfg(not(feature = "tokio"))]
     pub(super) fn tick(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -141,13 +143,13 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// A small body may use the reserved part, and the first bytes of a large one count as one.
+/// The reserved part, less [`MAX_SMALL`]: the first bytes of a large body may use it too.
 fn reserved(bytes: usize) -> usize {
-    (bytes / RESERVED_PART).saturating_sub(SMALL)
+    (bytes / RESERVED_DIVISOR).saturating_sub(MAX_SMALL)
 }
 
-/// A complete body's share of the budget, with what was made of the body. Dropping it returns the
-/// bytes.
+/// Bytes of the budget held for a complete body and what is parsed from it. Dropping it returns
+/// them.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Arc<Budget>,
@@ -155,7 +157,7 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
-    /// A share that has been taken already.
+    /// Wraps bytes that have been taken from the budget already.
     pub(super) fn of(budget: &Arc<Budget>, bytes: usize) -> Self {
         Self {
             budget: Arc::clone(budget),
@@ -167,16 +169,20 @@ impl Reservation {
         self.bytes
     }
 
-    /// Grows the share of a body whose signature was right to `total` bytes. Every incomplete body
-    /// gives way. If nothing else is in memory the rest of the budget will do, however little it is:
-    /// otherwise a small budget would refuse a large delivery whenever it comes.
+    /// Grows the reservation of a verified body to `total` bytes, evicting any incomplete body.
+    ///
+    /// Succeeds with less if this body is the only one: it then takes the rest of the budget.
+    /// Otherwise a small budget would refuse a large delivery at every retry.
     pub(crate) fn grow_to(&mut self, total: usize) -> Result<(), ReceiveError> {
         if total <= self.bytes {
             return Ok(());
         }
-        if self.budget.reserve(self.bytes, total, Speed::VERIFIED) {
+        if self
+            .budget
+            .grow_or_evict(self.bytes, total, Speed::VERIFIED)
+        {
             self.bytes = total;
-        } else if self.budget.take_rest(self.bytes) {
+        } else if self.budget.take_all_free(self.bytes) {
             self.bytes = self.budget.total;
         } else {
             return Err(ReceiveError::Budget);
@@ -187,7 +193,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
+        self.budget.release(self.bytes);
     }
 }
 
@@ -201,18 +207,18 @@ mod tests {
     }
 
     #[test]
-    fn large_bodies_leave_the_reserved_part_to_small_ones() {
+    fn large_bodies_leave_the_reserved_part_to_small_bodies() {
         let budget = Arc::new(Budget::new(256 * 1024));
         let one = reservation(&budget, 1).unwrap();
         let mut large = reservation(&budget, 100 * 1024).unwrap();
         let longest = Budget::longest_body(256 * 1024);
         assert!(large.grow_to(longest).is_err());
-        // A failure changes nothing.
+        // The failure has changed nothing.
         assert_eq!(budget.available(), 156 * 1024 - 1);
         assert!(large.grow_to(longest - 1).is_ok());
-        assert!(reservation(&budget, SMALL + 1).is_none());
+        assert!(reservation(&budget, MAX_SMALL + 1).is_none());
         let small: Vec<_> = (0..3)
-            .map(|_| reservation(&budget, SMALL).unwrap())
+            .map(|_| reservation(&budget, MAX_SMALL).unwrap())
             .collect();
         assert!(reservation(&budget, 1).is_none());
         drop((one, large, small));
@@ -224,13 +230,13 @@ mod tests {
         for bytes in [1, 3, 4, 1000, 65_536, 65_537, 1 << 26] {
             let longest = Budget::longest_body(bytes);
             let budget = Budget::new(bytes);
-            assert!(!budget.take(0, longest + 1), "{bytes}");
-            assert!(budget.take(0, longest), "{bytes}");
+            assert!(!budget.try_grow(0, longest + 1), "{bytes}");
+            assert!(budget.try_grow(0, longest), "{bytes}");
         }
     }
 
     #[test]
-    fn a_verified_body_that_is_alone_may_exceed_the_budget() {
+    fn the_only_verified_body_may_exceed_the_budget() {
         let budget = Arc::new(Budget::new(1000));
         let mut alone = reservation(&budget, 900).unwrap();
         assert!(alone.grow_to(5000).is_ok());

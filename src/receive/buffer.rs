@@ -1,4 +1,4 @@
-//! What has arrived of one body, in one piece.
+//! The received bytes of one body, in one contiguous buffer.
 
 use std::{sync::Arc, task::Context};
 
@@ -6,105 +6,99 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{
-    Limits, ReceiveError,
     budget::{Budget, Reservation},
-    incomplete::{Copied, Incomplete, Moment, Speed},
+    error::ReceiveError,
+    incomplete::{CopyBuffer, IncompleteBody, Moment, Speed},
+    limits::Limits,
 };
 
-/// Minimum capacity of a buffer, unless the declared length is less.
-const LEAST_CAPACITY: usize = 512;
+/// Minimum capacity of the copy in bytes, unless the declared length is less.
+const MIN_CAPACITY: usize = 512;
 
-/// Minimum growth when doubling does not fit the budget: one eighth of the capacity.
-const LEAST_GROWTH: usize = 8;
+/// Minimum growth when doubling does not fit the budget: 1/8 of the capacity.
+const MIN_GROWTH_DIVISOR: usize = 8;
 
-/// A body's bytes.
+/// Largest head that is not charged, in bytes. Ordinary heads are a quarter of that size.
+const MAX_FREE_HEAD: usize = 4 * 1024;
+
+/// Memory per header in addition to its name and value, in bytes: the map entry and two
+/// allocations.
+const HEADER_OVERHEAD: usize = 160;
+
+/// The received bytes of one body.
 pub(super) struct Buffer {
-    kept: Kept,
+    contents: Contents,
     length: usize,
     limit: usize,
     declared: usize,
-    /// Bytes of the head, if they are many: see [`charged_head`].
-    head: usize,
-    began: Moment,
+    /// Bytes charged for the head: see [`charged_head_bytes`].
+    head_bytes: usize,
+    started: Moment,
     budget: Arc<Budget>,
 }
 
-/// Size of a head up to which it is not charged, in bytes. Ordinary heads are a quarter of it.
-const FREE_HEAD: usize = 4 * 1024;
-
-/// Bytes that a header takes beside its name and its value: its place in the map, and an allocation for each.
-const PER_HEADER: usize = 160;
-
-/// The memory of a head that is charged with its body. A head is held for as long as its body is waited for, and
-/// thousands of HTTP/2 streams may have one.
-pub(super) fn charged_head(headers: &HeaderMap) -> usize {
-    let texts = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len());
-    let bytes = headers.len() * PER_HEADER + texts.sum::<usize>();
-    if bytes > FREE_HEAD { bytes } else { 0 }
-}
-
-enum Kept {
-    Nothing,
-    /// The first frame, not copied and not charged: most bodies have no second one, and such a body
-    /// must need nothing that others can hold. It is held only until the body has to be waited for.
+enum Contents {
+    Empty,
+    /// The first frame, neither copied nor charged. Most bodies have one frame, and such a body
+    /// must not depend on memory that others can hold. Kept only until the body is pending.
     Frame(Bytes),
-    /// Everything that has come, copied and charged. Frames are not kept: a small one costs many
-    /// times its length, because it pins the buffer that the server has read into.
-    Copied(Arc<Incomplete>),
+    /// Everything received, copied and charged. Frames are not kept, because a small frame pins
+    /// the server's read buffer, which is many times its length.
+    Copied(Arc<IncompleteBody>),
 }
 
 impl Buffer {
-    /// `declared` is what the sender says of the length. It is believed only as far as it saves
-    /// memory.
+    /// `declared` is the length that the sender declares. It only limits how much memory is
+    /// allocated ahead.
     pub(super) fn new(
         declared: Option<usize>,
-        head: usize,
+        head_bytes: usize,
         limits: &Limits,
-        began: Moment,
+        started: Moment,
         budget: &Arc<Budget>,
     ) -> Self {
         Self {
-            kept: Kept::Nothing,
+            contents: Contents::Empty,
             length: 0,
             limit: limits.body,
             declared: declared.unwrap_or(limits.body).min(limits.body),
-            head,
-            began,
+            head_bytes,
+            started,
             budget: Arc::clone(budget),
         }
     }
 
-    /// Shows what has arrived.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T, ReceiveError> {
-        match &self.kept {
-            Kept::Nothing => Ok(read(&[])),
-            Kept::Frame(frame) => Ok(read(frame)),
-            Kept::Copied(body) => Ok(read(&body.buffer()?.bytes)),
+    /// Calls `read` with the bytes received so far.
+    pub(super) fn with_bytes<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T, ReceiveError> {
+        match &self.contents {
+            Contents::Empty => Ok(read(&[])),
+            Contents::Frame(frame) => Ok(read(frame)),
+            Contents::Copied(body) => Ok(read(&body.buffer()?.bytes)),
         }
     }
 
-    pub(super) fn keep(&mut self, data: Bytes) -> Result<(), ReceiveError> {
-        // Counted before anything is kept or hashed.
+    /// Appends a frame. The first one is stored as it is.
+    pub(super) fn push(&mut self, data: Bytes) -> Result<(), ReceiveError> {
+        // Checked before the data is stored or hashed.
         if data.len() > self.limit - self.length {
             return Err(ReceiveError::TooLarge);
         }
         self.length += data.len();
-        if let Kept::Nothing = self.kept {
-            self.kept = Kept::Frame(data);
+        if let Contents::Empty = self.contents {
+            self.contents = Contents::Frame(data);
             return Ok(());
         }
-        let body = self.copied(data.len())?;
+        let body = self.copy_with_room(data.len())?;
         self.append(&body, &data, 0)
     }
 
-    /// The rest of the body is not there yet, and `cx` is woken when more comes.
-    pub(super) fn wait(&mut self, cx: &Context<'_>) -> Result<(), ReceiveError> {
-        if let (Kept::Nothing, 0) = (&self.kept, self.head) {
+    /// Prepares to return `Pending`: copies and charges what has been received, so that the body
+    /// can be evicted, and stores the waker of `cx` for an eviction.
+    pub(super) fn suspend(&mut self, cx: &Context<'_>) -> Result<(), ReceiveError> {
+        if let (Contents::Empty, 0) = (&self.contents, self.head_bytes) {
             return Ok(());
         }
-        let body = self.copied(0)?;
+        let body = self.copy_with_room(0)?;
         let mut buffer = body.buffer()?;
         match &mut buffer.waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -113,22 +107,22 @@ impl Buffer {
         Ok(())
     }
 
-    /// The copy. The first frame is copied now, if it has not been, to where there is room for `more`.
-    fn copied(&mut self, more: usize) -> Result<Arc<Incomplete>, ReceiveError> {
-        let first = match &self.kept {
-            Kept::Nothing => Bytes::new(),
-            Kept::Frame(first) => first.clone(),
-            Kept::Copied(body) => return Ok(Arc::clone(body)),
+    /// Returns the copy. Makes it from the first frame if needed, with room for `more` bytes.
+    fn copy_with_room(&mut self, more: usize) -> Result<Arc<IncompleteBody>, ReceiveError> {
+        let first = match &self.contents {
+            Contents::Empty => Bytes::new(),
+            Contents::Frame(first) => first.clone(),
+            Contents::Copied(body) => return Ok(Arc::clone(body)),
         };
-        let body = Arc::new(Incomplete::new(self.began));
+        let body = Arc::new(IncompleteBody::new(self.started));
         self.budget.add(&body);
-        self.kept = Kept::Copied(Arc::clone(&body));
+        self.contents = Contents::Copied(Arc::clone(&body));
         self.append(&body, &first, more)?;
         Ok(body)
     }
 
-    /// Appends `data` where there is room for `more` behind it.
-    fn append(&self, body: &Incomplete, data: &[u8], more: usize) -> Result<(), ReceiveError> {
+    /// Appends `data` to the copy, leaving room for `more` bytes.
+    fn append(&self, body: &IncompleteBody, data: &[u8], more: usize) -> Result<(), ReceiveError> {
         let mut buffer = body.buffer()?;
         let length = buffer.bytes.len() + data.len();
         self.reserve(&mut buffer, length + more)?;
@@ -139,42 +133,45 @@ impl Buffer {
         Ok(())
     }
 
-    /// Makes room for `needed` bytes in all. It is the capacity that is charged, because that is what
-    /// is taken from the machine.
-    fn reserve(&self, buffer: &mut Copied, needed: usize) -> Result<(), ReceiveError> {
+    /// Ensures a capacity of `needed` bytes. The capacity is charged rather than the length,
+    /// because it is what the allocator hands out.
+    fn reserve(&self, buffer: &mut CopyBuffer, needed: usize) -> Result<(), ReceiveError> {
         let capacity = buffer.bytes.capacity();
-        let is_head_charged = buffer.charged >= self.head;
+        let is_head_charged = buffer.charged >= self.head_bytes;
         if needed <= capacity && is_head_charged {
             return Ok(());
         }
-        let most = match self.declared {
+        let max_capacity = match self.declared {
             declared if declared < needed => self.limit,
             declared => declared,
         };
-        let wanted = (2 * needed).max(LEAST_CAPACITY).min(most);
-        // Never byte by byte: each step may copy everything.
-        let least = needed.max(capacity + capacity / LEAST_GROWTH).min(most);
+        let wanted = (2 * needed).max(MIN_CAPACITY).min(max_capacity);
+        // Growing byte by byte would be quadratic: each step may copy the whole body.
+        let minimum = needed
+            .max(capacity + capacity / MIN_GROWTH_DIVISOR)
+            .min(max_capacity);
         let held = buffer.charged;
-        let granted = if self.budget.take(held, wanted + self.head) {
+        let granted = if self.budget.try_grow(held, wanted + self.head_bytes) {
             wanted
         } else {
-            let speed = Speed::of(needed, self.began, self.budget.now());
-            if !self.budget.reserve(held, least + self.head, speed) {
+            let speed = Speed::of(needed, self.started, self.budget.now());
+            let total = minimum + self.head_bytes;
+            if !self.budget.grow_or_evict(held, total, speed) {
                 return Err(ReceiveError::Budget);
             }
-            least
+            minimum
         };
-        buffer.charged = granted + self.head;
+        buffer.charged = granted + self.head_bytes;
         let more = granted - buffer.bytes.len();
         (buffer.bytes.try_reserve_exact(more)).map_err(|_| ReceiveError::Budget)
     }
 
-    /// The body is complete.
+    /// Takes the complete body and its reservation.
     pub(super) fn finish(&mut self) -> Result<(Bytes, Reservation), ReceiveError> {
-        match std::mem::replace(&mut self.kept, Kept::Nothing) {
-            Kept::Nothing => Ok((Bytes::new(), Reservation::of(&self.budget, 0))),
-            Kept::Frame(frame) => Ok((frame, Reservation::of(&self.budget, 0))),
-            Kept::Copied(body) => {
+        match std::mem::replace(&mut self.contents, Contents::Empty) {
+            Contents::Empty => Ok((Bytes::new(), Reservation::of(&self.budget, 0))),
+            Contents::Frame(frame) => Ok((frame, Reservation::of(&self.budget, 0))),
+            Contents::Copied(body) => {
                 let taken = std::mem::take(&mut *body.buffer()?);
                 self.budget.remove(&body);
                 let reservation = Reservation::of(&self.budget, taken.charged);
@@ -186,8 +183,8 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Kept::Copied(body) = &self.kept {
-            // An evicted body holds nothing and is on no list.
+        if let Contents::Copied(body) = &self.contents {
+            // An evicted body holds no memory and is not listed any more.
             let Ok(mut buffer) = body.buffer() else {
                 return;
             };
@@ -195,9 +192,19 @@ impl Drop for Buffer {
             drop(buffer);
             self.budget.remove(body);
             drop(taken.bytes);
-            self.budget.give_back(taken.charged);
+            self.budget.release(taken.charged);
         }
     }
+}
+
+/// Bytes to charge for the head together with the body. The head stays in memory while the body
+/// is received, and thousands of HTTP/2 streams may each have a large one.
+pub(super) fn charged_head_bytes(headers: &HeaderMap) -> usize {
+    let texts = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len());
+    let bytes = headers.len() * HEADER_OVERHEAD + texts.sum::<usize>();
+    if bytes > MAX_FREE_HEAD { bytes } else { 0 }
 }
 
 #[cfg(test)]
@@ -212,22 +219,22 @@ mod tests {
     const KIB: usize = 1024;
     const MIB: usize = 1024 * KIB;
 
-    struct Woken(AtomicUsize);
+    struct WakeCount(AtomicUsize);
 
-    impl Wake for Woken {
+    impl Wake for WakeCount {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// A body that has been waited for after its first frame of `length`.
-    struct Begun {
+    /// A body of which the first frame has arrived.
+    struct Partial {
         buffer: Buffer,
         waker: Waker,
-        woken: Arc<Woken>,
+        woken: Arc<WakeCount>,
     }
 
-    impl Begun {
+    impl Partial {
         fn new(budget: &Arc<Budget>, length: usize) -> Self {
             let limits = Limits {
                 body: 4 * MIB,
@@ -237,8 +244,8 @@ mod tests {
                 idle: std::time::Duration::from_secs(5),
             };
             let mut buffer = Buffer::new(Some(4 * MIB), 0, &limits, budget.now(), budget);
-            buffer.keep(vec![b' '; length].into()).unwrap();
-            let woken = Arc::new(Woken(AtomicUsize::new(0)));
+            buffer.push(vec![b' '; length].into()).unwrap();
+            let woken = Arc::new(WakeCount(AtomicUsize::new(0)));
             Self {
                 buffer,
                 waker: Waker::from(Arc::clone(&woken)),
@@ -246,27 +253,27 @@ mod tests {
             }
         }
 
-        fn wait(&mut self) -> Result<(), ReceiveError> {
-            self.buffer.wait(&Context::from_waker(&self.waker))
+        fn suspend(&mut self) -> Result<(), ReceiveError> {
+            self.buffer.suspend(&Context::from_waker(&self.waker))
         }
 
-        fn waiting(budget: &Arc<Budget>, length: usize) -> Self {
+        fn suspended(budget: &Arc<Budget>, length: usize) -> Self {
             let mut this = Self::new(budget, length);
-            this.wait().unwrap();
+            this.suspend().unwrap();
             this
         }
 
-        fn keep(&mut self, length: usize) -> Result<(), ReceiveError> {
-            self.buffer.keep(vec![b' '; length].into())
+        fn push(&mut self, length: usize) -> Result<(), ReceiveError> {
+            self.buffer.push(vec![b' '; length].into())
         }
 
         fn is_evicted(&mut self) -> bool {
-            self.wait() == Err(ReceiveError::Budget)
+            self.suspend() == Err(ReceiveError::Budget)
         }
     }
 
-    /// Others are older by then. With tokio time is paused.
-    async fn later(_budget: &Budget) {
+    /// Lets one second pass (tokio's time is paused), or 1 MiB arrive without tokio.
+    async fn advance(_budget: &Budget) {
         #[cfg(feature = "tokio")]
         tokio::time::advance(std::time::Duration::from_secs(1)).await;
         #[cfg(not(feature = "tokio"))]
@@ -274,16 +281,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_takes_nothing_before_it_has_to_be_waited_for() {
+    async fn a_body_is_not_charged_until_it_is_pending() {
         let budget = Arc::new(Budget::new(MIB));
-        let mut begun = Begun::new(&budget, 100 * KIB);
+        let mut body = Partial::new(&budget, 100 * KIB);
         assert_eq!(budget.available(), MIB);
-        begun.wait().unwrap();
+        body.suspend().unwrap();
         assert_eq!(budget.available(), MIB - 200 * KIB);
-        drop(begun);
+        drop(body);
         assert_eq!(budget.available(), MIB);
 
-        let mut whole = Begun::new(&budget, 100 * KIB);
+        let mut whole = Partial::new(&budget, 100 * KIB);
         let (body, reservation) = whole.buffer.finish().unwrap();
         assert_eq!((body.len(), reservation.bytes()), (100 * KIB, 0));
     }
@@ -291,16 +298,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_new_body_evicts_the_slowest() {
         let budget = Arc::new(Budget::new(MIB));
-        let mut fast = Begun::waiting(&budget, 300 * KIB);
-        let mut slow = Begun::waiting(&budget, 100 * KIB);
-        later(&budget).await;
-        let mut new = Begun::new(&budget, 150 * KIB);
+        let mut fast = Partial::suspended(&budget, 300 * KIB);
+        let mut slow = Partial::suspended(&budget, 100 * KIB);
+        advance(&budget).await;
+        let mut new = Partial::new(&budget, 150 * KIB);
         assert_eq!(slow.woken.0.load(Ordering::SeqCst), 0);
-        new.wait().unwrap();
+        new.suspend().unwrap();
         assert_eq!(slow.woken.0.load(Ordering::SeqCst), 1);
         assert!(slow.is_evicted() && !fast.is_evicted() && !new.is_evicted());
-        assert_eq!(slow.keep(1), Err(ReceiveError::Budget));
-        // What was evicted is free before its task has looked.
+        assert_eq!(slow.push(1), Err(ReceiveError::Budget));
+        // The memory is free before the task of the evicted body has run.
         let taken = [&fast, &new]
             .map(|body| body.buffer.length)
             .iter()
@@ -311,56 +318,57 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_is_displaced_by_none_that_is_slower() {
+    async fn a_slower_body_evicts_no_faster_one() {
         let budget = Arc::new(Budget::new(MIB));
-        let mut dripping = Begun::waiting(&budget, 5 * KIB);
-        later(&budget).await;
-        let mut large = Begun::waiting(&budget, 400 * KIB);
-        // 10 kB a second older than 400 KiB in the same second.
-        assert_eq!(
-            dripping.keep(500 * KIB - 5 * KIB),
-            Err(ReceiveError::Budget)
-        );
+        let mut slow = Partial::suspended(&budget, 5 * KIB);
+        advance(&budget).await;
+        let mut large = Partial::suspended(&budget, 400 * KIB);
+        // 500 KiB in one second and more, against 400 KiB that have just arrived.
+        assert_eq!(slow.push(500 * KIB - 5 * KIB), Err(ReceiveError::Budget));
         assert!(!large.is_evicted());
-        large.keep(300 * KIB).unwrap();
+        large.push(300 * KIB).unwrap();
         let (body, reservation) = large.buffer.finish().unwrap();
         assert_eq!(body.len(), 700 * KIB);
-        drop((dripping, large));
+        drop((slow, large));
         assert_eq!(budget.available(), MIB - reservation.bytes());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_verified_body_evicts_whatever_is_incomplete() {
+    async fn a_verified_body_evicts_any_incomplete_body() {
         let budget = Arc::new(Budget::new(MIB));
-        let mut large = Begun::waiting(&budget, 400 * KIB);
+        let mut large = Partial::suspended(&budget, 400 * KIB);
         let mut verified = Reservation::of(&budget, 0);
         verified.grow_to(500 * KIB).unwrap();
         assert!(large.is_evicted());
-        // Not what is verified as well.
+        // It does not evict other verified bodies.
         assert!(Reservation::of(&budget, 0).grow_to(600 * KIB).is_err());
-        assert!(Begun::new(&budget, 600 * KIB).wait().is_err());
+        assert!(Partial::new(&budget, 600 * KIB).suspend().is_err());
         assert_eq!(budget.available(), MIB - 500 * KIB);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_is_refused_keeps_nothing() {
+    async fn a_refused_body_takes_nothing() {
         let budget = Arc::new(Budget::new(MIB));
         let mut verified = Reservation::of(&budget, 0);
         verified.grow_to(700 * KIB).unwrap();
-        let mut small = Begun::waiting(&budget, 301);
+        let mut small = Partial::suspended(&budget, 301);
         let free = budget.available();
-        assert_eq!(small.keep(500 * KIB), Err(ReceiveError::Budget));
+        assert_eq!(small.push(500 * KIB), Err(ReceiveError::Budget));
         assert_eq!(budget.available(), free);
     }
 
-    /// More of them than one search finds.
+    /// More slow bodies than one scan returns.
     #[tokio::test(start_paused = true)]
-    async fn among_many_bodies_those_that_drip_give_way() {
+    async fn slow_bodies_are_evicted_among_many() {
         let budget = Arc::new(Budget::new(MIB));
-        let mut dripping: Vec<_> = (0..1024).map(|_| Begun::waiting(&budget, 300)).collect();
-        later(&budget).await;
-        let mut genuine: Vec<_> = (0..6).map(|_| Begun::waiting(&budget, 50 * KIB)).collect();
-        assert!(genuine.iter_mut().all(|body| body.keep(30 * KIB).is_ok()));
+        let mut dripping: Vec<_> = (0..1024)
+            .map(|_| Partial::suspended(&budget, 300))
+            .collect();
+        advance(&budget).await;
+        let mut genuine: Vec<_> = (0..6)
+            .map(|_| Partial::suspended(&budget, 50 * KIB))
+            .collect();
+        assert!(genuine.iter_mut().all(|body| body.push(30 * KIB).is_ok()));
         let evicted = dripping
             .iter_mut()
             .filter_map(|body| body.is_evicted().then_some(()));
@@ -370,19 +378,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_comes_byte_by_byte_while_memory_is_short_is_copied_a_few_times_only() {
-        // Too little for a body of 1 MiB to double.
+    async fn a_body_received_byte_by_byte_is_copied_only_a_few_times() {
+        // Too small for the buffer of a 1 MiB body to double.
         let budget = Arc::new(Budget::new(2 * MIB));
-        let mut body = Begun::waiting(&budget, MIB / 2);
-        body.keep(MIB / 2).unwrap();
+        let mut body = Partial::suspended(&budget, MIB / 2);
+        body.push(MIB / 2).unwrap();
         let capacity = |budget: &Budget| 2 * MIB - budget.available();
         let (mut copies, mut before) = (0, capacity(&budget));
-        while body.keep(1).is_ok() {
+        while body.push(1).is_ok() {
             copies += usize::from(capacity(&budget) != before);
             before = capacity(&budget);
         }
         assert!(copies <= 8, "{copies}");
-        // What there is, is made use of.
+        // The budget is used up.
         assert!(before >= MIB + MIB / 4, "{before}");
     }
 }

@@ -1,4 +1,4 @@
-//! The deadline of a body and the idle timeout between its frames.
+//! The deadline of a body, and the idle timeout between its frames.
 
 #[cfg(feature = "tokio")]
 pub(super) use with_tokio::Deadline;
@@ -16,13 +16,13 @@ mod with_tokio {
     use pin_project_lite::pin_project;
     use tokio::time::{Instant, Sleep, sleep_until};
 
-    use crate::receive::{Limits, ReceiveError, incomplete::Moment};
+    use crate::receive::{error::ReceiveError, incomplete::Moment, limits::Limits};
 
     pin_project! {
-        /// Watches one body. Most bodies are complete at once and never register a timer.
+        /// The timer of one body. Most bodies are complete at the first poll and never register it.
         pub(in crate::receive) struct Deadline {
             #[pin]
-            alarm: Option<Sleep>,
+            timer: Option<Sleep>,
             end: Instant,
             idle: Duration,
         }
@@ -31,21 +31,21 @@ mod with_tokio {
     impl Deadline {
         /// # Panics
         ///
-        /// Panics outside of a Tokio runtime and in one without a timer. Without this check a
-        /// short body would work there and one in two pieces would panic, so that a sender could
-        /// choose; and without a timer there is no deadline.
-        pub(in crate::receive) fn new(limits: &Limits, began: Moment) -> Self {
-            let began = began.instant();
-            // Creating a timer registers nothing.
-            drop(sleep_until(began));
+        /// Panics outside of a Tokio runtime, and in a runtime without a timer: there would be no
+        /// deadline. The check is made for every body. Otherwise only bodies that arrive in
+        /// pieces would panic, and the sender decides that.
+        pub(in crate::receive) fn new(limits: &Limits, started: Moment) -> Self {
+            let started = started.instant();
+            // Creating a `Sleep` checks for a timer and registers nothing.
+            drop(sleep_until(started));
             Self {
-                alarm: None,
-                end: after(began, limits.deadline),
+                timer: None,
+                end: after(started, limits.deadline),
                 idle: limits.idle,
             }
         }
 
-        /// `progress`: data have arrived since the last call.
+        /// `progress` says whether data has arrived since the last call.
         pub(in crate::receive) fn poll_expired(
             self: Pin<&mut Self>,
             cx: &mut Context<'_>,
@@ -53,16 +53,16 @@ mod with_tokio {
         ) -> Poll<ReceiveError> {
             let mut this = self.project();
             let next = || after(Instant::now(), *this.idle).min(*this.end);
-            match this.alarm.as_mut().as_pin_mut() {
-                None => this.alarm.set(Some(sleep_until(next()))),
-                Some(alarm) if progress => alarm.reset(next()),
+            match this.timer.as_mut().as_pin_mut() {
+                None => this.timer.set(Some(sleep_until(next()))),
+                Some(timer) if progress => timer.reset(next()),
                 Some(_) => {}
             }
-            let Some(alarm) = this.alarm.as_pin_mut() else {
+            let Some(timer) = this.timer.as_pin_mut() else {
                 return Poll::Pending;
             };
-            let due = alarm.deadline();
-            ready!(alarm.poll(cx));
+            let due = timer.deadline();
+            ready!(timer.poll(cx));
             Poll::Ready(if due < *this.end {
                 ReceiveError::Idle
             } else {
@@ -85,9 +85,9 @@ mod without_tokio {
         task::{Context, Poll},
     };
 
-    use crate::receive::{Limits, ReceiveError, incomplete::Moment};
+    use crate::receive::{error::ReceiveError, incomplete::Moment, limits::Limits};
 
-    /// Without a runtime there is no timer: the host bounds the time of a request.
+    /// Never expires: without a runtime there is no timer, and the host limits request times.
     pub(in crate::receive) struct Deadline;
 
     impl Deadline {

@@ -1,8 +1,8 @@
-//! Incomplete bodies that hold memory, and which of them gives way.
+//! Incomplete bodies that hold memory, and the eviction of the slowest of them.
 //!
-//! Nothing is proved before a body is complete, so an incomplete one must not keep out others for
-//! longer than it earns by sending. Its memory can be taken back at any time: by a body whose
-//! signature was right, and by an incomplete one that is faster.
+//! Nothing about a body is verified until it is complete, so an incomplete body keeps its memory
+//! only while it sends fast enough. A verified body, or a faster incomplete one, can evict it at
+//! any time.
 
 use std::{
     sync::{
@@ -12,27 +12,28 @@ use std::{
     task::Waker,
 };
 
-use super::ReceiveError;
+use super::error::ReceiveError;
 
-/// A body counts as if at least this much of it had come, so that a small body in two pieces is
-/// not slower than a large one that is stalled.
-const LEAST_RECEIVED: usize = 4 * 1024;
+/// Minimum number of bytes that a body counts as having received. A small body in two pieces then
+/// does not rank as slower than a large one that has stalled.
+const MIN_RECEIVED: usize = 4 * 1024;
 
-/// The slowest bodies are found by looking at all. The result serves for several evictions: for one
-/// of this many bodies, and for at least `LEAST_FOUND`.
-const FOUND_PART: usize = 16;
-const LEAST_FOUND: usize = 64;
+/// Finding the slowest bodies takes a scan of all of them. Each scan yields candidates for several
+/// evictions: one sixteenth of the bodies, but at least [`MIN_CANDIDATES`].
+const CANDIDATES_DIVISOR: usize = 16;
+const MIN_CANDIDATES: usize = 64;
 
-/// A body that is slower than all that were found looks again after this time, in microseconds.
-const SEARCH_AGAIN: u64 = 50_000;
+/// Minimum time between two scans while candidates are left, in microseconds. Without tokio, in
+/// bytes received: see [`Moment`].
+const RESCAN_INTERVAL: u64 = 50_000;
 
-/// How many of those that were found are compared: some may have become faster since.
-const COMPARED: usize = 8;
+/// Number of candidates compared for one eviction. Some may have become faster since the scan.
+const MAX_COMPARED: usize = 8;
 
-/// A place in a list from which a body has been removed.
-const NOWHERE: usize = usize::MAX;
+/// Index of a body that is not in the list.
+const NOT_LISTED: usize = usize::MAX;
 
-/// When a body began.
+/// A reading of the clock that measures how fast bodies arrive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment(
     #[cfg(feature = "tokio")] tokio::time::Instant,
@@ -49,15 +50,15 @@ impl Moment {
         self.0
     }
 
-    /// In microseconds.
+    /// Microseconds since `earlier`.
     fn since(self, earlier: Self) -> u64 {
         let age = self.0.saturating_duration_since(earlier.0);
         u64::try_from(age.as_micros()).unwrap_or(u64::MAX)
     }
 }
 
-/// Without tokio there is no clock on all platforms. What others have sent meanwhile takes its
-/// place: memory is short only while something is sent.
+/// Without tokio, no clock works on every platform. The number of bytes received by all bodies
+/// takes its place, because memory runs short only while something is sent.
 #[cfg(not(feature = "tokio"))]
 impl Moment {
     pub(super) fn at(bytes: u64) -> Self {
@@ -69,55 +70,55 @@ impl Moment {
     }
 }
 
-/// Bytes of a body over its age.
+/// Received bytes of a body divided by its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Speed(u64);
 
 impl Speed {
-    /// Of a body whose signature was right: faster than all others.
+    /// Speed of a verified body: faster than any other.
     pub(super) const VERIFIED: Self = Self(u64::MAX);
 
-    pub(super) fn of(received: usize, began: Moment, now: Moment) -> Self {
-        let received = received.max(LEAST_RECEIVED) as u64;
-        // A body has at most 2^32 bytes.
-        Self(received.saturating_mul(1_000_000) / now.since(began).max(1))
+    pub(super) fn of(received: usize, started: Moment, now: Moment) -> Self {
+        let received = received.max(MIN_RECEIVED) as u64;
+        // Cannot overflow: a body has at most 2^32 bytes.
+        Self(received.saturating_mul(1_000_000) / now.since(started).max(1))
     }
 }
 
-/// A body that is being received, as its task and those that may evict it see it.
+/// A body that is being received, shared by its task and the tasks that may evict it.
 #[derive(Debug)]
-pub(super) struct Incomplete {
-    pub(super) began: Moment,
+pub(super) struct IncompleteBody {
+    pub(super) started: Moment,
     received: AtomicUsize,
-    /// In the list. Written only while the list is locked.
-    place: AtomicUsize,
-    /// Its task holds the lock for a moment at a time. Others only try.
-    buffer: Mutex<Copied>,
+    /// Index in the list. Written only while the list is locked.
+    index: AtomicUsize,
+    /// Locked briefly by the body's own task. Other tasks only try to lock it.
+    buffer: Mutex<CopyBuffer>,
 }
 
-/// Its bytes, copied into one piece.
+/// The received bytes, copied into one contiguous buffer.
 #[derive(Debug, Default)]
-pub(super) struct Copied {
+pub(super) struct CopyBuffer {
     pub(super) bytes: Vec<u8>,
-    /// Taken from the budget.
+    /// Bytes taken from the budget.
     pub(super) charged: usize,
     evicted: bool,
     pub(super) waker: Option<Waker>,
 }
 
-impl Incomplete {
-    pub(super) fn new(began: Moment) -> Self {
+impl IncompleteBody {
+    pub(super) fn new(started: Moment) -> Self {
         Self {
-            began,
+            started,
             received: AtomicUsize::new(0),
-            place: AtomicUsize::new(NOWHERE),
+            index: AtomicUsize::new(NOT_LISTED),
             buffer: Mutex::default(),
         }
     }
 
-    /// For the task of the body.
-    pub(super) fn buffer(&self) -> Result<MutexGuard<'_, Copied>, ReceiveError> {
-        // A panic while it is locked (none is known) leaves a buffer that is as it was.
+    /// Locks the buffer for the body's own task. Fails if the body was evicted.
+    pub(super) fn buffer(&self) -> Result<MutexGuard<'_, CopyBuffer>, ReceiveError> {
+        // Nothing is known to panic under the lock; a panic would leave the buffer unchanged.
         let buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         if buffer.evicted {
             return Err(ReceiveError::Budget);
@@ -130,10 +131,10 @@ impl Incomplete {
     }
 
     fn speed(&self, now: Moment) -> Speed {
-        Speed::of(self.received.load(Ordering::Relaxed), self.began, now)
+        Speed::of(self.received.load(Ordering::Relaxed), self.started, now)
     }
 
-    /// Frees its buffer. A body whose task is at work on it is left alone: it makes progress.
+    /// Frees the buffer, unless the body's task holds the lock: that body is making progress.
     fn evict(&self) -> Option<Evicted> {
         let mut buffer = self.buffer.try_lock().ok()?;
         buffer.evicted = true;
@@ -145,70 +146,71 @@ impl Incomplete {
     }
 }
 
-/// What an eviction leaves to be done.
+/// What the caller of an eviction still has to do.
 pub(super) struct Evicted {
+    /// Bytes to return to the budget.
     pub(super) bytes: usize,
-    /// Of the task that has to answer.
+    /// Wakes the task that has to answer the evicted request.
     pub(super) waker: Option<Waker>,
 }
 
 /// All incomplete bodies that hold memory.
 #[derive(Debug, Default)]
-pub(super) struct Incompletes {
-    bodies: Vec<Arc<Incomplete>>,
-    /// Some of the slowest at the time of the last search, the slowest last.
-    slowest: Vec<Arc<Incomplete>>,
-    searched: Option<Moment>,
+pub(super) struct IncompleteBodies {
+    bodies: Vec<Arc<IncompleteBody>>,
+    /// Some of the slowest bodies at the time of the last scan, slowest last.
+    candidates: Vec<Arc<IncompleteBody>>,
+    scanned_at: Option<Moment>,
 }
 
-impl Incompletes {
-    pub(super) fn add(&mut self, body: &Arc<Incomplete>) {
-        body.place.store(self.bodies.len(), Ordering::Relaxed);
+impl IncompleteBodies {
+    pub(super) fn add(&mut self, body: &Arc<IncompleteBody>) {
+        body.index.store(self.bodies.len(), Ordering::Relaxed);
         self.bodies.push(Arc::clone(body));
     }
 
-    pub(super) fn remove(&mut self, body: &Arc<Incomplete>) {
-        let place = body.place.swap(NOWHERE, Ordering::Relaxed);
-        if place >= self.bodies.len() {
+    pub(super) fn remove(&mut self, body: &Arc<IncompleteBody>) {
+        let index = body.index.swap(NOT_LISTED, Ordering::Relaxed);
+        if index >= self.bodies.len() {
             return;
         }
-        self.bodies.swap_remove(place);
-        if let Some(moved) = self.bodies.get(place) {
-            moved.place.store(place, Ordering::Relaxed);
+        self.bodies.swap_remove(index);
+        if let Some(moved) = self.bodies.get(index) {
+            moved.index.store(index, Ordering::Relaxed);
         }
         if self.bodies.is_empty() {
             *self = Self::default();
-        } else if self.bodies.capacity() > LEAST_FOUND + 4 * self.bodies.len() {
+        } else if self.bodies.capacity() > MIN_CANDIDATES + 4 * self.bodies.len() {
             self.bodies.shrink_to(2 * self.bodies.len());
         }
     }
 
     /// Evicts one of the slowest bodies, if it is slower than `speed`.
     pub(super) fn evict_slowest(&mut self, speed: Speed, now: Moment) -> Option<Evicted> {
-        if let Some(evicted) = self.evict_found(speed, now) {
+        if let Some(evicted) = self.evict_candidate(speed, now) {
             return Some(evicted);
         }
-        let recent = |searched: Moment| now.since(searched) < SEARCH_AGAIN;
-        if !self.slowest.is_empty() && self.searched.is_some_and(recent) {
+        let is_recent = |scanned_at: Moment| now.since(scanned_at) < RESCAN_INTERVAL;
+        if !self.candidates.is_empty() && self.scanned_at.is_some_and(is_recent) {
             return None;
         }
-        self.search(now);
-        self.evict_found(speed, now)
+        self.find_candidates(now);
+        self.evict_candidate(speed, now)
     }
 
-    fn evict_found(&mut self, speed: Speed, now: Moment) -> Option<Evicted> {
-        let gone = |body: &Arc<Incomplete>| body.place.load(Ordering::Relaxed) == NOWHERE;
-        while self.slowest.pop_if(|body| gone(body)).is_some() {}
-        let last = self.slowest.len().saturating_sub(COMPARED);
-        for place in (last..self.slowest.len()).rev() {
-            let Some(body) = self.slowest.get(place).filter(|body| !gone(body)) else {
+    fn evict_candidate(&mut self, speed: Speed, now: Moment) -> Option<Evicted> {
+        let is_gone = |body: &Arc<IncompleteBody>| body.index.load(Ordering::Relaxed) == NOT_LISTED;
+        while self.candidates.pop_if(|body| is_gone(body)).is_some() {}
+        let first = self.candidates.len().saturating_sub(MAX_COMPARED);
+        for index in (first..self.candidates.len()).rev() {
+            let Some(body) = self.candidates.get(index).filter(|body| !is_gone(body)) else {
                 continue;
             };
             if body.speed(now) >= speed {
                 continue;
             }
             if let Some(evicted) = body.evict() {
-                let body = self.slowest.remove(place);
+                let body = self.candidates.remove(index);
                 self.remove(&body);
                 return Some(evicted);
             }
@@ -216,22 +218,22 @@ impl Incompletes {
         None
     }
 
-    fn search(&mut self, now: Moment) {
+    fn find_candidates(&mut self, now: Moment) {
         let mut speeds: Vec<_> = self
             .bodies
             .iter()
             .map(|body| (body.speed(now), body))
             .collect();
-        let found = LEAST_FOUND.max(speeds.len() / FOUND_PART);
-        if found < speeds.len() {
-            speeds.select_nth_unstable_by_key(found, |(speed, _)| *speed);
-            speeds.truncate(found);
+        let count = MIN_CANDIDATES.max(speeds.len() / CANDIDATES_DIVISOR);
+        if count < speeds.len() {
+            speeds.select_nth_unstable_by_key(count, |(speed, _)| *speed);
+            speeds.truncate(count);
         }
         speeds.sort_unstable_by_key(|(speed, _)| std::cmp::Reverse(*speed));
-        self.slowest = speeds
+        self.candidates = speeds
             .into_iter()
             .map(|(_, body)| Arc::clone(body))
             .collect();
-        self.searched = Some(now);
+        self.scanned_at = Some(now);
     }
 }

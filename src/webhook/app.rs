@@ -7,21 +7,23 @@ use std::{
     },
 };
 
-use super::builder::{ConfigError, MAX_BODY_LIMIT};
+use super::error::ConfigError;
 use crate::{
     credentials::{Credentials, is_label},
     event::{Event, Notification, Payload},
-    receive::Limits,
+    receive::{Limits, MAX_BODY_LIMIT},
 };
 
-/// The entry id of the dashboard's test samples. No account has it.
-const TEST_ACCOUNT: &str = "0";
+/// Entry id of the samples sent by the dashboard's *Test* button. No account has it.
+const TEST_ENTRY_ID: &str = "0";
 
-/// One of Meta's apps: what belongs to one secret.
+/// A Meta app: the owner of one app secret, with its credentials, limits and filters.
 ///
-/// An app has one callback URL, so who needs several endpoints has several apps; a partner's app receives for many accounts. A layer serves many
-/// of them, each on its own [route](super::WebhookLayerBuilder::route) or by [name](super::WebhookLayerBuilder#method.apps). A delivery is
-/// tried under the secrets of its route's app and of no other.
+/// An app has one callback URL, so several endpoints need several apps. The app of a partner
+/// receives deliveries for many accounts. A layer serves any number of apps, each on its own
+/// [route](super::WebhookLayerBuilder::route) or
+/// [resolved by name](super::WebhookLayerBuilder#method.app_resolver). A delivery is checked only
+/// under the secrets of the app of its path.
 ///
 /// A clone is a handle to the same app.
 ///
@@ -47,22 +49,22 @@ pub struct App {
 struct Inner {
     label: Arc<str>,
     credentials: Credentials,
-    own: OwnLimits,
-    filter: Filter,
+    limits: LimitOverrides,
+    filter: EventFilter,
     foreign_events: AtomicU64,
 }
 
-/// Which events are about this app's accounts and phone numbers.
+/// The accounts and phone numbers whose events the app handles.
 #[derive(Debug, Default)]
-struct Filter {
+struct EventFilter {
     accounts: Option<HashSet<String>>,
     phone_numbers: Option<HashSet<String>>,
     on_foreign_event: OnForeignEvent,
 }
 
-/// Where they are not set, those of the layer hold.
+/// Limits that replace those of the layer, if set.
 #[derive(Debug, Clone, Copy, Default)]
-struct OwnLimits {
+struct LimitOverrides {
     body: Option<usize>,
     #[cfg(feature = "tokio")]
     deadline: Option<std::time::Duration>,
@@ -71,55 +73,56 @@ struct OwnLimits {
 }
 
 impl App {
-    /// An app with the limits of the layer and for all accounts.
+    /// Creates an app with the limits of the layer, for all accounts.
     ///
-    /// The label is 1 to 64 letters, digits and `.`, `_`, `~`, `-`. It comes back as [`Verified::app`](crate::Verified::app), and keeps the events of
-    /// this app apart from those of others in a store of handled events: it must stay the same.
+    /// The label is 1 to 64 letters, digits, `.`, `_`, `~` or `-`. Handlers read it from
+    /// [`Verified::app`](crate::Verified::app). It is part of the deduplication key, which
+    /// separates the events of this app from those of others, so it must not change.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::AppLabel`].
+    /// Returns [`ConfigError::AppLabel`] if the label is invalid.
     pub fn new(label: impl AsRef<str>, credentials: Credentials) -> Result<Self, ConfigError> {
         Self::builder(label, credentials).build()
     }
 
-    /// Starts to configure an app.
+    /// Returns a builder for an app.
     pub fn builder(label: impl AsRef<str>, credentials: Credentials) -> AppBuilder {
         AppBuilder {
             label: label.as_ref().into(),
             credentials,
-            own: OwnLimits::default(),
-            filter: Filter::default(),
+            limits: LimitOverrides::default(),
+            filter: EventFilter::default(),
         }
     }
 
-    /// The one app of a layer, which need not be told from others.
+    /// The only app of a layer, which needs no label.
     pub(super) fn unnamed(credentials: Credentials) -> Self {
         Self {
             inner: Arc::new(Inner {
                 label: "".into(),
                 credentials,
-                own: OwnLimits::default(),
-                filter: Filter::default(),
+                limits: LimitOverrides::default(),
+                filter: EventFilter::default(),
                 foreign_events: AtomicU64::new(0),
             }),
         }
     }
 
-    /// Its label.
+    /// The label of the app.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.inner.label
     }
 
-    /// Its secrets and tokens.
+    /// The secrets and tokens of the app.
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.inner.credentials
     }
 
-    /// Number of [foreign](Notification::foreign) events received so far, for monitoring. Counts
-    /// redelivered events and those of refused deliveries again.
+    /// Number of [foreign](Notification::foreign) events received so far, for monitoring.
+    /// Redelivered events, and those of refused deliveries, are counted every time.
     ///
     /// A rising number means that a list is incomplete, or that the app is subscribed to more
     /// accounts than this service handles.
@@ -128,7 +131,7 @@ impl App {
         self.inner.foreign_events.load(Ordering::Relaxed)
     }
 
-    /// Whether both are handles to one app.
+    /// Whether both are handles to the same app.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
@@ -137,12 +140,13 @@ impl App {
         Arc::clone(&self.inner.label)
     }
 
-    /// Its own limits, and those of the layer where it has none. `longest`: a body for which the layer's budget has room.
-    pub(super) fn limits(&self, layer: &Limits, longest: usize) -> Limits {
-        let own = &self.inner.own;
+    /// Returns the limits of the app, with those of the layer as defaults. `longest_body` is the
+    /// longest body that fits the layer's budget.
+    pub(super) fn limits(&self, layer: &Limits, longest_body: usize) -> Limits {
+        let own = &self.inner.limits;
         Limits {
-            // An app that is found by name could not be checked against the budget when the layer was built.
-            body: own.body.map_or(layer.body, |body| body.min(longest)),
+            // An app that is resolved by name was not checked against the budget at build time.
+            body: own.body.map_or(layer.body, |body| body.min(longest_body)),
             #[cfg(feature = "tokio")]
             deadline: own.deadline.unwrap_or(layer.deadline),
             #[cfg(feature = "tokio")]
@@ -151,11 +155,11 @@ impl App {
     }
 
     pub(super) fn own_body_limit(&self) -> Option<usize> {
-        self.inner.own.body
+        self.inner.limits.body
     }
 
-    /// Sets the foreign events aside and counts them. Returns false if the delivery is to be
-    /// refused because of them.
+    /// Sets foreign events aside and counts them. Returns false if the delivery must be refused
+    /// because of them.
     pub(super) fn filter(&self, notification: &mut Notification) -> bool {
         let Inner {
             filter,
@@ -165,15 +169,15 @@ impl App {
         if filter.accounts.is_none() && filter.phone_numbers.is_none() {
             return true;
         }
-        let mut last = None;
+        let mut last_value = None;
         notification.set_aside(|event| {
-            // All events of a `value` share its account and phone number, so they are read once.
+            // All events of a `value` have the same account and phone number: read them once.
             let value = event.value().map(str::as_ptr);
-            match last {
-                Some((known, is_foreign)) if value == Some(known) => is_foreign,
+            match last_value {
+                Some((last, is_foreign)) if value == Some(last) => is_foreign,
                 _ => {
                     let is_foreign = filter.is_foreign(event);
-                    last = value.map(|value| (value, is_foreign));
+                    last_value = value.map(|value| (value, is_foreign));
                     is_foreign
                 }
             }
@@ -187,8 +191,8 @@ impl App {
     }
 }
 
-impl Filter {
-    /// Whether the event names an account or a phone number and it is not listed.
+impl EventFilter {
+    /// Whether the event names an account or a phone number that is not listed.
     fn is_foreign(&self, event: &Event) -> bool {
         let is_other_account =
             (self.accounts.as_ref()).is_some_and(|listed| names_other_account(event, listed));
@@ -199,18 +203,19 @@ impl Filter {
     }
 }
 
-/// Whether there is an id and all are digits, as Meta's are. Anything else would match nothing, and set every event aside.
+/// Whether there is at least one id and all ids are digits, like Meta's. Any other list would match
+/// nothing and set every event aside.
 fn are_ids(ids: &HashSet<String>) -> bool {
     let is_id = |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
     !ids.is_empty() && ids.iter().all(is_id)
 }
 
 fn names_other_account(event: &Event, listed: &HashSet<String>) -> bool {
-    let entry = event.entry_id().filter(|id| *id != TEST_ACCOUNT);
+    let entry = event.entry_id().filter(|id| *id != TEST_ENTRY_ID);
     if entry.is_some_and(|id| listed.contains(id)) {
         return false;
     }
-    // To a partner, the entry is the partner's own business portfolio.
+    // In a delivery to a partner, the entry is the partner's own business portfolio.
     let account = match event.payload() {
         Payload::AccountUpdate(update) => update.waba_info,
         Payload::PartnerSolution(solution) => solution.waba_info,
@@ -229,42 +234,43 @@ impl fmt::Debug for App {
     }
 }
 
-/// What happens to a delivery with events of accounts or phone numbers that the [`App`] does not
-/// list.
+/// What the layer does with a delivery that has events of accounts or phone numbers that the
+/// [`App`] does not list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnForeignEvent {
-    /// Delivered, with those events in [`Notification::foreign`].
+    /// Calls the handler, with those events in [`Notification::foreign`].
     #[default]
     SetAside,
-    /// Refused whole with 403 ([`RejectionKind::AccountRefused`](super::RejectionKind)), so that
-    /// Meta retries all of its events for up to 7 days.
+    /// Refuses the whole delivery with 403
+    /// ([`RejectionKind::AccountRefused`](super::RejectionKind::AccountRefused)), so that Meta
+    /// retries all of its events for up to 7 days.
     Refuse,
 }
 
-/// Configures an [`App`]. Every setting is checked in [`build`](Self::build).
+/// Builder of an [`App`]. [`build`](Self::build) validates every setting.
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AppBuilder {
     label: Arc<str>,
     credentials: Credentials,
-    own: OwnLimits,
-    filter: Filter,
+    limits: LimitOverrides,
+    filter: EventFilter,
 }
 
 impl AppBuilder {
     /// WhatsApp Business Accounts whose events this app handles, by id. Default: all.
     ///
-    /// Events that name another account are set aside: they are in [`Notification::foreign`] in
-    /// place of [`events`](Notification::events), counted by [`App::foreign_events`], and refuse
-    /// nothing. The rest of the delivery is handled. If every event is foreign, the handler is
-    /// called all the same, with empty `events`. To refuse such deliveries, see
+    /// Events that name another account are set aside: they are in [`Notification::foreign`]
+    /// instead of [`events`](Notification::events), and counted by [`App::foreign_events`]. The
+    /// rest of the delivery is handled. If every event is foreign, the handler is still called,
+    /// with empty `events`. To refuse such deliveries, see
     /// [`on_foreign_event`](Self::on_foreign_event).
     ///
     /// An event names an account by the id of its entry or by `waba_info.waba_id` of an
     /// `account_update`; one listed id is enough. In an `account_update` to a partner, the entry
     /// is the partner's business portfolio. An event that names no account is handled, because
-    /// nothing shows that it is somebody else's; so are the samples of the dashboard's *Test*
-    /// button, whose account is `0`.
+    /// nothing shows that it belongs to another account. The samples of the dashboard's *Test*
+    /// button, whose account is `0`, are handled too.
     ///
     /// ```
     /// use tower_whatsapp::{App, Credentials};
@@ -277,6 +283,7 @@ impl AppBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "waba")]
+    #[doc(alias = "waba_id")]
     pub fn accounts<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
         self.filter.accounts = Some(ids.into_iter().map(Into::into).collect());
         self
@@ -284,50 +291,56 @@ impl AppBuilder {
 
     /// Business phone numbers whose events this app handles, by `phone_number_id`. Default: all.
     ///
-    /// The id is not the phone number: `WhatsApp, API Setup` in the App Dashboard shows both. With the wrong list every event is
-    /// set aside and answered with 200, so watch [`App::foreign_events`].
+    /// The id is not the phone number: `WhatsApp, API Setup` in the App Dashboard shows both. With
+    /// a wrong list every event is set aside and answered with 200, so monitor
+    /// [`App::foreign_events`].
     ///
     /// Events that name another phone number are set aside, as with [`accounts`](Self::accounts).
     /// Events about the account, such as `account_update` and template changes, name no phone
     /// number and are handled. With both lists, an event is foreign if either list says so.
+    #[doc(alias = "phone_number_id")]
     pub fn phone_numbers<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
         self.filter.phone_numbers = Some(ids.into_iter().map(Into::into).collect());
         self
     }
 
-    /// What happens to a delivery with an event of an account or phone number that is not listed.
+    /// What to do with a delivery that has an event of an account or phone number that is not
+    /// listed.
     /// Default: [`OnForeignEvent::SetAside`].
     pub fn on_foreign_event(mut self, on_foreign_event: OnForeignEvent) -> Self {
         self.filter.on_foreign_event = on_foreign_event;
         self
     }
 
-    /// As [`WebhookLayerBuilder::body_limit`](super::WebhookLayerBuilder::body_limit), for this app. Default: that of the layer.
+    /// Overrides [`WebhookLayerBuilder::body_limit`](super::WebhookLayerBuilder::body_limit) for
+    /// this app.
     pub fn body_limit(mut self, bytes: usize) -> Self {
-        self.own.body = Some(bytes);
+        self.limits.body = Some(bytes);
         self
     }
 
-    /// As [`WebhookLayerBuilder::body_deadline`](super::WebhookLayerBuilder::body_deadline), for this app. Default: that of the layer.
+    /// Overrides [`WebhookLayerBuilder::body_deadline`](super::WebhookLayerBuilder::body_deadline)
+    /// for this app.
     #[cfg(feature = "tokio")]
     pub fn body_deadline(mut self, deadline: std::time::Duration) -> Self {
-        self.own.deadline = Some(deadline);
+        self.limits.deadline = Some(deadline);
         self
     }
 
-    /// As [`WebhookLayerBuilder::body_idle_timeout`](super::WebhookLayerBuilder::body_idle_timeout), for this app. Default: that of the
-    /// layer.
+    /// Overrides
+    /// [`WebhookLayerBuilder::body_idle_timeout`](super::WebhookLayerBuilder::body_idle_timeout)
+    /// for this app.
     #[cfg(feature = "tokio")]
     pub fn body_idle_timeout(mut self, idle: std::time::Duration) -> Self {
-        self.own.idle = Some(idle);
+        self.limits.idle = Some(idle);
         self
     }
 
-    /// Checks the settings and makes the app.
+    /// Validates the settings and builds the app.
     ///
     /// # Errors
     ///
-    /// A [`ConfigError`] that names the first setting that is wrong.
+    /// Returns a [`ConfigError`] that names the first invalid setting.
     pub fn build(self) -> Result<App, ConfigError> {
         if !is_label(&self.label) {
             return Err(ConfigError::AppLabel);
@@ -338,15 +351,19 @@ impl AppBuilder {
         if !self.filter.phone_numbers.as_ref().is_none_or(are_ids) {
             return Err(ConfigError::PhoneNumbers);
         }
-        if (self.own.body).is_some_and(|body| !(1..=MAX_BODY_LIMIT).contains(&body)) {
+        if (self.limits.body).is_some_and(|body| !(1..=MAX_BODY_LIMIT).contains(&body)) {
             return Err(ConfigError::BodyLimit);
         }
         #[cfg(feature = "tokio")]
         {
-            if self.own.deadline.is_some_and(|deadline| deadline.is_zero()) {
+            if self
+                .limits
+                .deadline
+                .is_some_and(|deadline| deadline.is_zero())
+            {
                 return Err(ConfigError::BodyDeadline);
             }
-            if self.own.idle.is_some_and(|idle| idle.is_zero()) {
+            if self.limits.idle.is_some_and(|idle| idle.is_zero()) {
                 return Err(ConfigError::BodyIdleTimeout);
             }
         }
@@ -354,7 +371,7 @@ impl AppBuilder {
             inner: Arc::new(Inner {
                 label: self.label,
                 credentials: self.credentials,
-                own: self.own,
+                limits: self.limits,
                 filter: self.filter,
                 foreign_events: AtomicU64::new(0),
             }),
@@ -367,7 +384,7 @@ impl fmt::Debug for AppBuilder {
         f.debug_struct("AppBuilder")
             .field("label", &self.label)
             .field("credentials", &self.credentials)
-            .field("limits", &self.own)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

@@ -6,32 +6,31 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::{BoxError, Service, ServiceExt, util::Oneshot};
 
 use super::{
     app::App,
-    builder::Config,
+    config::Config,
+    delivery::{AcceptedRequest, Delivery, Expected},
+    preconditions::{Action, Intent, dispatch},
     rejection::RejectionKind,
-    service::{DeclaredLength, Intent, declared_length, dispatch},
 };
 #[cfg(feature = "tokio")]
 use crate::dedup::PartialFailure;
 use crate::{
     body::{RequestBody, ResponseBody},
     coop::yield_now,
-    credentials::KeyRing,
-    event::{IncrementalValidator, Notification},
-    receive::{Receive, Received, Reservation},
+    receive::{Receive, Reservation},
     response::is_success,
-    signature::Signature,
-    verified::Verified,
 };
 
+type Resolving = Pin<Box<dyn Future<Output = Result<App, RejectionKind>> + Send>>;
+
 pin_project! {
-    /// The future of [`Webhook`](super::Webhook). Dropping it gives back the memory that it accounts for.
+    /// Response future of [`Webhook`](super::Webhook). Dropping it releases the memory of the body.
     pub struct ResponseFuture<S, B>
     where
         S: Service<Request<RequestBody<B>>>,
@@ -41,18 +40,13 @@ pin_project! {
     }
 }
 
-/// After so many bytes of JSON other tasks get their turn: some tenths of a millisecond.
-const PARSED_PER_POLL: usize = 64 * 1024;
-
-type Resolving = Pin<Box<dyn Future<Output = Result<App, RejectionKind>> + Send>>;
-
 pin_project! {
     #[project = StateProj]
     enum State<S, B>
     where
         S: Service<Request<RequestBody<B>>>,
     {
-        Answered {
+        Respond {
             response: Option<Response<Bytes>>,
         },
         PassThrough {
@@ -60,34 +54,34 @@ pin_project! {
             call: Oneshot<S, Request<RequestBody<B>>>,
         },
         Resolving {
-            found: Resolving,
-            // Taken when it is known whose request this is.
+            resolving: Resolving,
+            // Taken once the app is known.
             request: Option<(Intent, Request<B>, S)>,
             config: Arc<Config>,
         },
         Receiving {
             #[pin]
             receive: Receive<B>,
-            check: Check,
-            // Taken when the body is complete.
-            host: Option<(Parts, S)>,
+            expected: Expected,
+            // Taken once the body is complete.
+            head: Option<(Parts, S)>,
             config: Arc<Config>,
         },
-        IncrementalValidator {
-            // Taken when the events are known.
+        Parsing {
+            // Taken once the whole body is parsed.
             delivery: Option<Delivery<S>>,
             config: Arc<Config>,
         },
         Readying {
-            // Taken when the inner service is ready.
-            admitted: Option<Admitted<S, B>>,
+            // Taken once the inner service is ready.
+            accepted: Option<AcceptedRequest<S, B>>,
             config: Arc<Config>,
         },
         Calling {
             #[pin]
             call: S::Future,
             config: Arc<Config>,
-            // The body lives as long as the request.
+            // The body is charged until the request has been answered.
             _reservation: Arc<Reservation>,
         },
     }
@@ -97,11 +91,9 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
 {
-    pub(super) fn answered(response: Response<Bytes>) -> Self {
+    pub(super) fn respond(response: Response<Bytes>) -> Self {
         Self {
-            state: State::Answered {
-                response: Some(response),
-            },
+            state: State::respond(response),
         }
     }
 
@@ -114,8 +106,8 @@ where
     }
 
     #[cfg(feature = "apps")]
-    pub(super) fn finding(
-        found: impl Future<Output = Result<App, RejectionKind>> + Send + 'static,
+    pub(super) fn resolve(
+        resolving: impl Future<Output = Result<App, RejectionKind>> + Send + 'static,
         intent: Intent,
         request: Request<B>,
         inner: S,
@@ -123,27 +115,49 @@ where
     ) -> Self {
         Self {
             state: State::Resolving {
-                found: Box::pin(found),
+                resolving: Box::pin(resolving),
                 request: Some((intent, request, inner)),
                 config,
             },
         }
     }
 
-    pub(super) fn receiving(
-        receive: Receive<B>,
-        check: Check,
-        parts: Parts,
-        inner: S,
-        config: Arc<Config>,
-    ) -> Self {
+    pub(super) fn start(action: Action<B>, inner: &S, config: &Arc<Config>) -> Self
+    where
+        S: Clone,
+    {
         Self {
-            state: State::Receiving {
+            state: State::start(action, inner, config),
+        }
+    }
+}
+
+impl<S, B> State<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+{
+    fn start(action: Action<B>, inner: &S, config: &Arc<Config>) -> Self
+    where
+        S: Clone,
+    {
+        match action {
+            Action::Respond(response) => Self::respond(response),
+            Action::Receive {
                 receive,
-                check,
-                host: Some((parts, inner)),
-                config,
+                expected,
+                parts,
+            } => Self::Receiving {
+                receive,
+                expected,
+                head: Some((parts, inner.clone())),
+                config: Arc::clone(config),
             },
+        }
+    }
+
+    fn respond(response: Response<Bytes>) -> Self {
+        Self::Respond {
+            response: Some(response),
         }
     }
 }
@@ -156,16 +170,17 @@ where
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
+    // Longer than 60 lines: one arm per state, in the order that a delivery takes.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProj::Answered { response } => {
+                StateProj::Respond { response } => {
                     #[expect(
                         clippy::expect_used,
-                        reason = "a future must not be polled again after it was ready"
+                        reason = "a future must not be polled after completion"
                     )]
-                    let response = response.take().expect("polled after it was ready");
+                    let response = response.take().expect("polled after completion");
                     return Poll::Ready(Ok(response.map(ResponseBody::from)));
                 }
                 StateProj::PassThrough { call } => {
@@ -173,50 +188,46 @@ where
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
                 StateProj::Resolving {
-                    found,
+                    resolving,
                     request,
                     config,
                 } => {
-                    let found = ready!(found.as_mut().poll(cx));
-                    // Always there: the state is left now.
+                    let resolved = ready!(resolving.as_mut().poll(cx));
+                    // Always present: this state is left below.
                     let Some((intent, request, inner)) = request.take() else {
                         return Poll::Pending;
                     };
-                    let answer =
-                        found.and_then(|app| dispatch(intent, request, &app, config, &inner));
-                    match answer {
-                        Ok(future) => future.state,
-                        Err(kind) => State::Answered {
-                            response: Some(config.reject(kind)),
-                        },
+                    let action = resolved.and_then(|app| dispatch(intent, request, &app, config));
+                    match action {
+                        Ok(action) => State::start(action, &inner, config),
+                        Err(kind) => State::respond(config.reject(kind)),
                     }
                 }
                 StateProj::Receiving {
                     receive,
-                    check,
-                    host,
+                    expected,
+                    head,
                     config,
                 } => {
                     let received = ready!(receive.poll(cx)).map_err(RejectionKind::from);
-                    // Always there: the state is left now.
-                    let Some(host) = host.take() else {
+                    // Always present: this state is left below.
+                    let Some(head) = head.take() else {
                         return Poll::Pending;
                     };
-                    match received.and_then(|received| Delivery::new(received, check, host, config))
-                    {
-                        Ok(delivery) => State::IncrementalValidator {
+                    let delivery = received
+                        .and_then(|received| Delivery::new(received, expected, head, config));
+                    match delivery {
+                        Ok(delivery) => State::Parsing {
                             delivery: Some(delivery),
                             config: Arc::clone(config),
                         },
-                        Err(kind) => State::Answered {
-                            response: Some(config.reject(kind)),
-                        },
+                        Err(kind) => State::respond(config.reject(kind)),
                     }
                 }
-                StateProj::IncrementalValidator { delivery, config } => {
+                StateProj::Parsing { delivery, config } => {
                     let parsed = match delivery {
                         Some(delivery) => delivery.parse(),
-                        // Never: the state is left when it is taken.
+                        // Unreachable: the state is left when the delivery is taken.
                         None => return Poll::Pending,
                     };
                     if let Ok(false) = parsed {
@@ -224,46 +235,44 @@ where
                         return Poll::Pending;
                     }
                     let delivery = delivery.take().ok_or(RejectionKind::NotJson);
-                    match parsed.and(delivery).and_then(Delivery::admit) {
-                        Ok(admitted) => State::Readying {
-                            admitted: Some(admitted),
+                    match parsed.and(delivery).and_then(Delivery::accept) {
+                        Ok(accepted) => State::Readying {
+                            accepted: Some(accepted),
                             config: Arc::clone(config),
                         },
-                        Err(kind) => State::Answered {
-                            response: Some(config.reject(kind)),
-                        },
+                        Err(kind) => State::respond(config.reject(kind)),
                     }
                 }
-                StateProj::Readying { admitted, config } => {
-                    let readied = match admitted {
-                        Some(admitted) => ready!(admitted.inner.poll_ready(cx)),
+                StateProj::Readying { accepted, config } => {
+                    let ready = match accepted {
+                        Some(accepted) => ready!(accepted.inner.poll_ready(cx)),
                         None => Ok(()),
                     };
-                    // Always there: the state is left now.
-                    let Some(admitted) = admitted.take() else {
+                    // Always present: this state is left below.
+                    let Some(accepted) = accepted.take() else {
                         return Poll::Pending;
                     };
-                    let called = match readied {
-                        Ok(()) => admitted.call(config),
-                        Err(error) => Err(config.handler_failed(error)?),
+                    let called = match ready {
+                        Ok(()) => accepted.call(config),
+                        Err(error) => Err(config.on_inner_error(error)?),
                     };
                     match called {
-                        Ok(calling) => calling,
-                        Err(kind) => State::Answered {
-                            response: Some(config.reject(kind)),
+                        Ok((call, reservation)) => State::Calling {
+                            call,
+                            config: Arc::clone(config),
+                            _reservation: reservation,
                         },
+                        Err(kind) => State::respond(config.reject(kind)),
                     }
                 }
                 StateProj::Calling { call, config, .. } => match ready!(call.poll(cx)) {
                     Ok(response) => {
-                        config.warnings.answered(response.status());
+                        config.warnings.check_status(response.status());
                         return Poll::Ready(Ok(acknowledge(response.map(ResponseBody::inner))));
                     }
                     Err(error) => {
-                        let kind = config.handler_failed(error)?;
-                        State::Answered {
-                            response: Some(config.reject(kind)),
-                        }
+                        let kind = config.on_inner_error(error)?;
+                        State::respond(config.reject(kind))
                     }
                 },
             };
@@ -281,184 +290,22 @@ where
     }
 }
 
-/// What a delivery must fit.
-pub(super) struct Check {
-    pub(super) app: App,
-    pub(super) ring: Arc<KeyRing>,
-    pub(super) signature: Signature,
-}
-
-/// Which secret of which app made a signature.
-struct Signer {
-    app: App,
-    ring: Arc<KeyRing>,
-    index: usize,
-}
-
-impl Signer {
-    /// The label of the secret. Fails if the secret has been removed in the meantime.
-    fn secret_label(&self) -> Result<Arc<str>, RejectionKind> {
-        let label = (self.app.credentials()).current_label(&self.ring, self.index);
-        label.ok_or(RejectionKind::SignatureMismatch)
-    }
-}
-
-/// A delivery that is known to be Meta's.
-struct Delivery<S> {
-    parsing: IncrementalValidator,
-    signer: Signer,
-    reservation: Reservation,
-    /// Bytes that the body takes.
-    taken: usize,
-    parts: Parts,
-    inner: S,
-}
-
-impl<S> Delivery<S> {
-    /// First the signature, then the JSON: nothing looks into a body before it is known to be Meta's.
-    fn new(
-        received: Received,
-        check: &Check,
-        (parts, inner): (Parts, S),
-        config: &Config,
-    ) -> Result<Self, RejectionKind> {
-        let verified = received.verifier.verify(&check.signature);
-        if verified.is_err() && parts.extensions.get::<Verified>().is_some() {
-            config.warnings.overlapped();
-        }
-        let signer = Signer {
-            index: verified?,
-            app: check.app.clone(),
-            ring: Arc::clone(&check.ring),
-        };
-        // It may have been removed while the body was on its way.
-        signer.secret_label()?;
-        let taken = received.reservation.bytes().max(received.body.len());
-        Ok(Self {
-            parsing: Notification::begin(received.body).map_err(|_| RejectionKind::NotJson)?,
-            signer,
-            reservation: received.reservation,
-            taken,
-            parts,
-            inner,
-        })
-    }
-
-    /// Parses a bit more, and charges what that has taken. Returns whether its events may be told
-    /// apart now: those of a large body take a turn of their own.
-    fn parse(&mut self) -> Result<bool, RejectionKind> {
-        if self.parsing.is_whole() {
-            return Ok(true);
-        }
-        let parsed = self.parsing.advance(PARSED_PER_POLL);
-        let parsed = parsed.map_err(|_| RejectionKind::NotJson)?;
-        let is_small = self.taken <= PARSED_PER_POLL;
-        if parsed && is_small {
-            return Ok(true);
-        }
-        (self.reservation).grow_to(self.taken + self.parsing.memory())?;
-        Ok(false)
-    }
-
-    /// Its events are known: the host gets them, unless this app refuses deliveries with foreign
-    /// events.
-    fn admit<B>(mut self) -> Result<Admitted<S, B>, RejectionKind> {
-        let mut notification = Notification::finish(self.parsing);
-        if !self.signer.app.filter(&mut notification) {
-            return Err(RejectionKind::AccountRefused);
-        }
-        (self.reservation).grow_to(self.taken + notification.memory())?;
-        let reservation = Arc::new(self.reservation);
-        let body = notification.body().clone();
-        let mut parts = self.parts;
-        let extensions = &mut parts.extensions;
-        extensions.insert(notification);
-        // For a task that outlives this future and still holds the body.
-        extensions.insert(Arc::clone(&reservation));
-        Ok(Admitted {
-            inner: self.inner,
-            request: request(parts, body),
-            signer: self.signer,
-            reservation,
-        })
-    }
-}
-
-/// A delivery that waits for the inner service to be ready.
-struct Admitted<S, B> {
-    inner: S,
-    request: Request<RequestBody<B>>,
-    signer: Signer,
-    reservation: Arc<Reservation>,
-}
-
-impl<S, B> Admitted<S, B>
-where
-    S: Service<Request<RequestBody<B>>>,
-{
-    /// The secret is looked up once more: parsing and readiness may have taken long.
-    fn call(mut self, config: &Arc<Config>) -> Result<State<S, B>, RejectionKind> {
-        let secret = self.signer.secret_label()?;
-        let app = self.signer.app.shared_label();
-        let verified = Verified::new(
-            app,
-            secret,
-            &self.reservation,
-            #[cfg(feature = "tokio")]
-            &config.warnings,
-        );
-        let extensions = self.request.extensions_mut();
-        #[cfg(feature = "tokio")]
-        crate::dedup::Passage::verified(extensions, &config.warnings);
-        extensions.insert(verified);
-        Ok(State::Calling {
-            call: self.inner.call(self.request),
-            config: Arc::clone(config),
-            _reservation: self.reservation,
-        })
-    }
-}
-
-/// The same request with the same bytes, and with headers that are true of them.
-fn request<B>(mut parts: Parts, body: Bytes) -> Request<RequestBody<B>> {
-    if !is_declared(&parts.headers, body.len()) {
-        let length = HeaderValue::from(body.len());
-        parts.headers.insert(header::CONTENT_LENGTH, length);
-    }
-    for stale in [header::TRANSFER_ENCODING, header::TRAILER, header::EXPECT] {
-        parts.headers.remove(stale);
-    }
-    let request = Request::from_parts(parts, RequestBody::from(body));
-    #[cfg(feature = "axum")]
-    let request = crate::extract::lift_body_limit(request);
-    request
-}
-
-/// Whether the headers say this length already, as we would write it: to write it anew takes memory. HTTP allows zeros before a number, and not all who
-/// read one read them alike.
-fn is_declared(headers: &HeaderMap, length: usize) -> bool {
-    let mut declared = headers.get_all(header::CONTENT_LENGTH).iter();
-    let Some(first) = declared.next() else {
-        return false;
-    };
-    let known = matches!(declared_length(first), DeclaredLength::Known(known) if known == length);
-    known && !first.as_bytes().starts_with(b"0") && declared.next().is_none()
-}
-
-/// Meta takes 200 for received and everything else, 201, 202 and 204 among them, for a failure.
+/// Maps the status of the inner response. Meta treats only 200 as success, and retries on any other
+/// status, 201, 202 and 204 included.
 fn acknowledge<R>(mut response: Response<R>) -> Response<R> {
-    // A `DedupLayer` inside takes it out and answers for it. Without one all events come again.
+    // An inner `DedupLayer` removes the extension and sets the status itself. Without one, all
+    // events are retried.
     #[cfg(feature = "tokio")]
-    let failed_in_part =
+    let is_partial_failure =
         (response.extensions().get::<PartialFailure>()).is_some_and(|failure| !failure.is_empty());
     #[cfg(not(feature = "tokio"))]
-    let failed_in_part = false;
-    if failed_in_part && response.status().is_success() {
+    let is_partial_failure = false;
+    if is_partial_failure && response.status().is_success() {
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     } else if is_success(&response) {
         *response.status_mut() = StatusCode::OK;
     } else if response.status().is_success() {
-        // A failure of gRPC: see `is_success`.
+        // A gRPC failure: see `is_success`.
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response

@@ -2,15 +2,14 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::{
-    builder::{Config, ConfigError, WebhookLayerBuilder},
-    service::Webhook,
-};
+use super::{builder::WebhookLayerBuilder, config::Config, error::ConfigError, service::Webhook};
 
-/// Verifies the webhook deliveries of one path and hands them to the inner service as a
-/// [`Notification`](crate::Notification). See the [module docs](crate::webhook) for the way of a request.
+/// Verifies webhook deliveries and passes each one to the inner service with a
+/// [`Notification`](crate::Notification). See the [module docs](crate::webhook) for how a request
+/// is processed.
 ///
-/// A clone is cheap and shares everything, the memory budget among it.
+/// It serves one path, or several by [`route`](WebhookLayerBuilder::route); requests to other paths
+/// pass through untouched. A clone is cheap and shares everything, including the memory budget.
 ///
 /// ```
 /// use axum::{Extension, Router, http::StatusCode, routing::post};
@@ -39,11 +38,11 @@ pub struct WebhookLayer {
 }
 
 impl WebhookLayer {
-    /// A layer with one secret, one token and the default limits.
+    /// Creates a layer for one path with one secret, one token and the default limits.
     ///
     /// # Errors
     ///
-    /// As [`WebhookLayerBuilder::build`].
+    /// The same as [`WebhookLayerBuilder::build`].
     pub fn new(
         path: impl Into<String>,
         app_secret: impl AsRef<[u8]>,
@@ -56,12 +55,12 @@ impl WebhookLayer {
             .build()
     }
 
-    /// Starts to configure a layer.
+    /// Returns a builder with the default settings.
     pub fn builder() -> WebhookLayerBuilder {
         WebhookLayerBuilder::new()
     }
 
-    /// The bytes of the [memory budget](WebhookLayerBuilder::memory_budget) that are free now, for monitoring.
+    /// Free bytes of the [memory budget](WebhookLayerBuilder::memory_budget), for monitoring.
     #[must_use]
     pub fn available_memory(&self) -> usize {
         self.config.budget.available()

@@ -1,43 +1,51 @@
-//! The layer: one request's way in.
+//! [`WebhookLayer`]: verifies deliveries, answers the handshake, and calls the inner service.
 //!
-//! # What happens to a request
+//! # How a request is processed
 //!
-//! 1. Its path is not the configured one: the inner service gets it, body untouched, streaming.
-//! 2. `GET`: the [handshake]. The inner service is never called.
-//! 3. `POST`: the caller must be admitted, by address and certificate, if that is asked for (`admission`); the signature header must be there,
-//!    once, and well formed. If the path has the name of an app in it, the app is looked up. The declared length must be within the limit; the
-//!    body must not be compressed. All this before the first byte of the body is read.
-//! 4. The body is received within its limit, its deadlines and the memory budget, and hashed as it arrives.
-//! 5. The signature is compared, in constant time, under every secret of the app of this path.
-//! 6. The JSON is taken apart into a [`Notification`](crate::Notification).
-//! 7. The inner service is called with the same bytes as its body, and with the `Notification` and [`Verified`] in the
-//!    extensions. `Content-Length` says how many bytes they are; `Transfer-Encoding`, `Trailer` and `Expect`, which are about how they
-//!    came, are gone; all other headers are as the sender wrote them. A 2xx answer becomes exactly 200, which is the only answer that
-//!    Meta does not take for a failure; every other answer passes, so that Meta sends the delivery again.
-//!    A 2xx with a `grpc-status` other than 0, or with a gRPC body whose status is still to come, is a
-//!    failure that becomes 503. So does an error of the inner service, unless
-//!    [`on_handler_error`](WebhookLayerBuilder::on_handler_error) hands it on.
-//! 8. Any other method: 405.
+//! 1. If the path is not configured, the request passes through to the inner service, with its body
+//!    untouched and streaming.
+//! 2. `GET`: the [handshake]. The inner service is not called.
+//! 3. `POST`: the head is checked before the first byte of the body is read. The sender must be
+//!    admitted by address and certificate, if configured (`admission`). The signature header must
+//!    be present once and well formed. If the path contains the name of an app, the app is
+//!    resolved. The declared length must be within the limit, and the body must not be compressed.
+//! 4. The body is received within its limit, its deadlines and the memory budget, and hashed as it
+//!    arrives.
+//! 5. The signature is compared in constant time under every secret of the app of this path.
+//! 6. The JSON is parsed into a [`Notification`](crate::Notification).
+//! 7. The inner service is called with the same bytes as its body, and with the `Notification` and
+//!    [`Verified`] in the extensions. `Content-Length` is the length of those bytes;
+//!    `Transfer-Encoding`, `Trailer` and `Expect` are removed, because they describe the original
+//!    transfer; all other headers are unchanged.
+//! 8. A 2xx response becomes 200, the only status that Meta treats as success. Any other status is
+//!    passed on, and Meta retries the delivery. Two kinds of failure become 503: a 2xx with a
+//!    `grpc-status` other than 0, or with a gRPC body whose status follows in the trailers; and an
+//!    error of the inner service, unless
+//!    [`on_handler_error`](WebhookLayerBuilder::on_handler_error) propagates it.
+//! 9. Any other method is answered with 405.
 //!
-//! A request that is not let through gets the answer of its [`RejectionKind`], with an empty body, and the [`Rejection`] in the
-//! extensions of the response, where a layer around this one finds the reason without parsing text.
+//! A rejected request is answered with the status of its [`RejectionKind`] and an empty body. The
+//! [`Rejection`] is in the extensions of the response, where an outer layer can read the reason.
 //!
-//! # Late readiness: nothing unauthenticated touches the host, not even its permits
+//! # Late readiness
 //!
-//! [`Webhook`] is always ready. The inner service is polled for readiness, and called, on a clone, and only after the signature was
-//! found right. A layer that reserves the inner service first hands its permits (those of a `ConcurrencyLimit`, say) to whoever
-//! can open a connection and send a body one byte at a time. What is lost is that an *outer* `LoadShed` does not see that the
+//! [`Webhook`] is always ready. The inner service is polled for readiness, and called, on a clone,
+//! and only after the signature has been verified. No unauthenticated request can therefore use
+//! the host's resources, not even its permits. A layer that reserves the inner service first hands
+//! its permits (those of a `ConcurrencyLimit`, for example) to anyone who opens a connection and
+//! sends a body one byte at a time. The cost is that an *outer* `LoadShed` does not see that the
 //! inner service is busy: put such a layer inside.
 //!
 //! # What a handler may trust
 //!
-//! The extension, never the path. A request whose path does not match passes through unverified; routers match more loosely than
-//! this layer (a trailing slash, a nested prefix, a parameter). A handler that takes its [`Notification`](crate::Notification) from
-//! the extensions cannot be reached around the verification.
+//! Trust the extension, never the path. A request whose path does not match passes through
+//! unverified, and routers match more loosely than this layer (a trailing slash, a nested prefix, a
+//! parameter). A handler that takes its [`Notification`](crate::Notification) from the extensions
+//! can only be reached with a verified request.
 //!
-//! Every layer removes a `Notification` and a [`Verified`] that no layer around it has made for this request. So several layers
-//! can be stacked, each with a path of its own, and nothing that is left of another request or put there by another middleware
-//! is taken for verified.
+//! Every layer removes a `Notification` and a [`Verified`] unless an outer layer inserted them for
+//! this request. Several layers, each with its own path, can therefore be stacked, and values from
+//! another request or another middleware never count as verified.
 //!
 //! axum's `nest` strips its prefix from the path that a layer *inside* the nested router sees:
 //!
@@ -53,13 +61,13 @@
 //!     .nest("/hooks", Router::new().route("/whatsapp", post(on_event)))
 //!     .layer(outside);
 //!
-//! // Inside the nested router: what is left of it.
+//! // Inside the nested router: the path without the prefix.
 //! let inside = WebhookLayer::new("/whatsapp", "secret", "token")?;
 //! let hooks = Router::new().route("/whatsapp", post(on_event)).layer(inside);
 //! let app: Router = Router::new().nest("/hooks", hooks);
 //!
-//! // On one route: no path to get wrong. The layer is around the method router and not around the handler, so the GET of the
-//! // handshake reaches it.
+//! // On one route: no path to configure. The layer is around the method router rather than the
+//! // handler, so that the GET handshake reaches it.
 //! let on_route = WebhookLayer::builder()
 //!     .any_path()
 //!     .app_secret("secret")
@@ -71,31 +79,38 @@
 //!
 //! # Placement
 //!
-//! Outermost, or at least outside of anything that changes bodies: a layer that decompresses or rewrites a body around this one
-//! makes every signature wrong. Put timeouts and limits of the handler inside. Middleware that names the body types of the host, as
-//! an `axum::middleware::from_fn` directly under this layer in one `ServiceBuilder` does, needs
-//! [`host_body`](WebhookLayer::host_body). `docs/hosts.md` in the repository has a snippet and the traps of each framework, and the place of
-//! each usual middleware.
+//! Put the layer outside of anything that changes bodies: an outer layer that decompresses or
+//! rewrites them invalidates every signature. Put timeouts and limits of the handler inside.
+//! Middleware that names the host's body types, such as an `axum::middleware::from_fn` directly
+//! under this layer in one `ServiceBuilder`, requires [`host_body`](WebhookLayer::host_body).
+//! `docs/hosts.md` in the repository has a snippet and the pitfalls of each framework, and the
+//! place of each common middleware.
 //!
-//! A request that is refused from its headers leaves its body unread. hyper then closes the connection after the answer, and a
-//! sender that is still writing may see a reset instead of the answer. That is meant: the alternative is to read what nobody
-//! vouches for.
+//! A request that is rejected from its head leaves its body unread. With HTTP/1, hyper discards a
+//! small body that has already arrived and keeps the connection. Otherwise it closes the
+//! connection after the response, and a sender that is still writing may see a reset instead of the
+//! response. The alternative would be to read the bodies of unauthenticated senders.
 //!
 //! [handshake]: https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint
 
 mod app;
 mod builder;
+mod config;
+mod content_length;
+mod delivery;
+mod error;
 mod future;
 mod layer;
+mod preconditions;
 mod rejection;
 #[cfg(feature = "apps")]
 mod resolver;
 mod routes;
 mod service;
-mod setup;
+mod setup_warning;
 
 #[cfg(feature = "tokio")]
-pub(crate) use self::setup::SetupWarnings;
+pub(crate) use self::setup_warning::SetupWarnings;
 pub use crate::{
     body::{RequestBody, ResponseBody},
     host_body::{HostBody, HostBodyFuture, HostBodyLayer, IntoHostBody},
@@ -106,10 +121,12 @@ pub use crate::{
 pub use self::resolver::{AppResolver, CachedResolver, CachedResolverBuilder, ResolveError};
 pub use self::{
     app::{App, AppBuilder, OnForeignEvent},
-    builder::{ConfigError, OnHandlerError, WebhookLayerBuilder},
+    builder::WebhookLayerBuilder,
+    config::OnHandlerError,
+    error::ConfigError,
     future::ResponseFuture,
     layer::WebhookLayer,
     rejection::{Rejection, RejectionKind},
     service::Webhook,
-    setup::SetupWarning,
+    setup_warning::SetupWarning,
 };

@@ -7,12 +7,12 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use crate::admission::Refused;
 use crate::{handshake::HandshakeError, receive::ReceiveError, signature::SignatureError};
 
-/// The methods of the webhook's path.
+/// The methods of a webhook path.
 pub(super) const ALLOW: HeaderValue = HeaderValue::from_static("GET, POST");
 
-/// Why the layer answered a request itself. In the extensions of every such response.
+/// Why the layer rejected a request. It is in the extensions of every rejection response.
 ///
-/// It carries nothing of the request.
+/// It contains no data of the request.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -38,81 +38,86 @@ pub struct Rejection {
     kind: RejectionKind,
 }
 
-/// The reasons, each with its status.
+/// The reasons for a rejection, each with its response status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionKind {
-    /// Neither GET nor POST. 405 with `Allow: GET, POST`.
+    /// The method is neither GET nor POST. 405 with `Allow: GET, POST`.
     MethodNotAllowed,
-    /// The handshake does not have exactly one `hub.mode=subscribe`, one `hub.verify_token` that is ours and one `hub.challenge`.
-    /// 403.
+    /// The handshake has a wrong `hub.verify_token`, a `hub.mode` other than `subscribe`, lacks one
+    /// of the two, or repeats a parameter. 403.
+    #[doc(alias = "hub.challenge")]
     HandshakeRefused,
-    /// The query of the handshake is longer than 2048 bytes or has more than 16 parameters, or its challenge is not 1 to 256
-    /// characters of `A-Z a-z 0-9 . _ ~ -`. 400.
+    /// The query of the handshake is longer than 2048 bytes or has more than 16 parameters; or the
+    /// token is right and the challenge is not 1 to 256 characters of `A-Z a-z 0-9 . _ ~ -`. 400.
     HandshakeMalformed,
-    /// The caller's address is not known, and there is a list of those that may call: neither the server nor a trusted proxy has told it. 403, the
-    /// body is not read.
+    /// An IP allow list is set, and neither the server nor a trusted proxy reported the client
+    /// address. 403; the body is not read.
     #[cfg(feature = "admission")]
     AddressUnknown,
-    /// The caller's address is not in the list. 403, the body is not read.
+    /// The client address is not in the allow list. 403; the body is not read.
     #[cfg(feature = "admission")]
     AddressRefused,
-    /// The caller has shown no certificate. 403, the body is not read.
+    /// The sender presented no client certificate. 403; the body is not read.
     #[cfg(feature = "client-certificate")]
     CertificateMissing,
-    /// The caller's certificate was not verified, or is somebody else's. 403, the body is not read.
+    /// The client certificate was not verified, or has another subject. 403; the body is not read.
     #[cfg(feature = "client-certificate")]
     CertificateRefused,
-    /// There is no app of the name in the path. 403, as for a signature that is wrong; the body is not read.
+    /// No app has the name in the path. 403, like a wrong signature; the body is not read.
     #[cfg(feature = "apps")]
     AppUnknown,
-    /// It cannot be said now whether there is an app of the name in the path. 503 with `Retry-After: 1`, the body is not read.
+    /// The app resolver failed, timed out, or reached a limit. 503 with `Retry-After: 1`; the body
+    /// is not read.
     #[cfg(feature = "apps")]
-    AppsUnavailable,
-    /// There is no `X-Hub-Signature-256`. 403, the body is not read.
+    AppResolverUnavailable,
+    /// The `X-Hub-Signature-256` header is missing. 403; the body is not read.
     SignatureMissing,
-    /// There is more than one, or it is not `sha256=` and 64 lower-case hexadecimal digits. 403, the body is not read.
+    /// The signature header is repeated, or is not `sha256=` and 64 lower-case hexadecimal digits.
+    /// 403; the body is not read.
     SignatureMalformed,
-    /// The signature is not that of the body under any configured secret. 403.
+    /// The signature does not match the body under any configured secret. 403.
     SignatureMismatch,
-    /// The declared length, or what really came, is over the body limit, or over that of a layer around this one. 413.
+    /// The declared or the received length exceeds the body limit, or that of an outer layer. 413.
     BodyTooLarge,
-    /// `Content-Encoding` is not `identity`: the signature is of the bytes before compression. 415, the body is not read.
+    /// `Content-Encoding` is not `identity`. The signature covers the uncompressed bytes. 415; the
+    /// body is not read.
     ContentEncoding,
-    /// The body was not complete within its deadline, or within the timeout of a layer around this one. 408.
+    /// The body was not complete within its deadline, or within the timeout of an outer layer. 408.
     BodyDeadline,
-    /// The sender paused for longer than the idle time. 408.
+    /// The sender paused for longer than the idle timeout. 408.
     BodyIdle,
-    /// The memory for bodies that are being received or handled is used up. 503 with `Retry-After: 1`.
+    /// The memory budget is used up, or the body was evicted. 503 with `Retry-After: 1`.
     MemoryBudget,
-    /// Reading the body failed: the connection broke, or its framing is wrong. 400.
+    /// Reading the body failed: the connection broke, or the framing is invalid. 400.
     BodyBroken,
-    /// The signature is right and the body is not JSON (or nested deeper than 127). 422, so that Meta keeps it and tries again.
+    /// The signature is valid and the body is not JSON, or nested deeper than 127. 422, so that Meta
+    /// retries.
     NotJson,
-    /// The signature is right, an event names an account or phone number that the app does not
+    /// The signature is valid, an event names an account or phone number that the app does not
     /// list, and the app [refuses](super::OnForeignEvent::Refuse) such deliveries. 403, so that
     /// Meta retries.
     AccountRefused,
-    /// The inner service failed with an error in place of an answer to a verified delivery. 503: see
+    /// The inner service failed with an error instead of answering a verified delivery. 503: see
     /// [`on_handler_error`](crate::WebhookLayerBuilder::on_handler_error).
     HandlerFailed,
 }
 
 impl Rejection {
-    /// The reason.
+    /// The reason for the rejection.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
         self.kind
     }
 
-    /// The status of the default answer.
+    /// Status of the default response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.kind.describe().0
     }
 
-    /// The default answer: the status, an empty body, and `Allow` or `Retry-After` where the status asks for it. It is the same
-    /// for every request that is refused for the same reason.
+    /// Builds the default response: the status, an empty body, and `Allow` or `Retry-After` where
+    /// the status requires it. It is the same for every request with the same reason.
     #[must_use]
     pub fn to_response(&self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::new());
@@ -123,8 +128,9 @@ impl Rejection {
         response
     }
 
-    /// Has `response` mean what the rejection means: see [`on_rejection`](crate::WebhookLayerBuilder::on_rejection).
-    pub(super) fn mark(self, response: &mut Response<Bytes>) {
+    /// Corrects the response of a hook: see
+    /// [`on_rejection`](crate::WebhookLayerBuilder::on_rejection).
+    pub(super) fn apply_to(self, response: &mut Response<Bytes>) {
         if response.status().is_success() {
             *response.status_mut() = self.status();
         }
@@ -141,7 +147,7 @@ impl Rejection {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
             }
             #[cfg(feature = "apps")]
-            RejectionKind::AppsUnavailable => {
+            RejectionKind::AppResolverUnavailable => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
             }
             _ => None,
@@ -154,14 +160,14 @@ impl RejectionKind {
         match self {
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
-                "only GET and POST are served here",
+                "only GET and POST are allowed",
             ),
             Self::HandshakeRefused => (StatusCode::FORBIDDEN, "the handshake was refused"),
             Self::HandshakeMalformed => (StatusCode::BAD_REQUEST, "the handshake is malformed"),
             #[cfg(feature = "admission")]
-            Self::AddressUnknown => (StatusCode::FORBIDDEN, "the caller's address is not known"),
+            Self::AddressUnknown => (StatusCode::FORBIDDEN, "the client address is unknown"),
             #[cfg(feature = "admission")]
-            Self::AddressRefused => (StatusCode::FORBIDDEN, "the caller's address is not allowed"),
+            Self::AddressRefused => (StatusCode::FORBIDDEN, "the client address is not allowed"),
             #[cfg(feature = "client-certificate")]
             Self::CertificateMissing => {
                 (StatusCode::FORBIDDEN, "the client certificate is missing")
@@ -172,11 +178,11 @@ impl RejectionKind {
                 "the client certificate is not allowed",
             ),
             #[cfg(feature = "apps")]
-            Self::AppUnknown => (StatusCode::FORBIDDEN, "there is no app of this name"),
+            Self::AppUnknown => (StatusCode::FORBIDDEN, "no app has this name"),
             #[cfg(feature = "apps")]
-            Self::AppsUnavailable => (
+            Self::AppResolverUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the resolver of apps is not available",
+                "the app resolver is not available",
             ),
             Self::SignatureMissing => (StatusCode::FORBIDDEN, "the signature header is missing"),
             Self::SignatureMalformed => {
@@ -185,7 +191,7 @@ impl RejectionKind {
             Self::SignatureMismatch => (StatusCode::FORBIDDEN, "the signature does not match"),
             Self::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is longer than the limit",
+                "the body exceeds the size limit",
             ),
             Self::ContentEncoding => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -193,25 +199,28 @@ impl RejectionKind {
             ),
             Self::BodyDeadline => (
                 StatusCode::REQUEST_TIMEOUT,
-                "the body was not complete in time",
+                "the body was not received within the deadline",
             ),
-            Self::BodyIdle => (StatusCode::REQUEST_TIMEOUT, "the body paused for too long"),
+            Self::BodyIdle => (
+                StatusCode::REQUEST_TIMEOUT,
+                "the body was idle for longer than the timeout",
+            ),
             Self::MemoryBudget => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the memory for bodies is used up",
+                "the memory budget is used up",
             ),
             Self::BodyBroken => (StatusCode::BAD_REQUEST, "the body could not be read"),
             Self::NotJson => (
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "the body is signed and not JSON",
+                "the body is signed but is not JSON",
             ),
             Self::AccountRefused => (
                 StatusCode::FORBIDDEN,
-                "the delivery has an event of another account or phone number",
+                "the delivery has an event of an account or phone number that is not listed",
             ),
             Self::HandlerFailed => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the handler failed with an error",
+                "the inner service failed with an error",
             ),
         }
     }

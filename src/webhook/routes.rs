@@ -1,46 +1,48 @@
-//! Which path is whose.
+//! Maps request paths to apps.
 
 use std::{collections::HashMap, fmt};
 
 use http::uri::PathAndQuery;
 
 #[cfg(feature = "apps")]
-use super::resolver::CachedResolver;
-use super::{app::App, builder::ConfigError};
+use super::resolver::{CachedResolver, is_name};
+use super::{app::App, error::ConfigError};
 
+/// Placeholder of the app's name in a pattern.
 #[cfg(feature = "apps")]
-const PLACE: &str = "{app}";
-#[cfg(feature = "apps")]
-const MAX_NAME: usize = 128;
+const PLACEHOLDER: &str = "{app}";
+
+/// Number of path segments that a gateway or a router may have added in front of a path.
+const MAX_PREFIX_SEGMENTS: usize = 3;
 
 /// The paths of a layer.
 #[derive(Default)]
 pub(super) struct Routes {
-    /// Most layers have one path, and it is looked at first.
+    /// Compared before `more`: most layers have one path.
     first: Option<(Path, App)>,
     more: HashMap<String, App>,
     #[cfg(feature = "apps")]
     pattern: Option<Pattern>,
 }
 
-/// The path of a layer's only app.
+/// The path of the first app.
 #[derive(Debug)]
 pub(super) enum Path {
     Exact(String),
     Any,
 }
 
-/// Whose request this is.
+/// The app of a request path, or how to resolve it.
 #[derive(Clone, Copy)]
 pub(super) enum Route<'a> {
     App(&'a App),
-    /// That of an app whose name is in the path.
+    /// The path contains the name of the app.
     #[cfg(feature = "apps")]
     Named(&'a Pattern),
 }
 
 impl Routes {
-    /// `None` if the path is none of ours.
+    /// Returns `None` if the path is not configured.
     pub(super) fn find(&self, path: &str) -> Option<Route<'_>> {
         match &self.first {
             Some((Path::Any, app)) => return Some(Route::App(app)),
@@ -61,8 +63,23 @@ impl Routes {
         None
     }
 
-    /// Whether the first path ends with this one: what is left of it inside of a nested router.
-    pub(super) fn has_suffix(&self, path: &str) -> bool {
+    /// Whether a path equals a configured one except for its first segments or a trailing slash.
+    /// The number of candidates is limited, because anyone can send any path.
+    pub(super) fn has_similar(&self, path: &str) -> bool {
+        let trimmed = path.strip_suffix('/').unwrap_or(path);
+        let starts = trimmed.match_indices('/').map(|(start, _)| start);
+        let mut candidates = (starts.take(1 + MAX_PREFIX_SEGMENTS))
+            .filter_map(|start| trimmed.get(start..))
+            .filter(|candidate| candidate.len() > 1);
+        candidates.any(|candidate| {
+            self.find(candidate).is_some()
+                || self.find(&format!("{candidate}/")).is_some()
+                || self.has_suffix(candidate)
+        })
+    }
+
+    /// Whether the first path ends with `path`, as inside of a nested router.
+    fn has_suffix(&self, path: &str) -> bool {
         matches!(&self.first, Some((Path::Exact(exact), _)) if exact.ends_with(path))
     }
 
@@ -88,8 +105,8 @@ impl Routes {
         Ok(())
     }
 
-    /// Whether two different apps have one label.
-    pub(super) fn have_equal_labels(&self) -> bool {
+    /// Whether two different apps have the same label.
+    pub(super) fn has_label_conflict(&self) -> bool {
         let apps: Vec<_> = self.apps().collect();
         let mut rest = apps.as_slice();
         while let Some((app, others)) = rest.split_first() {
@@ -112,14 +129,14 @@ impl Routes {
             return Err(ConfigError::PathPlus);
         }
         let (before, after) = pattern
-            .split_once(PLACE)
+            .split_once(PLACEHOLDER)
             .filter(|(before, after)| {
                 before.ends_with('/') && (after.is_empty() || after.starts_with('/'))
             })
             .filter(|(before, after)| {
                 check_path(before).is_ok() && (after.is_empty() || check_path(after).is_ok())
             })
-            .ok_or(ConfigError::PatternInvalid)?;
+            .ok_or(ConfigError::AppResolverPattern)?;
         if matches!(self.first, Some((Path::Any, _))) {
             return Err(ConfigError::PathConflict);
         }
@@ -130,11 +147,11 @@ impl Routes {
         };
         match self.pattern.replace(pattern) {
             None => Ok(()),
-            Some(_) => Err(ConfigError::PatternConflict),
+            Some(_) => Err(ConfigError::AppResolverConflict),
         }
     }
 
-    /// Those that have a path of their own.
+    /// The apps with a configured path.
     pub(super) fn apps(&self) -> impl Iterator<Item = &App> {
         let first = self.first.iter().map(|(_, app)| app);
         first.chain(self.more.values())
@@ -153,7 +170,7 @@ impl fmt::Debug for Routes {
     }
 }
 
-/// One segment of a path is the name of an app.
+/// A path in which one segment is the name of an app.
 #[cfg(feature = "apps")]
 #[derive(Debug)]
 pub(super) struct Pattern {
@@ -164,27 +181,18 @@ pub(super) struct Pattern {
 
 #[cfg(feature = "apps")]
 impl Pattern {
-    /// The name in a path. `None` if something else is in its place.
+    /// Returns the name in a path, or `None` if the segment is not a valid name.
     pub(super) fn name<'a>(&self, path: &'a str) -> Option<&'a str> {
         self.segment(path).filter(|segment| is_name(segment))
     }
 
-    /// What stands in the place of the name, if the rest is right.
+    /// Returns the segment in place of the name, if the rest of the path matches.
     fn segment<'a>(&self, path: &'a str) -> Option<&'a str> {
         let segment = path
             .strip_prefix(&*self.before)?
             .strip_suffix(&*self.after)?;
         (!segment.is_empty() && !segment.contains('/')).then_some(segment)
     }
-}
-
-/// Characters that are never written in two ways in a path, so that one app has one name.
-#[cfg(feature = "apps")]
-pub(super) fn is_name(segment: &str) -> bool {
-    (1..=MAX_NAME).contains(&segment.len())
-        && segment
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte))
 }
 
 fn check_path(path: &str) -> Result<(), ConfigError> {

@@ -138,8 +138,8 @@ fn patterns() {
     ] {
         refused(
             layer().app_resolver(wrong, Tenants::default()),
-            ConfigError::PatternInvalid,
-            "apps",
+            ConfigError::AppResolverPattern,
+            "app_resolver",
         );
     }
     for right in ["/{app}", "/hooks/{app}", "/hooks/{app}/", "/{app}/whatsapp"] {
@@ -163,7 +163,7 @@ fn patterns() {
     let twice = layer()
         .app_resolver("/a/{app}", Tenants::default())
         .app_resolver("/b/{app}", Tenants::default());
-    refused(twice, ConfigError::PatternConflict, "apps");
+    refused(twice, ConfigError::AppResolverConflict, "app_resolver");
 }
 
 #[test]
@@ -272,6 +272,6 @@ fn what_is_shown() {
 #[test]
 fn what_a_directory_says_when_it_is_not_there() {
     let error = down();
-    assert_eq!(error.to_string(), "the resolver of apps is not available");
+    assert_eq!(error.to_string(), "the app resolver is not available");
     assert_eq!(error.source().unwrap().to_string(), "the database is down");
 }

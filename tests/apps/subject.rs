@@ -50,7 +50,7 @@ pub(crate) fn delivered(app: &str) -> Outcome {
 
 pub(crate) const UNAVAILABLE: Outcome = Outcome::Refused(
     StatusCode::SERVICE_UNAVAILABLE,
-    RejectionKind::AppsUnavailable,
+    RejectionKind::AppResolverUnavailable,
 );
 
 pub(crate) async fn send<B>(layer: &WebhookLayer, request: Request<B>) -> Outcome

@@ -213,6 +213,6 @@ mod apps {
         let name = || "a".to_owned();
         assert_eq!(refused((0..MOST).map(|_| name())).await, []);
         let one_more = refused((0..=MOST).map(|_| name())).await;
-        assert_eq!(one_more, [RejectionKind::AppsUnavailable]);
+        assert_eq!(one_more, [RejectionKind::AppResolverUnavailable]);
     }
 }

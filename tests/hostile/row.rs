@@ -334,7 +334,7 @@ pub(crate) fn refusal(kind: RejectionKind) -> (u16, &'static [(&'static str, &'s
         #[cfg(feature = "apps")]
         RejectionKind::AppUnknown => (403, &[]),
         #[cfg(feature = "apps")]
-        RejectionKind::AppsUnavailable => (503, &[("retry-after", "1")]),
+        RejectionKind::AppResolverUnavailable => (503, &[("retry-after", "1")]),
         other => panic!("no status is known for {other:?}"),
     }
 }

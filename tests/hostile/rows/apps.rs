@@ -131,7 +131,7 @@ mod names {
     use tower_whatsapp::{
         App,
         RejectionKind::{
-            AppUnknown, AppsUnavailable, BodyTooLarge, HandshakeMalformed, HandshakeRefused,
+            AppResolverUnavailable, AppUnknown, BodyTooLarge, HandshakeMalformed, HandshakeRefused,
             MethodNotAllowed, SignatureMalformed, SignatureMismatch, SignatureMissing,
         },
         WebhookLayer, WebhookLayerBuilder,
@@ -172,8 +172,8 @@ mod names {
             unknown("T13", &"x".repeat(128)),
             unknown("T13 longer", &"x".repeat(129)),
             unknown("T13 long", &"x".repeat(4000)),
-            of("T14", "down", "shop").unread(AppsUnavailable),
-            ask("T14 asked", "down", "shop").unread(AppsUnavailable),
+            of("T14", "down", "shop").unread(AppResolverUnavailable),
+            ask("T14 asked", "down", "shop").unread(AppResolverUnavailable),
             ask("T15", "shop", "shop"),
             ask("T15 other", "shop", "bank").unread(HandshakeRefused),
             ask("T16", "nobody", "shop").unread(AppUnknown),

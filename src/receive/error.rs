@@ -1,0 +1,96 @@
+//! Why receiving a body failed.
+
+use std::error::Error;
+
+use http_body_util::LengthLimitError;
+
+/// Text of `tower_http::timeout::TimeoutError`. The type differs in each major version of
+/// tower-http; the text is the same in all of them.
+const TOWER_HTTP_TIMEOUT: &str = "data was not received within the designated timeout";
+
+/// Why receiving a body failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReceiveError {
+    TooLarge,
+    #[cfg(feature = "tokio")]
+    Deadline,
+    #[cfg(feature = "tokio")]
+    Idle,
+    Budget,
+    /// A timeout of an outer layer ended the body.
+    TimedOut,
+    Broken,
+}
+
+impl ReceiveError {
+    /// Classifies an error of the body. A limit or a timeout of an outer layer may be anywhere in
+    /// the chain of sources. Any other error means that the body is broken.
+    pub(crate) fn from_body_error(error: &(dyn Error + 'static)) -> Self {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if error.is::<LengthLimitError>() {
+                return Self::TooLarge;
+            }
+            if is_timeout(error) {
+                return Self::TimedOut;
+            }
+            next = error.source();
+        }
+        Self::Broken
+    }
+}
+
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    #[cfg(feature = "tokio")]
+    if error.is::<tokio::time::error::Elapsed>() {
+        return true;
+    }
+    match error.downcast_ref::<std::io::Error>() {
+        Some(error) => error.kind() == std::io::ErrorKind::TimedOut,
+        None => error.to_string() == TOWER_HTTP_TIMEOUT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt, io};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Outer(Box<dyn Error + Send + Sync>);
+
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("outer")
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    #[test]
+    fn the_cause_is_found_anywhere_in_the_chain() {
+        let timed_out = || io::Error::from(io::ErrorKind::TimedOut);
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            ReceiveError::from_body_error(&timed_out()),
+            ReceiveError::TimedOut
+        );
+        assert_eq!(ReceiveError::from_body_error(&reset), ReceiveError::Broken);
+        let nested = Outer(Outer(timed_out().into()).into());
+        assert_eq!(
+            ReceiveError::from_body_error(&nested),
+            ReceiveError::TimedOut
+        );
+        let text = Outer(TOWER_HTTP_TIMEOUT.into());
+        assert_eq!(ReceiveError::from_body_error(&text), ReceiveError::TimedOut);
+        assert_eq!(
+            ReceiveError::from_body_error(&Outer("a".into())),
+            ReceiveError::Broken
+        );
+    }
+}

@@ -1,0 +1,97 @@
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+
+use super::{
+    rejection::{Rejection, RejectionKind},
+    routes::Routes,
+    setup_warning::{SetupWarning, SetupWarnings},
+};
+#[cfg(feature = "admission")]
+use crate::admission::Admission;
+use crate::{
+    receive::{Budget, Limits},
+    signature::SIGNATURE_HEADER,
+};
+
+/// Longest request path compared with the configured ones for a warning, in bytes. The comparison
+/// copies the path, and servers accept paths of up to 64 KiB from any sender.
+const MAX_COMPARED_PATH: usize = 1024;
+
+pub(super) type OnRejection = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
+
+/// The validated settings of a layer.
+pub(super) struct Config {
+    pub(super) routes: Routes,
+    pub(super) limits: Limits,
+    /// Length of the longest body that fits the budget.
+    pub(super) longest_body: usize,
+    pub(super) budget: Arc<Budget>,
+    #[cfg(feature = "admission")]
+    pub(super) admission: Admission,
+    pub(super) on_rejection: Option<Arc<OnRejection>>,
+    pub(super) on_handler_error: OnHandlerError,
+    pub(super) warnings: Arc<SetupWarnings>,
+}
+
+impl Config {
+    /// Builds the response to a rejected request.
+    pub(super) fn reject(&self, kind: impl Into<RejectionKind>) -> Response<Bytes> {
+        let rejection = Rejection::from(kind.into());
+        let mut response = match &self.on_rejection {
+            Some(hook) => hook(&rejection),
+            None => rejection.to_response(),
+        };
+        rejection.apply_to(&mut response);
+        response
+    }
+
+    /// Applies [`OnHandlerError`] to an error of the inner service, from its call or its readiness.
+    pub(super) fn on_inner_error<E>(&self, error: E) -> Result<RejectionKind, E> {
+        match self.on_handler_error {
+            OnHandlerError::Respond => Ok(RejectionKind::HandlerFailed),
+            OnHandlerError::Propagate => Err(error),
+        }
+    }
+
+    /// Warns about a signed POST that passes through because its path is not configured, if the
+    /// path is similar to a configured one.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn check_missed_path(&self, headers: &HeaderMap, path: &str) {
+        if path.len() <= MAX_COMPARED_PATH
+            && headers.contains_key(SIGNATURE_HEADER)
+            && !self.warnings.is_reported(SetupWarning::PathMissed)
+            && self.routes.has_similar(path)
+        {
+            self.warnings.report(SetupWarning::PathMissed);
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("routes", &self.routes)
+            .field("limits", &self.limits)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the layer does when the inner service fails with an error instead of answering a verified
+/// delivery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnHandlerError {
+    /// Drops the error and answers 503 ([`RejectionKind::HandlerFailed`]), so that Meta retries
+    /// the delivery. To log the error, map it inside of the layer (`tower::util::MapErrLayer`).
+    ///
+    /// This is the default, because some hosts turn an error into a 200 response: tonic does, with
+    /// a `grpc-status` header that Meta ignores.
+    #[default]
+    Respond,
+    /// Returns the error to the caller of the layer, which must not answer 200.
+    Propagate,
+}

@@ -1,0 +1,193 @@
+//! A verified delivery: parsed, filtered, and turned into the request for the inner service.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, header, request::Parts};
+use tower::Service;
+
+use super::{
+    app::App,
+    config::Config,
+    content_length::{DeclaredLength, declared_length},
+    rejection::RejectionKind,
+    setup_warning::SetupWarning,
+};
+use crate::{
+    body::RequestBody,
+    credentials::KeyRing,
+    event::{IncrementalValidator, Notification},
+    receive::{Received, Reservation},
+    signature::Signature,
+    verified::Verified,
+};
+
+/// Maximum number of bytes of JSON parsed before yielding: some tenths of a millisecond.
+const PARSED_PER_POLL: usize = 64 * 1024;
+
+/// What the signature of a delivery is checked against.
+pub(super) struct Expected {
+    pub(super) app: App,
+    pub(super) ring: Arc<KeyRing>,
+    pub(super) signature: Signature,
+}
+
+/// The app and the secret that match a signature.
+struct Signer {
+    app: App,
+    ring: Arc<KeyRing>,
+    /// Index of the secret in `ring`.
+    index: usize,
+}
+
+impl Signer {
+    /// Returns the label of the secret. Fails if the secret has been removed in the meantime.
+    fn secret_label(&self) -> Result<Arc<str>, RejectionKind> {
+        let label = (self.app.credentials()).current_label(&self.ring, self.index);
+        label.ok_or(RejectionKind::SignatureMismatch)
+    }
+}
+
+/// A delivery with a valid signature, while its body is parsed.
+pub(super) struct Delivery<S> {
+    validator: IncrementalValidator,
+    signer: Signer,
+    reservation: Reservation,
+    /// Memory of the body, in bytes.
+    body_bytes: usize,
+    parts: Parts,
+    inner: S,
+}
+
+impl<S> Delivery<S> {
+    /// Verifies the signature, and only then starts to parse the body.
+    pub(super) fn new(
+        received: Received,
+        expected: &Expected,
+        (parts, inner): (Parts, S),
+        config: &Config,
+    ) -> Result<Self, RejectionKind> {
+        let verified = received.verifier.verify(&expected.signature);
+        if verified.is_err() && parts.extensions.get::<Verified>().is_some() {
+            config.warnings.report(SetupWarning::LayersOverlap);
+        }
+        let signer = Signer {
+            index: verified?,
+            app: expected.app.clone(),
+            ring: Arc::clone(&expected.ring),
+        };
+        // The secret may have been removed while the body was received.
+        signer.secret_label()?;
+        let body_bytes = received.reservation.bytes().max(received.body.len());
+        Ok(Self {
+            validator: Notification::begin(received.body).map_err(|_| RejectionKind::NotJson)?,
+            signer,
+            reservation: received.reservation,
+            body_bytes,
+            parts,
+            inner,
+        })
+    }
+
+    /// Parses the next part of the body and charges its memory. Returns true once
+    /// [`accept`](Self::accept) may be called; a large body yields once more before that.
+    pub(super) fn parse(&mut self) -> Result<bool, RejectionKind> {
+        if self.validator.is_whole() {
+            return Ok(true);
+        }
+        let is_complete = self.validator.advance(PARSED_PER_POLL);
+        let is_complete = is_complete.map_err(|_| RejectionKind::NotJson)?;
+        let is_small = self.body_bytes <= PARSED_PER_POLL;
+        if is_complete && is_small {
+            return Ok(true);
+        }
+        (self.reservation).grow_to(self.body_bytes + self.validator.memory())?;
+        Ok(false)
+    }
+
+    /// Splits the delivery into events. Fails if it has foreign events and the app refuses those.
+    pub(super) fn accept<B>(mut self) -> Result<AcceptedRequest<S, B>, RejectionKind> {
+        let mut notification = Notification::finish(self.validator);
+        if !self.signer.app.filter(&mut notification) {
+            return Err(RejectionKind::AccountRefused);
+        }
+        (self.reservation).grow_to(self.body_bytes + notification.memory())?;
+        let reservation = Arc::new(self.reservation);
+        let body = notification.body().clone();
+        let mut parts = self.parts;
+        let extensions = &mut parts.extensions;
+        extensions.insert(notification);
+        // A task may outlive this future and still hold the body.
+        extensions.insert(Arc::clone(&reservation));
+        Ok(AcceptedRequest {
+            inner: self.inner,
+            request: inner_request(parts, body),
+            signer: self.signer,
+            reservation,
+        })
+    }
+}
+
+/// A request for the inner service, which is not ready yet.
+pub(super) struct AcceptedRequest<S, B> {
+    pub(super) inner: S,
+    request: Request<RequestBody<B>>,
+    signer: Signer,
+    reservation: Arc<Reservation>,
+}
+
+impl<S, B> AcceptedRequest<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+{
+    /// Calls the inner service. Checks again that the secret is still configured, because parsing
+    /// and readiness may have taken long.
+    pub(super) fn call(
+        mut self,
+        config: &Config,
+    ) -> Result<(S::Future, Arc<Reservation>), RejectionKind> {
+        let secret = self.signer.secret_label()?;
+        let app = self.signer.app.shared_label();
+        let verified = Verified::new(
+            app,
+            secret,
+            &self.reservation,
+            #[cfg(feature = "tokio")]
+            &config.warnings,
+        );
+        let extensions = self.request.extensions_mut();
+        #[cfg(feature = "tokio")]
+        crate::dedup::Passage::verified(extensions, &config.warnings);
+        extensions.insert(verified);
+        Ok((self.inner.call(self.request), self.reservation))
+    }
+}
+
+/// Builds the request for the inner service: the same head and bytes, with headers that describe
+/// the buffered body.
+fn inner_request<B>(mut parts: Parts, body: Bytes) -> Request<RequestBody<B>> {
+    if !is_canonical_length(&parts.headers, body.len()) {
+        let length = HeaderValue::from(body.len());
+        parts.headers.insert(header::CONTENT_LENGTH, length);
+    }
+    for stale in [header::TRANSFER_ENCODING, header::TRAILER, header::EXPECT] {
+        parts.headers.remove(stale);
+    }
+    let request = Request::from_parts(parts, RequestBody::from(body));
+    #[cfg(feature = "axum")]
+    let request = crate::extract::lift_body_limit(request);
+    request
+}
+
+/// Whether `Content-Length` already holds this length in canonical form. Rewriting it allocates.
+///
+/// HTTP allows leading zeros, which implementations read differently.
+fn is_canonical_length(headers: &HeaderMap, length: usize) -> bool {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = values.next() else {
+        return false;
+    };
+    let is_equal =
+        matches!(declared_length(first), DeclaredLength::Known(known) if known == length);
+    is_equal && !first.as_bytes().starts_with(b"0") && values.next().is_none()
+}

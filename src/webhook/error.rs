@@ -1,0 +1,190 @@
+use std::{error::Error, fmt};
+
+#[cfg(feature = "admission")]
+use crate::admission::AdmissionMisuse;
+use crate::credentials::CredentialsError;
+
+/// An invalid or missing setting of a [`WebhookLayer`](super::WebhookLayer) or an
+/// [`App`](super::App), found when it is built.
+///
+/// The error text begins with the name of the setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// None of [`path`](super::WebhookLayerBuilder::path),
+    /// [`any_path`](super::WebhookLayerBuilder::any_path) and
+    /// [`route`](super::WebhookLayerBuilder::route) is set, or secrets or tokens are set without a
+    /// path.
+    PathMissing,
+    /// `path` or `any_path` is set more than once, or two apps have the same path.
+    PathConflict,
+    /// The path does not start with `/`, has a query or a fragment, or contains a character that
+    /// is not allowed in a path.
+    PathInvalid,
+    /// The path contains a brace. Paths have no parameters; only the pattern of
+    /// [`app_resolver`](super::WebhookLayerBuilder#method.app_resolver) has one.
+    PathBraces,
+    /// The path or pattern contains a `+`. Meta replaces it by a space when it calls the URL, so
+    /// no request would match.
+    PathPlus,
+    /// No [`app_secret`](super::WebhookLayerBuilder::app_secret) is set.
+    AppSecretMissing,
+    /// An [`app_secret`](super::WebhookLayerBuilder::app_secret) is empty or only white space.
+    AppSecretBlank,
+    /// An [`app_secret`](super::WebhookLayerBuilder::app_secret) begins or ends with white space,
+    /// such as the newline at the end of a file.
+    AppSecretWhitespace,
+    /// No [`verify_token`](super::WebhookLayerBuilder::verify_token) is set.
+    VerifyTokenMissing,
+    /// A [`verify_token`](super::WebhookLayerBuilder::verify_token) is empty or only white space.
+    VerifyTokenBlank,
+    /// A [`verify_token`](super::WebhookLayerBuilder::verify_token) begins or ends with white
+    /// space, such as the newline at the end of a file.
+    VerifyTokenWhitespace,
+    /// A [`verify_token`](super::WebhookLayerBuilder::verify_token) is longer than 512 bytes.
+    VerifyTokenTooLong,
+    /// Both [`credentials`](super::WebhookLayerBuilder::credentials) and a secret or token are set.
+    CredentialsConflict,
+    /// The label of an [`App`](super::App) is not 1 to 64 letters, digits, `.`, `_`, `~` or `-`.
+    AppLabel,
+    /// Two apps of the layer have the same label. Deduplication stores separate events by label,
+    /// so an event that both apps receive would be handled for only one of them.
+    AppLabelConflict,
+    /// The [`accounts`](super::AppBuilder::accounts) list is empty, or an id has characters other
+    /// than digits. The app would receive no events.
+    Accounts,
+    /// The [`phone_numbers`](super::AppBuilder::phone_numbers) list is empty, or an id has
+    /// characters other than digits. Only events without a phone number would be handled.
+    PhoneNumbers,
+    /// The pattern of [`app_resolver`](super::WebhookLayerBuilder#method.app_resolver) is not a
+    /// path with exactly one segment `{app}`.
+    AppResolverPattern,
+    /// [`app_resolver`](super::WebhookLayerBuilder#method.app_resolver) is set more than once.
+    AppResolverConflict,
+    /// A setting of a `CachedResolver` is zero.
+    CachedResolver,
+    /// The [`body_limit`](super::WebhookLayerBuilder::body_limit) is 0 or more than 4,294,967,295
+    /// bytes.
+    BodyLimit,
+    /// The [`body_deadline`](super::WebhookLayerBuilder#method.body_deadline) is zero.
+    BodyDeadline,
+    /// The [`body_idle_timeout`](super::WebhookLayerBuilder#method.body_idle_timeout) is zero.
+    BodyIdleTimeout,
+    /// The [`memory_budget`](super::WebhookLayerBuilder::memory_budget) is too small for one body:
+    /// three quarters of it plus 16 KiB must be at least the
+    /// [`body_limit`](super::WebhookLayerBuilder::body_limit).
+    MemoryBudget,
+    /// The [`client_certificate`](super::WebhookLayerBuilder#method.client_certificate) is read
+    /// from a header, and no
+    /// [`trusted_proxies`](super::WebhookLayerBuilder#method.trusted_proxies) with addresses are
+    /// set. A hop count does not identify a proxy: anyone who reaches the host could send the
+    /// header.
+    TrustedProxiesMissing,
+    /// [`trusted_proxies`](super::WebhookLayerBuilder#method.trusted_proxies) is set more than
+    /// once. For a chain of proxies, put all of their addresses into one value.
+    TrustedProxiesConflict,
+    /// [`trusted_proxies`](super::WebhookLayerBuilder#method.trusted_proxies) is set, and nothing
+    /// uses it: neither an [`ip_allow_list`](super::WebhookLayerBuilder#method.ip_allow_list) nor
+    /// a [`client_certificate`](super::WebhookLayerBuilder#method.client_certificate) from a
+    /// header is set.
+    TrustedProxiesUnused,
+    /// The [`admission_policy`](super::WebhookLayerBuilder#method.admission_policy) is
+    /// `AdmissionPolicy::Any`, and fewer than two rules are set.
+    AdmissionPolicyUnused,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PathMissing => "`path`: set it, or use `any_path` for a layer on one route",
+            Self::PathConflict => {
+                "`path`: set either `path` or `any_path`, once; with `route`, one app per path"
+            }
+            Self::PathInvalid => "`path`: must start with `/` and have no query or fragment",
+            Self::PathBraces => {
+                "`path`: must not contain braces; to resolve apps by name, use `.app_resolver(\"/hooks/{app}\", ..)`"
+            }
+            Self::PathPlus => {
+                "`path`: must not contain `+`, because Meta replaces it by a space when it calls the URL"
+            }
+            Self::AppSecretMissing => "`app_secret`: at least one is required",
+            Self::AppSecretBlank => "`app_secret`: must not be blank",
+            Self::AppSecretWhitespace => {
+                "`app_secret`: must not begin or end with white space, such as the newline at the end of a file"
+            }
+            Self::VerifyTokenMissing => "`verify_token`: at least one is required",
+            Self::VerifyTokenBlank => "`verify_token`: must not be blank",
+            Self::VerifyTokenWhitespace => {
+                "`verify_token`: must not begin or end with white space, such as the newline at the end of a file"
+            }
+            Self::VerifyTokenTooLong => "`verify_token`: must not be longer than 512 bytes",
+            Self::CredentialsConflict => {
+                "`credentials`: set either `credentials`, or `app_secret` and `verify_token`"
+            }
+            Self::AppLabel => {
+                "`App`: the label must be 1 to 64 letters, digits, `.`, `_`, `~` or `-`"
+            }
+            Self::AppLabelConflict => {
+                "`route`: two apps have the same label; one would miss the events that both receive"
+            }
+            Self::Accounts => "`accounts`: must be at least one id, of digits only",
+            Self::PhoneNumbers => "`phone_numbers`: must be at least one id, of digits only",
+            Self::AppResolverPattern => {
+                "`app_resolver`: the pattern must be a path with exactly one segment `{app}`"
+            }
+            Self::AppResolverConflict => "`app_resolver`: must be set only once",
+            Self::CachedResolver => "`CachedResolver`: no setting may be zero",
+            Self::BodyLimit => "`body_limit`: must be between 1 and 4294967295 bytes",
+            Self::BodyDeadline => "`body_deadline`: must not be zero",
+            Self::BodyIdleTimeout => "`body_idle_timeout`: must not be zero",
+            Self::MemoryBudget => {
+                "`memory_budget`: three quarters of it plus 16 KiB must be at least `body_limit`"
+            }
+            Self::TrustedProxiesMissing => {
+                "`trusted_proxies`: required with addresses, because `client_certificate` is read from a header"
+            }
+            Self::TrustedProxiesConflict => {
+                "`trusted_proxies`: must be set only once, with the addresses of all proxies"
+            }
+            Self::TrustedProxiesUnused => {
+                "`trusted_proxies`: has no effect without `ip_allow_list` or a forwarded `client_certificate`"
+            }
+            Self::AdmissionPolicyUnused => {
+                "`admission_policy`: `Any` requires both `ip_allow_list` and `client_certificate`"
+            }
+        })
+    }
+}
+
+impl Error for ConfigError {}
+
+impl From<CredentialsError> for ConfigError {
+    fn from(error: CredentialsError) -> Self {
+        match error {
+            CredentialsError::SecretMissing => Self::AppSecretMissing,
+            CredentialsError::SecretBlank => Self::AppSecretBlank,
+            CredentialsError::SecretWhitespace => Self::AppSecretWhitespace,
+            CredentialsError::TokenBlank => Self::VerifyTokenBlank,
+            CredentialsError::TokenWhitespace => Self::VerifyTokenWhitespace,
+            CredentialsError::TokenTooLong => Self::VerifyTokenTooLong,
+            // The builder numbers its labels, so no label error can occur.
+            CredentialsError::TokenMissing
+            | CredentialsError::LabelInvalid
+            | CredentialsError::LabelTaken
+            | CredentialsError::LabelUnknown => Self::VerifyTokenMissing,
+        }
+    }
+}
+
+#[cfg(feature = "admission")]
+impl From<AdmissionMisuse> for ConfigError {
+    fn from(misuse: AdmissionMisuse) -> Self {
+        match misuse {
+            #[cfg(feature = "client-certificate")]
+            AdmissionMisuse::ProxiesMissing => Self::TrustedProxiesMissing,
+            AdmissionMisuse::ProxiesConflict => Self::TrustedProxiesConflict,
+            AdmissionMisuse::ProxiesUnused => Self::TrustedProxiesUnused,
+            AdmissionMisuse::PolicyUnused => Self::AdmissionPolicyUnused,
+        }
+    }
+}
