@@ -251,7 +251,7 @@ fn what_is_shown() {
     let resolver = CachedResolver::builder(Tenants::default());
     let shown = format!("{resolver:?}");
     assert!(
-        shown.starts_with("CachedResolverBuilder { times: "),
+        shown.starts_with("CachedResolverBuilder { durations: "),
         "{shown}"
     );
     let resolver = resolver.build().unwrap();

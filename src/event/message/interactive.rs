@@ -4,9 +4,7 @@
 
 use crate::event::{
     json::Cursor,
-    schema::{
-        Decode, Id, Person, TaggedUnion, Text, Timestamp, UnreadPaths, names, object, tagged,
-    },
+    schema::{Decode, Id, Person, Text, Timestamp, UnreadPaths, names, object, tagged},
 };
 
 tagged! {
@@ -72,7 +70,7 @@ impl serde::Serialize for Interactive<'_> {
         };
         let wire = WireInteractive {
             body: text.map(|text| InteractiveText { text: Some(text) }),
-            kind: TaggedUnion::tag(self),
+            kind: crate::event::schema::TaggedUnion::tag(self),
             content: *self,
             has_body: true,
         };
