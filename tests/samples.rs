@@ -844,7 +844,7 @@ async fn every_sample_passes_the_layer() -> Result<(), BoxError> {
 }
 
 #[test]
-#[should_panic(expected = "the secret of a test must not be blank")]
+#[should_panic(expected = "the secret must not be blank")]
 fn a_blank_secret_panics() {
     let _ = testing::sign(b"{}", " ");
 }
