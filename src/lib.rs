@@ -127,6 +127,7 @@ pub mod secret;
 pub mod signature;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "apps")]
 mod unreserved;
 mod verified;
 pub mod webhook;

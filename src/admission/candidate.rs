@@ -76,8 +76,8 @@ fn read(path: &Path) -> Result<(String, Option<SystemTime>), Problem> {
     Ok((text, metadata.modified().ok()))
 }
 
-/// Opens a file without blocking. Checking the path first is not enough: the file may be replaced by
-/// a FIFO in between, and opening a FIFO blocks until there is a writer.
+/// Opens a file without blocking. Checking the path first is not enough: the file may be replaced
+/// by a FIFO in between, and opening a FIFO blocks until there is a writer.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);

@@ -68,9 +68,9 @@ impl ClientCertificate {
     /// [`trusted_proxies`](crate::WebhookLayerBuilder::trusted_proxies), which must be known by
     /// their addresses ([`TrustedProxies::from_prefixes`] or [`TrustedProxies::from_list`]).
     /// From any other peer it counts as absent. On a Unix socket, where the transport proves that
-    /// the proxy is the peer, put a [`PeerAddr`](super::PeerAddr) of `127.0.0.1` into the extensions
-    /// and trust that address. A serverless function whose event contains the certificate needs no
-    /// header: see [functions](crate::admission::behind_a_proxy#functions).
+    /// the proxy is the peer, put a [`PeerAddr`](super::PeerAddr) of `127.0.0.1` into the
+    /// extensions and trust that address. A serverless function whose event contains the
+    /// certificate needs no header: see [functions](crate::admission::behind_a_proxy#functions).
     ///
     /// The proxy must remove this header from incoming requests: a caller that can write it can
     /// impersonate Meta.

@@ -9,8 +9,8 @@ use super::{
     peer_certificate,
 };
 
-/// Maximum length of a header, bytes. A certificate has 1 to 3 kB in base64, and three times that if
-/// every byte is percent-encoded.
+/// Maximum length of a header, bytes. A certificate has 1 to 3 kB in base64, and three times that
+/// if every byte is percent-encoded.
 const MAX_HEADER_LENGTH: usize = 16 * 1024;
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
@@ -102,18 +102,18 @@ impl CertificateHeader {
     /// A header with only the common name of the subject.
     ///
     /// A proxy that writes one of several common names hides the others, so "exactly one common
-    /// name" cannot be checked here. The proxy must send this header for verified certificates only,
-    /// or with a [verdict](Self::with_verdict).
+    /// name" cannot be checked here. The proxy must send this header for verified certificates
+    /// only, or with a [verdict](Self::with_verdict).
     #[must_use]
     pub fn common_name(header: HeaderName) -> Self {
         Self::new(header, Format::CommonName)
     }
 
-    /// Requires that another header has exactly this value: the result of a successful verification.
-    /// If called several times, all values are required.
+    /// Requires that another header has exactly this value: the result of a successful
+    /// verification. If called several times, all values are required.
     ///
-    /// The value is `SUCCESS` for nginx, `0` for HAProxy, `true` for Cloudflare and Google. The proxy
-    /// must set this header on every request.
+    /// The value is `SUCCESS` for nginx, `0` for HAProxy, `true` for Cloudflare and Google. The
+    /// proxy must set this header on every request.
     #[must_use]
     pub fn with_verdict(mut self, header: HeaderName, expected: impl Into<String>) -> Self {
         self.verdicts.push((header, expected.into()));
@@ -187,8 +187,8 @@ impl CertificateHeader {
     /// A chain of Envoys: element number `element`, counted from 1, of exactly `of` elements in
     /// `X-Forwarded-Client-Cert`.
     ///
-    /// The outermost Envoy must sanitize the header (`SANITIZE_SET`), so that all elements come from
-    /// the chain.
+    /// The outermost Envoy must sanitize the header (`SANITIZE_SET`), so that all elements come
+    /// from the chain.
     ///
     /// # Errors
     ///
@@ -404,8 +404,8 @@ struct Pairs<'a> {
     certificate: Option<&'a [u8]>,
 }
 
-/// Reads the first element of a text, `Key=value;Key="value"`. Also returns the text after the comma
-/// that follows it.
+/// Reads the first element of a text, `Key=value;Key="value"`. Also returns the text after the
+/// comma that follows it.
 fn pairs(mut rest: &[u8]) -> Option<(Pairs<'_>, Option<&[u8]>)> {
     let mut pairs = Pairs::default();
     loop {
@@ -431,8 +431,8 @@ fn pairs(mut rest: &[u8]) -> Option<(Pairs<'_>, Option<&[u8]>)> {
 }
 
 /// Splits a value from the text after it. Envoy quotes a subject without escaping it, so the
-/// backslashes in it are those of the subject. Unescaping them here would turn commas in a name into
-/// separators.
+/// backslashes in it are those of the subject. Unescaping them here would turn commas in a name
+/// into separators.
 fn element_value(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let Some((b'"', quoted)) = text.split_first() else {
         let end = text

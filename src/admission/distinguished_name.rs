@@ -58,8 +58,8 @@ impl Cursor<'_> {
         )
     }
 
-    /// Reads a value up to the next separator. The outer `None` means malformed; the inner `None` is a
-    /// hexadecimal value (BER), which is not decoded.
+    /// Reads a value up to the next separator. The outer `None` means malformed; the inner `None`
+    /// is a hexadecimal value (BER), which is not decoded.
     fn value(&mut self) -> Option<Option<Vec<u8>>> {
         self.skip_spaces();
         match self.peek() {

@@ -11,8 +11,8 @@ const MAX_REPORTED: usize = 8;
 
 /// Error of an address list that was refused.
 ///
-/// The list in force, if any, has not changed. The message names the file and the invalid lines. The
-/// error of the operating system is the [`source`](Error::source).
+/// The list in force, if any, has not changed. The message names the file and the invalid lines.
+/// The error of the operating system is the [`source`](Error::source).
 #[derive(Debug)]
 pub struct ListError {
     path: Option<PathBuf>,

@@ -47,9 +47,9 @@ use super::{
 /// # Format
 ///
 /// One prefix per line in CIDR notation (`157.240.0.0/16`), or one address (a prefix of full
-/// length). `#` starts a comment. The maximum length is 4 MiB. Lines end with LF or CRLF. Duplicates
-/// and overlaps are allowed. Anything else is an error with the line number, and the whole list is
-/// refused:
+/// length). `#` starts a comment. The maximum length is 4 MiB. Lines end with LF or CRLF.
+/// Duplicates and overlaps are allowed. Anything else is an error with the line number, and the
+/// whole list is refused:
 ///
 /// - text that is not a prefix, such as `route: 157.240.0.0/16` without the rest of the pipeline;
 /// - prefixes with host bits, such as `10.0.0.1/8`;
@@ -133,8 +133,8 @@ impl IpAllowList {
         Ok(Self::new(Candidate::parse(text)?))
     }
 
-    /// Makes a list of prefixes and addresses. They are strings, so that no type of another crate is
-    /// part of this API.
+    /// Makes a list of prefixes and addresses. They are strings, so that no type of another crate
+    /// is part of this API.
     ///
     /// ```
     /// use tower_whatsapp::admission::IpAllowList;
@@ -146,8 +146,8 @@ impl IpAllowList {
     ///
     /// # Errors
     ///
-    /// [`ListErrorKind`](super::ListErrorKind)`::Prefixes` (with the number of the prefix instead of
-    /// the line), `Empty` or `TooWide`.
+    /// [`ListErrorKind`](super::ListErrorKind)`::Prefixes` (with the number of the prefix instead
+    /// of the line), `Empty` or `TooWide`.
     pub fn from_prefixes<I>(prefixes: I) -> Result<Self, ListError>
     where
         I: IntoIterator,

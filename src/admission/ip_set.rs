@@ -2,8 +2,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Maximum number of IPv4 addresses: a sixteenth of all, or sixteen `/8`. The published lists of the
-/// largest cloud providers have less than half of that.
+/// Maximum number of IPv4 addresses: a sixteenth of all, or sixteen `/8`. The published lists of
+/// the largest cloud providers have less than half of that.
 const MAX_V4: u128 = 1 << 28;
 /// Maximum number of IPv6 addresses: a sixteenth of all, or half of the global unicast space
 /// (`2000::/3`).

@@ -4,8 +4,8 @@ use http::Extensions;
 
 /// The peer address of the connection.
 ///
-/// Insert it into the extensions of every request, outside of the layer, unless axum serves the host
-/// with `into_make_service_with_connect_info::<SocketAddr>()`. If both are present, `PeerAddr`
+/// Insert it into the extensions of every request, outside of the layer, unless axum serves the
+/// host with `into_make_service_with_connect_info::<SocketAddr>()`. If both are present, `PeerAddr`
 /// takes precedence.
 ///
 /// With hyper, use the address that `accept` returns:
@@ -60,7 +60,8 @@ use http::Extensions;
 /// use tonic::transport::server::TcpConnectInfo;
 /// use tower_whatsapp::admission::PeerAddr;
 ///
-/// /// For `tower::util::MapRequestLayer`, in a `layer` of tonic's `Server` outside of `WebhookLayer`.
+/// /// For `tower::util::MapRequestLayer`, in a `layer` of tonic's `Server`
+/// /// outside of `WebhookLayer`.
 /// fn with_peer<B>(mut request: Request<B>) -> Request<B> {
 ///     let address = request.extensions().get().and_then(TcpConnectInfo::remote_addr);
 ///     if let Some(address) = address {

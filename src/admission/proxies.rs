@@ -43,8 +43,8 @@ const MAX_PROXIES: usize = 32;
 /// | | a proxy | the first address from the right that is not a proxy; the leftmost if all are |
 /// | [their number](Self::with_hop_count) `n` | ignored | the `n`-th address from the right |
 ///
-/// A proxy's own address ([`with_own_address`](ForwardedHeader::with_own_address)) is skipped first.
-/// A header with a [single address](ForwardedHeader::single_address) must have exactly one.
+/// A proxy's own address ([`with_own_address`](ForwardedHeader::with_own_address)) is skipped
+/// first. A header with a [single address](ForwardedHeader::single_address) must have exactly one.
 ///
 /// The caller is unknown, and refused, if the header is missing or has too few addresses, if more
 /// than 32 addresses in a row are proxies, or if a required address cannot be parsed: `unknown`,
@@ -122,8 +122,8 @@ impl TrustedProxies {
     /// Count the proxies that append the address of their client to the header, from the
     /// outermost to the one next to the host. A proxy that appends its own address as well
     /// still counts once: declare it with
-    /// [`with_own_address`](ForwardedHeader::with_own_address). A count that is too low refuses every
-    /// caller. A count that is too high lets the caller choose its address.
+    /// [`with_own_address`](ForwardedHeader::with_own_address). A count that is too low refuses
+    /// every caller. A count that is too high lets the caller choose its address.
     ///
     /// The peer address is ignored, so this also works on a Unix socket. Every request must pass
     /// through all of the proxies: a caller that can bypass one of them can write the header.
@@ -131,8 +131,8 @@ impl TrustedProxies {
     /// It cannot be combined with a certificate from a header
     /// (`ClientCertificate::forwarded`): building the layer then fails with
     /// [`ConfigError::TrustedProxiesMissing`](crate::ConfigError::TrustedProxiesMissing). A
-    /// count does not prove that the peer is a proxy, so any caller that reaches the host could write
-    /// Meta's name. Use [`from_prefixes`](Self::from_prefixes) there.
+    /// count does not prove that the peer is a proxy, so any caller that reaches the host could
+    /// write Meta's name. Use [`from_prefixes`](Self::from_prefixes) there.
     ///
     /// # Errors
     ///

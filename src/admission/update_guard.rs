@@ -40,7 +40,8 @@ pub enum Reload {
     Overridden,
 }
 
-/// Compares updates of a list with the lists before them, so that a bad update does not take effect.
+/// Compares updates of a list with the lists before them, so that a bad update does not take
+/// effect.
 pub(super) struct UpdateGuard {
     /// The largest list since the start or since the last one that was allowed to shrink.
     high_water: IpSet,
@@ -103,8 +104,8 @@ impl UpdateGuard {
         });
     }
 
-    /// Accepts a smaller list if it undoes a growth. Otherwise a list that grew by mistake could not
-    /// be repaired: the right one is much smaller.
+    /// Accepts a smaller list if it undoes a growth. Otherwise a list that grew by mistake could
+    /// not be repaired: the right one is much smaller.
     fn undo_growth(&mut self, set: &IpSet) -> Result<(), ListError> {
         let mut growths = self.growths.iter();
         let latest = growths.rposition(|growth| growth.is_undone_by(set));

@@ -23,9 +23,9 @@ impl IpAllowList {
     /// Reads the file now and after each pause, and replaces the list with its contents.
     ///
     /// A list that is invalid or has [shrunk](super::Shrink) changes nothing. `report` is called
-    /// with the result of each read; [`status`](Self::status) returns figures for monitoring. If the
-    /// host has [replaced](Self::replace) the list with another one, that one stays in force until
-    /// the file changes ([`Reload::Overridden`]).
+    /// with the result of each read; [`status`](Self::status) returns figures for monitoring. If
+    /// the host has [replaced](Self::replace) the list with another one, that one stays in force
+    /// until the file changes ([`Reload::Overridden`]).
     ///
     /// The whole file is read each time, on a blocking thread, because modification times are too
     /// coarse to detect every change. Update the file by renaming another file over it: half of a
@@ -38,7 +38,8 @@ impl IpAllowList {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn Error>> {
-    /// # let path = std::env::temp_dir().join(format!("tower-whatsapp-doc-{}", std::process::id()));
+    /// # let name = format!("tower-whatsapp-doc-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
     /// # std::fs::write(&path, "157.240.0.0/16")?;
     /// let list = IpAllowList::load(&path)?;
     /// let watch = list.watch(&path, Duration::from_secs(60), |outcome| match outcome {

@@ -25,7 +25,7 @@ macro_rules! tagged {
                 $variant $(($body))?,
             )*
             /// A type that this version does not know, or no type.
-            /// [`Event::raw`](super::Event::raw) contains the JSON.
+            /// [`Event::raw`](crate::Event::raw) contains the JSON.
             #[default]
             Unknown,
         }
