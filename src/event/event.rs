@@ -31,6 +31,7 @@ pub struct Event {
 }
 
 impl Event {
+    #[inline]
     pub(super) fn new(envelope: Arc<Envelope>, index: u32) -> Self {
         Self {
             envelope,
@@ -371,6 +372,7 @@ impl Event {
             })
     }
 
+    #[inline]
     pub(super) fn element(&self) -> ElementRef<'_> {
         ElementRef::new(&self.envelope, self.index)
     }
