@@ -422,7 +422,8 @@ where
             assert_eq!(&body[..], HOST);
             return;
         };
-        let is_not_found = rejection.map(Rejection::kind) == Some(RejectionKind::AppResolverUnavailable);
+        let is_not_found =
+            rejection.map(Rejection::kind) == Some(RejectionKind::AppResolverUnavailable);
         if is_not_found {
             assert!(app == KIOSK && world.ledger().directory_has_failed);
             assert_eq!(parts.status, StatusCode::SERVICE_UNAVAILABLE);
