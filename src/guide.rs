@@ -1,4 +1,12 @@
-//! Three things that hosts do with events, each whole, and [what others got wrong](what_others_got_wrong).
+//! Chapters for hosts, and three tasks with complete code.
+//!
+//! - [`deploying`]: certificates, client certificates, addresses, shutdown
+//! - [`deduplication`]: stores, settings, slow handlers, queues
+//! - [`several_apps`] and [`secret_rotation`]
+//! - [`testing`] your handler, and [`memory`]
+//! - [`what_others_got_wrong`]: advisories of other receivers
+//!
+//! The tasks: [route a message](#route-a-message-by-its-type), a delivery report, account alerts.
 //!
 //! # Route a message by its type
 //!
@@ -160,6 +168,24 @@
 //! assert_eq!(alerts, ["account 9: OBA_REJECTED", "account 9: ACCOUNT_RESTRICTION", "account 9: template offer: NONE"]);
 //! # Ok::<(), tower_whatsapp::event::ParseError>(())
 //! ```
+
+#[doc = include_str!("../docs/deploying.md")]
+pub mod deploying {}
+
+#[doc = include_str!("../docs/deduplication.md")]
+pub mod deduplication {}
+
+#[doc = include_str!("../docs/several-apps.md")]
+pub mod several_apps {}
+
+#[doc = include_str!("../docs/secret-rotation.md")]
+pub mod secret_rotation {}
+
+#[doc = include_str!("../docs/memory.md")]
+pub mod memory {}
+
+#[doc = include_str!("../docs/testing.md")]
+pub mod testing {}
 
 #[doc = include_str!("../docs/what-others-got-wrong.md")]
 pub mod what_others_got_wrong {}

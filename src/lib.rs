@@ -139,12 +139,7 @@ pub use self::{
 };
 
 /// The examples of the README.
-#[cfg(all(
-    doctest,
-    feature = "apps",
-    feature = "axum",
-    feature = "client-certificate"
-))]
+#[cfg(all(doctest, feature = "axum", feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

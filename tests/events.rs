@@ -1158,7 +1158,7 @@ fn an_event_becomes_a_type_of_the_host() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the event is not of the type that it was to become"
+        "the JSON of the event does not match the requested type"
     );
     // What is wrong with it stands in the source alone, which may quote the JSON.
     assert!(error.source().unwrap().to_string().contains("CANARY"));

@@ -60,8 +60,8 @@ fn it_delivers_everything_to_the_quickstart() {
     assert_eq!(code, Some(0), "{report}{stderr}");
     assert_eq!(value(&report, "handshake"), "ok");
     assert_eq!(value(&report, "events"), "400");
-    assert_eq!(value(&report, "never acknowledged"), "0");
-    assert_eq!(value(&report, "answered 200"), value(&report, "deliveries"));
+    assert_eq!(value(&report, "unacknowledged"), "0");
+    assert_eq!(value(&report, "status 200"), value(&report, "deliveries"));
     assert_eq!(value(&report, "failed"), "0");
     assert!(value(&report, "latency").starts_with("p50 "));
     assert!(!report.contains(SECRET) && !stderr.contains(SECRET));
@@ -104,8 +104,8 @@ fn it_tells_when_nothing_is_right() {
     ];
     let (code, report, _) = fake_meta(&url, &few, &[("WHATSAPP_APP_SECRET", "another secret")]);
     assert_eq!(code, Some(1));
-    assert_eq!(value(&report, "never acknowledged"), "3");
-    assert_eq!(value(&report, "answered 403"), value(&report, "deliveries"));
+    assert_eq!(value(&report, "unacknowledged"), "3");
+    assert_eq!(value(&report, "status 403"), value(&report, "deliveries"));
     assert_ne!(value(&report, "retries"), "0");
 
     for (options, env, words) in [

@@ -31,7 +31,16 @@ const SOURCES: &[&str] = &[
     include_str!("../src/event/handover.rs"),
     include_str!("../src/event/history.rs"),
     include_str!("../src/event/marketing.rs"),
-    include_str!("../src/event/message.rs"),
+    include_str!("../src/event/message/card.rs"),
+    include_str!("../src/event/message/content.rs"),
+    include_str!("../src/event/message/context.rs"),
+    include_str!("../src/event/message/interactive.rs"),
+    include_str!("../src/event/message/media.rs"),
+    include_str!("../src/event/message/mod.rs"),
+    include_str!("../src/event/message/order.rs"),
+    include_str!("../src/event/message/referral.rs"),
+    include_str!("../src/event/message/system.rs"),
+    include_str!("../src/event/message/unsupported.rs"),
     include_str!("../src/event/status.rs"),
     include_str!("../src/event/template.rs"),
     include_str!("../src/event/user.rs"),
@@ -844,7 +853,7 @@ async fn every_sample_passes_the_layer() -> Result<(), BoxError> {
 }
 
 #[test]
-#[should_panic(expected = "the secret of a test must not be blank")]
+#[should_panic(expected = "the secret must not be blank")]
 fn a_blank_secret_panics() {
     let _ = testing::sign(b"{}", " ");
 }

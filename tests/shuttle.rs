@@ -31,7 +31,7 @@ use tower_whatsapp::dedup::{Claim, Commit, Renewal, Store, StoreError, Token};
 
 use self::{event::EventKey, memory::MemoryStore};
 
-#[path = "../src/dedup/memory.rs"]
+#[path = "../src/dedup/memory/mod.rs"]
 #[allow(
     dead_code,
     unreachable_pub,

@@ -57,7 +57,7 @@ async fn conformance_catches_every_broken_store() {
         (Fault::CommitWithoutToken, "rule 2"),
         (Fault::ReleaseWithoutToken, "rule"),
         (Fault::ClaimInTwoSteps, "rule 1"),
-        (Fault::AbsentTakenForDone, "nobody has committed"),
+        (Fault::AbsentTakenForDone, "never committed"),
         (Fault::AbsentTakenForRecorded, "rule 2"),
         (Fault::LateCommitInTwoSteps, "rule"),
         (Fault::CommitInTwoSteps, "rule"),

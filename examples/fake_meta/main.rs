@@ -50,7 +50,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::time::{Instant, interval, timeout};
-use tower_whatsapp::testing::{Answer, Simulator, Traffic};
+use tower_whatsapp::testing::{DeliveryOutcome, Simulator, Traffic};
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
@@ -100,19 +100,23 @@ impl Options {
                 }
                 "--batch" => {
                     let batch = number(&value).ok_or_else(wrong)?;
-                    settings.push(Box::new(move |simulator| simulator.max_batch(batch)));
+                    settings.push(Box::new(move |simulator| simulator.max_batch_size(batch)));
                 }
                 "--concurrency" => {
                     let deliveries = number(&value).ok_or_else(wrong)?;
                     settings.push(Box::new(move |simulator| simulator.concurrency(deliveries)));
                 }
                 "--duplicate" => {
-                    let probability = number(&value).ok_or_else(wrong)?;
-                    settings.push(Box::new(move |simulator| simulator.duplicate(probability)));
+                    let probability = probability(&value).ok_or_else(wrong)?;
+                    settings.push(Box::new(move |simulator| {
+                        simulator.duplicate_probability(probability)
+                    }));
                 }
                 "--repeat" => {
-                    let probability = number(&value).ok_or_else(wrong)?;
-                    settings.push(Box::new(move |simulator| simulator.repeat(probability)));
+                    let probability = probability(&value).ok_or_else(wrong)?;
+                    settings.push(Box::new(move |simulator| {
+                        simulator.redelivery_probability(probability)
+                    }));
                 }
                 "--time-scale" => {
                     let factor: f64 = number(&value).ok_or_else(wrong)?;
@@ -149,8 +153,8 @@ impl Options {
         let simulator = Simulator::new(secret)
             .path(url.to_string())
             .events(1000)
-            .duplicate(0.05)
-            .repeat(0.05)
+            .duplicate_probability(0.05)
+            .redelivery_probability(0.05)
             .time_scale(0.00001)
             .timestamp(now.as_secs());
         let simulator = settings
@@ -167,6 +171,10 @@ impl Options {
 
 fn number<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
+}
+
+fn probability(text: &str) -> Option<f64> {
+    number(text).filter(|probability| (0.0..=1.0).contains(probability))
 }
 
 fn mix(text: &str) -> Option<Vec<(Traffic, u32)>> {
@@ -237,10 +245,10 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
         handshake(&client, &options.url, token).await?;
     }
     let progress = Arc::new(Progress::default());
-    let simulator = options.simulator.watch({
+    let simulator = options.simulator.on_delivery({
         let progress = Arc::clone(&progress);
         move |delivery| {
-            let good = delivery.answer() == Answer::Status(StatusCode::OK);
+            let good = delivery.outcome() == DeliveryOutcome::Status(StatusCode::OK);
             let counter = if good { &progress.good } else { &progress.bad };
             counter.fetch_add(1, Ordering::Relaxed);
             let events = delivery.events().len();
@@ -251,7 +259,7 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     let report = simulator.run(client, Full::new).await;
     shown.abort();
     println!("{report}");
-    Ok(if report.lost_by_sender().next().is_none() {
+    Ok(if report.unacknowledged().next().is_none() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

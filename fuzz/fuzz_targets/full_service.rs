@@ -32,7 +32,7 @@ use tower_whatsapp::{
     admission::{IpAllowList, PeerAddr},
     dedup::{DedupLayer, DedupRejection, MemoryStore, PartialFailure},
     event::EventKey,
-    testing::{Faults, FaultyStore},
+    testing::{FaultRates, FaultyStore},
     webhook::{AppResolver, OnForeignEvent, RequestBody, ResolveError},
 };
 
@@ -226,7 +226,7 @@ async fn run(input: &Input) {
     let memory = MemoryStore::with_capacity(1000);
     let [claim, commit, release] = input
         .faults
-        .map(|often| Faults::all(f64::from(often) / 300.0));
+        .map(|often| FaultRates::uniform(f64::from(often) / 300.0));
     let store = FaultyStore::new(memory.clone(), input.seed)
         .on_claim(claim)
         .on_commit(commit)
@@ -281,8 +281,8 @@ async fn run(input: &Input) {
                 replaced.unwrap();
                 world.ledger().secrets[app] = vec![number];
             }
-            Action::StoreFails(true) => store.loud(),
-            Action::StoreFails(false) => store.quiet(),
+            Action::StoreFails(true) => store.enable_faults(),
+            Action::StoreFails(false) => store.disable_faults(),
             Action::DirectoryFails(fails) => {
                 let mut ledger = world.ledger();
                 ledger.directory_fails = *fails;
@@ -292,7 +292,7 @@ async fn run(input: &Input) {
         }
     }
 
-    store.quiet();
+    store.disable_faults();
     for sent in background {
         sent.await.unwrap();
     }
@@ -422,7 +422,8 @@ where
             assert_eq!(&body[..], HOST);
             return;
         };
-        let is_not_found = rejection.map(Rejection::kind) == Some(RejectionKind::AppResolverUnavailable);
+        let is_not_found =
+            rejection.map(Rejection::kind) == Some(RejectionKind::AppResolverUnavailable);
         if is_not_found {
             assert!(app == KIOSK && world.ledger().directory_has_failed);
             assert_eq!(parts.status, StatusCode::SERVICE_UNAVAILABLE);

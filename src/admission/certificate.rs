@@ -7,23 +7,25 @@ use super::{
     proxies::TrustedProxies,
 };
 
-/// The name in the certificate that Meta's sender of webhooks presents (Meta, "Webhooks: getting
-/// started", mTLS).
-const META: &str = "client.webhooks.fbclientcerts.com";
+/// Common name of the client certificate that Meta presents (Meta, "Webhooks: getting started",
+/// mTLS).
+const META_COMMON_NAME: &str = "client.webhooks.fbclientcerts.com";
 
-/// The certificate that a caller must present: its chain was verified, and its subject has exactly
-/// one common name, this one.
+/// The client certificate that a caller must present (mutual TLS).
 ///
-/// The name is compared byte by byte, as a whole: a longer or shorter name, one in other letters, a
-/// second common name or none are refused. The alternative names (SANs) are not read, because Meta
-/// says nothing of them. Nor is the authority: whatever terminates TLS must trust Meta's alone
-/// (`meta-outbound-api-ca-2025-12.pem`), since other authorities give any name to anyone.
+/// Its chain must have been verified, and its subject must have exactly one common name: this one.
 ///
-/// The certificate is taken from one place only:
+/// The whole name is compared byte by byte: a longer or shorter name, other upper or lower case, a
+/// second common name, or none are refused. Subject alternative names (SANs) are not read, because
+/// Meta does not document them. The certificate authority is not checked here: the TLS terminator
+/// must trust Meta's authority only (`meta-outbound-api-ca-2025-12.pem`), because other authorities
+/// may issue the same name to anyone.
 ///
-/// - from the connection, by default: the host's TLS acceptor puts a [`PeerCertificate`] into the
+/// The certificate has one source:
+///
+/// - by default the connection: the host's TLS acceptor puts a [`PeerCertificate`] into the
 ///   extensions of every request;
-/// - or from a header of a proxy that terminates TLS: see [`forwarded`](Self::forwarded).
+/// - or a header of a proxy that terminates TLS: see [`forwarded`](Self::forwarded).
 ///
 /// ```
 /// use tower_whatsapp::{WebhookLayer, admission::ClientCertificate};
@@ -44,14 +46,14 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// The certificate that Meta presents: `client.webhooks.fbclientcerts.com`.
+    /// Requires the certificate that Meta presents: `client.webhooks.fbclientcerts.com`.
     #[must_use]
     pub fn meta() -> Self {
-        Self::with_common_name(META)
+        Self::with_common_name(META_COMMON_NAME)
     }
 
-    /// A certificate with another common name: for tests, and for a relay of your own. An empty
-    /// name admits nobody.
+    /// Requires a certificate with another common name, for tests and for your own relay. An empty
+    /// name refuses every caller.
     #[must_use]
     pub fn with_common_name(common_name: impl Into<String>) -> Self {
         Self {
@@ -62,23 +64,23 @@ impl ClientCertificate {
 
     /// Takes the certificate from a header instead of the connection.
     ///
-    /// The header is trusted only if the other end of the connection is one of the
+    /// The header is trusted only if the peer of the connection is one of the
     /// [`trusted_proxies`](crate::WebhookLayerBuilder::trusted_proxies), which must be known by
     /// their addresses ([`TrustedProxies::from_prefixes`] or [`TrustedProxies::from_list`]).
-    /// From anybody else it counts as absent. On a Unix socket, where the transport itself proves
-    /// that the proxy is calling, put a [`PeerAddr`](super::PeerAddr) of `127.0.0.1` into the
-    /// extensions and trust that address. A function whose event has the certificate needs no
-    /// header: see [functions](crate::admission::behind_a_proxy#functions).
+    /// From any other peer it counts as absent. On a Unix socket, where the transport proves that
+    /// the proxy is the peer, put a [`PeerAddr`](super::PeerAddr) of `127.0.0.1` into the
+    /// extensions and trust that address. A serverless function whose event contains the
+    /// certificate needs no header: see [functions](crate::admission::behind_a_proxy#functions).
     ///
-    /// The proxy must remove the header where a caller has sent it: a caller that can write it
-    /// passes for Meta.
+    /// The proxy must remove this header from incoming requests: a caller that can write it can
+    /// impersonate Meta.
     #[must_use]
     pub fn forwarded(mut self, header: CertificateHeader) -> Self {
         self.header = Some(header);
         self
     }
 
-    /// Whether the certificate is taken from a header.
+    /// Returns whether the certificate is taken from a header.
     pub(super) fn is_forwarded(&self) -> bool {
         self.header.is_some()
     }
@@ -92,9 +94,9 @@ impl ClientCertificate {
     ) -> Result<(), Refused> {
         let is_admitted = match &self.header {
             None => {
-                let shown: &PeerCertificate =
+                let presented: &PeerCertificate =
                     extensions.get().ok_or(Refused::CertificateMissing)?;
-                shown.common_name() == Some(&*self.common_name)
+                presented.common_name() == Some(&*self.common_name)
             }
             Some(header) => {
                 if !peer.zip(proxies).is_some_and(|(peer, it)| it.has(peer)) {

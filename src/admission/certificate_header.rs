@@ -9,28 +9,28 @@ use super::{
     peer_certificate,
 };
 
-/// Maximum length of a header. A certificate takes 1 to 3 kB in base64, and three times that where
-/// every byte is percent-encoded.
-const MAX_HEADER: usize = 16 * 1024;
+/// Maximum length of a header, bytes. A certificate has 1 to 3 kB in base64, and three times that
+/// if every byte is percent-encoded.
+const MAX_HEADER_LENGTH: usize = 16 * 1024;
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
 
-/// How a proxy that terminates TLS reports the certificate of its client. For
+/// The header in which a proxy that terminates TLS reports the client certificate. For
 /// [`ClientCertificate::forwarded`](super::ClientCertificate::forwarded).
 ///
 /// Choose the constructor of your platform, or one of the general ones:
 /// [`certificate`](Self::certificate) reads the certificate itself and is the safest,
 /// [`subject`](Self::subject) a distinguished name, [`common_name`](Self::common_name) a bare
-/// name. [Behind a proxy](crate::admission::behind_a_proxy) lists what to switch on where.
+/// name. [Behind a proxy](crate::admission::behind_a_proxy) lists the settings of each platform.
 ///
-/// Some proxies write these headers for certificates that they could *not* verify. Everybody can
-/// make such a certificate with Meta's name in it. There the header is worthless without the
-/// verdict of the proxy: add [`with_verdict`](Self::with_verdict).
+/// Some proxies write these headers for certificates that they could *not* verify. Anyone can issue
+/// such a certificate with Meta's name. For these proxies, require the verification result too: add
+/// [`with_verdict`](Self::with_verdict).
 ///
-/// Each header must be there exactly once, have at most 16 KiB, and be written as its format says.
-/// Everything else is refused. An empty value, and a placeholder that the proxy did not fill in
-/// (`{http.request.tls.client.subject}`), mean that the caller has presented no certificate.
+/// Each header must be present exactly once, have at most 16 KiB, and be well formed. Anything else
+/// is refused. An empty value, and a placeholder that the proxy did not expand
+/// (`{http.request.tls.client.subject}`), mean that the caller presented no certificate.
 ///
 /// ```
 /// use http::HeaderName;
@@ -52,7 +52,7 @@ pub struct CertificateHeader {
     verdicts: Vec<(HeaderName, String)>,
 }
 
-/// The position of an element of `X-Forwarded-Client-Cert` that cannot be: see
+/// Invalid position of an element in `X-Forwarded-Client-Cert`: see
 /// [`CertificateHeader::envoy_element`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -60,7 +60,7 @@ pub struct ElementError;
 
 #[derive(Debug, Clone, Copy)]
 enum Format {
-    /// The subject as text.
+    /// The subject as a distinguished name.
     Subject,
     /// The common name alone.
     CommonName,
@@ -68,53 +68,52 @@ enum Format {
     Certificate,
     /// Traefik's certificates, separated by commas. The first is the caller's own.
     Certificates,
-    /// Traefik's information on the certificates.
+    /// Traefik's info header.
     Info,
-    /// Envoy's list of elements: which one, of how many.
+    /// One element of Envoy's list, which must have `of` elements.
     Elements { element: usize, of: usize },
 }
 
 impl CertificateHeader {
-    /// A header with the caller's own certificate.
+    /// A header with the caller's certificate.
     ///
-    /// Any of the usual encodings is read: PEM, percent-encoded (a `+` stands for itself) or with
-    /// blanks for its line ends; DER in base64; and a byte sequence (`:` base64 `:`) as in RFC
-    /// 9440.
+    /// Reads the usual encodings: PEM, percent-encoded (`+` is a literal plus) or with spaces
+    /// instead of line ends; DER in base64; and a byte sequence (`:` base64 `:`) as in RFC 9440.
     ///
-    /// The proxy must send this header only for certificates that it has verified, or there must
-    /// be a [verdict](Self::with_verdict).
+    /// The proxy must send this header for verified certificates only, or with a
+    /// [verdict](Self::with_verdict).
     #[must_use]
     pub fn certificate(header: HeaderName) -> Self {
         Self::new(header, Format::Certificate)
     }
 
-    /// A header with the subject of the certificate as text, as RFC 4514 or RFC 2253 has it
+    /// A header with the subject of the certificate as a distinguished name of RFC 4514 or RFC 2253
     /// (`CN=…,O=…`).
     ///
-    /// The older form with slashes (`/O=…/CN=…`) is refused: it has no escapes, so nobody can tell
-    /// where a value ends. A common name in hexadecimal (`CN=#0c…`), which RFC 4514 allows, is not
-    /// supported and refused. The proxy must send this header only for certificates that it has
-    /// verified, or there must be a [verdict](Self::with_verdict).
+    /// The older form with slashes (`/O=…/CN=…`) is refused: it has no escapes, so the end of a
+    /// value is ambiguous. A common name in hexadecimal (`CN=#0c…`), which RFC 4514 allows, is not
+    /// supported and is refused. The proxy must send this header for verified certificates only, or
+    /// with a [verdict](Self::with_verdict).
     #[must_use]
     pub fn subject(header: HeaderName) -> Self {
         Self::new(header, Format::Subject)
     }
 
-    /// A header with nothing but the common name of the subject.
+    /// A header with only the common name of the subject.
     ///
-    /// A proxy that writes only one of several common names hides the others, so "exactly one
-    /// common name" does not hold here. The proxy must send this header only for certificates that
-    /// it has verified, or there must be a [verdict](Self::with_verdict).
+    /// A proxy that writes one of several common names hides the others, so "exactly one common
+    /// name" cannot be checked here. The proxy must send this header for verified certificates
+    /// only, or with a [verdict](Self::with_verdict).
     #[must_use]
     pub fn common_name(header: HeaderName) -> Self {
         Self::new(header, Format::CommonName)
     }
 
-    /// Requires that another header has exactly this value: what the proxy says of a certificate
-    /// that it has verified. May be called several times; then all must hold.
+    /// Requires that another header has exactly this value: the result of a successful
+    /// verification. If called several times, all values are required.
     ///
-    /// nginx says `SUCCESS`, HAProxy `0`, Cloudflare and Google `true`. The proxy must set this
-    /// header on every request.
+    /// The value is `SUCCESS` for nginx, `0` for HAProxy, `true` for Cloudflare and Google. The
+    /// proxy must set this header on every request.
     #[must_use]
     pub fn with_verdict(mut self, header: HeaderName, expected: impl Into<String>) -> Self {
         self.verdicts.push((header, expected.into()));
@@ -130,7 +129,7 @@ impl CertificateHeader {
     /// nginx: the header with `$ssl_client_verify`, which must be `SUCCESS`, and the one with
     /// `$ssl_client_s_dn`.
     ///
-    /// `proxy_set_header` replaces what a caller has sent under these names.
+    /// `proxy_set_header` replaces headers of these names that the caller sent.
     #[must_use]
     pub fn nginx_subject(verify: HeaderName, subject: HeaderName) -> Self {
         Self::subject(subject).with_verdict(verify, "SUCCESS")
@@ -154,8 +153,8 @@ impl CertificateHeader {
     }
 
     /// HAProxy: the header with `%[ssl_c_verify]`, which must be `0`, and the one with
-    /// `%[ssl_c_der,base64]`. Without the first, a certificate that HAProxy was told to ignore the
-    /// errors of (`crt-ignore-err`) would pass.
+    /// `%[ssl_c_der,base64]`. Without the first, a certificate whose errors HAProxy ignores
+    /// (`crt-ignore-err`) would be accepted.
     #[must_use]
     pub fn haproxy(verify: HeaderName, certificate: HeaderName) -> Self {
         Self::certificate(certificate).with_verdict(verify, "0")
@@ -164,10 +163,11 @@ impl CertificateHeader {
     /// Envoy: `X-Forwarded-Client-Cert` with exactly one element. Its `Cert` is read, or its
     /// `Subject` if there is no `Cert`.
     ///
-    /// Have the listener verify its callers (`trusted_ca`, `require_client_certificate: true`), and
-    /// set `forward_client_cert_details: SANITIZE_SET` and `set_current_client_cert_details` with
-    /// `cert` or `subject`. With `APPEND_FORWARD` the caller can add elements of its own; then
-    /// there are several, which is refused. A header over 16 KiB, as with `chain`, is refused too.
+    /// Let the listener verify client certificates (`trusted_ca`, `require_client_certificate:
+    /// true`), and set `forward_client_cert_details: SANITIZE_SET` and
+    /// `set_current_client_cert_details` with `cert` or `subject`. With `APPEND_FORWARD` the caller
+    /// can add its own elements; a header with several is refused. So is a header over 16 KiB, as
+    /// with `chain`.
     #[must_use]
     pub fn envoy() -> Self {
         Self::elements(1, 1)
@@ -176,18 +176,18 @@ impl CertificateHeader {
     /// Istio with a gateway and a sidecar: the first of exactly two elements of
     /// `X-Forwarded-Client-Cert`.
     ///
-    /// The gateway writes that of its caller (`SANITIZE_SET`, its default), and the sidecar appends
-    /// that of the gateway (`APPEND_FORWARD`, its default). Without a sidecar use
-    /// [`envoy`](Self::envoy). The other end of the connection is the sidecar: `127.0.0.6`.
+    /// The gateway writes the element of its caller (`SANITIZE_SET`, its default), and the sidecar
+    /// appends the element of the gateway (`APPEND_FORWARD`, its default). Without a sidecar use
+    /// [`envoy`](Self::envoy). The peer of the connection is the sidecar: `127.0.0.6`.
     #[must_use]
     pub fn istio() -> Self {
         Self::elements(1, 2)
     }
 
-    /// A chain of Envoys: element `element` (the first is 1) of exactly `of` elements of
+    /// A chain of Envoys: element number `element`, counted from 1, of exactly `of` elements in
     /// `X-Forwarded-Client-Cert`.
     ///
-    /// The outermost Envoy must sanitize the header (`SANITIZE_SET`), so that all elements are
+    /// The outermost Envoy must sanitize the header (`SANITIZE_SET`), so that all elements come
     /// from the chain.
     ///
     /// # Errors
@@ -205,10 +205,10 @@ impl CertificateHeader {
     /// `X-Forwarded-Tls-Client-Cert`.
     ///
     /// Set `clientAuthType: RequireAndVerifyClientCert` for the router: with a weaker type Traefik
-    /// forwards certificates that it has not verified, without a verdict.
+    /// forwards unverified certificates, without a verdict.
     ///
-    /// The caller decides how many intermediates follow the first certificate. If they make the
-    /// header longer than 16 KiB, it is refused.
+    /// The caller determines the number of intermediate certificates after the first one. A header
+    /// over 16 KiB is refused.
     #[must_use]
     pub fn traefik() -> Self {
         let name = HeaderName::from_static("x-forwarded-tls-client-cert");
@@ -218,8 +218,8 @@ impl CertificateHeader {
     /// Traefik with `passTLSClientCert.info.subject.commonName: true` and nothing else:
     /// `X-Forwarded-Tls-Client-Cert-Info`. Prefer [`traefik`](Self::traefik).
     ///
-    /// Traefik writes names without escapes and only one of several common names, so other fields
-    /// are refused: they could contain a common name. The `clientAuthType` is that of
+    /// Traefik does not escape names and writes one of several common names. Other fields are
+    /// refused, because they could contain a common name. Set the same `clientAuthType` as for
     /// [`traefik`](Self::traefik).
     #[must_use]
     pub fn traefik_info() -> Self {
@@ -228,8 +228,8 @@ impl CertificateHeader {
     }
 
     /// AWS Application Load Balancer with mutual TLS in the mode *verify*:
-    /// `X-Amzn-Mtls-Clientcert-Subject`. The header of the mode *passthrough* has another name,
-    /// was verified by nobody, and is not read.
+    /// `X-Amzn-Mtls-Clientcert-Subject`. The header of the mode *passthrough* has another name
+    /// and is unverified, so it is not read.
     #[must_use]
     pub fn aws_alb() -> Self {
         Self::subject(HeaderName::from_static("x-amzn-mtls-clientcert-subject"))
@@ -237,7 +237,7 @@ impl CertificateHeader {
 
     /// CloudFront with viewer mutual TLS in the mode *required*: `CloudFront-Viewer-Cert-Pem`.
     ///
-    /// Not for the mode *passthrough*, in which nothing is verified.
+    /// Do not use it in the mode *passthrough*, which verifies nothing.
     #[must_use]
     pub fn cloudfront() -> Self {
         Self::certificate(HeaderName::from_static("cloudfront-viewer-cert-pem"))
@@ -245,7 +245,7 @@ impl CertificateHeader {
 
     /// Cloudflare with the managed transform *Add TLS client auth headers*:
     /// `cf-cert-subject-dn-rfc2253`, with `cf-cert-verified: true` and `cf-cert-revoked: false`.
-    /// Cloudflare writes the subject of certificates that it could not verify, too.
+    /// Cloudflare also writes the subject of certificates that it could not verify.
     #[must_use]
     pub fn cloudflare() -> Self {
         Self::subject(HeaderName::from_static("cf-cert-subject-dn-rfc2253"))
@@ -264,15 +264,15 @@ impl CertificateHeader {
         )
     }
 
-    /// The common name that the headers report.
+    /// Returns the common name that the headers report.
     pub(super) fn reported_name(&self, headers: &HeaderMap) -> Result<Vec<u8>, Refused> {
-        let value = match only(headers, &self.name) {
+        let value = match single_value(headers, &self.name) {
             Some(value) if !is_unset(value) => value,
             None if headers.contains_key(&self.name) => return Err(Refused::Certificate),
             Some(_) | None => return Err(Refused::CertificateMissing),
         };
         for (verdict, expected) in &self.verdicts {
-            if only(headers, verdict) != Some(expected.as_bytes()) {
+            if single_value(headers, verdict) != Some(expected.as_bytes()) {
                 return Err(Refused::Certificate);
             }
         }
@@ -306,26 +306,26 @@ impl CertificateHeader {
 
 impl fmt::Display for ElementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`envoy_element`: the element must be 1 to the number of elements")
+        f.write_str("`envoy_element`: the element must be between 1 and the number of elements")
     }
 }
 
 impl Error for ElementError {}
 
-/// The value of a header that is there once, and not too long.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+/// Returns the value of a header that is present exactly once and not too long.
+fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.as_bytes();
-    (values.next().is_none() && value.len() <= MAX_HEADER).then_some(value)
+    (values.next().is_none() && value.len() <= MAX_HEADER_LENGTH).then_some(value)
 }
 
-/// What HAProxy and Cloudflare (nothing) and Caddy (the placeholder itself) write where there is no
-/// certificate.
+/// Returns whether there is no certificate: HAProxy and Cloudflare then write an empty value, and
+/// Caddy the placeholder itself.
 fn is_unset(value: &[u8]) -> bool {
     value.is_empty() || (value.starts_with(b"{") && value.ends_with(b"}"))
 }
 
-/// The common name of one certificate, in any of its encodings.
+/// Returns the common name of a certificate, in any of the encodings.
 fn certificate(value: &[u8]) -> Option<Vec<u8>> {
     let name = peer_certificate::common_name(&der(value)?).ok()??;
     Some(name.into_bytes())
@@ -357,8 +357,8 @@ fn percent_decoded(encoded: &[u8], plus: u8) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// The common name in `Subject="CN=…"`, escaped as in a query. The certificates that the caller
-/// sent along follow after a comma.
+/// Returns the common name in `Subject="CN=…"`, which is query-encoded. Intermediate certificates
+/// follow after a comma.
 fn info(value: &[u8]) -> Option<Vec<u8>> {
     let text = percent_decoded(value, b' ')?;
     let name = text.strip_prefix(br#"Subject="CN="#)?;
@@ -367,7 +367,8 @@ fn info(value: &[u8]) -> Option<Vec<u8>> {
     (rest == b"\"" || rest.starts_with(br#"",Subject="CN="#)).then(|| name.to_vec())
 }
 
-/// The common name in one element of `X-Forwarded-Client-Cert`, which must have this many.
+/// Returns the common name in one element of `X-Forwarded-Client-Cert`, which must have `of`
+/// elements.
 fn element_of(value: &[u8], element: usize, of: usize) -> Result<Vec<u8>, Refused> {
     let (mut rest, mut count, mut found) = (Some(value), 0, None);
     while let Some(text) = rest {
@@ -379,7 +380,7 @@ fn element_of(value: &[u8], element: usize, of: usize) -> Result<Vec<u8>, Refuse
         rest = after;
     }
     if count < of {
-        // One of the proxies has seen no certificate.
+        // One of the proxies received no certificate.
         return Err(Refused::CertificateMissing);
     }
     let name = match found.filter(|_| count == of) {
@@ -396,15 +397,15 @@ fn element_of(value: &[u8], element: usize, of: usize) -> Result<Vec<u8>, Refuse
     name.ok_or(Refused::Certificate)
 }
 
-/// What is read of an element.
+/// The pairs of an element that are used.
 #[derive(Default)]
 struct Pairs<'a> {
     subject: Option<&'a [u8]>,
     certificate: Option<&'a [u8]>,
 }
 
-/// Reads the element at the beginning of a text, `Key=value;Key="value"`, and returns what follows
-/// the comma behind it.
+/// Reads the first element of a text, `Key=value;Key="value"`. Also returns the text after the
+/// comma that follows it.
 fn pairs(mut rest: &[u8]) -> Option<(Pairs<'_>, Option<&[u8]>)> {
     let mut pairs = Pairs::default();
     loop {
@@ -429,9 +430,9 @@ fn pairs(mut rest: &[u8]) -> Option<(Pairs<'_>, Option<&[u8]>)> {
     }
 }
 
-/// Splits a value from what follows it. Envoy writes a subject between quotes as it is, with the
-/// escapes of the subject and none of its own. Undoing them here would turn commas of a name into
-/// separators.
+/// Splits a value from the text after it. Envoy quotes a subject without escaping it, so the
+/// backslashes in it are those of the subject. Unescaping them here would turn commas in a name
+/// into separators.
 fn element_value(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let Some((b'"', quoted)) = text.split_first() else {
         let end = text

@@ -1,7 +1,7 @@
-//! Distinguished names as text (RFC 4514, and what RFC 2253 asks to be accepted beside it).
+//! Distinguished names as text: RFC 4514, and the older forms that RFC 2253 requires to accept.
 
-/// The common name of a subject. `None` if there is not exactly one, if it is empty, or if anything in the text is not as it must be: to guess
-/// where a name ends is to let its owner choose.
+/// Returns the common name of a subject. `None` if there is not exactly one, if it is empty, or if
+/// any part of the text is malformed: guessing where a name ends would let its owner choose.
 pub(super) fn common_name(subject: &[u8]) -> Option<Vec<u8>> {
     let mut cursor = Cursor { rest: subject };
     let mut found = None;
@@ -12,7 +12,7 @@ pub(super) fn common_name(subject: &[u8]) -> Option<Vec<u8>> {
             return None;
         }
         match cursor.next() {
-            // A relative name may have several attributes, joined by `+`: they are as good as any others.
+            // `+` joins attributes of one relative name. They count like all others.
             Some(b',' | b';' | b'+') => {}
             Some(_) => return None,
             None => break,
@@ -40,7 +40,7 @@ impl Cursor<'_> {
         self.rest = self.rest.trim_ascii_start();
     }
 
-    /// Reads up to and with the `=`, and tells whether it is a common name that follows.
+    /// Reads a key up to and including the `=`. Returns whether it is that of a common name.
     fn key(&mut self) -> Option<bool> {
         let end = self.rest.iter().position(|&byte| byte == b'=')?;
         let (key, rest) = self.rest.split_at_checked(end)?;
@@ -50,7 +50,7 @@ impl Cursor<'_> {
         if key.is_empty() || !key.iter().all(well_formed) {
             return None;
         }
-        // All of its spellings, so that a second one is not overlooked.
+        // All spellings, so that a second common name is not missed.
         Some(
             [&b"CN"[..], b"commonName", b"2.5.4.3", b"OID.2.5.4.3"]
                 .iter()
@@ -58,7 +58,8 @@ impl Cursor<'_> {
         )
     }
 
-    /// Reads up to the next separator. The outer `None` is for what is malformed, the inner for a value in hexadecimal: BER, which is not read.
+    /// Reads a value up to the next separator. The outer `None` means malformed; the inner `None`
+    /// is a hexadecimal value (BER), which is not decoded.
     fn value(&mut self) -> Option<Option<Vec<u8>>> {
         self.skip_spaces();
         match self.peek() {
@@ -100,7 +101,7 @@ impl Cursor<'_> {
 
     fn plain(&mut self) -> Option<Vec<u8>> {
         let mut value = Vec::new();
-        // Spaces at the end do not count, unless they are escaped.
+        // Trailing spaces are not part of the value, unless they are escaped.
         let mut length = 0;
         loop {
             match self.peek() {
@@ -137,7 +138,7 @@ impl Cursor<'_> {
     }
 }
 
-/// The value of a digit.
+/// Returns the value of a hexadecimal digit.
 pub(super) fn hex(digit: u8) -> Option<u8> {
     char::from(digit)
         .to_digit(16)

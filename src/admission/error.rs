@@ -6,38 +6,37 @@ use std::{
 
 use super::prefix::BadPrefix;
 
-/// Bad lines that a report shows; the others are only counted.
+/// Number of invalid lines that an error describes. Further ones are only counted.
 const MAX_REPORTED: usize = 8;
 
-/// Why a list of addresses was refused.
+/// Error of an address list that was refused.
 ///
-/// Nothing of the refused list was taken. The list in force, if any, has not changed. The text
-/// names the file, and the lines of it that are wrong; the error of the operating system is the
-/// [`source`](Error::source).
+/// The list in force, if any, has not changed. The message names the file and the invalid lines.
+/// The error of the operating system is the [`source`](Error::source).
 #[derive(Debug)]
 pub struct ListError {
     path: Option<PathBuf>,
     problem: Problem,
 }
 
-/// What is wrong with a list of addresses.
+/// Kind of a [`ListError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ListErrorKind {
-    /// It has no prefix. A list that admits nobody is a failed download.
+    /// The list has no prefix. It would admit no one, and is usually a failed download.
     Empty,
-    /// It is longer than 4 MiB.
+    /// The list is longer than 4 MiB.
     TooLong,
-    /// Some of its lines are not prefixes: see [`ListError::bad_prefixes`].
+    /// Some lines are not valid prefixes: see [`ListError::bad_prefixes`].
     Prefixes,
-    /// It holds more than a sixteenth of all IPv4 or IPv6 addresses.
+    /// The list has more than a sixteenth of all IPv4 or IPv6 addresses.
     TooWide,
-    /// Less than half of the addresses in force would stay, or of the largest list so far: see
-    /// [`Shrink`](super::Shrink).
+    /// The list keeps less than half of the addresses in force, or of the largest list since the
+    /// start: see [`Shrink`](super::Shrink).
     Shrunk,
-    /// Its path is not a regular file: a directory, a FIFO or a device.
+    /// The path is not a regular file, but a directory, a FIFO or a device.
     NotAFile,
-    /// Its file could not be read.
+    /// The file could not be read.
     File,
 }
 
@@ -52,7 +51,7 @@ pub(super) enum Problem {
     File(io::Error),
 }
 
-/// Why a caller is not admitted.
+/// Reason for which a caller is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     AddressUnknown,
@@ -73,7 +72,7 @@ pub(crate) enum AdmissionMisuse {
     PolicyUnused,
 }
 
-/// Lines that are not prefixes: the first eight, and their number.
+/// Invalid lines of a list: the first eight, and the number of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadPrefixes {
     noun: &'static str,
@@ -87,7 +86,7 @@ impl ListError {
         self
     }
 
-    /// Returns what is wrong, for a `match`.
+    /// Returns the kind of error.
     #[must_use]
     pub fn kind(&self) -> ListErrorKind {
         match &self.problem {
@@ -101,7 +100,7 @@ impl ListError {
         }
     }
 
-    /// Returns the lines that are not prefixes, if the kind is [`ListErrorKind::Prefixes`].
+    /// Returns the invalid lines, if the kind is [`ListErrorKind::Prefixes`].
     #[must_use]
     pub fn bad_prefixes(&self) -> Option<&BadPrefixes> {
         match &self.problem {
@@ -110,7 +109,7 @@ impl ListError {
         }
     }
 
-    /// Returns the file that the list was read from.
+    /// Returns the file that the list was read from, if any.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
@@ -142,13 +141,13 @@ impl BadPrefixes {
         }
     }
 
-    /// Returns the first eight.
+    /// Returns the first eight invalid lines.
     #[must_use]
     pub fn first(&self) -> &[BadPrefix] {
         &self.first
     }
 
-    /// Returns the number of all bad lines.
+    /// Returns the number of all invalid lines.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -176,16 +175,18 @@ impl fmt::Display for ListError {
         }
         f.write_str(": ")?;
         match &self.problem {
-            Problem::Empty => f.write_str("it has no prefix"),
-            Problem::TooLong => f.write_str("it is longer than 4 MiB"),
+            Problem::Empty => f.write_str("the list is empty"),
+            Problem::TooLong => f.write_str("the list is longer than 4 MiB"),
             Problem::Prefixes(bad) => bad.fmt(f),
             Problem::TooWide => {
-                f.write_str("it holds more than a sixteenth of all IPv4 or IPv6 addresses")
+                f.write_str("the list has more than a sixteenth of all IPv4 or IPv6 addresses")
             }
-            Problem::Shrunk => f.write_str("less than half of the addresses in force would stay"),
-            Problem::NotAFile => f.write_str("it is not a regular file"),
-            // The kind is a constant text. The details are the source.
-            Problem::File(error) => write!(f, "it could not be read: {}", error.kind()),
+            Problem::Shrunk => {
+                f.write_str("the list keeps less than half of the previous addresses")
+            }
+            Problem::NotAFile => f.write_str("not a regular file"),
+            // Only the kind, a constant text: the details are the source.
+            Problem::File(error) => write!(f, "cannot read the file: {}", error.kind()),
         }
     }
 }

@@ -8,14 +8,14 @@ use http::{
     header::{self, GetAll, HeaderValue, ValueIter},
 };
 
-/// Maximum length of an element. One with a host name and an address of each kind has 400 bytes.
-/// Bounds the search for a comma.
-const MAX_ELEMENT: usize = 1024;
+/// Maximum length of an element, bytes. Bounds the search for a comma. A `Forwarded` element with a
+/// host name and an IPv4 and an IPv6 address has about 400 bytes.
+const MAX_ELEMENT_LENGTH: usize = 1024;
 
-/// The header in which proxies report the address of their client. No other header is read.
+/// The header in which reverse proxies report the client address. No other header is read.
 ///
-/// Choose one that the proxy sets or appends to on every request: a proxy that writes one of these
-/// headers passes the others through as the caller wrote them.
+/// Choose a header that the proxy sets or appends to on every request: a proxy that writes one of
+/// these headers passes the others through as the caller wrote them.
 /// [Behind a proxy](crate::admission::behind_a_proxy) lists the header of each platform.
 ///
 /// ```
@@ -31,18 +31,18 @@ const MAX_ELEMENT: usize = 1024;
 pub struct ForwardedHeader {
     name: HeaderName,
     syntax: Syntax,
-    /// Elements that the outermost proxy of each request appends for itself.
+    /// Number of elements at the end that the last proxy appends for its own address.
     own_addresses: usize,
 }
 
-/// How the header is written.
+/// Syntax of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Syntax {
     /// `X-Forwarded-For`.
     Addresses,
     /// `Forwarded`.
     Pairs,
-    /// One address, which replaces what the caller has sent.
+    /// One address, which replaces the header that the caller sent.
     Single,
 }
 
@@ -64,7 +64,7 @@ impl ForwardedHeader {
 
     /// A header with one address, such as `X-Real-IP`, which the proxy sets on every request.
     ///
-    /// The proxy must replace what the caller has sent under this name. Two addresses, or two
+    /// The proxy must replace a header of this name that the caller sent. Two addresses, or two
     /// headers, are refused. With [`with_hop_count`](super::TrustedProxies::with_hop_count) the
     /// count must be 1.
     #[must_use]
@@ -72,7 +72,7 @@ impl ForwardedHeader {
         Self::new(name, Syntax::Single)
     }
 
-    /// Declares that the proxy next to the host appends its own address after that of its client:
+    /// Declares that the proxy next to the host appends its own address after the client address:
     /// `client, proxy`. The last element is then skipped.
     #[must_use]
     pub fn with_own_address(mut self) -> Self {
@@ -117,7 +117,7 @@ impl ForwardedHeader {
         self.syntax == Syntax::Single
     }
 
-    /// The elements from right to left, without those that the proxy appends for itself.
+    /// Returns the elements from right to left, without the proxy's own address.
     pub(super) fn elements<'a>(&self, headers: &'a HeaderMap) -> Elements<'a> {
         let mut elements = Elements::new(headers.get_all(&self.name), self.syntax);
         for _ in 0..self.own_addresses {
@@ -135,19 +135,20 @@ impl ForwardedHeader {
     }
 }
 
-/// The elements of all lines, from the last to the first: the order in which they can be believed. Nothing that stands left of an
-/// element has a say in where it begins, so an open quote of the caller's does not swallow what proxies write behind it.
+/// The elements of all header lines, from last to first: proxies append, so trust decreases from
+/// right to left. Text to the left of an element does not affect where it starts, so an open quote
+/// from the caller cannot swallow the elements of proxies.
 ///
-/// `None` is one whose beginning cannot be told; nothing comes after it.
+/// An item is `None` if the start of the element is ambiguous. The iteration then ends.
 pub(super) struct Elements<'a> {
     lines: Rev<ValueIter<'a, HeaderValue>>,
-    /// What is left of a line.
+    /// Rest of the current line.
     line: Option<&'a [u8]>,
     syntax: Syntax,
     is_lost: bool,
 }
 
-/// One element, as it was written.
+/// One element, not decoded.
 pub(super) struct Element<'a> {
     bytes: &'a [u8],
     syntax: Syntax,
@@ -175,7 +176,7 @@ impl<'a> Iterator for Elements<'a> {
             Some(line) => line,
             None => self.lines.next()?.as_bytes(),
         };
-        let Some(length) = last(line, self.syntax) else {
+        let Some(length) = last_element_length(line, self.syntax) else {
             self.is_lost = true;
             return Some(None);
         };
@@ -188,20 +189,20 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// The length of the last element of a line.
-fn last(line: &[u8], syntax: Syntax) -> Option<usize> {
+/// Returns the length of the last element of a line, or `None` if its start is ambiguous.
+fn last_element_length(line: &[u8], syntax: Syntax) -> Option<usize> {
     let mut is_quoted = false;
     let mut length = 0;
     for byte in line.iter().rev() {
         match (byte, syntax) {
             (b',', _) if !is_quoted => return Some(length),
             (b'"', Syntax::Pairs) => is_quoted = !is_quoted,
-            // Whether a quote behind it is one depends on what is left of it.
+            // A quote to its right is escaped or not, depending on the text to its left.
             (b'\\', Syntax::Pairs) => return None,
             _ => {}
         }
         length += 1;
-        if length > MAX_ELEMENT {
+        if length > MAX_ELEMENT_LENGTH {
             return None;
         }
     }
@@ -213,14 +214,14 @@ impl Element<'_> {
         let text = std::str::from_utf8(self.bytes).ok()?;
         match self.syntax {
             Syntax::Addresses | Syntax::Single => node(trim(text)),
-            Syntax::Pairs => node(one_for(text)?),
+            Syntax::Pairs => node(single_for(text)?),
         }
         .map(|address| address.to_canonical())
     }
 }
 
-/// The value of the one `for`. Nothing but pairs may stand beside it.
-fn one_for(element: &str) -> Option<&str> {
+/// Returns the value of the only `for` pair. The rest of the element must be pairs too.
+fn single_for(element: &str) -> Option<&str> {
     let mut found = None;
     let mut is_quoted = false;
     let pairs = element.split(|character| {
@@ -243,7 +244,7 @@ fn one_for(element: &str) -> Option<&str> {
     found
 }
 
-/// An address, with or without a port.
+/// Parses an address with an optional port.
 fn node(text: &str) -> Option<IpAddr> {
     if let Some(text) = text.strip_prefix('[') {
         let (address, behind) = text.split_once(']')?;
@@ -259,7 +260,7 @@ fn node(text: &str) -> Option<IpAddr> {
     is_port(port).then_some(address.into())
 }
 
-/// Digits only: `u16::from_str` would take a `+`.
+/// Accepts digits only: `u16::from_str` also accepts a `+`.
 fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() <= 5 && text.parse::<u16>().is_ok()
 }
@@ -275,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes() {
+    fn addresses_with_and_without_ports() {
         for (text, address) in [
             ("192.0.2.1", Some("192.0.2.1")),
             ("192.0.2.1:0", Some("192.0.2.1")),
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs() {
+    fn forwarded_pairs() {
         for (element, value) in [
             ("for=192.0.2.1", Some("192.0.2.1")),
             (" FOR=\"[2001:db8::1]:4711\"\t", Some("[2001:db8::1]:4711")),
@@ -333,7 +334,7 @@ mod tests {
             ("\"for=a\"", None),
             ("192.0.2.1", None),
         ] {
-            assert_eq!(one_for(element), value, "{element:?}");
+            assert_eq!(single_for(element), value, "{element:?}");
         }
     }
 
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn from_right_to_left() {
+    fn elements_are_read_from_right_to_left() {
         let some = |texts: &[&str]| -> Vec<_> {
             texts.iter().map(|text| Some((*text).to_owned())).collect()
         };
@@ -362,7 +363,7 @@ mod tests {
                 elements(&["a, b", "c", "d,e"], syntax),
                 some(&["e", "d", "c", " b", "a"])
             );
-            let long = "a".repeat(MAX_ELEMENT);
+            let long = "a".repeat(MAX_ELEMENT_LENGTH);
             let line = format!("b,{long}");
             assert_eq!(elements(&[&line], syntax), some(&[&long, "b"]));
             assert_eq!(elements(&["b", &format!("{long}a")], syntax), [None]);
@@ -373,14 +374,14 @@ mod tests {
             elements(&[line], Syntax::Pairs),
             some(&["c", r#"b="3;,""#, r#"a="1,2""#])
         );
-        // Quotes and backslashes say something in one of the two only.
+        // Quotes and backslashes are special in `Forwarded` only.
         assert_eq!(elements(&[line], Syntax::Addresses).len(), 5);
         assert_eq!(elements(&[r"a\,b"], Syntax::Addresses).len(), 2);
     }
 
-    /// What is left of an element cannot change it, and what cannot be told apart ends the walk.
+    /// Text to the left of an element cannot change it. An ambiguous element ends the iteration.
     #[test]
-    fn quotes_that_do_not_end() {
+    fn unbalanced_quotes() {
         let b = || Some("b".to_owned());
         assert_eq!(elements(&[r#"x,a=",b"#], Syntax::Pairs), [b(), None]);
         assert_eq!(elements(&["x", r#"a=""#, "b"], Syntax::Pairs), [b(), None]);

@@ -2,13 +2,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// A sixteenth of all IPv4 addresses: sixteen `/8`. The published lists of the largest cloud
-/// providers hold less than half of that.
+/// Maximum number of IPv4 addresses: a sixteenth of all, or sixteen `/8`. The published lists of
+/// the largest cloud providers have less than half of that.
 const MAX_V4: u128 = 1 << 28;
-/// A sixteenth of all IPv6 addresses: half of the global unicast space (`2000::/3`).
+/// Maximum number of IPv6 addresses: a sixteenth of all, or half of the global unicast space
+/// (`2000::/3`).
 const MAX_V6: u128 = 1 << 124;
 
-/// A set of addresses, made for quick lookups: sorted ranges that neither overlap nor touch.
+/// A set of addresses as sorted ranges that neither overlap nor touch, for binary search.
 #[derive(Debug, Clone)]
 pub(super) struct IpSet {
     v4: Ranges<u32>,
@@ -34,7 +35,7 @@ impl IpSet {
         }
     }
 
-    /// Looks an address up. An IPv4 address that is mapped into IPv6 counts as IPv4.
+    /// Returns whether the set has this address. IPv4-mapped IPv6 addresses count as IPv4.
     pub(super) fn contains(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
             IpAddr::V4(address) => self.v4.contains(address.to_bits()),
@@ -42,35 +43,35 @@ impl IpSet {
         }
     }
 
-    /// The number of different prefixes that it was made of.
+    /// Returns the number of distinct prefixes that the set was made of.
     pub(super) fn prefixes(&self) -> usize {
         self.prefixes
     }
 
-    /// Whether it holds a large part of the internet, however small each of its prefixes is.
+    /// Returns whether the set has more than a sixteenth of all addresses, whatever the prefixes.
     pub(super) fn is_too_wide(&self) -> bool {
         self.v4.size() > MAX_V4 || self.v6.size() > MAX_V6
     }
 
-    /// Whether at least half of the addresses of another set are in this one too, of IPv4 and of
-    /// IPv6. Counts addresses, because joining and splitting prefixes changes nothing.
+    /// Returns whether this set has at least half of the addresses of another, of IPv4 and of IPv6.
+    /// Counts addresses, not prefixes: joining or splitting prefixes is no change.
     pub(super) fn keeps_half_of(&self, other: &Self) -> bool {
         // Both sizes are at most 2^124, so nothing overflows.
         2 * self.v4.common(&other.v4) >= other.v4.size()
             && 2 * self.v6.common(&other.v6) >= other.v6.size()
     }
 
-    /// Whether every address of another set is in this one too.
+    /// Returns whether this set has every address of another.
     pub(super) fn has_all_of(&self, other: &Self) -> bool {
         self.v4.common(&other.v4) == other.v4.size() && self.v6.common(&other.v6) == other.v6.size()
     }
 
-    /// Whether it has more than twice the addresses of another set, of IPv4 or of IPv6.
+    /// Returns whether this set has more than twice the addresses of another, of IPv4 or of IPv6.
     pub(super) fn is_more_than_double(&self, other: &Self) -> bool {
         self.v4.size() > 2 * other.v4.size() || self.v6.size() > 2 * other.v6.size()
     }
 
-    /// Takes the addresses of another set, IPv4 and IPv6 apart, where they are at least as many.
+    /// Takes the IPv4 addresses of another set if there are at least as many. The same for IPv6.
     pub(super) fn raise_to(&mut self, other: &Self) {
         if other.v4.size() >= self.v4.size() {
             self.v4.clone_from(&other.v4);
@@ -88,7 +89,8 @@ impl PartialEq for IpSet {
     }
 }
 
-/// The first and last address of each range, in two arrays: the search reads the first ones only.
+/// First and last address of each range. In two arrays, because the search reads only the first
+/// addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Ranges<T> {
     firsts: Box<[T]>,
@@ -132,7 +134,7 @@ impl<T: Copy + Ord + Into<u128>> Ranges<T> {
         })
     }
 
-    /// The number of addresses that are in both.
+    /// Returns the number of addresses in both.
     fn common(&self, other: &Self) -> u128 {
         let (mut ours, mut theirs) = (self.iter().peekable(), other.iter().peekable());
         let mut sum: u128 = 0;
@@ -141,7 +143,7 @@ impl<T: Copy + Ord + Into<u128>> Ranges<T> {
             if first <= last {
                 sum = sum.saturating_add(length(first, last));
             }
-            // The range that ends first can meet no other one.
+            // The range that ends first cannot overlap a later one.
             if b <= d {
                 ours.next();
             } else {
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn lookups_at_the_edges() {
+    fn lookups_at_range_boundaries() {
         let set = set(&["10.0.0.0/8", "255.0.0.0/8", "::/16", "ff00::/8"]);
         for (address, inside) in [
             ("9.255.255.255", false),
@@ -196,7 +198,7 @@ mod tests {
             ("1::", false),
             ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", true),
             ("::ffff:10.0.0.0", true),
-            // In `::/16`, were it not an address of IPv4.
+            // In `::/16` if it did not count as IPv4.
             ("::ffff:11.0.0.0", false),
         ] {
             let found = set.contains(address.parse().unwrap());
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn at_least_half_stays() {
+    fn at_least_half_is_kept() {
         for (new, old, keeps) in [
             (&["10.0.0.0/16"][..], &["10.0.0.0/15"][..], true),
             (&["10.0.0.0/17"], &["10.0.0.0/15"], false),
@@ -213,7 +215,7 @@ mod tests {
             (&["10.0.0.0/8"], &["10.0.0.0/8", "fc00::1/128"], false),
             (&["fc00::/7"], &["10.0.0.0/8", "fc00::/7"], false),
             (&["10.0.0.0/8", "fc00::/8"], &["10.0.0.0/8"], true),
-            // As many addresses, and others.
+            // The same number of addresses, but different ones.
             (&["11.0.0.0/8"], &["10.0.0.0/8"], false),
             (&["10.0.0.0/9", "11.0.0.0/9"], &["10.0.0.0/8"], true),
             (&["10.0.0.0/10", "11.0.0.0/8"], &["10.0.0.0/8"], false),
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sixteenth_of_all_addresses() {
+    fn a_sixteenth_of_all_addresses_is_the_limit() {
         let v4 = |count: u32| -> Vec<String> {
             (0..count)
                 .map(|first| format!("{}.0.0.0/8", 2 * first))
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_larger_of_each_kind() {
+    fn the_larger_set_of_each_family_is_taken() {
         let mut mark = set(&["10.0.0.0/8", "fc00::/16"]);
         mark.raise_to(&set(&["11.0.0.0/9", "fd00::/15"]));
         let has = |text: &str| mark.contains(text.parse().unwrap());

@@ -5,10 +5,10 @@ use super::{
     prefix::{BadPrefix, PrefixProblem, prefix},
 };
 
-/// Maximum length of a list. All published addresses of Meta take less than a tenth of it.
+/// Maximum length of a list, bytes. All published prefixes of Meta need less than a tenth of it.
 pub(super) const MAX_TEXT: usize = 4 * 1024 * 1024;
 
-/// Reads a list with one prefix a line.
+/// Parses a list with one prefix per line.
 pub(super) fn prefixes(text: &str) -> Result<Vec<IpNet>, ListError> {
     if text.len() > MAX_TEXT {
         return Err(Problem::TooLong.into());
@@ -17,7 +17,7 @@ pub(super) fn prefixes(text: &str) -> Result<Vec<IpNet>, ListError> {
     collect(text.lines().map(|line| (line, read(line))), "line")
 }
 
-/// Reads one prefix from each text.
+/// Parses one prefix from each text.
 pub(super) fn each<T: AsRef<str>>(
     texts: impl IntoIterator<Item = T>,
 ) -> Result<Vec<IpNet>, ListError> {
@@ -28,7 +28,7 @@ pub(super) fn each<T: AsRef<str>>(
     collect(prefixes, "prefix")
 }
 
-/// Returns all prefixes, or everything that is wrong.
+/// Returns all prefixes, or all invalid lines.
 fn collect<T: AsRef<str>>(
     lines: impl Iterator<Item = (T, Result<Option<IpNet>, PrefixProblem>)>,
     noun: &'static str,
@@ -50,7 +50,7 @@ fn collect<T: AsRef<str>>(
     }
 }
 
-/// Returns the prefix of a line, if there is anything but a comment.
+/// Returns the prefix of a line, or `None` if the line is blank or a comment.
 fn read(line: &str) -> Result<Option<IpNet>, PrefixProblem> {
     let (text, _) = line.split_once('#').unwrap_or((line, ""));
     match text.trim() {
@@ -68,7 +68,7 @@ mod tests {
         nets.iter().map(ToString::to_string).collect()
     }
 
-    /// The number and the problem of each bad line.
+    /// Returns the number and the problem of each invalid line.
     fn bad(text: &str) -> Vec<(usize, PrefixProblem)> {
         let error = prefixes(text).unwrap_err();
         let bad = error.bad_prefixes().unwrap().first().iter();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn one_per_line() {
+    fn one_prefix_per_line() {
         let text = "\u{feff}# a list\r\n\r\n  10.0.0.0/8 # a comment\n\tfe80::/10\n\
             fd00::1\n192.0.2.1\n192.0.2.1";
         let expected = [
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines() {
+    fn invalid_lines() {
         use PrefixProblem::{HostBits, Length, Malformed, TooWide};
         for (line, problem) in [
             ("10.0.0.1/8", HostBits),
@@ -102,7 +102,7 @@ mod tests {
             ("10.0.0.0/8,11.0.0.0/8", Malformed),
             ("10.0.0.0 - 10.0.0.255", Malformed),
             ("10.0.0.0:80", Malformed),
-            // Other formats: what `whois` prints without the rest of the pipeline, and geofeeds.
+            // Other formats: unfiltered `whois` output, and geofeeds.
             ("route: 10.0.0.0/8", Malformed),
             ("route:          10.0.0.0/8", Malformed),
             ("descr: a network", Malformed),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing() {
+    fn lists_without_a_prefix() {
         for text in ["", "\n\r\n", "# x", " \t# 10.0.0.0/8", "\u{feff}"] {
             let error = prefixes(text).unwrap_err();
             assert_eq!(error.kind(), ListErrorKind::Empty, "{text:?}");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn maximum_length() {
         const MOST: usize = 4_194_304;
         let mut text = "10.0.0.0/8\n".repeat(MOST / 11);
         text.push_str(&"\n".repeat(MOST - text.len()));

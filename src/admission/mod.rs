@@ -1,25 +1,28 @@
-//! Who may call at all: by address (feature `admission`), and by client certificate (feature `client-certificate`).
+//! Admission: refuses requests by address (feature `admission`) or client certificate (feature
+//! `client-certificate`).
 //!
 //! | | What it is |
 //! |---|---|
-//! | [`IpAllowList`] | the addresses that may call, replaced while requests are served |
-//! | [`TrustedProxies`] | the proxies that are trusted to report the address of the caller |
-//! | [`ForwardedHeader`] | the header in which they do |
-//! | [`PeerAddr`] | the other end of the connection, where the server is not axum's |
+//! | [`IpAllowList`] | addresses that may send requests, replaceable while requests are served |
+//! | [`TrustedProxies`] | reverse proxies that are trusted to report the client address |
+//! | [`ForwardedHeader`] | the header they report it in |
+//! | [`PeerAddr`] | the peer address of the connection, for servers other than axum's |
 #![cfg_attr(
     feature = "client-certificate",
     doc = "| [`ClientCertificate`] | the certificate that a caller must present |
-| [`PeerCertificate`] | the one that the other end of the connection has presented |
-| [`CertificateHeader`] | the header in which a proxy reports it |"
+| [`PeerCertificate`] | the certificate that the peer of the connection presented |
+| [`CertificateHeader`] | the header in which a proxy that terminates TLS reports it |"
 )]
 //!
-//! They are settings of the [`WebhookLayerBuilder`](crate::WebhookLayerBuilder), looked at before anything else of a POST, and none of them replaces the
-//! signature: they say that it is Meta who calls, or somebody in Meta's network, and not for which app. If both are set, a caller must pass both, or
-//! one of them: see [`AdmissionPolicy`]. Different rules for different paths are different layers, one around the other.
+//! They are settings of the [`WebhookLayerBuilder`](crate::WebhookLayerBuilder). They are checked
+//! before anything else of a POST request, and do not replace the signature: they identify Meta, or
+//! a host in Meta's network, but not an app. If both rules are set, a caller must pass both, or one
+//! of them: see [`AdmissionPolicy`]. Use one layer per path for different rules.
 //!
-//! [Behind a proxy](behind_a_proxy) has a table of 18 platforms: which constructors, which headers,
-//! what to switch on there, and what goes wrong.
+//! [Behind a proxy](behind_a_proxy) has a table of 18 platforms: the constructors and headers to
+//! use, the settings to enable there, and common mistakes.
 
+mod candidate;
 #[cfg(feature = "client-certificate")]
 mod certificate;
 #[cfg(feature = "client-certificate")]
@@ -37,6 +40,7 @@ mod peer_certificate;
 mod policy;
 mod prefix;
 mod proxies;
+mod update_guard;
 #[cfg(feature = "tokio")]
 mod watch;
 
@@ -58,9 +62,10 @@ pub(crate) use self::{
 pub use self::{
     error::{BadPrefixes, ListError, ListErrorKind},
     forwarded_for::ForwardedHeader,
-    ip_allow_list::{IpAllowList, ListStatus, Reload, Shrink},
+    ip_allow_list::{IpAllowList, ListStatus},
     peer::PeerAddr,
     policy::AdmissionPolicy,
     prefix::{BadPrefix, PrefixProblem},
     proxies::{ProxiesError, TrustedProxies},
+    update_guard::{Reload, Shrink},
 };

@@ -2,12 +2,15 @@ use std::{error::Error, fmt, sync::Arc};
 
 use x509_parser::parse_x509_certificate;
 
-/// The certificate that the other end of the connection has shown. The host's TLS acceptor makes it once for a connection, and puts a
-/// clone of it, which is cheap, into the extensions of every request.
+/// The certificate that the peer of the connection presented.
 ///
-/// Nothing of the certificate is kept but its common name, if there is exactly one. `Debug` does not show that either.
+/// The host's TLS acceptor makes it once per connection, and inserts a clone into the extensions of
+/// every request. Clones are cheap.
 ///
-/// With rustls, whose `WebPkiClientVerifier` ends every handshake with a chain that does not lead to your authority:
+/// It keeps only the common name, if there is exactly one. `Debug` does not print it.
+///
+/// With rustls, whose `WebPkiClientVerifier` fails every handshake with a chain that does not lead
+/// to your authority:
 ///
 /// ```sh
 /// cargo add tokio --features net
@@ -19,7 +22,9 @@ use x509_parser::parse_x509_certificate;
 /// use tokio_rustls::server::TlsStream;
 /// use tower_whatsapp::admission::{CertificateError, PeerCertificate};
 ///
-/// fn shown(stream: &TlsStream<TcpStream>) -> Result<Option<PeerCertificate>, CertificateError> {
+/// fn peer_certificate(
+///     stream: &TlsStream<TcpStream>,
+/// ) -> Result<Option<PeerCertificate>, CertificateError> {
 ///     let (_, connection) = stream.get_ref();
 ///     connection
 ///         .peer_certificates()
@@ -28,24 +33,26 @@ use x509_parser::parse_x509_certificate;
 /// }
 /// ```
 ///
-/// `examples/https` has all of it.
+/// `examples/https` is a complete server.
 #[derive(Clone)]
 pub struct PeerCertificate {
-    /// `None` is admitted by no rule.
+    /// `None` never matches a required name.
     common_name: Option<Arc<str>>,
 }
 
 impl PeerCertificate {
-    /// What was shown by a caller whose chain **has been verified**: that its signatures lead to an authority you trust, that it has not run out, and
-    /// that the caller has the key. Nothing of that is done here. The first of the chain is the caller's own certificate, in DER.
+    /// Makes it from a chain that **was verified**: its signatures lead to a trusted authority, it
+    /// has not expired, and the peer has the private key. This function verifies none of that. The
+    /// first certificate of the chain is the peer's own, in DER.
     ///
-    /// If your TLS library goes on where the chain is wrong (`SSL_VERIFY_NONE`, a verifier that takes everything), look at its verdict first, and
-    /// use [`unverified`](Self::unverified) where it is not a good one.
+    /// If your TLS library continues with an invalid chain (`SSL_VERIFY_NONE`, a verifier that
+    /// accepts everything), check its verification result first, and use
+    /// [`unverified`](Self::unverified) for an invalid chain.
     ///
     /// # Errors
     ///
-    /// [`CertificateError`] if the chain is empty, or its first certificate cannot be read: end the connection, or use
-    /// [`unverified`](Self::unverified).
+    /// [`CertificateError`] if the chain is empty, or its first certificate cannot be parsed: close
+    /// the connection, or use [`unverified`](Self::unverified).
     pub fn from_verified_chain(chain: &[impl AsRef<[u8]>]) -> Result<Self, CertificateError> {
         let leaf = chain.first().ok_or(CertificateError)?;
         Ok(Self {
@@ -53,7 +60,8 @@ impl PeerCertificate {
         })
     }
 
-    /// Says that a certificate was shown and did not prove anything. It is refused, as a certificate and not as none.
+    /// Stands for a certificate that was presented but not verified. The request is refused as one
+    /// with a wrong certificate, not as one without.
     ///
     /// ```
     /// use tower_whatsapp::admission::PeerCertificate;
@@ -77,7 +85,7 @@ impl fmt::Debug for PeerCertificate {
     }
 }
 
-/// There is no certificate, or it cannot be read.
+/// The certificate is missing or cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CertificateError;
@@ -90,8 +98,8 @@ impl fmt::Display for CertificateError {
 
 impl Error for CertificateError {}
 
-/// The common name of a certificate in DER. `None` if there is not exactly one, or it is no text that has only one spelling: then no name that we
-/// ask for can be it.
+/// Returns the common name of a certificate in DER. `None` if there is not exactly one, if it is
+/// empty, or if its string type has no unique spelling: it then cannot equal a required name.
 pub(super) fn common_name(der: &[u8]) -> Result<Option<String>, CertificateError> {
     let (rest, certificate) = parse_x509_certificate(der).map_err(|_| CertificateError)?;
     if !rest.is_empty() {

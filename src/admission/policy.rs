@@ -9,25 +9,25 @@ use super::{
     proxies::TrustedProxies,
 };
 
-/// How the address list and the client certificate are combined.
+/// Combination of the address list and the client certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum AdmissionPolicy {
     /// A caller must pass all rules that are set.
     #[default]
     All,
-    /// A caller must pass one of the two rules, which must both be set.
+    /// A caller must pass at least one of the two rules. Both must be set.
     Any,
 }
 
-/// Who may call at all.
+/// The admission rules of a layer.
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
     pub(crate) list: Option<IpAllowList>,
     #[cfg(feature = "client-certificate")]
     pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) proxies: Option<TrustedProxies>,
-    /// How often the proxies were set.
+    /// Number of times the proxies were set. More than one is a configuration error.
     pub(crate) proxies_set: usize,
     pub(crate) policy: AdmissionPolicy,
 }
@@ -58,7 +58,7 @@ impl Admission {
         Ok(())
     }
 
-    /// Looks at nothing but the connection and the headers.
+    /// Checks a request by its connection and headers only.
     pub(crate) fn check(
         &self,
         headers: &HeaderMap,
@@ -88,7 +88,7 @@ impl Admission {
 }
 
 impl AdmissionPolicy {
-    /// A rule that is not set (`None`) neither admits nor refuses anybody.
+    /// Combines the results of both rules. A rule that is not set (`None`) has no effect.
     fn combine(
         self,
         by_address: Option<Result<(), Refused>>,
@@ -101,14 +101,14 @@ impl AdmissionPolicy {
     }
 }
 
-// Two attributes: `scripts/mutants` knows by the second one, as it stands, that it must leave these alone.
+// Two attributes: `scripts/mutants` excludes test modules by the line `#[cfg(test)]`.
 #[cfg(feature = "client-certificate")]
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_rule_and_both_of_its_parts() {
+    fn both_policies_combine_all_results() {
         const NO: Option<Result<(), Refused>> = Some(Err(Refused::Address));
         const NOT: Option<Result<(), Refused>> = Some(Err(Refused::Certificate));
         const YES: Option<Result<(), Refused>> = Some(Ok(()));

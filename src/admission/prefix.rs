@@ -2,15 +2,16 @@ use std::{fmt, net::IpAddr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// Shorter ones hold whole parts of the internet, and are what is left of a line that was cut off: `/2` of `/24`.
-const SHORTEST_V4: u8 = 8;
-/// The shortest that is in use: `fc00::/7`, for private networks.
-const SHORTEST_V6: u8 = 7;
+/// Minimum IPv4 prefix length. Shorter prefixes cover large parts of the internet, and are usually
+/// truncated lines: `/2` of `/24`.
+const MIN_LENGTH_V4: u8 = 8;
+/// Minimum IPv6 prefix length: the shortest in use is `fc00::/7`, for private networks.
+const MIN_LENGTH_V6: u8 = 7;
 
-/// Characters of a line that are kept for its report.
-const MAX_TEXT: usize = 60;
+/// Number of characters of an invalid line that an error shows.
+const MAX_SHOWN: usize = 60;
 
-/// A line that is no prefix, or none that may be in a list.
+/// An invalid line of an address list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadPrefix {
     line: usize,
@@ -18,17 +19,17 @@ pub struct BadPrefix {
     problem: PrefixProblem,
 }
 
-/// What is wrong with a prefix.
+/// Reason for which a prefix is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PrefixProblem {
-    /// It is neither an address nor a prefix, or there is something beside it.
+    /// The line is neither an address nor a prefix, or has other text.
     Malformed,
-    /// Its length is over 32 (IPv4) or 128 (IPv6).
+    /// The prefix length is over 32 (IPv4) or 128 (IPv6).
     Length,
-    /// Bits are set behind the prefix, as in `10.0.0.1/8`: either the address or the length is not what was meant.
+    /// Host bits are set, as in `10.0.0.1/8`: the address or the length is a mistake.
     HostBits,
-    /// It is shorter than 8 bits (IPv4) or 7 bits (IPv6), and would let nearly everybody in.
+    /// The prefix length is less than 8 (IPv4) or 7 (IPv6), which would admit much of the internet.
     TooWide,
 }
 
@@ -36,24 +37,24 @@ impl BadPrefix {
     pub(super) fn new(line: usize, text: &str, problem: PrefixProblem) -> Self {
         Self {
             line,
-            text: text.chars().take(MAX_TEXT).collect(),
+            text: text.chars().take(MAX_SHOWN).collect(),
             problem,
         }
     }
 
-    /// The number of the line, or of the prefix where there are no lines. The first is 1.
+    /// Returns the number of the line, or of the prefix in an iterator. The first is 1.
     #[must_use]
     pub fn line(&self) -> usize {
         self.line
     }
 
-    /// Returns its first 60 characters, blanks included: a blank may be what is wrong.
+    /// Returns the first 60 characters, including spaces: a space may be the mistake.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What is wrong with it.
+    /// Returns the reason.
     #[must_use]
     pub fn problem(&self) -> PrefixProblem {
         self.problem
@@ -75,14 +76,14 @@ impl fmt::Display for PrefixProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "not an address or prefix",
-            Self::Length => "the prefix is longer than an address",
-            Self::HostBits => "bits are set behind the prefix",
-            Self::TooWide => "the prefix is so short that nearly everybody is in it",
+            Self::Length => "the prefix length is longer than an address",
+            Self::HostBits => "host bits are set",
+            Self::TooWide => "the prefix is too short",
         })
     }
 }
 
-/// Reads an address or a prefix. One of addresses that are IPv4 mapped into IPv6 becomes one of IPv4.
+/// Parses an address or a prefix. A prefix of IPv4-mapped IPv6 addresses becomes one of IPv4.
 pub(super) fn prefix(text: &str) -> Result<IpNet, PrefixProblem> {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
@@ -99,17 +100,17 @@ pub(super) fn prefix(text: &str) -> Result<IpNet, PrefixProblem> {
         return Err(PrefixProblem::HostBits);
     }
     let net = canonical(net);
-    let shortest = match net {
-        IpNet::V4(_) => SHORTEST_V4,
-        IpNet::V6(_) => SHORTEST_V6,
+    let min_length = match net {
+        IpNet::V4(_) => MIN_LENGTH_V4,
+        IpNet::V6(_) => MIN_LENGTH_V6,
     };
-    if net.prefix_len() < shortest {
+    if net.prefix_len() < min_length {
         return Err(PrefixProblem::TooWide);
     }
     Ok(net)
 }
 
-/// Digits only: `u8::from_str` would take a `+`.
+/// Accepts digits only: `u8::from_str` also accepts a `+`.
 fn length(text: &str) -> Result<u8, PrefixProblem> {
     let is_number = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number || (text.len() > 1 && text.starts_with('0')) {
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_ones() {
+    fn valid_prefixes() {
         for (text, expected) in [
             ("10.0.0.0/8", "10.0.0.0/8"),
             ("157.240.22.35", "157.240.22.35/32"),
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_ones() {
+    fn invalid_prefixes() {
         use PrefixProblem::{HostBits, Length, Malformed, TooWide};
         for (text, problem) in [
             ("", Malformed),

@@ -9,14 +9,14 @@ use super::{
     ip_set::IpSet,
 };
 
-/// Maximum number of proxies. Bounds the walk over a header that somebody has filled.
+/// Maximum number of proxies. Bounds the work on a long header from a caller.
 const MAX_PROXIES: usize = 32;
 
-/// The proxies in front of the host, which are trusted to report the address of the caller.
+/// Reverse proxies in front of the host that are trusted to report the client address.
 ///
-/// Each proxy appends the address of its client to what it received, so the header is read from
-/// right to left, over all of its lines as one list. Nothing to the left of the caller's address
-/// is trusted: the caller wrote it.
+/// Each proxy appends the address of its client to the header it received. The header is therefore
+/// read from right to left, with all header lines as one list. Everything to the left of the
+/// caller's address is ignored: the caller wrote it.
 ///
 /// ```
 /// use tower_whatsapp::{WebhookLayer, admission::{ForwardedHeader, IpAllowList, TrustedProxies}};
@@ -30,41 +30,40 @@ const MAX_PROXIES: usize = 32;
 ///     .trusted_proxies(TrustedProxies::from_prefixes(["10.0.0.0/8"], ForwardedHeader::aws_alb())?)
 ///     .build()?;
 ///
-/// // Or: there are two proxies, whatever their addresses, and no other way in.
+/// // Or: two proxies with any addresses, and no way around them.
 /// let proxies = TrustedProxies::with_hop_count(2, ForwardedHeader::forwarded())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Which address is the caller's
 ///
-/// | Proxies are known by | The other end of the connection | The caller |
+/// | Proxies are known by | Peer of the connection | Caller |
 /// |---|---|---|
-/// | [their addresses](Self::from_prefixes) | none of them | the other end; no header is read |
-/// | | one of them | the first address from the right that is no proxy; the left-most if all are |
-/// | [their number](Self::with_hop_count) `n` | not looked at | the `n`-th address from the right |
+/// | [their addresses](Self::from_prefixes) | not a proxy | the peer; no header is read |
+/// | | a proxy | the first address from the right that is not a proxy; the leftmost if all are |
+/// | [their number](Self::with_hop_count) `n` | ignored | the `n`-th address from the right |
 ///
-/// Addresses that a proxy appends for itself
-/// ([`with_own_address`](ForwardedHeader::with_own_address)) are skipped first, and a header with a
-/// [single address](ForwardedHeader::single_address) must have exactly one.
+/// A proxy's own address ([`with_own_address`](ForwardedHeader::with_own_address)) is skipped
+/// first. A header with a [single address](ForwardedHeader::single_address) must have exactly one.
 ///
-/// The caller is unknown, and refused, if the header is missing or too short, if more than 32
-/// addresses in a row are proxies, or if an address that is needed cannot be read: `unknown`,
-/// `_hidden`, nothing between two commas, a bad port, more than 1024 bytes. Addresses are
-/// `192.0.2.1`, `2001:db8::1` or `[2001:db8::1]`, the first and the last also with a port. In
-/// `Forwarded` it is the only `for` of each element, in quotes or not, without a backslash.
+/// The caller is unknown, and refused, if the header is missing or has too few addresses, if more
+/// than 32 addresses in a row are proxies, or if a required address cannot be parsed: `unknown`,
+/// `_hidden`, an empty element, an invalid port, more than 1024 bytes. Addresses are `192.0.2.1`,
+/// `2001:db8::1` or `[2001:db8::1]`, the first and the last also with a port. Each element of
+/// `Forwarded` must have one `for`, quoted or not, without a backslash.
 #[derive(Clone)]
 pub struct TrustedProxies {
     known: Known,
     header: ForwardedHeader,
 }
 
-/// What is wrong with the settings of [`TrustedProxies`].
+/// Error of the settings of [`TrustedProxies`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProxiesError {
-    /// The list of their addresses was refused.
+    /// The address list was refused.
     List(ListError),
-    /// The number of proxies is not 1 to 32, or not 1 where the header has a single address.
+    /// The number of proxies is not 1 to 32, or not 1 for a header with a single address.
     HopCount,
 }
 
@@ -75,13 +74,13 @@ enum Known {
 }
 
 impl TrustedProxies {
-    /// Trusts proxies that are known by their addresses: each a prefix such as `10.0.0.0/8`, or an
-    /// address. Prefer this: a caller that reaches the host around the proxies is then not
-    /// trusted.
+    /// Trusts proxies with these addresses: prefixes such as `10.0.0.0/8`, or single addresses.
+    ///
+    /// Prefer this over a hop count: a caller that bypasses the proxies is then not trusted.
     ///
     /// # Errors
     ///
-    /// [`ProxiesError::List`].
+    /// [`ProxiesError::List`] if a prefix is invalid or there is none.
     pub fn from_prefixes<I>(prefixes: I, header: ForwardedHeader) -> Result<Self, ProxiesError>
     where
         I: IntoIterator,
@@ -91,12 +90,13 @@ impl TrustedProxies {
         Ok(Self::from_list(list, header))
     }
 
-    /// Trusts the proxies of a list, which can be loaded from a file, watched and replaced while
-    /// requests are served: the published ranges of Cloudflare and CloudFront change.
+    /// Trusts the proxies of a list that can be loaded from a file, watched, and replaced while
+    /// requests are served. Use it for published ranges that change, as those of Cloudflare and
+    /// CloudFront.
     ///
-    /// A list that grows is in force at once, and everybody in it can then write the header. Alert
-    /// on [`Reload::Grown`](super::Reload::Grown), and see
-    /// [what to do then](IpAllowList#after-a-list-has-grown).
+    /// A list that grows is in force at once, and every address in it can then write the header.
+    /// Alert on [`Reload::Grown`](super::Reload::Grown), and see
+    /// [after a list has grown](IpAllowList#after-a-list-has-grown).
     ///
     /// ```
     /// use tower_whatsapp::admission::{ForwardedHeader, IpAllowList, Shrink, TrustedProxies};
@@ -117,31 +117,30 @@ impl TrustedProxies {
         }
     }
 
-    /// Trusts a number of proxies, for platforms whose balancers have no fixed addresses.
+    /// Trusts this number of proxies, for platforms whose load balancers have no fixed addresses.
     ///
     /// Count the proxies that append the address of their client to the header, from the
     /// outermost to the one next to the host. A proxy that appends its own address as well
     /// still counts once: declare it with
-    /// [`with_own_address`](ForwardedHeader::with_own_address). A number that is too low refuses
-    /// everybody; a number that is too high lets the caller write its own address.
+    /// [`with_own_address`](ForwardedHeader::with_own_address). A count that is too low refuses
+    /// every caller. A count that is too high lets the caller choose its address.
     ///
-    /// The address of the other end is not looked at, so this also works on a Unix socket. Every
-    /// request must come through all of the proxies: a caller that can reach the host around one
-    /// of them writes the header.
+    /// The peer address is ignored, so this also works on a Unix socket. Every request must pass
+    /// through all of the proxies: a caller that can bypass one of them can write the header.
     ///
     /// It cannot be combined with a certificate from a header
     /// (`ClientCertificate::forwarded`): building the layer then fails with
-    /// [`ConfigError::TrustedProxiesMissing`](crate::ConfigError::TrustedProxiesMissing). The
-    /// number does not prove that a proxy is calling, so anybody who reaches the host could write
-    /// Meta's name. Use [`from_prefixes`](Self::from_prefixes) there.
+    /// [`ConfigError::TrustedProxiesMissing`](crate::ConfigError::TrustedProxiesMissing). A
+    /// count does not prove that the peer is a proxy, so any caller that reaches the host could
+    /// write Meta's name. Use [`from_prefixes`](Self::from_prefixes) there.
     ///
     /// # Errors
     ///
-    /// [`ProxiesError::HopCount`] if it is 0 or over 32, or not 1 for a header with a
+    /// [`ProxiesError::HopCount`] if the count is 0 or over 32, or not 1 for a header with a
     /// [single address](ForwardedHeader::single_address).
     pub fn with_hop_count(proxies: usize, header: ForwardedHeader) -> Result<Self, ProxiesError> {
-        let most = if header.is_single() { 1 } else { MAX_PROXIES };
-        if !(1..=most).contains(&proxies) {
+        let max = if header.is_single() { 1 } else { MAX_PROXIES };
+        if !(1..=max).contains(&proxies) {
             return Err(ProxiesError::HopCount);
         }
         Ok(Self {
@@ -150,8 +149,7 @@ impl TrustedProxies {
         })
     }
 
-    /// Whether a request from this address certainly comes from one of them: never, if only their
-    /// number is known.
+    /// Returns whether this peer is certainly a proxy. Always false if only the count is known.
     #[cfg(feature = "client-certificate")]
     pub(super) fn has(&self, peer: IpAddr) -> bool {
         match &self.known {
@@ -160,13 +158,13 @@ impl TrustedProxies {
         }
     }
 
-    /// Whether they are known by their addresses.
+    /// Returns whether the proxies are known by their addresses.
     #[cfg(feature = "client-certificate")]
     pub(super) fn have_addresses(&self) -> bool {
         matches!(self.known, Known::List(_))
     }
 
-    /// The address of the caller. `None` if the connection and the headers do not tell.
+    /// Returns the client address, or `None` if it is unknown.
     pub(super) fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         match &self.known {
             Known::HopCount(count) => {
@@ -184,14 +182,14 @@ impl TrustedProxies {
                     let address = elements.next()??.address();
                     return address.filter(|_| elements.next().is_none());
                 }
-                first_stranger(elements, &proxies)
+                first_untrusted(elements, &proxies)
             }
         }
     }
 }
 
-/// The first address from the right that is no proxy, or the left-most.
-fn first_stranger(mut elements: Elements<'_>, proxies: &IpSet) -> Option<IpAddr> {
+/// Returns the first address from the right that is not a proxy, or the leftmost if all are.
+fn first_untrusted(mut elements: Elements<'_>, proxies: &IpSet) -> Option<IpAddr> {
     let mut caller = None;
     for _ in 0..MAX_PROXIES {
         let Some(element) = elements.next() else {
@@ -203,7 +201,7 @@ fn first_stranger(mut elements: Elements<'_>, proxies: &IpSet) -> Option<IpAddr>
         }
         caller = Some(address);
     }
-    // There may be one more proxy, or one more caller.
+    // Beyond the maximum, the next element may be a proxy or the caller.
     elements.next().is_none().then_some(caller).flatten()
 }
 
@@ -233,7 +231,7 @@ impl fmt::Display for ProxiesError {
 impl Error for ProxiesError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            // Its own text is part of this one.
+            // The message of the list error is part of this one, so skip to its source.
             Self::List(error) => error.source(),
             Self::HopCount => None,
         }

@@ -6,14 +6,13 @@ use tokio::{
 };
 
 use super::{
-    error::ListError,
-    ip_allow_list::{Candidate, IpAllowList, Reload},
+    candidate::Candidate, error::ListError, ip_allow_list::IpAllowList, update_guard::Reload,
 };
 
-/// Shortest pause between two reads.
-const SHORTEST: Duration = Duration::from_millis(100);
+/// Minimum pause between two reads, so that a pause of zero does not busy-loop.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
 
-/// Reads the file of a list until it is dropped. Made by [`IpAllowList::watch`].
+/// Guard of a watched list file, returned by [`IpAllowList::watch`]. Dropping it stops the watch.
 #[derive(Debug)]
 #[must_use = "the file is read until this is dropped"]
 pub struct ListWatch {
@@ -21,17 +20,17 @@ pub struct ListWatch {
 }
 
 impl IpAllowList {
-    /// Reads the file now and after each pause, and replaces the list by what is in it.
+    /// Reads the file now and after each pause, and replaces the list with its contents.
     ///
-    /// A list that is bad, or has [shrunk](super::Shrink), changes nothing. `report` is called with the outcome
-    /// of each read, good or bad; [`status`](Self::status) has the figures for a monitor. If the
-    /// host has [replaced](Self::replace) the list by another one, that one stays until the file
-    /// changes ([`Reload::Overridden`]).
+    /// A list that is invalid or has [shrunk](super::Shrink) changes nothing. `report` is called
+    /// with the result of each read; [`status`](Self::status) returns figures for monitoring. If
+    /// the host has [replaced](Self::replace) the list with another one, that one stays in force
+    /// until the file changes ([`Reload::Overridden`]).
     ///
-    /// The whole file is read each time, off the threads of the runtime: modification times are
-    /// too coarse to tell whether a file has changed. Whoever writes it should write another file
-    /// and rename it, because half of a file may be a good list. A pause of less than 100 ms counts
-    /// as 100 ms. If `report` panics, the file is not read again.
+    /// The whole file is read each time, on a blocking thread, because modification times are too
+    /// coarse to detect every change. Update the file by renaming another file over it: half of a
+    /// file may be a valid list. The minimum pause is 100 ms; shorter ones are extended to it. If
+    /// `report` panics, the file is not read again.
     ///
     /// ```
     /// use std::{error::Error, time::Duration};
@@ -39,7 +38,8 @@ impl IpAllowList {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn Error>> {
-    /// # let path = std::env::temp_dir().join(format!("tower-whatsapp-doc-{}", std::process::id()));
+    /// # let name = format!("tower-whatsapp-doc-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
     /// # std::fs::write(&path, "157.240.0.0/16")?;
     /// let list = IpAllowList::load(&path)?;
     /// let watch = list.watch(&path, Duration::from_secs(60), |outcome| match outcome {
@@ -54,7 +54,7 @@ impl IpAllowList {
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime. It needs one with its time driver on.
+    /// Outside of a Tokio runtime with its time driver enabled.
     pub fn watch<F>(&self, path: impl Into<PathBuf>, pause: Duration, mut report: F) -> ListWatch
     where
         F: FnMut(Result<Reload, ListError>) + Send + 'static,
@@ -64,7 +64,7 @@ impl IpAllowList {
         let task = tokio::spawn(async move {
             loop {
                 let file = Arc::clone(&path);
-                // The join fails when the runtime ends.
+                // Joining fails when the runtime shuts down.
                 let Ok(candidate) = spawn_blocking(move || Candidate::read(&file)).await else {
                     return;
                 };
@@ -72,7 +72,7 @@ impl IpAllowList {
                     let outcome = list.put_watched(candidate);
                     outcome.map_err(|error| error.at(&path))
                 }));
-                sleep(pause.max(SHORTEST)).await;
+                sleep(pause.max(MIN_PAUSE)).await;
             }
         });
         ListWatch {

@@ -1,32 +1,35 @@
-//! Large deliveries in several calls of the store, each with a timeout of its own.
+//! Splits the keys of a large delivery over several calls of the store, each with its own timeout.
 
 use std::time::Duration;
 
 use tokio::task::yield_now;
 
 use super::{
-    guard::{Failure, Guarded},
+    circuit_breaker::{CallFailure, CircuitBreaker},
     store::{Claim, Commit, Renewal, Store, Token},
 };
 use crate::event::EventKey;
 
 /// Maximum number of keys in one call of the store.
 ///
-/// With all keys of a delivery in one call, a large delivery takes longer than the timeout every
-/// time, and its failures open the circuit for all others. 256 keys are 68 kB for Redis: 11 ms at
-/// 50 Mbit/s, and within the default timeout down to 2.2 Mbit/s.
-const CHUNK: usize = 256;
+/// In a single call, a large delivery would exceed the timeout every time, and its failures would
+/// open the circuit for all deliveries. 256 keys are 68 kB for Redis: 11 ms at 50 Mbit/s, and
+/// within the default timeout down to 2.2 Mbit/s.
+const MAX_KEYS: usize = 256;
 
-/// A store that is asked in chunks. The first call of an operation that fails is its last.
-pub(super) struct Chunked<S>(pub(super) Guarded<S>);
+/// A store that is called with at most [`MAX_KEYS`] keys at a time. An operation stops at its first
+/// failed call.
+pub(super) struct ChunkedStore<S>(pub(super) CircuitBreaker<S>);
 
-/// The answers for the first keys of an operation, and why there are not more.
+/// Result of an operation that may have stopped early.
 pub(super) struct Answers<T> {
+    /// One for each key, up to the first failed call.
     pub(super) answers: Vec<T>,
-    pub(super) result: Result<(), Failure>,
+    /// The failure of that call.
+    pub(super) result: Result<(), CallFailure>,
 }
 
-impl<S: Store> Chunked<S> {
+impl<S: Store> ChunkedStore<S> {
     pub(super) async fn claim(
         &self,
         keys: &[EventKey],
@@ -34,9 +37,9 @@ impl<S: Store> Chunked<S> {
         lease: Duration,
     ) -> Answers<Claim> {
         let mut answers = Answers::new(keys.len());
-        for chunk in keys.chunks(CHUNK) {
-            answers.yield_now().await;
-            if !answers.add(self.0.claim(chunk, token, lease).await) {
+        for chunk in keys.chunks(MAX_KEYS) {
+            answers.yield_between_calls().await;
+            if !answers.extend(self.0.claim(chunk, token, lease).await) {
                 break;
             }
         }
@@ -50,9 +53,9 @@ impl<S: Store> Chunked<S> {
         lease: Duration,
     ) -> Answers<Renewal> {
         let mut answers = Answers::new(keys.len());
-        for chunk in keys.chunks(CHUNK) {
-            answers.yield_now().await;
-            if !answers.add(self.0.renew(chunk, token, lease).await) {
+        for chunk in keys.chunks(MAX_KEYS) {
+            answers.yield_between_calls().await;
+            if !answers.extend(self.0.renew(chunk, token, lease).await) {
                 break;
             }
         }
@@ -65,9 +68,9 @@ impl<S: Store> Chunked<S> {
         token: Token,
     ) -> Answers<Commit> {
         let mut answers = Answers::new(keys.len());
-        for chunk in keys.chunks(CHUNK) {
-            answers.yield_now().await;
-            if !answers.add(self.0.commit(chunk, token).await) {
+        for chunk in keys.chunks(MAX_KEYS) {
+            answers.yield_between_calls().await;
+            if !answers.extend(self.0.commit(chunk, token).await) {
                 break;
             }
         }
@@ -76,10 +79,10 @@ impl<S: Store> Chunked<S> {
 
     pub(super) async fn release(&self, keys: &[EventKey], token: Token) -> Answers<()> {
         let mut answers = Answers::new(keys.len());
-        for chunk in keys.chunks(CHUNK) {
-            answers.yield_now().await;
+        for chunk in keys.chunks(MAX_KEYS) {
+            answers.yield_between_calls().await;
             let released = self.0.release(chunk, token).await;
-            if !answers.add(released.map(|()| vec![(); chunk.len()])) {
+            if !answers.extend(released.map(|()| vec![(); chunk.len()])) {
                 break;
             }
         }
@@ -95,24 +98,24 @@ impl<T> Answers<T> {
         }
     }
 
-    /// Number of keys that the store may have been asked about, at most: those with an answer, and
-    /// those of a call whose answer is unknown.
-    pub(super) fn asked(&self) -> usize {
+    /// Returns the maximum number of keys that the store may have received: those with an answer,
+    /// and those of a call whose answer is unknown.
+    pub(super) fn sent(&self) -> usize {
         match self.result {
-            Ok(()) | Err(Failure::NotSent(_)) => self.answers.len(),
-            Err(Failure::Ambiguous(_)) => self.answers.len() + CHUNK,
+            Ok(()) | Err(CallFailure::NotSent(_)) => self.answers.len(),
+            Err(CallFailure::Ambiguous(_)) => self.answers.len() + MAX_KEYS,
         }
     }
 
-    /// Yields between two calls: a store in memory is never pending.
-    async fn yield_now(&self) {
+    /// Yields between two calls, because a store in memory never returns `Pending`.
+    async fn yield_between_calls(&self) {
         if !self.answers.is_empty() {
             yield_now().await;
         }
     }
 
-    /// Adds the result of one call. Returns whether the next one may be made.
-    fn add(&mut self, result: Result<Vec<T>, Failure>) -> bool {
+    /// Appends the answers of one call. Returns whether the next one may be made.
+    fn extend(&mut self, result: Result<Vec<T>, CallFailure>) -> bool {
         self.result = result.map(|answers| self.answers.extend(answers));
         self.result.is_ok()
     }
@@ -126,23 +129,23 @@ mod tests {
     };
 
     use super::{
-        super::{claim_set::tests::turns, memory::MemoryStore, store::StoreError},
+        super::{claim_set::tests::count_polls, memory::MemoryStore, store::StoreError},
         *,
     };
 
     const LEASE: Duration = Duration::from_secs(30);
 
-    /// A store at the end of a narrow line: each key takes 50 µs.
+    /// A store behind a slow connection: each key takes 50 µs.
     #[derive(Default)]
-    struct Narrow {
-        /// Keys of each call.
+    struct SlowStore {
+        /// Number of keys of each call.
         calls: Arc<Mutex<Vec<usize>>>,
-        /// This call and those after it get no answer.
+        /// First call that hangs, counted from 1. Later calls hang too.
         hangs_at: Option<usize>,
     }
 
-    impl Narrow {
-        async fn pass<T: Clone>(&self, keys: usize, answer: T) -> Result<Vec<T>, StoreError> {
+    impl SlowStore {
+        async fn transfer<T: Clone>(&self, keys: usize, answer: T) -> Result<Vec<T>, StoreError> {
             let number = {
                 let mut calls = self.calls.lock().unwrap();
                 calls.push(keys);
@@ -156,14 +159,14 @@ mod tests {
         }
     }
 
-    impl Store for Narrow {
+    impl Store for SlowStore {
         async fn claim(
             &self,
             keys: &[EventKey],
             _: Token,
             _: Duration,
         ) -> Result<Vec<Claim>, StoreError> {
-            self.pass(keys.len(), Claim::Claimed).await
+            self.transfer(keys.len(), Claim::Claimed).await
         }
 
         async fn renew(
@@ -172,7 +175,7 @@ mod tests {
             _: Token,
             _: Duration,
         ) -> Result<Vec<Renewal>, StoreError> {
-            self.pass(keys.len(), Renewal::Renewed).await
+            self.transfer(keys.len(), Renewal::Renewed).await
         }
 
         async fn commit(
@@ -180,23 +183,23 @@ mod tests {
             keys: &[(EventKey, Duration)],
             _: Token,
         ) -> Result<Vec<Commit>, StoreError> {
-            self.pass(keys.len(), Commit::Recorded).await
+            self.transfer(keys.len(), Commit::Recorded).await
         }
 
         async fn release(&self, keys: &[EventKey], _: Token) -> Result<(), StoreError> {
-            self.pass(keys.len(), ()).await.map(drop)
+            self.transfer(keys.len(), ()).await.map(drop)
         }
     }
 
-    fn narrow(hangs_at: Option<usize>) -> (Chunked<Narrow>, Arc<Mutex<Vec<usize>>>) {
+    fn slow_store(hangs_at: Option<usize>) -> (ChunkedStore<SlowStore>, Arc<Mutex<Vec<usize>>>) {
         let calls = Arc::<Mutex<_>>::default();
-        let store = Narrow {
+        let store = SlowStore {
             calls: Arc::clone(&calls),
             hangs_at,
         };
-        let limit = Duration::from_millis(250);
-        let guarded = Guarded::new(store, limit, Arc::default());
-        (Chunked(guarded), calls)
+        let call_timeout = Duration::from_millis(250);
+        let breaker = CircuitBreaker::new(store, call_timeout, Arc::default());
+        (ChunkedStore(breaker), calls)
     }
 
     fn keys(count: usize) -> Vec<EventKey> {
@@ -208,35 +211,37 @@ mod tests {
         keys.iter().map(|key| (*key, LEASE)).collect()
     }
 
-    /// It never waits, so nothing else would make it give way.
+    /// A store in memory never returns `Pending`, so nothing else would yield.
     #[tokio::test]
-    async fn a_store_in_memory_is_asked_in_turns() {
-        const KEYS: usize = 10 * CHUNK;
-        let guarded = Guarded::new(MemoryStore::new(), LEASE, Arc::default());
-        let (store, token) = (Chunked(guarded), Token::random());
+    async fn calls_of_a_store_in_memory_yield_in_between() {
+        const KEYS: usize = 10 * MAX_KEYS;
+        let breaker = CircuitBreaker::new(MemoryStore::new(), LEASE, Arc::default());
+        let (store, token) = (ChunkedStore(breaker), Token::random());
         let keys = keys(KEYS);
-        let (claims, turns_to_claim) = turns(store.claim(&keys, token, LEASE)).await;
-        assert_eq!((claims.answers.len(), turns_to_claim), (KEYS, 10));
-        let (renewals, turns_to_renew) = turns(store.renew(&keys, token, LEASE)).await;
-        assert_eq!((renewals.answers.len(), turns_to_renew), (KEYS, 10));
+        let (claims, claim_polls) = count_polls(store.claim(&keys, token, LEASE)).await;
+        assert_eq!((claims.answers.len(), claim_polls), (KEYS, 10));
+        let (renewals, renew_polls) = count_polls(store.renew(&keys, token, LEASE)).await;
+        assert_eq!((renewals.answers.len(), renew_polls), (KEYS, 10));
         let windows = windows(&keys);
-        let (commits, turns_to_commit) = turns(store.commit(&windows, token)).await;
-        assert_eq!((commits.answers.len(), turns_to_commit), (KEYS, 10));
-        let (released, turns_to_release) = turns(store.release(&keys, token)).await;
-        assert_eq!((released.answers.len(), turns_to_release), (KEYS, 10));
-        let one = turns(store.claim(&keys[..CHUNK], token, LEASE)).await.1;
+        let (commits, commit_polls) = count_polls(store.commit(&windows, token)).await;
+        assert_eq!((commits.answers.len(), commit_polls), (KEYS, 10));
+        let (released, release_polls) = count_polls(store.release(&keys, token)).await;
+        assert_eq!((released.answers.len(), release_polls), (KEYS, 10));
+        let one = count_polls(store.claim(&keys[..MAX_KEYS], token, LEASE))
+            .await
+            .1;
         assert_eq!(one, 1);
     }
 
-    /// 700 ms for all keys, and 250 for each call.
+    /// All keys take 700 ms, and each call may take 250 ms.
     #[tokio::test(start_paused = true)]
-    async fn a_large_delivery_passes_in_small_calls() {
+    async fn a_large_delivery_is_split_into_small_calls() {
         const KEYS: usize = 14_000;
-        let ((store, calls), token) = (narrow(None), Token::random());
+        let ((store, calls), token) = (slow_store(None), Token::random());
         let keys = keys(KEYS);
         let claims = store.claim(&keys, token, LEASE).await;
         assert!(claims.result.is_ok());
-        assert_eq!((claims.answers.len(), claims.asked()), (KEYS, KEYS));
+        assert_eq!((claims.answers.len(), claims.sent()), (KEYS, KEYS));
         let commits = store.commit(&windows(&keys), token).await;
         assert!(commits.result.is_ok());
         assert_eq!(commits.answers.len(), KEYS);
@@ -247,47 +252,46 @@ mod tests {
         assert!(released.result.is_ok());
         assert_eq!(released.answers.len(), KEYS);
         let calls = calls.lock().unwrap();
-        assert!(calls.iter().all(|keys| *keys <= CHUNK));
+        assert!(calls.iter().all(|keys| *keys <= MAX_KEYS));
         assert_eq!(calls.iter().sum::<usize>(), 4 * KEYS);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_answered_before_a_call_failed_is_kept() {
+    async fn answers_before_a_failed_call_are_kept() {
         let token = Token::random();
-        let keys = keys(10 * CHUNK);
+        let keys = keys(10 * MAX_KEYS);
 
-        let (store, calls) = narrow(Some(3));
+        let (store, calls) = slow_store(Some(3));
         let claims = store.claim(&keys, token, LEASE).await;
         assert!(claims.result.is_err());
-        assert_eq!(claims.answers.len(), 2 * CHUNK);
-        assert_eq!(claims.asked(), 3 * CHUNK);
-        assert_eq!(*calls.lock().unwrap(), [CHUNK; 3]);
+        assert_eq!(claims.answers.len(), 2 * MAX_KEYS);
+        assert_eq!(claims.sent(), 3 * MAX_KEYS);
+        assert_eq!(*calls.lock().unwrap(), [MAX_KEYS; 3]);
 
-        let (store, calls) = narrow(Some(3));
+        let (store, calls) = slow_store(Some(3));
         let commits = store.commit(&windows(&keys), token).await;
         assert!(commits.result.is_err());
-        assert_eq!(commits.answers.len(), 2 * CHUNK);
-        assert_eq!(*calls.lock().unwrap(), [CHUNK; 3]);
+        assert_eq!(commits.answers.len(), 2 * MAX_KEYS);
+        assert_eq!(*calls.lock().unwrap(), [MAX_KEYS; 3]);
 
-        let (store, calls) = narrow(Some(3));
+        let (store, calls) = slow_store(Some(3));
         let released = store.release(&keys, token).await;
         assert!(released.result.is_err());
-        assert_eq!(released.answers.len(), 2 * CHUNK);
-        assert_eq!(*calls.lock().unwrap(), [CHUNK; 3]);
+        assert_eq!(released.answers.len(), 2 * MAX_KEYS);
+        assert_eq!(*calls.lock().unwrap(), [MAX_KEYS; 3]);
     }
 
-    /// The store has not heard of what comes when the circuit is open.
     #[tokio::test(start_paused = true)]
-    async fn nothing_was_asked_while_the_circuit_is_open() {
-        let ((store, calls), token) = (narrow(Some(1)), Token::random());
+    async fn nothing_is_sent_while_the_circuit_is_open() {
+        let ((store, calls), token) = (slow_store(Some(1)), Token::random());
         let keys = keys(10);
         for _ in 0..5 {
             let claims = store.claim(&keys, token, LEASE).await;
-            assert_eq!(claims.asked(), CHUNK);
+            assert_eq!(claims.sent(), MAX_KEYS);
         }
         let claims = store.claim(&keys, token, LEASE).await;
         assert!(claims.result.is_err());
-        assert_eq!(claims.asked(), 0);
+        assert_eq!(claims.sent(), 0);
         assert_eq!(calls.lock().unwrap().len(), 5);
     }
 }

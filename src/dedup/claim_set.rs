@@ -1,4 +1,4 @@
-//! Which events of a delivery are to be claimed, under which keys, and for how long they will be remembered.
+//! The events of a delivery to claim: their keys, their windows, and the results of their claims.
 
 use std::{
     collections::{BTreeMap, HashSet, btree_map::Entry},
@@ -9,49 +9,52 @@ use std::{
 
 use tokio::task::{consume_budget, yield_now};
 
-use super::{builder::KeyOf, partial_failure::PartialFailure, store::Claim};
+use super::{
+    config::{CLOCK_SKEW, KeyFn},
+    partial_failure::PartialFailure,
+    store::Claim,
+};
 use crate::event::{Event, EventKey, KeyHash, Notification};
 
-/// Clocks differ: that of Meta, that of the store and ours. The hour that the default window has beyond Meta's seven days is longer.
-pub(super) const MARGIN: Duration = Duration::from_secs(10 * 60);
+/// Fields that deliver old data by design. Their events are never stale.
+const BACKFILL_FIELDS: &[&str] = &["history", "smb_app_state_sync"];
 
-/// Fields whose events are old by nature.
-const OLD_BY_NATURE: &[&str] = &["history", "smb_app_state_sync"];
+/// Bytes of one event that are hashed for its key before the task yields.
+const HASH_STEP: usize = 64 * 1024;
 
-/// Bytes of one event that are hashed for its key before other tasks get their turn.
-const HASHED_PER_TURN: usize = 64 * 1024;
-
-/// What makes events the same, and for how long.
+/// The keys and windows of events.
 pub(super) struct Policy {
-    /// `None`: [`Event::key_in`] of events that are distinguishable.
-    pub(super) key: Option<Arc<KeyOf>>,
+    /// `None`: [`Event::key_in`] for distinguishable events.
+    pub(super) key: Option<Arc<KeyFn>>,
     pub(super) window: Duration,
-    /// `None`: statuses are not remembered.
+    /// `None`: statuses are not deduplicated.
     pub(super) status_window: Option<Duration>,
     /// Stale events are kept from the handler.
     pub(super) refuses_stale: bool,
 }
 
-/// The keys of a delivery.
+/// The keys of a delivery and their claims.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
-    /// Sorted by key, so that two overlapping batches meet at their first common key. A list that is
-    /// sorted at the end would keep other tasks waiting meanwhile.
-    keyed: BTreeMap<EventKey, Keyed>,
-    /// Of every event, in the order of the delivery.
-    places: Vec<Place>,
+pub(super) struct ClaimSet {
+    /// Sorted by key, so that two overlapping batches meet at their first common key. Sorting a
+    /// list at the end would block other tasks.
+    keys: BTreeMap<EventKey, KeyState>,
+    /// One for each event, in the order of the delivery.
+    events: Vec<EventState>,
     pub(super) has_stale: bool,
+    /// Number of events that are refused.
     pub(super) refused: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Keyed {
+struct KeyState {
     window: Duration,
+    /// `None`: the store has not answered.
     claim: Option<Claim>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct EventState {
     key: Option<EventKey>,
     /// An earlier event of the delivery has the same key.
     repeated: bool,
@@ -60,104 +63,105 @@ struct Place {
     refused: bool,
 }
 
-impl Plan {
-    /// Other tasks get their turn in between: the keys of a large batch take milliseconds.
+impl ClaimSet {
+    /// Collects the keys. Yields in between, because the keys of a large batch take milliseconds.
     pub(super) async fn new(notification: &Notification, app: &str, policy: &Policy) -> Self {
         #[expect(
             clippy::disallowed_methods,
-            reason = "Meta says by the clock when something happened: nothing else tells how old it is"
+            reason = "the timestamps of events are wall-clock times"
         )]
         let now = SystemTime::now();
         let events = notification.events();
-        let mut plan = Self {
-            keyed: BTreeMap::new(),
-            places: Vec::with_capacity(events.len()),
+        let mut set = Self {
+            keys: BTreeMap::new(),
+            events: Vec::with_capacity(events.len()),
             has_stale: false,
             refused: 0,
         };
         for event in events {
             consume_budget().await;
-            let remembered = policy.remembers(event, app).await;
-            let stale = remembered.is_some_and(|(_, window)| is_stale(event, window, now));
+            let keyed = policy.key_and_window(event, app).await;
+            let stale = keyed.is_some_and(|(_, window)| is_stale(event, window, now));
             let refused = stale && policy.refuses_stale;
-            plan.has_stale |= stale;
-            plan.refused += usize::from(refused);
-            let claimed = remembered.filter(|_| !refused);
-            let repeated = claimed.is_some_and(|(key, window)| !plan.add(key, window));
-            plan.places.push(Place {
-                key: remembered.map(|(key, _)| key),
+            set.has_stale |= stale;
+            set.refused += usize::from(refused);
+            let to_claim = keyed.filter(|_| !refused);
+            let repeated = to_claim.is_some_and(|(key, window)| !set.insert(key, window));
+            set.events.push(EventState {
+                key: keyed.map(|(key, _)| key),
                 repeated,
                 stale,
                 refused,
             });
         }
-        plan
+        set
     }
 
-    /// Returns whether it was not there yet.
-    fn add(&mut self, key: EventKey, window: Duration) -> bool {
-        let Entry::Vacant(entry) = self.keyed.entry(key) else {
+    /// Adds a key. Returns whether it is new.
+    fn insert(&mut self, key: EventKey, window: Duration) -> bool {
+        let Entry::Vacant(entry) = self.keys.entry(key) else {
             return false;
         };
         let claim = None;
-        entry.insert(Keyed { window, claim });
+        entry.insert(KeyState { window, claim });
         true
     }
 
-    /// The keys whose fate is not known: not asked for yet, or pending when they were.
-    pub(super) fn open(&self) -> Vec<EventKey> {
-        self.keys(|claim| matches!(claim, None | Some(Claim::Pending)))
+    /// Returns the keys that are neither claimed nor done: not claimed yet, or pending elsewhere.
+    pub(super) fn unresolved(&self) -> Vec<EventKey> {
+        self.keys_where(|claim| matches!(claim, None | Some(Claim::Pending)))
     }
 
+    /// Returns the keys that this delivery holds.
     pub(super) fn claimed(&self) -> Vec<EventKey> {
-        self.keys(|claim| claim == Some(Claim::Claimed))
+        self.keys_where(|claim| claim == Some(Claim::Claimed))
     }
 
-    fn keys(&self, wanted: impl Fn(Option<Claim>) -> bool) -> Vec<EventKey> {
-        let keyed = self.keyed.iter();
-        let wanted = keyed.filter(|(_, keyed)| wanted(keyed.claim));
-        wanted.map(|(key, _)| *key).collect()
+    fn keys_where(&self, matches: impl Fn(Option<Claim>) -> bool) -> Vec<EventKey> {
+        let matching = self.keys.iter().filter(|(_, state)| matches(state.claim));
+        matching.map(|(key, _)| *key).collect()
     }
 
-    /// Takes what the store said of the open keys.
+    /// Stores the answers to a claim of the unresolved keys.
     pub(super) fn record(&mut self, claims: Vec<Claim>) {
-        let open = self
-            .keyed
+        let unresolved = self
+            .keys
             .values_mut()
-            .filter(|keyed| matches!(keyed.claim, None | Some(Claim::Pending)));
-        for (keyed, claim) in open.zip(claims) {
-            keyed.claim = Some(claim);
+            .filter(|state| matches!(state.claim, None | Some(Claim::Pending)));
+        for (state, claim) in unresolved.zip(claims) {
+            state.claim = Some(claim);
         }
     }
 
-    /// Takes the keys for claimed of which the store has said nothing. Tells whether there are any.
+    /// Marks the keys without an answer as claimed. Returns whether there are any.
     pub(super) fn assume_claimed(&mut self) -> bool {
         let mut any = false;
-        for keyed in self.keyed.values_mut() {
-            any |= keyed.claim.is_none();
-            keyed.claim.get_or_insert(Claim::Claimed);
+        for state in self.keys.values_mut() {
+            any |= state.claim.is_none();
+            state.claim.get_or_insert(Claim::Claimed);
         }
         any
     }
 
     pub(super) fn has(&self, claim: Claim) -> bool {
-        self.keyed.values().any(|keyed| keyed.claim == Some(claim))
+        self.keys.values().any(|state| state.claim == Some(claim))
     }
 
-    /// The delivery with the events that are to be handled now: those that were claimed, and those without a key.
+    /// Returns the delivery with the events to handle now: those that were claimed, and those
+    /// without a key. The others are suppressed.
     pub(super) async fn fresh(
         &self,
         notification: &Notification,
         unprotected: bool,
     ) -> Notification {
-        let mut fresh = Vec::with_capacity(self.places.len());
+        let mut fresh = Vec::with_capacity(self.events.len());
         let mut suppressed = Vec::new();
-        for (event, place) in notification.events().iter().zip(&self.places) {
+        for (event, state) in notification.events().iter().zip(&self.events) {
             consume_budget().await;
             let is_claimed = |key| self.claim_of(key) == Some(Claim::Claimed);
-            let is_other = !place.refused && !place.repeated;
-            let is_fresh = is_other && place.key.is_none_or(is_claimed);
-            let event = if place.stale {
+            let is_candidate = !state.refused && !state.repeated;
+            let is_fresh = is_candidate && state.key.is_none_or(is_claimed);
+            let event = if state.stale {
                 event.clone().into_stale()
             } else {
                 event.clone()
@@ -172,22 +176,22 @@ impl Plan {
     }
 
     fn claim_of(&self, key: EventKey) -> Option<Claim> {
-        self.keyed.get(&key)?.claim
+        self.keys.get(&key)?.claim
     }
 
-    /// Whether there are events that are handled whenever they come.
+    /// Whether there are events without a key, which are handled whenever they arrive.
     pub(super) fn has_unkeyed(&self) -> bool {
-        self.places.iter().any(|place| place.key.is_none())
+        self.events.iter().any(|event| event.key.is_none())
     }
 
     /// Whether there are events, and all of them are refused.
-    pub(super) fn is_refused(&self) -> bool {
-        !self.places.is_empty() && self.refused == self.places.len()
+    pub(super) fn are_all_refused(&self) -> bool {
+        !self.events.is_empty() && self.refused == self.events.len()
     }
 
-    /// The keys of the events that a handler names as failed. `None` if it names one that is not in
-    /// the delivery: nobody knows then which one it means.
-    pub(super) async fn failed(
+    /// Returns the keys of the events that the handler reported as failed. `None` if one of them is
+    /// not in the delivery: it is then unknown which event failed.
+    pub(super) async fn failed_keys(
         &self,
         failure: &PartialFailure,
         notification: &Notification,
@@ -199,7 +203,7 @@ impl Plan {
         for event in failure.events() {
             consume_budget().await;
             match event.position_in(notification) {
-                Some(position) => failed.extend(self.places.get(position)?.key),
+                Some(position) => failed.extend(self.events.get(position)?.key),
                 None => copies.push(event),
             }
         }
@@ -215,9 +219,9 @@ impl Plan {
         let mut unclaimed = None;
         for key in &failed {
             consume_budget().await;
-            if !self.keyed.contains_key(key) {
+            if !self.keys.contains_key(key) {
                 if unclaimed.is_none() {
-                    unclaimed = Some(self.unclaimed(notification, app).await);
+                    unclaimed = Some(self.unclaimed_keys(notification, app).await);
                 }
                 if !unclaimed.as_ref()?.contains(key) {
                     return None;
@@ -227,14 +231,14 @@ impl Plan {
         Some(failed)
     }
 
-    /// The keys of the events that are not claimed: those that are refused, and the usual keys of
-    /// those that have none here.
-    async fn unclaimed(&self, notification: &Notification, app: &str) -> HashSet<EventKey> {
+    /// Returns the keys of the events that are not claimed: those of refused events, and the
+    /// default keys of events without a key.
+    async fn unclaimed_keys(&self, notification: &Notification, app: &str) -> HashSet<EventKey> {
         let mut keys = HashSet::new();
-        for (event, place) in notification.events().iter().zip(&self.places) {
+        for (event, state) in notification.events().iter().zip(&self.events) {
             consume_budget().await;
-            match place.key {
-                Some(key) if place.refused => {
+            match state.key {
+                Some(key) if state.refused => {
                     keys.insert(key);
                 }
                 Some(_) => {}
@@ -247,33 +251,33 @@ impl Plan {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.events.is_empty()
     }
 
-    /// What was claimed and is done now, with the window of each, and what was claimed and is not.
-    pub(super) async fn settle(
+    /// Splits the claimed keys into handled ones, with their windows, and failed ones.
+    pub(super) async fn split(
         &self,
-        failed: impl Fn(EventKey) -> bool,
+        has_failed: impl Fn(EventKey) -> bool,
     ) -> (Vec<(EventKey, Duration)>, Vec<EventKey>) {
         let mut done = Vec::new();
-        let mut undone = Vec::new();
-        for (key, keyed) in &self.keyed {
+        let mut failed = Vec::new();
+        for (key, state) in &self.keys {
             consume_budget().await;
-            if keyed.claim == Some(Claim::Claimed) {
-                if failed(*key) {
-                    undone.push(*key);
+            if state.claim == Some(Claim::Claimed) {
+                if has_failed(*key) {
+                    failed.push(*key);
                 } else {
-                    done.push((*key, keyed.window));
+                    done.push((*key, state.window));
                 }
             }
         }
-        (done, undone)
+        (done, failed)
     }
 }
 
 impl Policy {
-    /// The host's key of a copy of an event. `None` if the host's function panics, which must not
-    /// end the task: its claims would stay pending.
+    /// Returns the host's key of a copy of an event. `None` if the host's function panics: a panic
+    /// must not end the task, because its claims would stay pending.
     fn key_of_copy(&self, event: &Event, app: &str) -> Option<Option<EventKey>> {
         let Some(key) = &self.key else {
             return Some(None);
@@ -281,7 +285,7 @@ impl Policy {
         catch_unwind(AssertUnwindSafe(|| key(event, app))).ok()
     }
 
-    async fn remembers(&self, event: &Event, app: &str) -> Option<(EventKey, Duration)> {
+    async fn key_and_window(&self, event: &Event, app: &str) -> Option<(EventKey, Duration)> {
         let is_status = matches!(event.kind(), "status" | "standby_status");
         let window = if is_status {
             self.status_window?
@@ -290,7 +294,7 @@ impl Policy {
         };
         let key = match &self.key {
             Some(key) => key(event, app)?,
-            // A later event that says the same would be lost.
+            // With a key, a later event with the same content would be lost.
             None if !event.is_distinguishable() => return None,
             None => default_key(event, app).await,
         };
@@ -298,37 +302,37 @@ impl Policy {
     }
 }
 
-/// [`Event::key_in`], in steps if the event is long.
+/// Returns [`Event::key_in`] the app. Yields in between if the event is long.
 async fn default_key(event: &Event, app: &str) -> EventKey {
-    let mut hash = match begin_key(event, app) {
+    let mut hash = match start_key(event, app) {
         Ok(key) => return key,
         Err(hash) => hash,
     };
     loop {
         yield_now().await;
-        if let Some(key) = hash.advance(HASHED_PER_TURN) {
+        if let Some(key) = hash.advance(HASH_STEP) {
             return key;
         }
     }
 }
 
-/// Boxed, because most keys take one step and leave nothing in the task.
-fn begin_key<'a>(event: &'a Event, app: &'a str) -> Result<EventKey, Box<KeyHash<'a>>> {
+/// The unfinished hash is boxed: most keys take one step, and the task should not grow for others.
+fn start_key<'a>(event: &'a Event, app: &'a str) -> Result<EventKey, Box<KeyHash<'a>>> {
     let mut hash = EventKey::in_steps(event, app);
-    hash.advance(HASHED_PER_TURN).ok_or_else(|| Box::new(hash))
+    hash.advance(HASH_STEP).ok_or_else(|| Box::new(hash))
 }
 
 fn is_stale(event: &Event, window: Duration, now: SystemTime) -> bool {
-    let old_by_nature = event
+    let is_backfill = event
         .field()
-        .is_some_and(|field| OLD_BY_NATURE.contains(&field));
-    if old_by_nature {
+        .is_some_and(|field| BACKFILL_FIELDS.contains(&field));
+    if is_backfill {
         return false;
     }
     let age = event
         .timestamp()
         .and_then(|timestamp| now.duration_since(timestamp.to_system_time()).ok());
-    age.is_some_and(|age| age > window.saturating_sub(MARGIN.min(window / 10)))
+    age.is_some_and(|age| age > window.saturating_sub(CLOCK_SKEW.min(window / 10)))
 }
 
 #[cfg(test)]
@@ -337,18 +341,18 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// How often a task has a turn. Each has a budget of 128 steps.
-    pub(in crate::dedup) async fn turns<F: Future>(future: F) -> (F::Output, usize) {
+    /// Returns the output and the number of polls. Tokio gives each poll a budget of 128 steps.
+    pub(in crate::dedup) async fn count_polls<F: Future>(future: F) -> (F::Output, usize) {
         let mut future = pin!(future);
-        let mut turns = 0;
+        let mut polls = 0;
         let output = poll_fn(|cx| {
-            turns += 1;
+            polls += 1;
             future.as_mut().poll(cx)
         });
-        (output.await, turns)
+        (output.await, polls)
     }
 
-    fn policy(key: Option<Arc<KeyOf>>) -> Policy {
+    fn policy(key: Option<Arc<KeyFn>>) -> Policy {
         Policy {
             key,
             window: Duration::MAX,
@@ -369,61 +373,63 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn the_key_of_a_long_event_is_made_in_turns() {
-        let long = "x".repeat(20 * HASHED_PER_TURN);
+    async fn hashing_a_long_event_yields() {
+        let long = "x".repeat(20 * HASH_STEP);
         let notification = notification(&format!(r#""others":[{{"timestamp":1,"x":"{long}"}}]"#));
         let policy = policy(None);
-        let (plan, turns) = turns(Plan::new(&notification, "app", &policy)).await;
+        let (claims, polls) = count_polls(ClaimSet::new(&notification, "app", &policy)).await;
         let keys: Vec<_> = notification
             .events()
             .iter()
-            .map(|e| e.key_in("app"))
+            .map(|event| event.key_in("app"))
             .collect();
-        assert_eq!(plan.open(), keys);
-        assert_eq!(turns, 21);
+        assert_eq!(claims.unresolved(), keys);
+        assert_eq!(polls, 21);
     }
 
     #[tokio::test]
-    async fn the_events_of_a_batch_are_sorted_out_in_turns() {
+    async fn sorting_out_a_batch_yields() {
         const EVENTS: usize = 4096;
         let notification = notification(&format!(r#""messages":[{}]"#, ids(EVENTS)));
         let policy = policy(None);
-        let (mut plan, made) = turns(Plan::new(&notification, "", &policy)).await;
-        assert!(made >= EVENTS / 128, "{made}");
-        plan.record(vec![Claim::Claimed; EVENTS]);
-        let (fresh, sorted_out) = turns(plan.fresh(&notification, false)).await;
+        let new = ClaimSet::new(&notification, "", &policy);
+        let (mut claims, polls) = count_polls(new).await;
+        assert!(polls >= EVENTS / 128, "{polls}");
+        claims.record(vec![Claim::Claimed; EVENTS]);
+        let (fresh, polls) = count_polls(claims.fresh(&notification, false)).await;
         assert_eq!(fresh.events().len(), EVENTS);
-        assert!(sorted_out >= EVENTS / 128, "{sorted_out}");
-        let ((done, undone), settled) = turns(plan.settle(|_| false)).await;
-        assert_eq!((done.len(), undone.len()), (EVENTS, 0));
-        assert!(settled >= EVENTS / 128, "{settled}");
+        assert!(polls >= EVENTS / 128, "{polls}");
+        let ((done, failed), polls) = count_polls(claims.split(|_| false)).await;
+        assert_eq!((done.len(), failed.len()), (EVENTS, 0));
+        assert!(polls >= EVENTS / 128, "{polls}");
     }
 
     #[tokio::test]
-    async fn of_events_with_one_key_the_first_is_handled() {
+    async fn the_first_of_several_events_with_one_key_is_handled() {
         let notification = notification(&format!(r#""messages":[{},{}]"#, ids(2), ids(3)));
-        let mut plan = Plan::new(&notification, "", &policy(None)).await;
-        plan.record(vec![Claim::Claimed; 3]);
-        let fresh = plan.fresh(&notification, false).await;
-        let at = |events: &[Event]| -> Vec<_> {
-            let at = events.iter().map(|event| event.position_in(&notification));
-            at.flatten().collect()
+        let mut claims = ClaimSet::new(&notification, "", &policy(None)).await;
+        claims.record(vec![Claim::Claimed; 3]);
+        let fresh = claims.fresh(&notification, false).await;
+        let positions = |events: &[Event]| -> Vec<_> {
+            let positions = events.iter().map(|event| event.position_in(&notification));
+            positions.flatten().collect()
         };
-        assert_eq!(at(fresh.events()), [0, 1, 4]);
-        assert_eq!(at(fresh.suppressed()), [2, 3]);
+        assert_eq!(positions(fresh.events()), [0, 1, 4]);
+        assert_eq!(positions(fresh.suppressed()), [2, 3]);
     }
 
-    /// The keys of events that have none here are made once, and not for each key that is named.
+    /// The default keys of events without a key are computed once, and not for each failed key.
     #[tokio::test]
-    async fn failures_take_time_in_proportion_to_the_events() {
+    async fn the_cost_of_failures_is_proportional_to_the_events() {
         const EVENTS: usize = 4096;
         let notification = notification(&format!(r#""statuses":[{}]"#, ids(EVENTS)));
         let policy = policy(Some(Arc::new(|_, _| None)));
-        let plan = Plan::new(&notification, "", &policy).await;
+        let claims = ClaimSet::new(&notification, "", &policy).await;
         let keys: Vec<_> = notification.events().iter().map(Event::key).collect();
         let failure = PartialFailure::of_keys(keys.iter().copied());
-        let (failed, turns) = turns(plan.failed(&failure, &notification, "", &policy)).await;
+        let failed = claims.failed_keys(&failure, &notification, "", &policy);
+        let (failed, polls) = count_polls(failed).await;
         assert_eq!(failed.map(|failed| failed.len()), Some(EVENTS));
-        assert!((EVENTS / 64..=EVENTS / 32).contains(&turns), "{turns}");
+        assert!((EVENTS / 64..=EVENTS / 32).contains(&polls), "{polls}");
     }
 }

@@ -15,14 +15,15 @@ use tokio::{
 use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{
-    placement::Bypass,
+    placement::BypassCheck,
     rejection::{DedupRejection, DedupRejectionKind},
-    task::Answer,
+    task::DeliveryResponse,
 };
 use crate::body::ResponseBody;
 
 pin_project! {
-    /// The future of [`Dedup`](super::Dedup). It only listens: dropping it does not stop a handler that has begun.
+    /// The future of [`Dedup`](super::Dedup). Dropping it does not stop the handler of a delivery,
+    /// which runs in a task of its own.
     pub struct ResponseFuture<H, B, R>
     where
         H: Service<Request<B>>,
@@ -41,13 +42,13 @@ pin_project! {
         PassThrough {
             #[pin]
             call: Oneshot<H, Request<B>>,
-            bypass: Option<Bypass>,
+            bypass: Option<BypassCheck>,
         },
-        Answered {
+        Ready {
             response: Option<Response<Bytes>>,
         },
-        Listening {
-            answer: oneshot::Receiver<Answer<R>>,
+        Waiting {
+            response: oneshot::Receiver<DeliveryResponse<R>>,
             #[pin]
             deadline: Sleep,
         },
@@ -58,7 +59,7 @@ impl<H, B, R> ResponseFuture<H, B, R>
 where
     H: Service<Request<B>>,
 {
-    pub(super) fn pass_through(inner: H, request: Request<B>, bypass: Option<Bypass>) -> Self {
+    pub(super) fn pass_through(inner: H, request: Request<B>, bypass: Option<BypassCheck>) -> Self {
         Self {
             state: State::PassThrough {
                 call: inner.oneshot(request),
@@ -67,18 +68,22 @@ where
         }
     }
 
-    pub(super) fn answered(response: Response<Bytes>) -> Self {
+    pub(super) fn ready(response: Response<Bytes>) -> Self {
         Self {
-            state: State::Answered {
+            state: State::Ready {
                 response: Some(response),
             },
         }
     }
 
-    pub(super) fn listening(answer: oneshot::Receiver<Answer<R>>, deadline: Duration) -> Self {
+    /// Waits for the response of the task until the deadline.
+    pub(super) fn waiting(
+        response: oneshot::Receiver<DeliveryResponse<R>>,
+        deadline: Duration,
+    ) -> Self {
         Self {
-            state: State::Listening {
-                answer,
+            state: State::Waiting {
+                response,
                 deadline: sleep(deadline),
             },
         }
@@ -96,23 +101,26 @@ where
         let reject = |kind: DedupRejectionKind| own(DedupRejection::from(kind).into_response());
         let response = match self.project().state.project() {
             StateProj::PassThrough { call, bypass } => {
-                let answered = ready!(call.poll(cx));
+                let result = ready!(call.poll(cx));
                 if let Some(bypass) = bypass {
-                    bypass.check();
+                    bypass.finish();
                 }
-                answered?.map(ResponseBody::inner)
+                result?.map(ResponseBody::inner)
             }
             #[expect(
                 clippy::expect_used,
                 reason = "a future must not be polled again after it was ready"
             )]
-            StateProj::Answered { response } => {
+            StateProj::Ready { response } => {
                 own(response.take().expect("polled after it was ready"))
             }
-            StateProj::Listening { answer, deadline } => match Pin::new(answer).poll(cx) {
-                Poll::Ready(Ok(Answer::Own(response))) => own(response),
-                Poll::Ready(Ok(Answer::Inner(response))) => response.map(ResponseBody::inner),
-                // The task is gone without an answer: its runtime is shutting down, or a handler panicked twice.
+            StateProj::Waiting { response, deadline } => match Pin::new(response).poll(cx) {
+                Poll::Ready(Ok(DeliveryResponse::Own(response))) => own(response),
+                Poll::Ready(Ok(DeliveryResponse::Inner(response))) => {
+                    response.map(ResponseBody::inner)
+                }
+                // The task ended without a response: its runtime is shutting down, or the handler
+                // panicked again while it was dropped.
                 Poll::Ready(Err(_)) => reject(DedupRejectionKind::HandlerPanicked),
                 Poll::Pending => {
                     ready!(deadline.poll(cx));

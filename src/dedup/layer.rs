@@ -4,13 +4,15 @@ use tower_layer::Layer;
 
 use super::{
     builder::DedupLayerBuilder, handle::DedupHandle, memory::MemoryStore, service::Dedup,
-    store::Store, task::Shared,
+    shared::Shared, store::Store,
 };
 
-/// Has each event handled once. See the [module docs](crate::dedup) for what that means and where it ends.
+/// Deduplicates events: suppresses those that were handled before or are being handled. See the
+/// [module docs](crate::dedup) for the guarantees and their limits.
 ///
-/// Goes inside a [`WebhookLayer`](crate::WebhookLayer). Requests without a [`Notification`](crate::Notification) pass through untouched.
-/// A clone is cheap and shares everything.
+/// It goes inside a [`WebhookLayer`](crate::WebhookLayer). Requests without a
+/// [`Notification`](crate::Notification) pass through untouched. A clone is cheap and shares the
+/// store and all state.
 ///
 /// ```
 /// use axum::{Extension, Router, http::StatusCode, routing::post};
@@ -26,18 +28,20 @@ use super::{
 /// # fn main() -> Result<(), tower_whatsapp::ConfigError> {
 /// let app: Router = Router::new()
 ///     .route("/webhook", post(on_event))
-///     // The layer that is added last is the outermost: first the signature, then the duplicates.
+///     // The layer added last is the outermost: it checks signatures before deduplication.
 ///     .layer(DedupLayer::new(MemoryStore::new()))
 ///     .layer(WebhookLayer::new("/webhook", "the app secret", "the verify token")?);
 /// # Ok(()) }
 /// ```
+#[doc(alias = "idempotency")]
+#[doc(alias = "retry")]
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct DedupLayer<S = MemoryStore> {
     pub(super) shared: Arc<Shared<S>>,
 }
 
 impl<S: Store> DedupLayer<S> {
-    /// A layer with the defaults.
+    /// Creates a layer with the default settings of [`DedupLayerBuilder`].
     #[expect(
         clippy::expect_used,
         reason = "the defaults do not contradict each other"
@@ -48,12 +52,12 @@ impl<S: Store> DedupLayer<S> {
             .expect("the defaults do not contradict each other")
     }
 
-    /// Starts to configure a layer.
+    /// Returns a builder for a layer with other settings.
     pub fn builder(store: S) -> DedupLayerBuilder<S> {
         DedupLayerBuilder::new(store)
     }
 
-    /// A handle to watch the layer and to shut it down.
+    /// Returns a handle to monitor the layer and to shut it down gracefully.
     #[must_use]
     pub fn handle(&self) -> DedupHandle {
         DedupHandle {
@@ -70,7 +74,7 @@ impl<S: Store, H> Layer<H> for DedupLayer<S> {
     }
 }
 
-// Not derived: the store need not be `Clone`.
+// Not derived, because the store need not be `Clone`.
 impl<S> Clone for DedupLayer<S> {
     fn clone(&self) -> Self {
         Self {

@@ -1,8 +1,10 @@
-//! Each event handled once.
+//! Deduplicates events, so that each is handled once.
 //!
-//! Meta repeats: for up to seven days whatever was not answered with 200, at once if a handler is slow, to every app that has subscribed
-//! even if it had answered, and grouped anew each time. A [`DedupLayer`] inside the [`WebhookLayer`](crate::WebhookLayer) lets through what
-//! was not handled yet.
+//! Meta delivers at least once. It repeats a delivery that was not answered with 200 for up to
+//! seven days, and at once if the handler is slow. It repeats the delivery to all subscribed apps,
+//! even to those that have answered, and groups the events differently each time. A [`DedupLayer`]
+//! inside the [`WebhookLayer`](crate::WebhookLayer) passes on only the events that were not handled
+//! yet.
 //!
 //! ```
 //! # use axum::{Router, body::Body, extract::Extension, routing::post};
@@ -17,8 +19,12 @@
 //! #     use hmac::{Hmac, KeyInit, Mac};
 //! #     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"secret").unwrap();
 //! #     mac.update(body.as_bytes());
-//! #     let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-//! #     axum::http::Request::post("/webhook").header("x-hub-signature-256", format!("sha256={hex}")).body(body.into()).unwrap()
+//! #     let digest = mac.finalize().into_bytes();
+//! #     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+//! #     axum::http::Request::post("/webhook")
+//! #         .header("x-hub-signature-256", format!("sha256={hex}"))
+//! #         .body(body.into())
+//! #         .unwrap()
 //! # }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,9 +35,10 @@
 //!     .layer(dedup)
 //!     .layer(WebhookLayer::new("/webhook", "secret", "token")?);
 //!
-//! let body = r#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{
-//!     "metadata":{"phone_number_id":"100000000000001"},"messages":[{"from":"16505550001","id":"wamid.A",
-//!     "timestamp":"1760000000","type":"text","text":{"body":"hi"}}]}}]}]}"#;
+//! let body = r#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[
+//!     {"field":"messages","value":{"metadata":{"phone_number_id":"100000000000001"},"messages":[
+//!     {"from":"16505550001","id":"wamid.A","timestamp":"1760000000","type":"text",
+//!     "text":{"body":"hi"}}]}}]}]}"#;
 //! for _ in 0..3 {
 //!     assert_eq!(app.clone().oneshot(sign(body)).await?.status(), 200);
 //! }
@@ -41,88 +48,102 @@
 //!
 //! # What happens to a delivery
 //!
-//! 1. Its events get their keys ([`Event::key`](crate::Event::key)). What is twice in one delivery counts once.
-//! 2. All keys are claimed in the [`Store`], 256 in a call, under a token of this delivery, for the
-//!    time of a [lease]. The lease is renewed while the handler runs, every third of it.
-//! 3. The handler is called with the events that could be claimed; [`Notification::suppressed`](crate::Notification::suppressed) has the
-//!    others. The body is that of the whole delivery.
-//! 4. It answers 2xx: the events are committed, and not handled again for the [window]. It answers anything else, fails or panics: they are
-//!    released, and handled again when they come again. Single events may fail: see [`PartialFailure`].
+//! 1. Each event gets its idempotency key ([`Event::key`](crate::Event::key)). Duplicates within
+//!    the delivery are suppressed.
+//! 2. All keys are claimed in the [`Store`], 256 per call, under a random token of this delivery
+//!    and for the duration of a [lease]. While the handler runs, the lease is renewed whenever a
+//!    third of it has passed.
+//! 3. The handler is called with the events that could be claimed. The others are in
+//!    [`Notification::suppressed`](crate::Notification::suppressed). The request body is that of
+//!    the whole delivery.
+//! 4. If the handler responds with 2xx, the events are committed: they are suppressed for the
+//!    [window]. If it responds with another status, fails or panics, they are released: they are
+//!    handled again at the next delivery. A [`PartialFailure`] releases single events.
 //!
-//! | Situation | Answer | The events |
+//! | Situation | Response | Events |
 //! |---|---|---|
-//! | all were handled before | 200, the handler is not called | |
-//! | the handler says 2xx | its answer, after the commit | done |
-//! | the handler says 2xx and gRPC that it failed | 500, after the release | free |
-//! | the handler says anything else | its own 5xx, else 500, after the release | free |
-//! | the handler fails without an answer, or panics | 500 | free |
-//! | the handler says which events failed | its own 5xx, else 500 | these are free, the others done |
-//! | some are being handled elsewhere | the others are handled; 503 | |
-//! | all are being handled elsewhere | after a [wait], 200 if they are done then, else 503 | |
-//! | the handler is not ready within the [response deadline] | 503 | the handler goes on |
-//! | the handler is not ready within its [own deadline] | 503 | it is dropped, they are free |
-//! | the sender hangs up | | the handler goes on |
-//! | the store fails at the claim | 503; or, [if you say so], the handler is called unprotected | |
-//! | the store fails at the commit | as if it had not | the commit is tried again until the lease has passed |
-//! | the store fails at a renewal | | the handler goes on; the renewal is tried again |
-//! | a renewal finds that the lease is lost | | the handler goes on; the commit of what was lost changes nothing |
+//! | all events were handled before | 200, the handler is not called | |
+//! | the handler responds with 2xx | its response, after the commit | done |
+//! | the handler responds with 2xx and a gRPC failure | 500, after the release | released |
+//! | the handler responds with another status | its own 5xx, else 500, after the release | released |
+//! | the handler returns an error, or panics | 500 | released |
+//! | the handler reports failed events | its own 5xx, else 500 | failed ones released, others done |
+//! | some events are in flight elsewhere | 503, after the others are handled | those claimed are done |
+//! | all events are in flight elsewhere | after a [wait], 200 if they are done then, else 503 | |
+//! | the [response deadline] passes | 503 | the handler goes on |
+//! | the [handler deadline] passes, counted from the claim | 503 | handler dropped, events released |
+//! | the sender disconnects | | the handler goes on |
+//! | the store fails at the claim | 503, or [`OnStoreError::Deliver`] calls the handler | |
+//! | the store fails at the commit | the same response | the commit is retried until the lease expires |
+//! | the store fails at a renewal | | the handler goes on, the renewal is retried |
+//! | a renewal finds the lease lost | | the handler goes on, the commit of the lost events has no effect |
 //! | the process is shutting down | 503 | |
 //!
-//! An answer that is not the handler's own has a [`DedupRejection`] in its extensions
-//! that says why.
+//! Every response to a delivery other than 2xx has a [`DedupRejection`] in its extensions, with the
+//! reason. The 200 for events that were all handled before has none.
 //!
 //! [lease]: DedupLayerBuilder::lease
 //! [window]: DedupLayerBuilder::window
 //! [wait]: DedupLayerBuilder::in_flight_wait
 //! [response deadline]: DedupLayerBuilder::response_deadline
-//! [own deadline]: DedupLayerBuilder::handler_deadline
-//! [if you say so]: OnStoreError::Deliver
+//! [handler deadline]: DedupLayerBuilder::handler_deadline
 //!
-//! # What "once" means, and where it ends
+//! # Guarantees
 //!
-//! No event is lost: a 200 says that the handler has answered 2xx for all events of the delivery, whatever fails on the way. The handler's answer
-//! counts when its head is there: work that is done while a response body is streamed comes too late to be undone. And the
-//! layer is as good as its keys: apps that share a store need [labels](crate::App::new) of their own, or one loses what
-//! both receive.
+//! **No event is lost.** A 200 means that the handler has responded with 2xx for every event of the
+//! delivery, now or before. This holds for any failure of the process, the store or the network,
+//! under three conditions:
 //!
-//! An event is handled twice only
+//! - The handler is done when it returns its response. Work that happens while the response body is
+//!   streamed comes after the commit, so a failure there releases nothing.
+//! - Keys are distinct. Apps that share a store need different [labels](crate::App::new), or one of
+//!   them misses the events that both receive.
+//! - Stale events are not refused ([`OnStale::Refuse`]).
 //!
-//! - if it has neither an id nor a time, such as an error of a phone number: a repeat cannot be told from a later event
-//!   that says the same ([`Event::is_distinguishable`](crate::Event::is_distinguishable));
-//! - if the process dies after the handler has ended and before the commit has reached the store (nobody can do better without a
-//!   transaction that has both);
-//! - if the store cannot be reached for the commit until the lease has passed, or forgets it
-//!   ([`Counters::unrecorded`]);
-//! - if the commit fails, and is not tried again until the lease has passed: more than 65,536 events
-//!   have a pending write already, or a [drain](DedupHandle::drain) ends (counted there too);
-//! - if its lease expires while the handler runs, and somebody else claims it: the handler blocks its
-//!   thread, the process is suspended, or the store is away for longer than a lease and the other
-//!   is first when it is back ([`Counters::leases_lost`], [`Counters::fenced`]);
-//! - if the handler is dropped at its own deadline or by a drain, for what it had done by then
-//!   ([`Counters::timed_out`], [`Counters::aborted`]);
-//! - if the store could not be asked and you have chosen [`OnStoreError::Deliver`];
-//! - if it comes again after its window: [`Event::is_stale`](crate::Event::is_stale) marks those.
+//! **An event is handled twice only** in these cases:
 //!
-//! What must not happen twice even then is written together with the event's key in one transaction of your own database.
+//! - It has neither an id nor a timestamp, such as an error of a phone number. A redelivery cannot
+//!   be told from a later event with the same content
+//!   ([`Event::is_distinguishable`](crate::Event::is_distinguishable)).
+//! - The process dies after the handler has finished and before the commit has reached the store.
+//!   Only a transaction over both could prevent that.
+//! - The store is unavailable from the commit until the lease expires, or loses the commit
+//!   ([`Counters::unrecorded`]).
+//! - The commit fails and is not retried until the lease expires, because more than 65,536 events
+//!   have a pending write already or a [drain](DedupHandle::drain) ends (counted there too).
+//! - Its lease expires while the handler runs, and another holder claims it. That happens if the
+//!   handler blocks its thread or the process is suspended, or if the store is unavailable for
+//!   longer than a lease and the other holder is first when it is back ([`Counters::leases_lost`],
+//!   [`Counters::fenced`]).
+//! - The handler is dropped at its deadline or by a drain, and had done a part of its work by then
+//!   ([`Counters::timed_out`], [`Counters::aborted`]).
+//! - The store was unavailable, and you have chosen [`OnStoreError::Deliver`].
+//! - It is delivered again after its window. [`Event::is_stale`](crate::Event::is_stale) marks such
+//!   events.
 //!
-//! # Which store
+//! If something must not happen twice even in these cases, write it in the same transaction of your
+//! own database as the key of the event.
 //!
-//! [`MemoryStore`] for one process: what it remembers is gone when the process is.
+//! # Choosing a store
+//!
+//! [`MemoryStore`] is for a single process, and its entries are lost when the process ends.
 #![cfg_attr(
     feature = "redis",
-    doc = "[`RedisStore`] for several processes, and for restarts."
+    doc = "[`RedisStore`] is for several processes, and survives restarts."
 )]
 #![cfg_attr(
     not(feature = "redis"),
-    doc = "`RedisStore` (feature `redis`) for several processes, and for restarts."
+    doc = "`RedisStore` (feature `redis`) is for several processes, and survives restarts."
 )]
-//! A [`Store`] of your own has five operations, and a conformance suite in the feature `testing`.
+//! For another database implement [`Store`], which has four operations. The feature `testing` has a
+//! conformance suite for it.
 
 mod builder;
 mod chunked;
+mod circuit_breaker;
 mod claim_set;
+mod config;
 mod future;
-mod guard;
 mod handle;
 mod layer;
 mod memory;
@@ -131,18 +152,23 @@ mod placement;
 #[cfg(feature = "redis")]
 mod redis;
 mod rejection;
+mod retry;
+mod run_handler;
 mod service;
+mod shared;
 mod store;
 mod task;
+mod tracker;
 
-// What `memory` locks with: `tests/shuttle.rs` puts its own in their place.
+// The locks of `memory`, imported here because `tests/shuttle.rs` replaces them.
 use std::sync::{Mutex, MutexGuard};
 
 pub(crate) use self::placement::Passage;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 pub use self::{
-    builder::{ConfigError, DedupLayerBuilder, OnStale, OnStoreError},
+    builder::DedupLayerBuilder,
+    config::{ConfigError, OnStale, OnStoreError},
     future::ResponseFuture,
     handle::{Counters, DedupHandle, Drained},
     layer::DedupLayer,

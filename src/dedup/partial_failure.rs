@@ -1,13 +1,14 @@
 use crate::event::{Event, EventKey};
 
-/// The events that a handler did not handle, in the extensions of its response.
+/// The events that a handler failed to handle. A handler puts it into the extensions of its
+/// response.
 ///
-/// Without it the status speaks for all events: after 2xx all are done, after anything else all
-/// come again. With it, the other events are done and do not come again. The delivery is answered
-/// with 500 (or the handler's own 5xx), so that Meta repeats it. The handler then gets the failed
-/// events only.
+/// Without it, the status counts for all events: after a 2xx all are done, after any other status
+/// all are handled again. With it, all other events are done. The delivery is answered with 500, or
+/// with the handler's own 5xx, so that Meta repeats it. The handler then gets the failed events
+/// only.
 ///
-/// [`of_events`](Self::of_events) is the usual way: it takes the events themselves.
+/// Usually [`of_events`](Self::of_events) is enough: it takes the events themselves.
 ///
 /// ```
 /// use http::Response;
@@ -22,13 +23,15 @@ use crate::event::{Event, EventKey};
 /// }
 /// ```
 ///
-/// If it names an event or a key that is not in the delivery, no event of the delivery is recorded
-/// as done: twice is better than lost. If it names nothing, the status decides alone.
+/// If it has an event or a key that is not in the delivery, no event of the delivery is recorded as
+/// done, because an event that is handled twice is better than a lost one. If it is empty, the
+/// status alone decides.
 ///
-/// Only a `DedupLayer` can record the others as done. Where there is none inside the `WebhookLayer`, the delivery is
-/// answered with 500, and all its events come again.
+/// Only a `DedupLayer` can record the other events as done. Without one inside the `WebhookLayer`,
+/// the delivery is answered with 500, and all its events are handled again.
 ///
-/// The layer takes it out of the response. Its events keep the body of the delivery alive.
+/// The layer removes it from the response. Its events keep the body of the delivery in memory.
+#[doc(alias = "partial batch response")]
 #[derive(Debug, Clone, Default)]
 #[must_use = "it has no effect until it is in the extensions of the response"]
 pub struct PartialFailure {
@@ -37,11 +40,11 @@ pub struct PartialFailure {
 }
 
 impl PartialFailure {
-    /// These events were not handled, all others were.
+    /// Reports these events as failed and all others as handled.
     ///
     /// They are events of the [`Notification`](crate::Notification) that the handler got, or
-    /// [copies](Event::detach) of them. The host needs no keys, whatever the label of the app and
-    /// the layer's own [`key`](super::DedupLayerBuilder::key) function are.
+    /// [copies](Event::detach) of them. The layer finds their keys, whatever the label of the app
+    /// and its own [`key`](super::DedupLayerBuilder::key) function are.
     pub fn of_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
         Self {
             events: events.into_iter().cloned().collect(),
@@ -49,12 +52,12 @@ impl PartialFailure {
         }
     }
 
-    /// The events with these keys were not handled, all others were. For handlers whose results
-    /// come from elsewhere and have nothing but keys.
+    /// Reports the events with these keys as failed and all others as handled. For results that
+    /// come from another process and have only the keys.
     ///
-    /// A key must be the one that the layer uses: [`Event::key_in`] the
-    /// [app](crate::Verified::app), which is [`Event::key`] without a label, or the result of the
-    /// layer's own [`key`](super::DedupLayerBuilder::key) function.
+    /// A key must be the one that the layer uses. That is [`Event::key_in`] the
+    /// [app](crate::Verified::app), or [`Event::key`] if the app has no label. With a custom
+    /// [`key`](super::DedupLayerBuilder::key) function it is the result of that function.
     pub fn of_keys(keys: impl IntoIterator<Item = EventKey>) -> Self {
         Self {
             events: Vec::new(),
@@ -62,7 +65,7 @@ impl PartialFailure {
         }
     }
 
-    /// Whether it names no event.
+    /// Whether it has no event and no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.keys.is_empty()

@@ -1,5 +1,6 @@
-//! Detects a `DedupLayer` outside of the `WebhookLayer`, where it sees no events, and a second one
-//! inside of the first, which would wait for the claims of the first.
+//! Detects layers in the wrong place: a `DedupLayer` outside the `WebhookLayer`, where it gets no
+//! events, and a second `DedupLayer` inside the first, which would wait for the claims of the
+//! first.
 
 use std::sync::{
     Arc, OnceLock,
@@ -8,26 +9,27 @@ use std::sync::{
 
 use http::{Extensions, Request};
 
-use super::handle::{Tracker, count};
+use super::tracker::{Tracker, count};
 use crate::{
     event::Notification, signature::SIGNATURE_HEADER, verified::Verified, webhook::SetupWarnings,
 };
 
-/// In the extensions of a delivery that a `DedupLayer` hands to its handler: the events to handle.
+/// Marks a request whose events a `DedupLayer` has deduplicated, and holds the events to handle.
 #[derive(Clone)]
 pub(super) struct Deduplicated(Notification);
 
 impl Deduplicated {
-    /// Hands these events to the handler.
+    /// Puts the events to handle into the extensions of a request.
     pub(super) fn mark(extensions: &mut Extensions, fresh: Notification) {
         extensions.insert(Self(fresh.clone()));
         extensions.insert(fresh);
     }
 
-    /// Reports a delivery that an outer `DedupLayer` has marked, and puts the events back that it
-    /// left: a `WebhookLayer` in between has parsed the body again. Returns whether it was marked.
+    /// Returns whether an outer `DedupLayer` has marked the request, and reports that. Restores the
+    /// events that the outer layer left, because a `WebhookLayer` in between has parsed the body
+    /// again.
     ///
-    /// A request with another body is another delivery, even if it has the extensions of this one.
+    /// A request with another body is another delivery, even with the extensions of this one.
     pub(super) fn check(extensions: &mut Extensions, notification: &Notification) -> bool {
         let Some(Self(fresh)) = extensions.get() else {
             return false;
@@ -44,55 +46,57 @@ impl Deduplicated {
     }
 }
 
-/// In the extensions of a request that a `DedupLayer` passes through and that may be a delivery.
+/// Marks a request that may be a delivery and that a `DedupLayer` passes through, because it has no
+/// events yet.
 #[derive(Clone)]
 pub(crate) struct Passage(Arc<Layers>);
 
-/// The layers further inside that got the request.
+/// What the layers further inside did with the request.
 #[derive(Default)]
 struct Layers {
-    /// Where the `WebhookLayer` that verified it reports.
+    /// Set by the `WebhookLayer` that verified it: where to report.
     warnings: OnceLock<Arc<SetupWarnings>>,
     deduplicated: AtomicBool,
 }
 
 impl Passage {
-    /// A `WebhookLayer` has verified the delivery, further inside than the `DedupLayer`.
+    /// Records that a `WebhookLayer` has verified the delivery, inside the `DedupLayer`.
     pub(crate) fn verified(extensions: &Extensions, warnings: &Arc<SetupWarnings>) {
         if let Some(Self(layers)) = extensions.get() {
             layers.warnings.get_or_init(|| Arc::clone(warnings));
         }
     }
 
+    /// Records that another `DedupLayer` further inside got the events.
     pub(super) fn deduplicated(extensions: &mut Extensions) {
         if let Some(Self(layers)) = extensions.remove() {
             layers.deduplicated.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Marks a request that carries a signature, and no events yet.
-    pub(super) fn mark<B>(request: &mut Request<B>, tracker: &Arc<Tracker>) -> Option<Bypass> {
+    /// Marks a request without events if it has a signature.
+    pub(super) fn mark<B>(request: &mut Request<B>, tracker: &Arc<Tracker>) -> Option<BypassCheck> {
         if !request.headers().contains_key(SIGNATURE_HEADER) {
             return None;
         }
         let passage = Self(Arc::default());
         request.extensions_mut().insert(passage.clone());
-        Some(Bypass {
+        Some(BypassCheck {
             passage,
             tracker: Arc::clone(tracker),
         })
     }
 }
 
-/// A request that was marked, until its response.
-pub(super) struct Bypass {
+/// Checks at the response whether a marked request has bypassed deduplication.
+pub(super) struct BypassCheck {
     passage: Passage,
     tracker: Arc<Tracker>,
 }
 
-impl Bypass {
-    /// Counts and reports a delivery that was verified inside and that no other `DedupLayer` got.
-    pub(super) fn check(&self) {
+impl BypassCheck {
+    /// Counts and reports the request if it was verified inside and no other `DedupLayer` got it.
+    pub(super) fn finish(&self) {
         let Layers {
             warnings,
             deduplicated,

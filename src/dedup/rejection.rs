@@ -5,12 +5,15 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use super::store::{StoreError, StoreErrorKind};
 
-/// Why a [`DedupLayer`](super::DedupLayer) asked Meta to send a delivery again. In the extensions of
-/// every response that it made or changed.
+/// The reason why a [`DedupLayer`](super::DedupLayer) answered a delivery with anything but 2xx. It
+/// is in the extensions of every such response, including those of the handler.
 ///
-/// It carries nothing of the request. If the store failed, [`source`](Error::source) is the
-/// [`StoreError`], and the source of that is what the store said: that Redis wants a password, or the
-/// error of your own database.
+/// Responses with 2xx have none: that of the handler, and the empty 200 for a delivery whose events
+/// were all handled before.
+///
+/// It contains no data of the request. If the store failed, [`source`](Error::source) is the
+/// [`StoreError`], and the source of that is the error of the store itself: that Redis requires a
+/// password, or the error of your own database.
 ///
 /// ```
 /// use std::error::Error;
@@ -33,51 +36,59 @@ pub struct DedupRejection {
     source: Option<Arc<StoreError>>,
 }
 
-/// The reasons, each with its status.
+/// The kinds of [`DedupRejection`], each with its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DedupRejectionKind {
-    /// Some events are being handled elsewhere and may still fail there; those that could be claimed were handled. 503 with
-    /// `Retry-After: 1`.
+    /// Some events are in flight elsewhere and may still fail there. The events that could be
+    /// claimed were handled. 503 with `Retry-After: 1`.
     InFlight,
-    /// The store could not be asked; the source says why. 503 with `Retry-After: 1`; the handler was
-    /// not called.
+    /// The store is unavailable, for the reason in the source. The handler was not called. 503 with
+    /// `Retry-After: 1`.
     StoreUnavailable,
-    /// The store has no room, and all that is in it is needed. 503 with `Retry-After: 1`; the handler was not called.
+    /// The store is full and cannot evict anything. The handler was not called. 503 with
+    /// `Retry-After: 1`.
     StoreFull,
-    /// The handler is not ready yet; it goes on. 503 with `Retry-After: 1`.
+    /// The handler has not finished within the response deadline, and goes on. 503 with
+    /// `Retry-After: 1`.
     ResponseDeadline,
-    /// The handler was not ready by its deadline and was stopped. 503 with `Retry-After: 1`. By default
-    /// the response deadline comes first: see [`Counters::timed_out`](super::Counters::timed_out).
+    /// The handler has not finished within its own deadline, counted from the claim, and was
+    /// dropped. 503 with `Retry-After: 1`.
+    ///
+    /// By default the response deadline ends first, and these handlers show in
+    /// [`Counters::timed_out`](super::Counters::timed_out) only.
     HandlerDeadline,
-    /// The handler answered with anything but 2xx. Its own status if that is a 5xx, else 500.
+    /// The handler responded with anything but 2xx, or with a failed gRPC response. Its own status
+    /// if that is a 5xx, else 500.
     HandlerRefused,
-    /// The inner service failed without an answer. 500.
+    /// The inner service returned an error instead of a response. 500.
     HandlerFailed,
     /// The handler panicked. 500.
     HandlerPanicked,
-    /// The handler named events that it had not handled in its [`PartialFailure`](super::PartialFailure). Its own status if that is a 5xx, else 500.
+    /// The handler reported failed events with a [`PartialFailure`](super::PartialFailure). Its own
+    /// status if that is a 5xx, else 500.
     PartlyFailed,
     /// The process is shutting down. 503 with `Retry-After: 1`.
     Draining,
-    /// All events are older than their windows, and the layer was told to refuse such. 403.
+    /// All events are older than their windows, and the layer refuses stale events
+    /// ([`OnStale::Refuse`](super::OnStale::Refuse)). 403.
     Stale,
 }
 
 impl DedupRejection {
-    /// The reason.
+    /// Returns the kind of rejection.
     #[must_use]
     pub fn kind(&self) -> DedupRejectionKind {
         self.kind
     }
 
-    /// The status of the answer, unless the handler has given a 5xx of its own.
+    /// Returns the status of the response, unless the handler set a 5xx of its own.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.kind.describe().0
     }
 
-    /// The answer: the status, an empty body, and `Retry-After` where it is a matter of time.
+    /// Returns an empty response with the status, and with `Retry-After` if that is 503.
     pub(super) fn into_response(self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = self.status();
@@ -89,7 +100,7 @@ impl DedupRejection {
         response
     }
 
-    /// Has an answer of the handler say that the delivery is to come again.
+    /// Turns a response of the handler into one that makes Meta send the delivery again.
     pub(super) fn mark<R>(self, response: &mut Response<R>) {
         if !response.status().is_server_error() {
             *response.status_mut() = self.status();
@@ -144,7 +155,7 @@ impl DedupRejectionKind {
 }
 
 impl fmt::Debug for DedupRejection {
-    /// Without the words of the store, which may be those of a database.
+    /// Omits the source: the error text of a database may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DedupRejection")
             .field("kind", &self.kind)
@@ -171,7 +182,7 @@ impl From<DedupRejectionKind> for DedupRejection {
     }
 }
 
-/// The store could not be asked, or is full.
+/// The store is unavailable or full.
 impl From<Arc<StoreError>> for DedupRejection {
     fn from(error: Arc<StoreError>) -> Self {
         Self {
@@ -189,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_says_why() {
+    fn display_is_the_reason() {
         let stale = DedupRejection::from(DedupRejectionKind::Stale);
         assert_eq!(
             stale.to_string(),
@@ -199,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_does_not_show_the_words_of_the_store() {
+    fn debug_omits_the_error_of_the_store() {
         let error = StoreError::unavailable("password authentication failed for user ann");
         let rejection = DedupRejection::from(Arc::new(error));
         assert_eq!(

@@ -12,19 +12,20 @@ use super::{
     future::ResponseFuture,
     placement::{Deduplicated, Passage},
     rejection::{DedupRejection, DedupRejectionKind},
+    shared::Shared,
     store::Store,
-    task::Shared,
+    task::handle_delivery,
 };
 use crate::{body::ResponseBody, event::Notification};
 
-/// The service that [`DedupLayer`](super::DedupLayer) makes. See the [module docs](crate::dedup).
+/// The service of a [`DedupLayer`](super::DedupLayer). See the [module docs](crate::dedup).
 ///
-/// Deliveries are handled in a task, so it asks `Send + 'static` of what it wraps. It is always ready: what it wraps is readied in the
-/// task.
+/// Each delivery is handled in a task of its own, so the inner service must be `Send + 'static`.
+/// This service is always ready; the task waits for the readiness of the inner service.
 ///
 /// # Panics
 ///
-/// A call with a delivery panics outside of a Tokio runtime.
+/// Panics if it is called with a delivery outside a Tokio runtime.
 pub struct Dedup<H, S> {
     inner: H,
     shared: Arc<Shared<S>>,
@@ -61,21 +62,29 @@ where
         if Deduplicated::check(request.extensions_mut(), &notification) {
             return ResponseFuture::pass_through(self.inner.clone(), request, None);
         }
-        let Some(run) = self.shared.tracker.start() else {
-            let refusal = DedupRejection::from(DedupRejectionKind::Draining);
-            return ResponseFuture::answered(refusal.into_response());
+        let Some(in_flight) = self.shared.tracker.start() else {
+            let rejection = DedupRejection::from(DedupRejectionKind::Draining);
+            return ResponseFuture::ready(rejection.into_response());
         };
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         let shared = Arc::clone(&self.shared);
-        let deadline = shared.times.response;
-        // hyper drops the future when the sender hangs up, and Meta does. A handler that has begun must come to its end, and the store
-        // must hear of it.
-        tokio::spawn(shared.handle(self.inner.clone(), request, notification, run, reply));
-        ResponseFuture::listening(answer, deadline)
+        let deadline = shared.timeouts.response_deadline;
+        let inner = self.inner.clone();
+        // A task, because hyper drops the future when the sender disconnects, which Meta does. The
+        // handler must still finish, and its result must reach the store.
+        tokio::spawn(handle_delivery(
+            shared,
+            inner,
+            request,
+            notification,
+            in_flight,
+            reply,
+        ));
+        ResponseFuture::waiting(response, deadline)
     }
 }
 
-// Not derived: the store need not be `Clone`.
+// Not derived, because the store need not be `Clone`.
 impl<H: Clone, S> Clone for Dedup<H, S> {
     fn clone(&self) -> Self {
         Self {

@@ -8,9 +8,10 @@ use std::{
 
 use crate::event::EventKey;
 
-/// Remembers which events are being handled and which were: what a [`DedupLayer`](super::DedupLayer) asks of a store.
+/// The state of event keys: which are being handled, and which were handled. Used by
+/// [`DedupLayer`](super::DedupLayer).
 ///
-/// There are five operations, each on all keys of a delivery at once. A key is in one of three states:
+/// There are four operations, each on several keys at once. A key is in one of three states:
 ///
 /// ```text
 ///            claim(token, lease)             commit(token, window)
@@ -22,23 +23,25 @@ use crate::event::EventKey;
 ///
 /// # Rules
 ///
-/// 1. What happens to one key is atomic: of any number of claims at the same time one gets it. The keys of one call need not change
-///    together.
-/// 2. A pending key belongs to a [`Token`]. A commit, renewal or release under another token does not
-///    change it: a handler that was slower than its lease must not end the run of its successor.
-/// 3. A commit of a key that is absent records it as done: the lease has passed and nobody has taken it, or the store has lost it.
-///    The work was done all the same. A renewal of a key that is absent makes it pending again under
-///    its token, for the same two reasons: the handler is still running.
-/// 4. Done stays done until its window has passed: no claim, renewal, commit or release takes it back
-///    or shortens it.
-/// 5. The same call again changes nothing more: a claim under the token that holds the key succeeds, a commit of what is done too.
-///    Calls are repeated when their answer was lost.
-/// 6. The store's clock decides what has passed, not that of its callers.
-/// 7. What is pending is never evicted to make room: a store that is full refuses the claim with [`StoreError::full`].
-/// 8. Every answer is in the order of the keys, of which no two are the same in one call.
+/// 1. Operations on one key are atomic: of several concurrent claims exactly one succeeds. The keys
+///    of one call need not change atomically together.
+/// 2. A pending key belongs to a [`Token`]. A commit, renewal or release under another token does
+///    not change it. A handler that was slower than its lease must not interfere with its
+///    successor.
+/// 3. A commit of an absent key records it as done. Either the lease has expired and nobody has
+///    claimed the key, or the store has lost it; the work was done in both cases. A renewal of an
+///    absent key makes it pending again under its token: the absence has the same two reasons, and
+///    the handler is still running.
+/// 4. A done key stays done until its window has passed. No claim, renewal, commit or release
+///    changes that or shortens the window.
+/// 5. Operations are idempotent. A claim under the token that holds the key succeeds, and so does a
+///    commit of a done key. Calls are repeated when their answer was lost.
+/// 6. The clock of the store decides what has expired, not the clocks of its callers.
+/// 7. Pending keys are never evicted. A full store refuses the claim with [`StoreError::full`].
+/// 8. Answers are in the order of the keys. The keys of one call are distinct.
 ///
-/// A future that is dropped may or may not have had its effect. The layer puts a time limit on every call, and gives back what it may
-/// have claimed.
+/// A dropped future may or may not have had its effect. The layer puts a timeout on every call, and
+/// releases the keys that a failed call may have claimed.
 ///
 #[cfg_attr(
     feature = "testing",
@@ -51,24 +54,26 @@ use crate::event::EventKey;
 ///
 /// # Calls
 ///
-/// The layer asks for at most 256 keys in one call, sorted, and makes several calls for a larger
-/// delivery. Each has a [timeout](super::DedupLayerBuilder::store_timeout) of its own.
+/// The layer passes at most 256 keys to one call, sorted, and makes several calls for a larger
+/// delivery. Each call has its own [timeout](super::DedupLayerBuilder::store_timeout).
 ///
-/// # Writing a store
+/// # Implementing a store
 ///
-/// A claim that takes two steps, first taking the free keys and then looking up who has the others,
-/// may find nothing at the second step: the holder has released the key in between. **An absent key
-/// is not done.** It is still [`Claim::Pending`] for the caller, who will ask again. A store that
-/// answers [`Claim::Done`] there makes the layer answer 200 for an event that nobody has handled,
-/// and Meta never sends it again. The same goes for a commit: a key that it did not record, and
-/// that is gone at the second step, is [`Commit::Fenced`].
+/// Beware of a claim in two steps that inserts the absent keys first and looks up the others then.
+/// The lookup may not find a key, because its holder has released it in between. **An absent key is
+/// not done.** Return [`Claim::Pending`] for it; the layer claims it again. With [`Claim::Done`]
+/// the layer would answer 200 for an event that nobody has handled, and Meta would never send it
+/// again.
 ///
-/// Two overlapping batches deadlock unless every operation locks its rows in the order of their
-/// keys, and a release does so too. Expired entries need an index and a purge in small batches.
+/// The same applies to a commit in two steps: return [`Commit::Fenced`] for a key that the first
+/// step did not record and the second step does not find.
+///
+/// Overlapping batches deadlock in a database unless every operation, including release, locks its
+/// rows in the order of their keys. Expired entries need an index and a purge in small batches.
 ///
 /// `examples/sql_store` in the repository is a store on PostgreSQL to copy from, with its schema,
-/// its purge, and tests on a real server. Each of its operations is one statement that returns a
-/// row for every key, so there is no second step.
+/// its purge, and tests on a real server. Each of its operations is a single SQL statement that
+/// returns one row per key, so it needs no second step.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store of handled events",
     label = "not a `Store`",
@@ -76,11 +81,12 @@ use crate::event::EventKey;
     note = "a store of your own implements `tower_whatsapp::dedup::Store`; `Arc<S>` and `S` are stores alike"
 )]
 pub trait Store: Send + Sync + 'static {
-    /// Takes each key that is absent, until the lease has passed.
+    /// Makes each absent key pending under the token until the lease expires.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if it cannot be told, or there is no room. Some keys may have been claimed all the same.
+    /// [`StoreError`] if the result is unknown or the store is full. Some keys may have been
+    /// claimed nevertheless.
     fn claim(
         &self,
         keys: &[EventKey],
@@ -88,11 +94,11 @@ pub trait Store: Send + Sync + 'static {
         lease: Duration,
     ) -> impl Future<Output = Result<Vec<Claim>, StoreError>> + Send;
 
-    /// Starts the lease of each key again, counted from now, while its handler is still running.
+    /// Extends the lease of each key, counted from now, because its handler is still running.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the result is unknown. Some keys may have been renewed all the same.
+    /// [`StoreError`] if the result is unknown. Some keys may have been renewed nevertheless.
     fn renew(
         &self,
         keys: &[EventKey],
@@ -104,7 +110,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if it cannot be told. Some keys may have been recorded all the same.
+    /// [`StoreError`] if the result is unknown. Some keys may have been recorded nevertheless.
     fn commit(
         &self,
         keys: &[(EventKey, Duration)],
@@ -115,7 +121,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if it cannot be told. Some keys may have been released all the same.
+    /// [`StoreError`] if the result is unknown. Some keys may have been released nevertheless.
     fn release(
         &self,
         keys: &[EventKey],
@@ -123,15 +129,15 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// What a claim found.
+/// Result of a claim for one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "there are three states")]
 pub enum Claim {
-    /// The key is the caller's now.
+    /// The key is pending under the caller's token.
     Claimed,
-    /// Somebody else is handling it.
+    /// The key is pending under another token.
     Pending,
-    /// It was handled.
+    /// The key is done.
     Done,
 }
 
@@ -141,30 +147,32 @@ pub enum Claim {
 pub enum Renewal {
     /// The key is pending under the caller's token, for the lease counted from now.
     Renewed,
-    /// The lease expired, and another holder has claimed the key or has handled it. Nothing changed.
+    /// The lease expired, and another holder has claimed or committed the key. Nothing changed.
     Lost,
 }
 
-/// What a commit did.
+/// Result of a commit for one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "there are two outcomes")]
 pub enum Commit {
     /// The key is done.
     Recorded,
-    /// Somebody else holds it since the lease has passed: nothing was changed.
+    /// The lease expired, and the key is pending under another token. Nothing changed.
     Fenced,
 }
 
-/// Who holds a key: 128 random bits, made anew for every delivery and before the store hears of it.
+/// The holder of a pending key: 128 random bits, generated for each delivery before its first
+/// claim.
+#[doc(alias = "fencing token")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token([u8; 16]);
 
 impl Token {
-    /// A token that nobody else has.
+    /// Returns a random token, unique for all practical purposes.
     #[must_use]
     pub fn random() -> Self {
-        // `RandomState` is the randomness of the operating system that the standard library hands out, the same for a whole thread
-        // but for a counter: so it is hashed, and there is nothing to be guessed here.
+        // The keys of `RandomState` come from the operating system once per thread; then only a
+        // counter changes, so they are hashed. A token must be unique; it need not be secret.
         let mut token = [0; 16];
         for part in token.chunks_exact_mut(8) {
             part.copy_from_slice(&RandomState::new().hash_one(()).to_ne_bytes());
@@ -172,13 +180,13 @@ impl Token {
         Self(token)
     }
 
-    /// The token of these bytes.
+    /// Creates a token from its bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// Returns the bytes of the token.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0
@@ -191,25 +199,26 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Why a store did not do what was asked of it.
+/// Error of a [`Store`] operation.
 #[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// The reasons.
+/// The kinds of [`StoreError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// It could not be reached, did not answer in time, or answered something else.
+    /// The store could not be reached, did not answer in time, or gave an unexpected answer.
     Unavailable,
-    /// It has no room, and everything in it is needed.
+    /// The store has no room and cannot evict anything.
     Full,
 }
 
 impl StoreError {
-    /// The store could not be reached or did not do it, for this reason.
+    /// Creates an error of the kind [`Unavailable`](StoreErrorKind::Unavailable): the store could
+    /// not be reached or did not perform the operation, for this reason.
     pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             kind: StoreErrorKind::Unavailable,
@@ -217,7 +226,7 @@ impl StoreError {
         }
     }
 
-    /// The store has no room for a claim.
+    /// Creates an error of the kind [`Full`](StoreErrorKind::Full): there is no room for a claim.
     #[must_use]
     pub fn full() -> Self {
         Self {
@@ -226,7 +235,7 @@ impl StoreError {
         }
     }
 
-    /// The reason.
+    /// Returns the kind of error.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
@@ -249,7 +258,7 @@ impl Error for StoreError {
     }
 }
 
-/// A store that several layers share, or that the host keeps a handle to.
+/// For a store that several layers share, or that the host keeps a handle to.
 impl<S: Store> Store for Arc<S> {
     fn claim(
         &self,

@@ -1,14 +1,18 @@
-use super::{
-    object::{List, names, object},
-    scalar::{Id, Json, Name, Person, Text, Timestamp},
-};
+//! Events about accounts, portfolios and phone numbers.
+//!
+//! Sources: the pages of each field under `webhooks/reference`, `calling/call-settings` and
+//! `business-scoped-user-ids`.
+
+use super::schema::{Id, Json, List, Name, Person, Text, Timestamp, names, object};
 
 object! {
-    /// An alert about limits, the business profile or the Official Business Account: field `account_alerts`.
+    /// An alert about limits, the business profile or the Official Business Account: field
+    /// `account_alerts`.
     pub struct AccountAlert<'a> {
-        /// What it is about: `BUSINESS`, `PHONE_NUMBER`, `WABA`, ….
+        /// Type of the object that the alert is about (`entity_type`): `BUSINESS`, `PHONE_NUMBER`,
+        /// `WABA`, ….
         pub entity_type: Option<&'a str> = Id["entity_type"],
-        /// The id of that.
+        /// Id of that object (`entity_id`).
         pub entity_id: Option<&'a str> = Id["entity_id"],
         info: Option<AlertInfo<'a>> = AlertInfo<'a>["alert_info"],
         severity: Option<&'a str> = Id["alert_severity"],
@@ -19,7 +23,8 @@ object! {
 }
 
 impl<'a> AccountAlert<'a> {
-    /// What the alert says. Meta nests it in `alert_info`; where it stands beside that, it is found too.
+    /// Returns the content of the alert, from `alert_info`. Keys beside `alert_info` are used if it
+    /// does not have them.
     #[must_use]
     pub fn info(&self) -> AlertInfo<'a> {
         let info = self.info.unwrap_or_default();
@@ -33,15 +38,15 @@ impl<'a> AccountAlert<'a> {
 }
 
 object! {
-    /// What an [`AccountAlert`] says.
+    /// The content of an [`AccountAlert`]: `alert_info`.
     pub struct AlertInfo<'a> {
-        /// `CRITICAL`, `WARNING`, `INFORMATIONAL`.
+        /// Severity (`alert_severity`): `CRITICAL`, `WARNING` or `INFORMATIONAL`.
         pub severity: Option<&'a str> = Id["alert_severity"],
-        /// `ACTIVE`, `NONE`, `RESOLVED`.
+        /// Status (`alert_status`): `ACTIVE`, `NONE` or `RESOLVED`.
         pub status: Option<&'a str> = Id["alert_status"],
-        /// For example `OBA_APPROVED`.
+        /// Type (`alert_type`), for example `OBA_APPROVED`.
         pub kind: Option<&'a str> = Id["alert_type"],
-        /// A sentence, in which placeholders may not be filled.
+        /// Description for people (`alert_description`). May contain unfilled placeholders.
         pub description: Option<&'a str> = Text["alert_description"],
     }
 }
@@ -49,13 +54,13 @@ object! {
 object! {
     /// The result of an account review: field `account_review_update`.
     pub struct AccountReview<'a> {
-        /// The result.
+        /// Result (`decision`).
         pub decision: Option<Decision<'a>> = Decision<'a>["decision"],
     }
 }
 
 names! {
-    /// The result of a review, of an account or a name.
+    /// The result of a review of an account or a display name: `decision`.
     pub enum Decision<'a> {
         /// Approved.
         Approved = "APPROVED",
@@ -63,7 +68,7 @@ names! {
         Rejected = "REJECTED",
         /// Not decided yet.
         Pending = "PENDING",
-        /// Put off.
+        /// Deferred.
         Deferred = "DEFERRED",
     }
 }
@@ -71,124 +76,126 @@ names! {
 object! {
     /// A change of a phone number's settings: field `account_settings_update`.
     pub struct AccountSettings<'a> {
-        /// When.
+        /// Unix time of the change, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// `phone_number_settings`, in either case.
+        /// Type (`type`): `phone_number_settings` in lower or upper case.
         pub kind: Option<&'a str> = Id["type"],
-        /// The settings.
+        /// Settings (`phone_number_settings`).
         pub phone_number_settings: Option<PhoneNumberSettings<'a>> = PhoneNumberSettings<'a>["phone_number_settings"],
     }
 }
 
 object! {
-    /// The settings of a phone number.
+    /// The settings of a phone number: `phone_number_settings`.
     pub struct PhoneNumberSettings<'a> {
-        /// The phone number.
+        /// Id of the phone number (`phone_number_id`).
         pub phone_number_id: Option<&'a str> = Id["phone_number_id"],
-        /// Its calling settings, as JSON: they grow.
+        /// Calling settings as JSON (`calling`), because Meta keeps adding to them.
         pub calling: Option<&'a str> = Json["calling"],
     }
 }
 
 object! {
-    /// A change of an account: field `account_update`. What it says beside the event is under the key that belongs to the event.
+    /// A change of an account: field `account_update`. The event determines which of the other keys
+    /// are present.
     pub struct AccountUpdate<'a> {
-        /// What happened.
+        /// Type of the change (`event`).
         pub event: Option<AccountEvent<'a>> = AccountEvent<'a>["event"],
-        /// The phone number concerned.
+        /// Phone number concerned (`phone_number`).
         pub phone_number: Option<&'a str> = Person["phone_number"],
-        /// ISO 3166-1, with [`AccountEvent::BusinessPrimaryLocationCountryUpdate`].
+        /// Country code, ISO 3166-1 (`country`), with
+        /// [`AccountEvent::BusinessPrimaryLocationCountryUpdate`].
         pub country: Option<&'a str> = Id["country"],
-        /// The account, with events of partners, ads and marketing messages.
+        /// Account concerned (`waba_info`), with events about partners, ads and marketing messages.
         pub waba_info: Option<WabaInfo<'a>> = WabaInfo<'a>["waba_info"],
-        /// What was violated.
+        /// Policy violation (`violation_info`).
         pub violation_info: Option<ViolationInfo<'a>> = ViolationInfo<'a>["violation_info"],
-        /// Restrictions of the account (`restriction_info`). Empty where it is left out, which may mean that a restriction
-        /// was lifted.
+        /// Restrictions of the account (`restriction_info[]`). Empty if the key is absent, which
+        /// may mean that a restriction was lifted.
         pub restriction_info: List<'a, RestrictionInfo<'a>> = List<'a, RestrictionInfo<'a>>["restriction_info"],
-        /// The ban, with [`AccountEvent::DisabledUpdate`].
+        /// Ban (`ban_info`), with [`AccountEvent::DisabledUpdate`].
         pub ban_info: Option<BanInfo<'a>> = BanInfo<'a>["ban_info"],
-        /// From when the international rate holds.
+        /// Start of the international rate (`auth_international_rate_eligibility`).
         pub auth_international_rate_eligibility: Option<RateEligibility<'a>> = RateEligibility<'a>["auth_international_rate_eligibility"],
-        /// The new tier.
+        /// New pricing tier (`volume_tier_info`).
         pub volume_tier_info: Option<VolumeTierInfo<'a>> = VolumeTierInfo<'a>["volume_tier_info"],
-        /// Why a partner was removed (coexistence).
+        /// Reason for the removal of a partner (`disconnection_info`, coexistence).
         pub disconnection_info: Option<DisconnectionInfo<'a>> = DisconnectionInfo<'a>["disconnection_info"],
-        /// How the certification of a client stands.
+        /// State of the certification of a client (`partner_client_certification_info`).
         pub partner_client_certification_info: Option<CertificationInfo<'a>> = CertificationInfo<'a>["partner_client_certification_info"],
-        /// The client that needs a certification.
+        /// Client that needs a certification (`partner_client_certification_needed_info`).
         pub partner_client_certification_needed_info: Option<CertificationInfo<'a>> = CertificationInfo<'a>["partner_client_certification_needed_info"],
     }
 }
 
 names! {
-    /// What happened to an account.
+    /// The type of an [`AccountUpdate`]: `event`.
     pub enum AccountEvent<'a> {
-        /// It was deleted.
+        /// Account deleted.
         AccountDeleted = "ACCOUNT_DELETED",
-        /// A policy was violated.
+        /// Policy violation.
         AccountViolation = "ACCOUNT_VIOLATION",
-        /// It was restricted, or a restriction was lifted.
+        /// Account restricted, or a restriction lifted.
         AccountRestriction = "ACCOUNT_RESTRICTION",
-        /// A coexistence account left the platform.
+        /// Coexistence account that left the platform.
         AccountOffboarded = "ACCOUNT_OFFBOARDED",
-        /// And came back.
+        /// Coexistence account that returned to the platform.
         AccountReconnected = "ACCOUNT_RECONNECTED",
-        /// It was disabled, is to be, or was reinstated.
+        /// Account disabled, scheduled to be disabled, or reinstated.
         DisabledUpdate = "DISABLED_UPDATE",
-        /// An ad account was linked.
+        /// Ad account linked.
         AdAccountLinked = "AD_ACCOUNT_LINKED",
-        /// The eligibility for the international rate changed.
+        /// Change of the eligibility for the international authentication rate.
         AuthIntlPriceEligibilityUpdate = "AUTH_INTL_PRICE_ELIGIBILITY_UPDATE",
-        /// The country changed.
+        /// Change of the country of the business.
         BusinessPrimaryLocationCountryUpdate = "BUSINESS_PRIMARY_LOCATION_COUNTRY_UPDATE",
-        /// The terms of marketing messages were signed.
+        /// Terms of the Marketing Messages API accepted.
         MmLiteTermsSigned = "MM_LITE_TERMS_SIGNED",
-        /// Shared with a partner.
+        /// Account shared with a partner.
         PartnerAdded = "PARTNER_ADDED",
-        /// No longer shared with a partner.
+        /// Account no longer shared with a partner.
         PartnerRemoved = "PARTNER_REMOVED",
-        /// A partner's app was installed.
+        /// Partner's app installed.
         PartnerAppInstalled = "PARTNER_APP_INSTALLED",
-        /// A partner's app was removed.
+        /// Partner's app removed.
         PartnerAppUninstalled = "PARTNER_APP_UNINSTALLED",
-        /// The certification of a client changed.
+        /// Change of the certification of a client.
         PartnerClientCertificationStatusUpdate = "PARTNER_CLIENT_CERTIFICATION_STATUS_UPDATE",
-        /// A client needs a certification.
+        /// Client that needs a certification.
         PartnerClientCertificationNeeded = "PARTNER_CLIENT_CERTIFICATION_NEEDED",
-        /// The pricing tier changed.
+        /// Change of the pricing tier.
         VolumeBasedPricingTierUpdate = "VOLUME_BASED_PRICING_TIER_UPDATE",
-        /// The sandbox account was upgraded.
+        /// Sandbox account upgraded.
         VerifiedAccount = "VERIFIED_ACCOUNT",
-        /// A phone number was added. Not documented any more.
+        /// Phone number added. No longer documented.
         PhoneNumberAdded = "PHONE_NUMBER_ADDED",
-        /// A phone number was removed. Not documented any more.
+        /// Phone number removed. No longer documented.
         PhoneNumberRemoved = "PHONE_NUMBER_REMOVED",
-        /// Disabled. Not documented any more.
+        /// Account disabled. No longer documented.
         Disabled = "DISABLED",
-        /// Disconnected. Not documented any more.
+        /// Account disconnected. No longer documented.
         Disconnected = "DISCONNECTED",
-        /// Suspended. Not documented any more.
+        /// Account suspended. No longer documented.
         Suspended = "SUSPENDED",
-        /// Reinstated. Not documented any more.
+        /// Account reinstated. No longer documented.
         Reinstated = "REINSTATED",
     }
 }
 
 object! {
-    /// An account, in an [`AccountUpdate`].
+    /// An account: `waba_info`.
     pub struct WabaInfo<'a> {
-        /// The account. The entry id is then that of the partner.
+        /// Id of the account (`waba_id`). The entry id is then that of the partner.
         pub waba_id: Option<&'a str> = Id["waba_id"],
-        /// Whose it is.
+        /// Id of the business that owns the account (`owner_business_id`).
         pub owner_business_id: Option<&'a str> = Id["owner_business_id"],
-        /// The partner's app.
+        /// Id of the partner's app (`partner_app_id`).
         pub partner_app_id: Option<&'a str> = Id["partner_app_id"],
-        /// The solution.
+        /// Id of the solution (`solution_id`).
         pub solution_id: Option<&'a str> = Id["solution_id"],
-        /// The partners of the solution.
+        /// Business ids of the partners in the solution (`solution_partner_business_ids[]`).
         pub solution_partner_business_ids: List<'a, Name<'a>> = List<'a, Name<'a>>["solution_partner_business_ids"],
-        /// The ad account.
+        /// Id of the ad account (`ad_account_id`).
         pub ad_account_id: Option<&'a str> = Id["ad_account_id"],
         /// Id of the ad account under its older key (`ad_account_linked`).
         pub ad_account_linked: Option<&'a str> = Id["ad_account_linked"],
@@ -196,79 +203,81 @@ object! {
 }
 
 object! {
-    /// What was violated.
+    /// A policy violation: `violation_info`.
     pub struct ViolationInfo<'a> {
-        /// For example `SCAM`.
+        /// Type of the violation (`violation_type`), for example `SCAM`.
         pub violation_type: Option<&'a str> = Id["violation_type"],
-        /// What to do.
+        /// Steps to take, for people (`remediation`).
         pub remediation: Option<&'a str> = Text["remediation"],
     }
 }
 
 object! {
-    /// What is restricted.
+    /// A restriction: an element of `restriction_info[]`.
     pub struct RestrictionInfo<'a> {
-        /// For example `RESTRICTED_BIZ_INITIATED_MESSAGING`.
+        /// Type of the restriction (`restriction_type`), for example
+        /// `RESTRICTED_BIZ_INITIATED_MESSAGING`.
         pub restriction_type: Option<&'a str> = Id["restriction_type"],
-        /// Until when.
+        /// Unix time at which the restriction ends, seconds (`expiration`).
         pub expiration: Option<Timestamp> = Timestamp["expiration"],
-        /// What to do.
+        /// Steps to take, for people (`remediation`).
         pub remediation: Option<&'a str> = Text["remediation"],
     }
 }
 
 object! {
-    /// A ban.
+    /// A ban: `ban_info`.
     pub struct BanInfo<'a> {
-        /// `DISABLE`, `REINSTATE` or `SCHEDULE_FOR_DISABLE`.
+        /// State (`waba_ban_state`): `DISABLE`, `REINSTATE` or `SCHEDULE_FOR_DISABLE`.
         pub waba_ban_state: Option<&'a str> = Id["waba_ban_state"],
-        /// A date for people, such as `April 17, 2025`.
+        /// Date for people, for example `April 17, 2025` (`waba_ban_date`).
         pub waba_ban_date: Option<&'a str> = Id["waba_ban_date"],
     }
 }
 
 object! {
-    /// From when the international authentication rate holds.
+    /// Start of the international authentication rate: `auth_international_rate_eligibility`.
     pub struct RateEligibility<'a> {
-        /// In general.
+        /// Unix time at which the rate starts, seconds (`start_time`).
         pub start_time: Option<Timestamp> = Timestamp["start_time"],
-        /// In countries of their own.
+        /// Countries with a different start (`exception_countries[]`).
         pub exception_countries: List<'a, ExceptionCountry<'a>> = List<'a, ExceptionCountry<'a>>["exception_countries"],
     }
 }
 
 object! {
-    /// A country with a time of its own.
+    /// A country with a different start: an element of `exception_countries[]`.
     pub struct ExceptionCountry<'a> {
-        /// ISO 3166-1.
+        /// Country code, ISO 3166-1 (`country_code`).
         pub country_code: Option<&'a str> = Id["country_code"],
-        /// From when.
+        /// Unix time at which the rate starts, seconds (`start_time`).
         pub start_time: Option<Timestamp> = Timestamp["start_time"],
     }
 }
 
 object! {
-    /// A pricing tier. Several notifications come per switch: the smallest time counts.
+    /// A pricing tier: `volume_tier_info`. Several notifications are sent per change of tier: the
+    /// one with the smallest `tier_update_time` counts.
     pub struct VolumeTierInfo<'a> {
-        /// From when.
+        /// Unix time at which the tier starts, seconds (`tier_update_time`).
         pub tier_update_time: Option<Timestamp> = Timestamp["tier_update_time"],
-        /// The category of messages.
+        /// Category of messages (`pricing_category`).
         pub pricing_category: Option<&'a str> = Id["pricing_category"],
-        /// From and to how many, as `min:max`.
+        /// Minimum and maximum number of messages, as `min:max` (`tier`).
         pub tier: Option<&'a str> = Id["tier"],
-        /// `YYYY-MM`.
+        /// Month, as `YYYY-MM` (`effective_month`).
         pub effective_month: Option<&'a str> = Id["effective_month"],
-        /// Where.
+        /// Region (`region`).
         pub region: Option<&'a str> = Id["region"],
     }
 }
 
 object! {
-    /// Why a partner was removed.
+    /// The reason for the removal of a partner: `disconnection_info`.
     pub struct DisconnectionInfo<'a> {
-        /// For example `PRIMARY_INACTIVITY`.
+        /// Reason (`reason`), for example `PRIMARY_INACTIVITY`.
         pub reason: Option<&'a str> = Id["reason"],
-        /// `USER` or `SYSTEM`.
+        /// Initiator (`initiated_by`): `USER` or `SYSTEM`.
         pub initiated_by: Option<&'a str> = Id["initiated_by"],
     }
 }
@@ -276,11 +285,12 @@ object! {
 object! {
     /// The certification of a client.
     pub struct CertificationInfo<'a> {
-        /// The client.
+        /// Business id of the client (`client_business_id`).
         pub client_business_id: Option<&'a str> = Id["client_business_id"],
-        /// `APPROVED`, `DISCARDED`, `FAILED`, `PENDING` or `REVOKED`.
+        /// State (`status`): `APPROVED`, `DISCARDED`, `FAILED`, `PENDING` or `REVOKED`.
         pub status: Option<&'a str> = Id["status"],
-        /// Why not, with spaces or underscores; `NONE` when approved.
+        /// Reasons of a rejection, with spaces or underscores (`rejection_reasons[]`); `NONE` when
+        /// approved.
         pub rejection_reasons: List<'a, Name<'a>> = List<'a, Name<'a>>["rejection_reasons"],
     }
 }
@@ -288,23 +298,27 @@ object! {
 object! {
     /// The limits of an account or portfolio: field `business_capability_update`.
     pub struct BusinessCapability<'a> {
-        /// Per phone number; `-1` is without limit. Removed in February 2026.
+        /// Maximum number of conversations per day and phone number
+        /// (`max_daily_conversation_per_phone`). `-1` means no limit. Removed by Meta in February
+        /// 2026.
         pub max_daily_conversation_per_phone: Option<i64> = i64["max_daily_conversation_per_phone"],
-        /// Per portfolio: a number or a tier (`TIER_2K`).
+        /// Maximum number of conversations per day and portfolio
+        /// (`max_daily_conversations_per_business`): a number or a tier such as `TIER_2K`.
         pub max_daily_conversations_per_business: Option<&'a str> = Id["max_daily_conversations_per_business"],
-        /// Phone numbers per portfolio.
+        /// Maximum number of phone numbers per portfolio (`max_phone_numbers_per_business`).
         pub max_phone_numbers_per_business: Option<i64> = i64["max_phone_numbers_per_business"],
-        /// Phone numbers per account.
+        /// Maximum number of phone numbers per account (`max_phone_numbers_per_waba`).
         pub max_phone_numbers_per_waba: Option<i64> = i64["max_phone_numbers_per_waba"],
     }
 }
 
 object! {
-    /// Something about the business: field `business_status_update`. Known from the dashboard's sample only.
+    /// The status of a business: field `business_status_update`. Known from the App Dashboard's
+    /// sample only.
     pub struct BusinessStatus<'a> {
-        /// The business.
+        /// Id of the business (`business_id`).
         pub business_id: Option<&'a str> = Id["business_id"],
-        /// For example `COMPROMISED_NOTIFICATION`.
+        /// Type of the event (`event`), for example `COMPROMISED_NOTIFICATION`.
         pub event: Option<&'a str> = Id["event"],
     }
 }
@@ -312,45 +326,48 @@ object! {
 object! {
     /// The business's own user name: field `business_username_updates`.
     pub struct BusinessUsername<'a> {
-        /// The phone number.
+        /// Phone number of the business (`display_phone_number`).
         pub display_phone_number: Option<&'a str> = Person["display_phone_number"],
-        /// The name; absent when it was deleted.
+        /// User name (`username`). Absent if it was deleted.
         pub username: Option<&'a str> = Id["username"],
-        /// `approved`, `deleted` or `reserved`.
+        /// Status (`status`): `approved`, `deleted` or `reserved`.
         pub status: Option<&'a str> = Id["status"],
-        /// For example `revoked`.
+        /// Further information (`context`), for example `revoked`.
         pub context: Option<&'a str> = Id["context"],
     }
 }
 
 object! {
-    /// A solution of several partners: field `partner_solutions`. The entry id is that of a portfolio.
+    /// A solution of several partners: field `partner_solutions`. The entry id is that of a
+    /// portfolio.
     pub struct PartnerSolution<'a> {
-        /// `SOLUTION_CREATED` or `SOLUTION_UPDATED`.
+        /// Type of the event (`event`): `SOLUTION_CREATED` or `SOLUTION_UPDATED`.
         pub event: Option<&'a str> = Id["event"],
-        /// The solution.
+        /// Id of the solution (`solution_id`).
         pub solution_id: Option<&'a str> = Id["solution_id"],
-        /// `ACTIVE`, `DEACTIVATED`, `DRAFT`, `INITIATED`, `PENDING_DEACTIVATION` or `REJECTED`.
+        /// Status (`solution_status`): `ACTIVE`, `DEACTIVATED`, `DRAFT`, `INITIATED`,
+        /// `PENDING_DEACTIVATION` or `REJECTED`.
         pub solution_status: Option<&'a str> = Id["solution_status"],
-        /// The account of the customer (`waba_info`), where it is given.
+        /// Account of the customer, if given (`waba_info`).
         pub waba_info: Option<WabaInfo<'a>> = WabaInfo<'a>["waba_info"],
     }
 }
 
 object! {
-    /// The configuration of a payment provider: field `payment_configuration_update` (India, Brazil).
+    /// The configuration of a payment provider: field `payment_configuration_update` (India,
+    /// Brazil).
     pub struct PaymentConfiguration<'a> {
-        /// Its name.
+        /// Name of the configuration (`configuration_name`).
         pub configuration_name: Option<&'a str> = Id["configuration_name"],
-        /// `billdesk`, `payu`, `razorpay` or `zaakpay`.
+        /// Payment provider (`provider_name`): `billdesk`, `payu`, `razorpay` or `zaakpay`.
         pub provider_name: Option<&'a str> = Id["provider_name"],
-        /// The merchant's id there.
+        /// Id of the merchant at the provider (`provider_mid`).
         pub provider_mid: Option<&'a str> = Id["provider_mid"],
-        /// `Active`, `Needs Connecting` or `Needs Testing`, with spaces.
+        /// Status, with spaces (`status`): `Active`, `Needs Connecting` or `Needs Testing`.
         pub status: Option<&'a str> = Id["status"],
-        /// When it was made.
+        /// Unix time of the creation, seconds (`created_timestamp`).
         pub created_timestamp: Option<Timestamp> = Timestamp["created_timestamp"],
-        /// When it last changed.
+        /// Unix time of the last change, seconds (`updated_timestamp`).
         pub updated_timestamp: Option<Timestamp> = Timestamp["updated_timestamp"],
     }
 }
@@ -358,13 +375,13 @@ object! {
 object! {
     /// The review of a display name: field `phone_number_name_update`.
     pub struct PhoneNumberName<'a> {
-        /// The phone number.
+        /// Phone number of the business (`display_phone_number`).
         pub display_phone_number: Option<&'a str> = Person["display_phone_number"],
-        /// The result.
+        /// Result (`decision`).
         pub decision: Option<Decision<'a>> = Decision<'a>["decision"],
-        /// The name that was asked for.
+        /// Requested display name (`requested_verified_name`).
         pub requested_verified_name: Option<&'a str> = Id["requested_verified_name"],
-        /// Why not.
+        /// Reason of a rejection (`rejection_reason`).
         pub rejection_reason: Option<&'a str> = Id["rejection_reason"],
     }
 }
@@ -372,57 +389,57 @@ object! {
 object! {
     /// The quality or throughput of a phone number: field `phone_number_quality_update`.
     pub struct PhoneNumberQuality<'a> {
-        /// The phone number.
+        /// Phone number of the business (`display_phone_number`).
         pub display_phone_number: Option<&'a str> = Person["display_phone_number"],
-        /// What happened.
+        /// Type of the event (`event`).
         pub event: Option<QualityEvent<'a>> = QualityEvent<'a>["event"],
-        /// The limit before. Removed in February 2026.
+        /// Messaging limit before the change (`old_limit`). Removed by Meta in February 2026.
         pub old_limit: Option<&'a str> = Id["old_limit"],
-        /// The limit now. Removed in February 2026.
+        /// Messaging limit after the change (`current_limit`). Removed by Meta in February 2026.
         pub current_limit: Option<&'a str> = Id["current_limit"],
-        /// The limit of the portfolio: `TIER_2K`, ….
+        /// Limit of the portfolio (`max_daily_conversations_per_business`): `TIER_2K`, ….
         pub max_daily_conversations_per_business: Option<&'a str> = Id["max_daily_conversations_per_business"],
     }
 }
 
 names! {
-    /// What happened to a phone number's quality or throughput.
+    /// The type of a [`PhoneNumberQuality`] event: `event`.
     pub enum QualityEvent<'a> {
-        /// It was added.
+        /// Phone number added.
         Onboarding = "ONBOARDING",
-        /// It may send more.
+        /// Higher throughput.
         ThroughputUpgrade = "THROUGHPUT_UPGRADE",
-        /// Its quality is low.
+        /// Low quality.
         Flagged = "FLAGGED",
-        /// Its quality is good again.
+        /// Quality restored.
         Unflagged = "UNFLAGGED",
-        /// Its limit was raised.
+        /// Messaging limit raised.
         Upgrade = "UPGRADE",
-        /// Its limit was lowered.
+        /// Messaging limit lowered.
         Downgrade = "DOWNGRADE",
     }
 }
 
 object! {
-    /// Something about the PIN of a phone number: field `security`.
+    /// An event about the PIN of a phone number: field `security`.
     pub struct Security<'a> {
-        /// The phone number.
+        /// Phone number of the business (`display_phone_number`).
         pub display_phone_number: Option<&'a str> = Person["display_phone_number"],
-        /// What happened.
+        /// Type of the event (`event`).
         pub event: Option<SecurityEvent<'a>> = SecurityEvent<'a>["event"],
-        /// Who asked for the reset.
+        /// Id of the user that requested the reset (`requester`).
         pub requester: Option<&'a str> = Id["requester"],
     }
 }
 
 names! {
-    /// What happened to a PIN.
+    /// The type of a [`Security`] event: `event`.
     pub enum SecurityEvent<'a> {
-        /// It was changed.
+        /// PIN changed.
         PinChanged = "PIN_CHANGED",
-        /// It is to be reset.
+        /// Reset of the PIN requested.
         PinResetRequest = "PIN_RESET_REQUEST",
-        /// It was reset.
+        /// PIN reset.
         PinRequestSuccess = "PIN_REQUEST_SUCCESS" | "PIN_RESET_SUCCESS",
     }
 }

@@ -1,180 +1,186 @@
+//! Calls.
+//!
+//! Sources: Meta's pages `calling/reference` and `calling/call-settings`.
+
 use super::{
     contact::Contact,
     error::Error,
     message::Media,
-    object::{Lazy, List, names, object},
-    scalar::{Id, Person, Text, Timestamp},
+    schema::{Id, Lazy, List, Person, Text, Timestamp, names, object},
 };
 
 object! {
-    /// Something about a call: an element of `calls` in the field of that name.
+    /// An event of a call: an element of `calls[]` in the field `calls`.
     ///
-    /// A call that a user begins must be taken within about half a minute, so [`CallEvent::Connect`] must not wait behind a batch of
-    /// statuses in a queue, and a late one is worth nothing.
+    /// A call that a user starts must be accepted within about half a minute. Do not queue
+    /// [`CallEvent::Connect`] behind a batch of statuses: a late one is useless.
     pub struct Call<'a> {
-        /// Its id (`wacid.…`).
+        /// Id of the call, `wacid.…` (`id`).
         pub id: Option<&'a str> = Id["id"],
-        /// What happened.
+        /// Type of the event (`event`).
         pub event: Option<CallEvent<'a>> = CallEvent<'a>["event"],
-        /// When.
+        /// Unix time of the event, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// Who calls: a phone number.
+        /// Phone number of the caller (`from`).
         pub from: Option<&'a str> = Person["from"],
-        /// Who calls: a business-scoped user id.
+        /// Business-scoped user id of the caller (`from_user_id`).
         pub from_user_id: Option<&'a str> = Person["from_user_id"],
-        /// The same for a parent portfolio.
+        /// User id of the caller for a parent portfolio (`from_parent_user_id`).
         pub from_parent_user_id: Option<&'a str> = Person["from_parent_user_id"],
-        /// Who is called: a phone number.
+        /// Phone number of the callee (`to`).
         pub to: Option<&'a str> = Person["to"],
-        /// Who is called: a business-scoped user id.
+        /// Business-scoped user id of the callee (`to_user_id`).
         pub to_user_id: Option<&'a str> = Person["to_user_id"],
-        /// The same for a parent portfolio.
+        /// User id of the callee for a parent portfolio (`to_parent_user_id`).
         pub to_parent_user_id: Option<&'a str> = Person["to_parent_user_id"],
-        /// Who began it.
+        /// Initiator (`direction`).
         pub direction: Option<CallDirection<'a>> = CallDirection<'a>["direction"],
-        /// The session description, with `connect`.
+        /// Session description, with `connect` (`session`).
         pub session: Option<Session<'a>> = Session<'a>["session"],
-        /// The session description of old payloads.
+        /// Session description in old payloads (`connection`).
         pub connection: Option<Connection<'a>> = Connection<'a>["connection"],
-        /// How it ended, with `terminate`.
+        /// Result, with `terminate` (`status`).
         pub status: Option<CallResult<'a>> = CallResult<'a>["status"],
-        /// When it was taken.
+        /// Unix time at which the call was accepted, seconds (`start_time`).
         pub start_time: Option<Timestamp> = Timestamp["start_time"],
-        /// When it ended.
+        /// Unix time at which the call ended, seconds (`end_time`).
         pub end_time: Option<Timestamp> = Timestamp["end_time"],
-        /// How long it took, in seconds.
+        /// Duration, seconds (`duration`).
         pub duration: Option<i64> = i64["duration"],
-        /// What the business gave to be sent back.
+        /// Text that the business attached to the call (`biz_opaque_callback_data`).
         pub callback_data: Option<&'a str> = Text["biz_opaque_callback_data"],
-        /// What the link that began it carried.
+        /// Payload of the link that started the call (`deeplink_payload`).
         pub deeplink_payload: Option<&'a str> = Text["deeplink_payload"],
-        /// What the button that began it carried.
+        /// Payload of the button that started the call (`cta_payload`).
         pub cta_payload: Option<&'a str> = Text["cta_payload"],
-        /// The recording.
+        /// Recording (`call_recording`).
         pub recording: Option<Recording<'a>> = Recording<'a>["call_recording"],
-        /// The transcript.
+        /// Transcript (`call_transcript`).
         pub transcript: Option<Transcript<'a>> = Transcript<'a>["call_transcript"],
-        /// Why it failed.
+        /// Reasons of a failure (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
-        /// What else is said of the person.
+        /// Contact of the user (the matching element of `contacts[]`).
         pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 
 names! {
-    /// What happened to a call.
+    /// The type of a [`Call`] event: `event`.
     pub enum CallEvent<'a> {
-        /// The call can be set up: it rings at the business (user-initiated), or the user took it (business-initiated).
+        /// Call ready to connect: it rings at the business (user-initiated), or the user accepted
+        /// it (business-initiated).
         Connect = "connect",
-        /// It ended.
+        /// End of the call.
         Terminate = "terminate",
-        /// It was begun by SIP (June 2026).
+        /// Call created through SIP (June 2026).
         CallCreated = "call_created",
-        /// There is a recording (June 2026).
+        /// Recording available (June 2026).
         CallRecordingAvailable = "call_recording_available",
-        /// There is a transcript.
+        /// Transcript available.
         CallTranscriptionAvailable = "call_transcription_available",
     }
 }
 
 names! {
-    /// Who began a call.
+    /// The initiator of a call: `direction`.
     pub enum CallDirection<'a> {
-        /// The user.
+        /// Started by the user.
         UserInitiated = "USER_INITIATED",
-        /// The business.
+        /// Started by the business.
         BusinessInitiated = "BUSINESS_INITIATED",
     }
 }
 
 names! {
-    /// How a call ended.
+    /// The result of a call: `status`.
     pub enum CallResult<'a> {
-        /// It was taken.
+        /// Call that was accepted and has ended.
         Completed = "COMPLETED",
-        /// The call was not established, or broke off.
+        /// Call that was not established, or was interrupted.
         Failed = "FAILED",
     }
 }
 
 object! {
-    /// A session description.
+    /// A session description: `session`.
     pub struct Session<'a> {
-        /// `offer` or `answer`.
+        /// Type (`sdp_type`): `offer` or `answer`.
         pub sdp_type: Option<&'a str> = Id["sdp_type"],
-        /// The description (RFC 8866).
+        /// Session description, RFC 8866 (`sdp`).
         pub sdp: Option<&'a str> = Text["sdp"],
     }
 }
 
 object! {
-    /// The session description of old payloads.
+    /// The session description in old payloads: `connection`.
     pub struct Connection<'a> {
-        /// It.
+        /// Session description (`webrtc`).
         pub webrtc: Option<WebRtc<'a>> = WebRtc<'a>["webrtc"],
     }
 }
 
 object! {
-    /// In a [`Connection`].
+    /// A session description in a [`Connection`]: `webrtc`.
     pub struct WebRtc<'a> {
-        /// JSON, in a string.
+        /// JSON in a string (`sdp`).
         pub sdp: Option<&'a str> = Text["sdp"],
     }
 }
 
 object! {
-    /// The recording of a call.
+    /// The recording of a call: `call_recording`.
     pub struct Recording<'a> {
-        /// `audio`.
+        /// Type of the recording (`type`): `audio`.
         pub kind: Option<&'a str> = Id["type"],
-        /// The file.
+        /// Audio file (`audio`).
         pub audio: Option<Media<'a>> = Media<'a>["audio"],
     }
 }
 
 object! {
-    /// The transcript of a call.
+    /// The transcript of a call: `call_transcript`.
     pub struct Transcript<'a> {
-        /// The file.
+        /// Document (`document`).
         pub document: Option<Media<'a>> = Media<'a>["document"],
     }
 }
 
 object! {
-    /// How a call that the business began stands: an element of `statuses` in the field `calls`.
+    /// The status of a call that the business started: an element of `statuses[]` in the field
+    /// `calls`.
     pub struct CallStatus<'a> {
-        /// The call (`wacid.…`).
+        /// Id of the call, `wacid.…` (`id`).
         pub id: Option<&'a str> = Id["id"],
-        /// `call`.
+        /// Type of the status (`type`): `call`.
         pub kind: Option<&'a str> = Id["type"],
-        /// How it stands.
+        /// State (`status`).
         pub state: Option<CallState<'a>> = CallState<'a>["status"],
-        /// When.
+        /// Unix time of the status change, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// Who is called: a phone number.
+        /// Phone number of the callee (`recipient_id`).
         pub recipient_id: Option<&'a str> = Person["recipient_id"],
-        /// Who is called: a business-scoped user id.
+        /// Business-scoped user id of the callee (`recipient_user_id`).
         pub recipient_user_id: Option<&'a str> = Person["recipient_user_id"],
-        /// The same for a parent portfolio.
+        /// User id of the callee for a parent portfolio (`recipient_parent_user_id`, also
+        /// `parent_recipient_user_id`).
         pub recipient_parent_user_id: Option<&'a str> = Person["recipient_parent_user_id" | "parent_recipient_user_id"],
-        /// What the business gave to be sent back.
+        /// Text that the business attached to the call (`biz_opaque_callback_data`).
         pub callback_data: Option<&'a str> = Text["biz_opaque_callback_data"],
-        /// Why it failed (`errors`).
+        /// Reasons of a failure (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
-        /// What else is said of the person.
+        /// Contact of the user (the matching element of `contacts[]`).
         pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 
 names! {
-    /// How a call stands.
+    /// The state of a call: `status`.
     pub enum CallState<'a> {
-        /// It rings.
+        /// Ringing.
         Ringing = "RINGING",
-        /// It was taken.
+        /// Accepted.
         Accepted = "ACCEPTED",
-        /// It was turned down.
+        /// Rejected.
         Rejected = "REJECTED",
     }
 }

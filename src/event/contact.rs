@@ -1,26 +1,29 @@
-use super::{
-    object::object,
-    scalar::{Id, Person, Text},
-};
+use super::schema::{Id, Person, Text, object};
 
 object! {
-    /// What Meta says of a person beside the messages and statuses: an element of `contacts`.
+    /// What a delivery says about a person, apart from messages and statuses: an element of
+    /// `contacts`.
     pub struct Contact<'a> {
-        /// The name and user name.
+        /// Name and username (`profile`).
         pub profile: Option<Profile<'a>> = Profile<'a>["profile"],
-        /// The WhatsApp id, in digits. Absent when the phone number is hidden. Need not be the phone number.
+        /// WhatsApp id, digits (`wa_id`). May differ from the phone number. Absent if the phone
+        /// number is hidden.
         pub wa_id: Option<&'a str> = Person["wa_id"],
-        /// The business-scoped user id (`US.13…`): opaque, case-sensitive, one per person and business portfolio.
+        /// Business-scoped user id, BSUID (`user_id`): `US.13…`, opaque and case-sensitive, one per
+        /// person and business portfolio.
+        #[doc(alias = "bsuid")]
         pub user_id: Option<&'a str> = Person["user_id"],
-        /// The same for a parent portfolio (`US.ENT.…`), where there is one.
+        /// Business-scoped user id for the parent portfolio (`parent_user_id`): `US.ENT.…`. Absent
+        /// without a parent portfolio.
         pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
-        /// Changes when the person's keys change, if the identity check is on.
+        /// Hash of the person's identity key (`identity_key_hash`). Sent if the identity check is
+        /// on; changes with the key.
         pub identity_key_hash: Option<&'a str> = Id["identity_key_hash"],
     }
 }
 
 object! {
-    /// The business phone number that a value is about.
+    /// The metadata of a value: the business phone number that it is about.
     pub(super) struct Metadata<'a> {
         pub(super) display_phone_number: Option<&'a str> = Person["display_phone_number"],
     }
@@ -28,13 +31,13 @@ object! {
 }
 
 object! {
-    /// The names of a [`Contact`].
+    /// The names of a [`Contact`] (`profile`).
     pub struct Profile<'a> {
-        /// The name that the person chose. May be empty.
+        /// Display name that the person chose (`name`). May be empty.
         pub name: Option<&'a str> = Text["name"],
-        /// The user name, with or without a leading `@`.
+        /// Username, with or without a leading `@` (`username`).
         pub username: Option<&'a str> = Person["username"],
-        /// The country, in the draft of November 2025.
+        /// Country code (`country_code`). From the draft of November 2025.
         pub country_code: Option<&'a str> = Id["country_code"],
     }
 }

@@ -1,39 +1,37 @@
-use super::{
-    object::object,
-    scalar::{Id, Text, Words},
-};
+use super::schema::{Id, Text, Words, object};
 
 object! {
-    /// An error as Meta reports it: of a message that could not be shown, of a status that failed, or of a whole phone number.
+    /// An error that Meta reports: for an inbound message that could not be shown, for a failed
+    /// status, or for a whole phone number.
     ///
-    /// The list of codes is long and grows; it is at
+    /// Named codes are in [`codes`](super::codes). Meta's list of codes is longer and grows:
     /// <https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes>.
     pub struct Error<'a> {
-        /// The code, 131049 for example. Decide by this and not by the texts.
+        /// Error code, for example 131049 (`code`). Decide by the code, not by the texts.
         pub code: Option<i64> = i64["code"],
-        /// Short text of Meta's own (`title`). Shown by `Debug`.
+        /// Short text by Meta (`title`). Shown by `Debug`.
         pub title: Option<&'a str> = Words["title"],
-        /// Longer text of Meta's own (`message`), in newer payloads. Shown by `Debug`.
+        /// Longer text by Meta, in newer payloads (`message`). Shown by `Debug`.
         pub message: Option<&'a str> = Words["message"],
-        /// What newer payloads have in `error_data`.
+        /// Details in newer payloads (`error_data`).
         pub error_data: Option<ErrorData<'a>> = ErrorData<'a>["error_data"],
-        /// What older payloads have beside the code. See [`details`](Self::details).
+        /// Details in older payloads (`details`). [`details()`](Self::details) returns either.
         pub old_details: Option<&'a str> = Text["details"],
-        /// Where the code is explained; may be relative to Meta's site.
+        /// Link to an explanation of the code; may be relative to Meta's site (`href`).
         pub href: Option<&'a str> = Id["href"],
     }
 }
 
 object! {
-    /// More about an [`Error`].
+    /// Details of an [`Error`] (`error_data`).
     pub struct ErrorData<'a> {
-        /// What happened, in a sentence.
+        /// Description of the error, a sentence (`details`).
         pub details: Option<&'a str> = Text["details"],
     }
 }
 
 impl<'a> Error<'a> {
-    /// What happened, in a sentence, wherever it stands.
+    /// Returns the description of the error, a sentence, from newer or older payloads.
     #[must_use]
     pub fn details(&self) -> Option<&'a str> {
         self.error_data

@@ -1,32 +1,34 @@
-//! The fields that an app can subscribe to, and how the value of each is cut into elements.
+//! The fields that an app can subscribe to, and how the value of each is split into elements.
 
 use super::payload::Kind;
 
-/// A field.
+/// A webhook field.
 pub(super) struct Field {
-    /// Its name, and other spellings that were seen.
+    /// Name of the field, and other spellings that were seen.
     pub(super) names: &'static [&'static str],
-    pub(super) cut: Layout,
+    /// Layout of the value.
+    pub(super) layout: Layout,
 }
 
-/// How a value is cut.
+/// The layout of a value: where its elements are.
 #[derive(Clone, Copy)]
 pub(super) enum Layout {
-    /// Not: it is one element.
+    /// The whole value is one element.
     Whole(Kind),
-    /// The elements of these lists.
+    /// The value has these lists of elements.
     Lists(&'static [(&'static [u8], Kind)]),
-    /// `groups`, and the participants in each.
+    /// The value has `groups`, which have lists of participants.
     Groups,
-    /// `history`, the threads in each, the messages in each; and the lists of messages beside it.
+    /// The value has `history`: chunks, which have threads, which have messages. It may also have
+    /// lists of messages.
     History,
-    /// The lists in `standby`.
+    /// The value has `standby`, an object with lists of elements.
     Standby,
 }
 
 impl Layout {
-    /// Whether the key has a meaning in the value.
-    pub(super) fn has(self, key: &[u8]) -> bool {
+    /// Whether the key is known in the value.
+    pub(super) fn knows_key(self, key: &[u8]) -> bool {
         match self {
             Self::Whole(_) => true,
             Self::Lists(lists) => lists.iter().any(|(name, _)| *name == key),
@@ -40,8 +42,8 @@ impl Layout {
     }
 }
 
-/// How a value is cut whose field is missing: only `messages` has been seen without its name.
-pub(super) const UNNAMED: Layout = MESSAGES;
+/// The layout of a value without a field: only `messages` has been seen without its name.
+pub(super) const DEFAULT_LAYOUT: Layout = MESSAGES;
 
 const MESSAGES: Layout = Layout::Lists(&[
     (b"messages", Kind::Message),
@@ -52,7 +54,7 @@ const MESSAGES: Layout = Layout::Lists(&[
 
 const ECHOES: Layout = Layout::Lists(&[(b"message_echoes", Kind::Echo), (b"errors", Kind::Error)]);
 
-/// All of them, in the order of Meta's list of May 2026, then those that came later or were met elsewhere.
+/// All known fields, in the order of Meta's list of May 2026. Later and undocumented ones follow.
 pub(super) const FIELDS: &[Field] = &[
     field(&["messages"], MESSAGES),
     field(&["account_alerts"], Layout::Whole(Kind::AccountAlert)),
@@ -162,28 +164,28 @@ pub(super) const FIELDS: &[Field] = &[
     ),
 ];
 
-const fn field(names: &'static [&'static str], cut: Layout) -> Field {
-    Field { names, cut }
+const fn field(names: &'static [&'static str], layout: Layout) -> Field {
+    Field { names, layout }
 }
 
-/// The name that a field has in event keys: one for all fields that tell the same events.
+/// Returns the name of a field in event keys. Fields that report the same events share a name.
 pub(super) fn key_name(name: &str) -> &str {
     let field = FIELDS
         .iter()
         .find(|field| field.names.contains(&name))
         .and_then(|field| field.names.first());
     match field.copied() {
-        // An echo is told under both fields where an app has subscribed to both.
+        // An app that subscribes to both fields receives an echo under both.
         Some("message_echoes") => "smb_message_echoes",
         Some(first) => first,
         None => name,
     }
 }
 
-/// The cut of a field, if it is known.
-pub(super) fn cut(name: &[u8]) -> Option<Layout> {
+/// Returns the layout of a field, or `None` if the field is unknown.
+pub(super) fn layout(name: &[u8]) -> Option<Layout> {
     FIELDS
         .iter()
         .find(|field| field.names.iter().any(|other| other.as_bytes() == name))
-        .map(|field| field.cut)
+        .map(|field| field.layout)
 }

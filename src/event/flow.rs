@@ -1,56 +1,57 @@
-use super::{
-    object::{List, names, object},
-    scalar::{Id, Text},
-};
+//! Flows.
+//!
+//! Source: Meta's page `flows/guides/flowswebhooks`.
+
+use super::schema::{Id, List, Text, names, object};
 
 object! {
-    /// The state or health of a flow: field `flows`.
+    /// The status or health of a flow: field `flows`.
     pub struct Flow<'a> {
-        /// What happened. Absent when Meta only warns.
+        /// Type of the event (`event`). Absent from warnings.
         pub event: Option<FlowEvent<'a>> = FlowEvent<'a>["event"],
-        /// The flow.
+        /// Id of the flow (`flow_id`).
         pub flow_id: Option<&'a str> = Id["flow_id"],
-        /// A sentence.
+        /// Description for people (`message`).
         pub message: Option<&'a str> = Text["message"],
-        /// Before; absent when it was made.
+        /// Status before the change (`old_status`). Absent if the flow was created.
         pub old_status: Option<FlowStatus<'a>> = FlowStatus<'a>["old_status"],
-        /// Now.
+        /// Status after the change (`new_status`).
         pub new_status: Option<FlowStatus<'a>> = FlowStatus<'a>["new_status"],
-        /// `ACTIVATED` or `DEACTIVATED`.
+        /// State of the alert (`alert_state`): `ACTIVATED` or `DEACTIVATED`.
         pub alert_state: Option<&'a str> = Id["alert_state"],
-        /// Where the alert begins.
+        /// Threshold of the alert, in the unit of the measured value (`threshold`).
         pub threshold: Option<f64> = f64["threshold"],
-        /// Percent.
+        /// Error rate, percent (`error_rate`).
         pub error_rate: Option<f64> = f64["error_rate"],
-        /// Of how many requests.
+        /// Number of requests that were measured (`requests_count`).
         pub requests_count: Option<i64> = i64["requests_count"],
-        /// Milliseconds.
+        /// Median latency, milliseconds (`p50_latency`).
         pub p50_latency: Option<f64> = f64["p50_latency"],
-        /// Milliseconds.
+        /// 90th percentile of the latency, milliseconds (`p90_latency`).
         pub p90_latency: Option<f64> = f64["p90_latency"],
-        /// Percent.
+        /// Availability, percent (`availability`).
         pub availability: Option<f64> = f64["availability"],
-        /// Which errors.
+        /// Errors by type (`errors[]`).
         pub errors: List<'a, FlowError<'a>> = List<'a, FlowError<'a>>["errors"],
-        /// What Meta warns of.
+        /// Warning for people (`warning`).
         pub warning: Option<&'a str> = Text["warning"],
     }
 }
 
 names! {
-    /// What happened to a flow.
+    /// The type of a [`Flow`] event: `event`.
     pub enum FlowEvent<'a> {
-        /// Its status changed.
+        /// Change of the status.
         StatusChange = "FLOW_STATUS_CHANGE",
-        /// Errors on the device.
+        /// Error rate on the device.
         ClientErrorRate = "CLIENT_ERROR_RATE",
-        /// Errors of the endpoint.
+        /// Error rate of the endpoint.
         EndpointErrorRate = "ENDPOINT_ERROR_RATE",
-        /// The endpoint is slow.
+        /// High latency of the endpoint.
         EndpointLatency = "ENDPOINT_LATENCY",
-        /// The endpoint is not there.
+        /// Low availability of the endpoint.
         EndpointAvailability = "ENDPOINT_AVAILABILITY",
-        /// Its version is about to be frozen or to expire.
+        /// Version that is about to be frozen or to expire.
         VersionExpiryWarning = "FLOW_VERSION_EXPIRY_WARNING",
     }
 }
@@ -58,27 +59,27 @@ names! {
 names! {
     /// The status of a flow.
     pub enum FlowStatus<'a> {
-        /// Being made.
+        /// In development.
         Draft = "DRAFT",
-        /// In use.
+        /// Published.
         Published = "PUBLISHED",
-        /// No longer to be used.
+        /// Deprecated.
         Deprecated = "DEPRECATED",
-        /// Stopped.
+        /// Blocked.
         Blocked = "BLOCKED",
-        /// Slowed down.
+        /// Rate limited.
         Throttled = "THROTTLED",
     }
 }
 
 object! {
-    /// Errors of a flow.
+    /// Errors of one type: an element of `errors[]`.
     pub struct FlowError<'a> {
-        /// For example `TIMEOUT`.
+        /// Type of the error (`error_type`), for example `TIMEOUT`.
         pub error_type: Option<&'a str> = Id["error_type"],
-        /// Percent.
+        /// Error rate, percent (`error_rate`).
         pub error_rate: Option<f64> = f64["error_rate"],
-        /// How many.
+        /// Number of errors (`error_count`).
         pub error_count: Option<i64> = i64["error_count"],
     }
 }

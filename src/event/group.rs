@@ -1,134 +1,139 @@
+//! Groups.
+//!
+//! Source: Meta's page `groups/webhooks`.
+
 use super::{
     contact::Contact,
     error::Error,
-    object::{Lazy, List, names, object},
-    scalar::{Id, Person, Text, Timestamp},
+    schema::{Id, Lazy, List, Person, Text, Timestamp, names, object},
 };
 
 object! {
-    /// Something about a group: an element of `groups`, in the fields `group_lifecycle_update`, `group_participants_update`,
-    /// `group_settings_update` and `group_status_update`.
+    /// An event of a group: an element of `groups[]` in the fields `group_lifecycle_update`,
+    /// `group_participants_update`, `group_settings_update` and `group_status_update`.
     ///
-    /// Participants that were added, removed or could not be are events of their own: see [`GroupParticipant`]. If
-    /// nothing else is said of the group than what these events carry, the group itself is no event.
+    /// Participants that were added, removed, or could not be, are separate events: see
+    /// [`GroupParticipant`]. A group that says nothing beyond what these events contain is not an
+    /// event itself.
     pub struct Group<'a> {
-        /// The group. Absent when it could not be made.
+        /// Id of the group (`group_id`). Absent if it could not be created.
         pub group_id: Option<&'a str> = Id["group_id"],
-        /// What happened.
+        /// Type of the event (`type`).
         pub event: Option<GroupEvent<'a>> = GroupEvent<'a>["type"],
-        /// When.
+        /// Unix time of the event, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// The request that this answers.
+        /// Id of the API request that the event results from (`request_id`).
         pub request_id: Option<&'a str> = Id["request_id"],
-        /// Its subject.
+        /// Subject (`subject`).
         pub subject: Option<&'a str> = Text["subject"],
-        /// Its description.
+        /// Description (`description`).
         pub description: Option<&'a str> = Text["description"],
-        /// The link that invites.
+        /// Invitation link (`invite_link`).
         pub invite_link: Option<&'a str> = Text["invite_link"],
-        /// Whether who has the link needs approval.
+        /// Whether users with the invitation link need approval to join (`join_approval_mode`).
         pub join_approval_mode: Option<&'a str> = Id["join_approval_mode"],
-        /// Why somebody was added: `invite_link`.
+        /// Reason for the addition of a participant (`reason`): `invite_link`.
         pub reason: Option<&'a str> = Id["reason"],
-        /// Who removed somebody: `business` or `participant`.
+        /// Initiator of the removal of a participant (`initiated_by`): `business` or `participant`.
         pub initiated_by: Option<&'a str> = Id["initiated_by"],
-        /// The request to join.
+        /// Id of the request to join (`join_request_id`).
         pub join_request_id: Option<&'a str> = Id["join_request_id"],
-        /// Who asks to join.
+        /// WhatsApp id of the user that requests to join (`wa_id`).
         pub wa_id: Option<&'a str> = Person["wa_id"],
-        /// Who asks to join.
+        /// Business-scoped user id of the user that requests to join (`user_id`).
         pub user_id: Option<&'a str> = Person["user_id"],
-        /// Who asks to join.
+        /// User id for a parent portfolio of the user that requests to join (`parent_user_id`).
         pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
-        /// Who asks to join.
+        /// User name of the user that requests to join (`username`).
         pub username: Option<&'a str> = Person["username"],
-        /// What became of a new picture.
+        /// Result of a change of the picture (`profile_picture`).
         pub profile_picture: Option<GroupSetting<'a>> = GroupSetting<'a>["profile_picture"],
-        /// What became of a new subject.
+        /// Result of a change of the subject (`group_subject`).
         pub group_subject: Option<GroupSetting<'a>> = GroupSetting<'a>["group_subject"],
-        /// What became of a new description.
+        /// Result of a change of the description (`group_description`).
         pub group_description: Option<GroupSetting<'a>> = GroupSetting<'a>["group_description"],
-        /// Why it failed.
+        /// Reasons of a failure (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
     }
     elsewhere ["added_participants" | "removed_participants" | "failed_participants"]
 }
 
 names! {
-    /// What happened to a group. Meta writes two of them in two ways.
+    /// The type of a [`Group`] event: `type`. Meta spells two of them in two ways.
     pub enum GroupEvent<'a> {
-        /// It was made.
+        /// Group created.
         Create = "group_create",
-        /// It was deleted.
+        /// Group deleted.
         Delete = "group_delete",
-        /// Somebody was added.
+        /// Participants added.
         ParticipantsAdd = "group_participants_add" | "group_add_participants",
-        /// Somebody was removed.
+        /// Participants removed.
         ParticipantsRemove = "group_participants_remove" | "group_remove_participants",
-        /// Somebody asks to join.
+        /// Request to join.
         JoinRequestCreated = "group_join_request_created",
-        /// And does not any more.
+        /// Request to join withdrawn.
         JoinRequestRevoked = "group_join_request_revoked",
-        /// Its picture, subject or description was changed.
+        /// Change of the picture, subject or description.
         SettingsUpdate = "group_settings_update",
-        /// It was suspended.
+        /// Group suspended.
         Suspend = "group_suspend",
-        /// It no longer is.
+        /// Suspension of the group lifted.
         SuspendCleared = "group_suspend_cleared",
     }
 }
 
 object! {
-    /// What became of a new setting.
+    /// The result of a change of a setting.
     pub struct GroupSetting<'a> {
-        /// The text.
+        /// New text (`text`).
         pub text: Option<&'a str> = Text["text"],
-        /// The type of the picture.
+        /// MIME type of the picture (`mime_type`).
         pub mime_type: Option<&'a str> = Id["mime_type"],
-        /// The hash of the picture.
+        /// SHA-256 of the picture (`sha256`).
         pub sha256: Option<&'a str> = Id["sha256"],
-        /// Whether it was set.
+        /// Whether the change succeeded (`update_successful`).
         pub update_successful: Option<bool> = bool["update_successful"],
-        /// Why not.
+        /// Reasons of a failure (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
     }
 }
 
 object! {
-    /// Somebody who was added to a group, removed from it, or could not be.
+    /// A participant that was added to a group, removed from it, or could not be: an element of
+    /// `added_participants[]`, `removed_participants[]` or `failed_participants[]`.
     pub struct GroupParticipant<'a> {
-        /// What the business had written in its request.
+        /// Identifier that the business used in its request (`input`).
         pub input: Option<&'a str> = Person["input"],
-        /// The WhatsApp id.
+        /// WhatsApp id (`wa_id`).
         pub wa_id: Option<&'a str> = Person["wa_id"],
-        /// The business-scoped user id.
+        /// Business-scoped user id (`user_id`).
         pub user_id: Option<&'a str> = Person["user_id"],
-        /// The same for a parent portfolio.
+        /// User id for a parent portfolio (`parent_user_id`).
         pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
-        /// The user name.
+        /// User name (`username`).
         pub username: Option<&'a str> = Person["username"],
-        /// Why it failed.
+        /// Reasons of a failure (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
-        /// What became of them.
+        /// Outcome, by the list that contains the participant.
         pub outcome: Option<ParticipantOutcome>,
-        /// The group.
+        /// Id of the group (`group_id` of the group).
         pub group_id: Option<&'a str>,
-        /// What happened to the group.
+        /// Type of the event of the group (`type` of the group).
         pub event: Option<GroupEvent<'a>> as "type",
-        /// When.
+        /// Unix time of the event, seconds (`timestamp` of the group).
         pub timestamp: Option<Timestamp>,
-        /// The request that this answers.
+        /// Id of the API request that the event results from (`request_id` of the group).
         pub request_id: Option<&'a str>,
-        /// Why they were added: `invite_link`.
+        /// Reason for the addition (`reason` of the group): `invite_link`.
         pub reason: Option<&'a str>,
-        /// Who removed them: `business` or `participant`.
+        /// Initiator of the removal (`initiated_by` of the group): `business` or `participant`.
         pub initiated_by: Option<&'a str>,
-        /// What else is said of the person.
+        /// Contact of the participant (the matching element of `contacts[]`).
         pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 
-/// What became of a [`GroupParticipant`].
+/// The outcome of adding or removing a [`GroupParticipant`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParticipantOutcome {
@@ -136,12 +141,12 @@ pub enum ParticipantOutcome {
     Added,
     /// Removed.
     Removed,
-    /// Neither: the errors tell why.
+    /// Neither added nor removed. [`GroupParticipant::errors`] has the reason.
     Failed,
 }
 
 impl ParticipantOutcome {
-    /// The outcome in snake case: `added`, `removed` or `failed`.
+    /// Returns the outcome in snake case: `added`, `removed` or `failed`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -151,7 +156,7 @@ impl ParticipantOutcome {
         }
     }
 
-    /// The list that somebody stands in says it.
+    /// The outcome that a list of participants stands for.
     pub(super) fn of_list(list: Option<&str>) -> Option<Self> {
         match list? {
             "added_participants" => Some(Self::Added),

@@ -1,19 +1,23 @@
+//! Conversation routing: chats that several apps share.
+//!
+//! Source: Meta's page `conversation-routing/thread-control`.
+
 use super::{
     contact::Contact,
-    object::{Lazy, names, object},
-    scalar::{Id, Json, Person, Text, Timestamp},
+    schema::{Id, Json, Lazy, Person, Text, Timestamp, names, object},
 };
 
 object! {
-    /// A chat was passed from one app to another: field `messaging_handovers` (conversation routing).
+    /// The handover of a chat from one app to another: field `messaging_handovers` (conversation
+    /// routing).
     pub struct Handover<'a> {
-        /// The user.
+        /// User (`sender`).
         pub sender: Option<HandoverSender<'a>> = HandoverSender<'a>["sender"],
-        /// The business's phone number.
+        /// Business phone number (`recipient`).
         pub recipient: Option<HandoverRecipient<'a>> = HandoverRecipient<'a>["recipient"],
-        /// What happened. Absent from older payloads.
+        /// Type of the handover (`type`). Absent from older payloads.
         pub kind: Option<HandoverKind<'a>> = HandoverKind<'a>["type"],
-        /// When.
+        /// Unix time of the handover, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         passed: Option<Control<'a>> = Control<'a>["control_passed"],
         taken: Option<Control<'a>> = Control<'a>["control_taken"],
@@ -22,8 +26,8 @@ object! {
 }
 
 impl<'a> Handover<'a> {
-    /// Owners of the chat before and after (`control_passed`, `control_taken` or `control_shared`): the one that the
-    /// type names, else the first that is there.
+    /// Returns the owners of the chat before and after (`control_passed`, `control_taken` or
+    /// `control_shared`): the object that the type names, else the first one present.
     #[must_use]
     pub fn control(&self) -> Option<Control<'a>> {
         let named = match self.kind {
@@ -36,23 +40,23 @@ impl<'a> Handover<'a> {
 }
 
 names! {
-    /// How a chat changed hands.
+    /// The type of a [`Handover`]: `type`.
     pub enum HandoverKind<'a> {
-        /// The owner passed it on.
+        /// Passed on by the owner.
         ControlPassed = "control_passed",
-        /// Another took it.
+        /// Taken by another app.
         ControlTaken = "control_taken",
-        /// The owner shares it.
+        /// Shared by the owner.
         ControlShared = "control_shared",
     }
 }
 
 object! {
-    /// The user of a chat.
+    /// The user of a chat: `sender`.
     pub struct HandoverSender<'a> {
-        /// The phone number.
+        /// Phone number (`phone_number`).
         pub phone_number: Option<&'a str> = Person["phone_number"],
-        /// The business-scoped user id.
+        /// Business-scoped user id (`user_id`).
         pub user_id: Option<&'a str> = Person["user_id"],
         /// User id for a parent portfolio (`parent_user_id`).
         pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
@@ -60,75 +64,77 @@ object! {
 }
 
 object! {
-    /// The business's phone number of a chat.
+    /// The business phone number of a chat: `recipient`.
     pub struct HandoverRecipient<'a> {
-        /// Its id.
+        /// Id of the phone number (`phone_number_id`).
         pub phone_number_id: Option<&'a str> = Id["phone_number_id"],
-        /// The number, for people.
+        /// Phone number, formatted for people (`display_phone_number`).
         pub display_phone_number: Option<&'a str> = Person["display_phone_number"],
     }
 }
 
 object! {
-    /// Who has a chat now, and who had it.
+    /// The owners of a chat before and after a [`Handover`].
     pub struct Control<'a> {
-        /// `ai_agent`, `customer_service`, `escalation`, ….
+        /// Role of the previous owner (`previous_owner_role`): `ai_agent`, `customer_service`,
+        /// `escalation`, ….
         pub previous_owner_role: Option<&'a str> = Id["previous_owner_role"],
-        /// The same.
+        /// Role of the new owner (`new_owner_role`), with the same values.
         pub new_owner_role: Option<&'a str> = Id["new_owner_role"],
-        /// The role by its older name.
+        /// Role of the previous owner under its older key (`previous_owner_app_role`).
         pub previous_owner_app_role: Option<&'a str> = Id["previous_owner_app_role"],
-        /// The role by its older name.
+        /// Role of the new owner under its older key (`new_owner_app_role`).
         pub new_owner_app_role: Option<&'a str> = Id["new_owner_app_role"],
-        /// The app, in older payloads.
+        /// App id of the previous owner, in older payloads (`previous_owner_app_id`).
         pub previous_owner_app_id: Option<&'a str> = Id["previous_owner_app_id"],
-        /// The app, in older payloads.
+        /// App id of the new owner, in older payloads (`new_owner_app_id`).
         pub new_owner_app_id: Option<&'a str> = Id["new_owner_app_id"],
-        /// What the former owner gave along, up to 2000 characters.
+        /// Text from the previous owner, up to 2000 characters (`metadata`).
         pub metadata: Option<&'a str> = Text["metadata"],
-        /// What has been said so far.
+        /// Content of the chat before the handover (`conversation_context`).
         pub conversation_context: Option<ConversationContext<'a>> = ConversationContext<'a>["conversation_context"],
     }
 }
 
 object! {
-    /// What has been said in a chat so far.
+    /// The content of a chat before a handover: `conversation_context`.
     pub struct ConversationContext<'a> {
-        /// `summary`.
+        /// Type of the content (`type`): `summary`.
         pub kind: Option<&'a str> = Id["type"],
-        /// A summary.
+        /// Summary (`summary`).
         pub summary: Option<Summary<'a>> = Summary<'a>["summary"],
     }
 }
 
 object! {
-    /// A summary of a chat.
+    /// A summary of a chat: `summary`.
     pub struct Summary<'a> {
-        /// Its text.
+        /// Text of the summary (`text`).
         pub text: Option<&'a str> = Text["text"],
     }
 }
 
 object! {
-    /// A message of the business in a chat that another app owns: an element of `message_echoes` in the field `standby`.
+    /// A message of the business in a chat that another app owns: an element of `message_echoes[]`
+    /// in the field `standby`.
     pub struct StandbyEcho<'a> {
-        /// Its id.
+        /// Id of the message (`id`).
         pub id: Option<&'a str> = Id["id"],
-        /// When it was sent.
+        /// Unix time at which the message was sent, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// The body of the request that sent it, as JSON.
+        /// Body of the API request that sent the message, as JSON (`message`).
         pub message: Option<&'a str> = Json["message"],
-        /// The template, as JSON.
+        /// Template, as JSON (`template`).
         pub template: Option<&'a str> = Json["template"],
-        /// The flow, as JSON.
+        /// Flow, as JSON (`flow`).
         pub flow: Option<&'a str> = Json["flow"],
-        /// What is said of the recipient beside the message.
+        /// Contact of the recipient (the matching element of `contacts[]`).
         pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 
 object! {
-    /// Whom a message of the business is for: a body of the Send API.
+    /// The recipient of a message of the business: a body of the Send API.
     pub(super) struct SentMessage<'a> {
         pub(super) to: Option<&'a str> = Person["to"],
         pub(super) recipient: Option<&'a str> = Person["recipient"],

@@ -1,174 +1,187 @@
+//! Coexistence with the WhatsApp Business app: chat history, contacts and echoes.
+//!
+//! Sources: Meta's pages `webhooks/reference/history`, `webhooks/reference/smb_app_state_sync` and
+//! `webhooks/reference/smb_message_echoes`.
+
 use super::{
     contact::Contact,
     error::Error,
     message::{Content, Context, Referral},
-    object::{Lazy, List, object},
-    scalar::{Id, Person, Text, Timestamp},
+    schema::{Id, Lazy, List, Person, Text, Timestamp, object},
 };
 
 object! {
-    /// A message of a chat before the business came to the platform: field `history` (coexistence). From 180 days, in chunks, in any
-    /// order; either side may have written it.
+    /// A message from before the business joined the platform: field `history` (coexistence).
+    ///
+    /// The history covers up to 180 days. It arrives in chunks, in any order, and has messages of
+    /// both sides.
     pub struct HistoryMessage<'a> {
-        /// Its id.
+        /// Id of the message (`id`).
         pub id: Option<&'a str> = Id["id"],
-        /// When it was sent.
+        /// Unix time at which the message was sent, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// Who wrote it: the user or the business.
+        /// Phone number of the sender (`from`): the user or the business.
         pub from: Option<&'a str> = Person["from"],
         /// Business-scoped user id of the sender (`from_user_id`).
         pub from_user_id: Option<&'a str> = Person["from_user_id"],
         /// User id of the sender for a parent portfolio (`from_parent_user_id`).
         pub from_parent_user_id: Option<&'a str> = Person["from_parent_user_id"],
-        /// Whom the business wrote to.
+        /// Phone number of the recipient, in messages of the business (`to`).
         pub to: Option<&'a str> = Person["to"],
         /// Business-scoped user id of the recipient (`to_user_id`).
         pub to_user_id: Option<&'a str> = Person["to_user_id"],
         /// User id of the recipient for a parent portfolio (`to_parent_user_id`).
         pub to_parent_user_id: Option<&'a str> = Person["to_parent_user_id"],
-        /// How far it got.
+        /// Delivery status (`history_context`).
         pub history_context: Option<HistoryContext<'a>> = HistoryContext<'a>["history_context"],
-        /// What it answers.
+        /// Message that this message replies to (`context`).
         pub context: Option<Context<'a>> = Context<'a>["context"],
-        /// The ad that led to it.
+        /// Ad that led to the message (`referral`).
         pub referral: Option<Referral<'a>> = Referral<'a>["referral"],
-        /// Why it could not be shown.
+        /// Reasons why the content is missing (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
-        /// The user's phone number, by which the chat is named. Absent when the content of a placeholder is sent later.
+        /// Phone number of the user, the id of the chat (`id` of the thread). Absent if the content
+        /// of a placeholder is sent later.
         pub thread_id: Option<&'a str>,
-        /// Who the user is.
+        /// User of the chat (`context` of the thread).
         pub thread: Option<ThreadContext<'a>>,
-        /// Which chunk it is in.
+        /// Chunk that contains the message (`metadata` of the chunk).
         pub chunk: Option<HistoryChunk>,
-        /// What is said of the user beside the message, in payloads of 2026.
+        /// Contact of the user (the matching element of `contacts[]`), in payloads of 2026.
         pub contact: Lazy<'a, Contact<'a>>,
     }
     tagged {
-        /// The type as it was sent.
+        /// Type as it was sent (`type`).
         pub kind,
-        /// What it says.
+        /// Content, by the type.
         pub content: Content<'a>,
-        /// Whether the body of the type was read: see [`Message::has_body`](super::Message::has_body).
+        /// Whether the body of the type was read: see
+        /// [`Message::has_body`](super::Message::has_body).
         pub has_body,
     }
 }
 
 object! {
-    /// How far a message got.
+    /// The delivery status of a message in a history: `history_context`.
     pub struct HistoryContext<'a> {
-        /// `DELIVERED`, `ERROR`, `PENDING`, `PLAYED`, `READ` or `SENT`.
+        /// Status (`status`): `DELIVERED`, `ERROR`, `PENDING`, `PLAYED`, `READ` or `SENT`.
         pub status: Option<&'a str> = Id["status"],
     }
 }
 
 object! {
-    /// Who the user of a chat is.
+    /// The user of a chat: `context` of a thread.
     pub struct ThreadContext<'a> {
-        /// The WhatsApp id.
+        /// WhatsApp id (`wa_id`).
         pub wa_id: Option<&'a str> = Person["wa_id"],
-        /// The business-scoped user id.
+        /// Business-scoped user id (`user_id`).
         pub user_id: Option<&'a str> = Person["user_id"],
-        /// The same for a parent portfolio.
+        /// User id for a parent portfolio (`parent_user_id`).
         pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
-        /// The user name.
+        /// User name (`username`).
         pub username: Option<&'a str> = Person["username"],
     }
 }
 
 object! {
-    /// A chunk of the history.
+    /// The position of a chunk in the history: `metadata` of an element of `history[]`.
     pub struct HistoryChunk {
-        /// 0: the last day; 1: to 90 days; 2: to 180 days.
+        /// Phase (`phase`). 0: the last day; 1: up to 90 days; 2: up to 180 days.
         pub phase: Option<i64> = i64["phase"],
-        /// Its place in the phase.
+        /// Position of the chunk in its phase (`chunk_order`).
         pub chunk_order: Option<i64> = i64["chunk_order"],
-        /// Percent.
+        /// Progress of the history, percent (`progress`).
         pub progress: Option<i64> = i64["progress"],
     }
 }
 
 object! {
-    /// How far the history has come: a chunk whose messages do not carry it, because there are none or only errors.
+    /// The progress of the history, for a chunk without messages: it is empty or has only errors.
+    /// Other chunks have it in [`HistoryMessage::chunk`].
     pub struct HistoryProgress {
-        /// How far it has come.
+        /// Position and progress of the chunk (`metadata`).
         pub chunk: Option<HistoryChunk> = HistoryChunk["metadata"],
     }
     elsewhere ["threads" | "errors"]
 }
 
 object! {
-    /// A change of the contacts in the business's app: an element of `state_sync`, field `smb_app_state_sync` (coexistence).
+    /// A change of the contacts in the business's app: an element of `state_sync[]`, field
+    /// `smb_app_state_sync` (coexistence).
     pub struct AppState<'a> {
-        /// `contact`.
+        /// Type of the object (`type`): `contact`.
         pub kind: Option<&'a str> = Id["type"],
-        /// `add`, which may be an edit, or `remove`.
+        /// Action (`action`): `add`, also for edits, or `remove`.
         pub action: Option<&'a str> = Id["action"],
-        /// The contact.
+        /// Contact (`contact`).
         pub contact: Option<AppContact<'a>> = AppContact<'a>["contact"],
-        /// When.
+        /// Time and version (`metadata`).
         pub metadata: Option<AppStateMetadata> = AppStateMetadata["metadata"],
     }
 }
 
 object! {
-    /// A contact in the business's app.
+    /// A contact in the business's app: `contact`.
     pub struct AppContact<'a> {
-        /// The full name; absent on removal.
+        /// Full name (`full_name`). Absent if the contact was removed.
         pub full_name: Option<&'a str> = Text["full_name"],
-        /// The first name; absent on removal.
+        /// First name (`first_name`). Absent if the contact was removed.
         pub first_name: Option<&'a str> = Text["first_name"],
-        /// The phone number.
+        /// Phone number (`phone_number`).
         pub phone_number: Option<&'a str> = Person["phone_number"],
-        /// The business-scoped user id.
+        /// Business-scoped user id (`user_id`).
         pub user_id: Option<&'a str> = Person["user_id"],
-        /// The same for a parent portfolio.
+        /// User id for a parent portfolio (`parent_user_id`).
         pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
-        /// The user name.
+        /// User name (`username`).
         pub username: Option<&'a str> = Person["username"],
     }
 }
 
 object! {
-    /// When a contact changed.
+    /// Time and version of an [`AppState`]: `metadata`.
     pub struct AppStateMetadata {
-        /// When.
+        /// Unix time of the change, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// A number, in test samples.
+        /// Version number, in test samples (`version`).
         pub version: Option<i64> = i64["version"],
     }
 }
 
 object! {
-    /// A message that the business wrote elsewhere: in its app (field `smb_message_echoes`) or through another app
-    /// (`message_echoes`). To answer an echo is to answer oneself.
+    /// A message that the business sent elsewhere: in its app (field `smb_message_echoes`) or
+    /// through another app (`message_echoes`).
+    ///
+    /// Do not reply to an echo: it is the business's own message.
     pub struct Echo<'a> {
-        /// Its id.
+        /// Id of the message (`id`).
         pub id: Option<&'a str> = Id["id"],
-        /// When it was sent.
+        /// Unix time at which the message was sent, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// The business.
+        /// Phone number of the business (`from`).
         pub from: Option<&'a str> = Person["from"],
-        /// The user: a phone number.
+        /// Phone number of the user (`to`).
         pub to: Option<&'a str> = Person["to"],
-        /// The user: a business-scoped user id.
+        /// Business-scoped user id of the user (`to_user_id`).
         pub to_user_id: Option<&'a str> = Person["to_user_id"],
-        /// The same for a parent portfolio.
+        /// User id of the user for a parent portfolio (`to_parent_user_id`).
         pub to_parent_user_id: Option<&'a str> = Person["to_parent_user_id"],
-        /// What it answers.
+        /// Message that this message replies to (`context`).
         pub context: Option<Context<'a>> = Context<'a>["context"],
-        /// Why it could not be shown.
+        /// Reasons why the content is missing (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
-        /// Who made it, in test samples.
+        /// Creator of the message, in test samples (`message_creation_type`).
         pub message_creation_type: Option<&'a str> = Id["message_creation_type"],
-        /// What else is said of the user.
+        /// Contact of the user (the matching element of `contacts[]`).
         pub contact: Lazy<'a, Contact<'a>>,
     }
     tagged {
-        /// The type as it was sent.
+        /// Type as it was sent (`type`).
         pub kind,
-        /// What it says.
+        /// Content, by the type.
         pub content: Content<'a>,
-        /// Whether the body of the type was read: see [`Message::has_body`](super::Message::has_body).
+        /// Whether the body of the type was read: see
+        /// [`Message::has_body`](super::Message::has_body).
         pub has_body,
     }
 }

@@ -5,9 +5,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Event, field,
+    event::Event,
+    field,
+    group::GroupParticipant,
     payload::{Kind, Payload},
-    scalar::Timestamp,
+    schema::Timestamp,
+    status::Status,
 };
 
 /// What makes two deliveries of an event the same event: 16 bytes, the beginning of a SHA-256.
@@ -62,9 +65,66 @@ impl EventKey {
         self.0
     }
 
-    /// The key of `event` among those of the app `namespace`.
-    pub(super) fn of(event: &Event, namespace: &str) -> Self {
-        let mut hash = Self::in_steps(event, namespace);
+    /// Starts the key of `event` for `app`. The caller advances it in steps, because the JSON of an
+    /// event may have megabytes.
+    pub(crate) fn in_steps<'a>(event: &'a Event, app: &'a str) -> KeyHash<'a> {
+        let mut hash = KeyHash::new();
+        hash.add("v1");
+        hash.add(app);
+        let kind = event.element().kind();
+        hash.add(match kind {
+            // The most frequent kinds have one field only, so no alias needs a lookup.
+            Kind::Message | Kind::Status => event.field(),
+            _ => event.field().map(field::key_name),
+        });
+        let number = event.metadata_phone_number_id();
+        match kind {
+            Kind::Message | Kind::Echo | Kind::Status | Kind::Call | Kind::CallStatus => {
+                let payload = event.element().own_payload();
+                if hash.add_identified(number, &payload).is_none() {
+                    hash.add_json(number, event);
+                }
+            }
+            // Only the group around its participants says what happened to them.
+            Kind::GroupParticipant => match event.payload() {
+                Payload::GroupParticipant(participant) => {
+                    hash.add_participant(number, event, &participant);
+                }
+                _ => hash.add_json(number, event),
+            },
+            // Only the contact beside a user action says whose action it is.
+            Kind::UserAction => {
+                hash.add_json(number, event);
+                if let Payload::UserAction(action) = event.payload() {
+                    let contact = action.contact.get().unwrap_or_default();
+                    hash.add_all([contact.user_id, contact.wa_id]);
+                }
+            }
+            // The payload may be long and is not decoded: the key only needs its JSON.
+            _ => hash.add_json(number, event),
+        }
+        hash
+    }
+}
+
+impl Event {
+    /// Returns the key that is equal for two deliveries of the same event.
+    ///
+    /// It depends on the event only: it is the same in every process and however Meta groups
+    /// deliveries.
+    #[doc(alias = "idempotency")]
+    #[must_use]
+    pub fn key(&self) -> EventKey {
+        self.key_in("")
+    }
+
+    /// Returns the [`key`](Self::key) within one app.
+    ///
+    /// Use it in a process that serves several apps: a key that ignores the app makes one of the
+    /// subscribed apps miss the event.
+    #[must_use]
+    pub fn key_in(&self, app: &str) -> EventKey {
+        let mut hash = EventKey::in_steps(self, app);
         loop {
             if let Some(key) = hash.advance(usize::MAX) {
                 return key;
@@ -72,121 +132,21 @@ impl EventKey {
         }
     }
 
-    /// The same in steps: the JSON of an event may be megabytes.
-    pub(crate) fn in_steps<'a>(event: &'a Event, namespace: &'a str) -> KeyHash<'a> {
-        let mut parts = KeyHash::new();
-        parts.add("v1");
-        parts.add(namespace);
-        let kind = event.payload_kind();
-        parts.add(match kind {
-            // The most frequent kinds have one field only.
-            Kind::Message | Kind::Status => event.field(),
-            _ => event.field().map(field::key_name),
-        });
-        let number = event.metadata_phone_number_id();
-        let payload = match kind {
+    /// Returns whether the [`key`](Self::key) differs from that of a later event with the same
+    /// content, because the event has an id or a time.
+    ///
+    /// Meta sends some events without either, such as the errors of a phone number. A later one
+    /// with the same content has the same key, so `DedupLayer` does not suppress such events:
+    /// they are handled again when Meta redelivers them.
+    #[must_use]
+    pub fn is_distinguishable(&self) -> bool {
+        let has_id = match self.element().kind() {
             Kind::Message | Kind::Echo | Kind::Status | Kind::Call | Kind::CallStatus => {
-                Some(event.payload_alone())
-            }
-            // What has happened to a participant is said of all of them together. The action of a
-            // user does not say whose it is.
-            Kind::GroupParticipant | Kind::UserAction => Some(event.payload()),
-            // Not read, because it may be long, and only its JSON is in the key.
-            _ => None,
-        };
-        let named = payload.and_then(|payload| match payload {
-            Payload::Message(message) => message.id.map(|id| {
-                parts.all([number, Some("msg"), Some(id), message.kind]);
-            }),
-            Payload::Echo(echo) => echo.id.map(|id| {
-                parts.all([number, Some("echo"), Some(id), echo.kind]);
-            }),
-            Payload::Status(status) => status.id.map(|id| {
-                let recipient = status.recipient;
-                let payment = status.payment.get();
-                let transaction = payment.and_then(|payment| payment.transaction);
-                parts.all([
-                    number,
-                    Some("st"),
-                    Some(id),
-                    status.state.map(|state| state.as_str()),
-                    recipient.id,
-                    recipient.user_id,
-                    recipient.participant_id,
-                    recipient.participant_user_id,
-                    transaction.and_then(|transaction| transaction.id),
-                ]);
-                parts.number(status.timestamp.map(Timestamp::millis));
-                // A payment keeps its state and its time when it is paid back.
-                for refund in transaction
-                    .iter()
-                    .flat_map(|transaction| transaction.refunds)
-                {
-                    parts.all([refund.id, refund.status]);
-                    parts.number(refund.updated_timestamp.map(Timestamp::millis));
-                }
-            }),
-            Payload::Call(call) => call.id.map(|id| {
-                parts.all([
-                    number,
-                    Some("call"),
-                    Some(id),
-                    call.event.map(|event| event.as_str()),
-                ]);
-                parts.number(call.timestamp.map(Timestamp::millis));
-            }),
-            Payload::CallStatus(status) => status.id.map(|id| {
-                parts.all([
-                    number,
-                    Some("callst"),
-                    Some(id),
-                    status.state.map(|state| state.as_str()),
-                    status.recipient_id,
-                    status.recipient_user_id,
-                ]);
-                parts.number(status.timestamp.map(Timestamp::millis));
-            }),
-            Payload::GroupParticipant(participant) => {
-                parts.all([
-                    number,
-                    Some("participant"),
-                    event.list(),
-                    participant.group_id,
-                    participant.event.map(|event| event.as_str()),
-                    participant.request_id,
-                ]);
-                parts.json(event.raw_bytes());
-                parts.number(participant.timestamp.map(Timestamp::millis));
-                Some(())
-            }
-            _ => None,
-        });
-        if named.is_none() {
-            // One number may have several account ids, one for each partner.
-            let entry_id = match number {
-                None => event.entry_id(),
-                Some(_) => None,
-            };
-            parts.all([entry_id, number, event.list()]);
-            parts.json(event.raw_bytes());
-            parts.number(event.entry_time().map(Timestamp::millis));
-        }
-        if let Some(Payload::UserAction(action)) = payload {
-            let contact = action.contact.get().unwrap_or_default();
-            parts.all([contact.user_id, contact.wa_id]);
-        }
-        parts
-    }
-
-    /// Whether the key of the event is made of something that no later event has: an id, or a time.
-    pub(super) fn tells_apart(event: &Event) -> bool {
-        let has_id = match event.payload_kind() {
-            Kind::Message | Kind::Echo | Kind::Status | Kind::Call | Kind::CallStatus => {
-                event.id().is_some()
+                self.id().is_some()
             }
             _ => false,
         };
-        has_id || event.timestamp().is_some()
+        has_id || self.timestamp().is_some()
     }
 }
 
@@ -287,6 +247,94 @@ impl<'a> KeyHash<'a> {
         }
     }
 
+    /// Adds the ids and states of an event that has an id of its own. `None` if the id is absent.
+    fn add_identified(&mut self, number: Option<&'a str>, payload: &Payload<'a>) -> Option<()> {
+        match payload {
+            Payload::Message(message) => {
+                self.add_all([number, Some("msg"), Some(message.id?), message.kind]);
+            }
+            Payload::Echo(echo) => {
+                self.add_all([number, Some("echo"), Some(echo.id?), echo.kind]);
+            }
+            Payload::Status(status) => self.add_status(number, status)?,
+            Payload::Call(call) => {
+                let event = call.event.map(|event| event.as_str());
+                self.add_all([number, Some("call"), Some(call.id?), event]);
+                self.add_time(call.timestamp);
+            }
+            Payload::CallStatus(status) => {
+                self.add_all([
+                    number,
+                    Some("callst"),
+                    Some(status.id?),
+                    status.state.map(|state| state.as_str()),
+                    status.recipient_id,
+                    status.recipient_user_id,
+                ]);
+                self.add_time(status.timestamp);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn add_status(&mut self, number: Option<&'a str>, status: &Status<'a>) -> Option<()> {
+        let recipient = status.recipient;
+        let payment = status.payment.get();
+        let transaction = payment.and_then(|payment| payment.transaction);
+        self.add_all([
+            number,
+            Some("st"),
+            Some(status.id?),
+            status.state.map(|state| state.as_str()),
+            recipient.id,
+            recipient.user_id,
+            recipient.participant_id,
+            recipient.participant_user_id,
+            transaction.and_then(|transaction| transaction.id),
+        ]);
+        self.add_time(status.timestamp);
+        // A refund does not change the state and the time of its payment.
+        for refund in transaction
+            .iter()
+            .flat_map(|transaction| transaction.refunds)
+        {
+            self.add_all([refund.id, refund.status]);
+            self.add_time(refund.updated_timestamp);
+        }
+        Some(())
+    }
+
+    fn add_participant(
+        &mut self,
+        number: Option<&'a str>,
+        event: &'a Event,
+        participant: &GroupParticipant<'a>,
+    ) {
+        self.add_all([
+            number,
+            Some("participant"),
+            event.element().list(),
+            participant.group_id,
+            participant.event.map(|event| event.as_str()),
+            participant.request_id,
+        ]);
+        self.add_bytes(event.raw_bytes());
+        self.add_time(participant.timestamp);
+    }
+
+    /// Adds the JSON of an event without an id of its own.
+    fn add_json(&mut self, number: Option<&'a str>, event: &'a Event) {
+        // A number may belong to several entry ids, one for each partner.
+        let entry_id = match number {
+            None => event.entry_id(),
+            Some(_) => None,
+        };
+        self.add_all([entry_id, number, event.element().list()]);
+        self.add_bytes(event.raw_bytes());
+        self.add_time(event.entry_time());
+    }
+
     fn add(&mut self, text: impl Into<Option<&'a str>>) {
         let text = text.into();
         let length = length(text.map(str::len));
@@ -300,14 +348,14 @@ impl<'a> KeyHash<'a> {
         }
     }
 
-    fn all<const N: usize>(&mut self, texts: [Option<&'a str>; N]) {
+    fn add_all<const N: usize>(&mut self, texts: [Option<&'a str>; N]) {
         for text in texts {
             self.add(text);
         }
     }
 
     /// The same as its text, which need not be converted.
-    fn json(&mut self, json: Bytes) {
+    fn add_bytes(&mut self, json: Bytes) {
         let length = length(Some(json.len()));
         if self.rest.is_empty() && json.len() <= SHORT {
             self.hash.update(length);
@@ -318,8 +366,8 @@ impl<'a> KeyHash<'a> {
         }
     }
 
-    fn number(&mut self, number: Option<u64>) {
-        let number = number.unwrap_or(u64::MAX).to_be_bytes();
+    fn add_time(&mut self, time: Option<Timestamp>) {
+        let number = time.map_or(u64::MAX, Timestamp::millis).to_be_bytes();
         if self.rest.is_empty() {
             self.hash.update(number);
         } else {

@@ -1,69 +1,78 @@
+//! Marketing messages, ads and campaigns.
+//!
+//! Sources: Meta's pages `marketing-messages/track-click-events` and
+//! `webhooks/reference/automatic_events`.
+
 use super::{
     contact::Contact,
-    object::{Lazy, List, names, object},
-    scalar::{Id, Name, Text, Timestamp},
+    schema::{Id, Lazy, List, Name, Text, Timestamp, names, object},
 };
 
 object! {
-    /// A lead or purchase that Meta saw in a chat from an ad: an element of the field `automatic_events`.
+    /// A lead or purchase that Meta detected in a chat from an ad: an element of
+    /// `automatic_events[]` in the field of that name.
     pub struct AutomaticEvent<'a> {
-        /// The message that it was seen in.
+        /// Id of the message in which the event was detected (`id`).
         pub id: Option<&'a str> = Id["id"],
-        /// `LeadSubmitted` or `Purchase`, in either case.
+        /// Type of the event (`event_name`): `LeadSubmitted` or `Purchase`, in upper or lower case.
         pub event_name: Option<&'a str> = Id["event_name"],
-        /// When.
+        /// Unix time of the event, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// The id of the click.
+        /// Id of the click on the ad (`ctwa_clid`).
         pub ctwa_clid: Option<&'a str> = Id["ctwa_clid"],
-        /// What it was worth.
+        /// Value of a purchase (`custom_data`).
         pub custom_data: Option<CustomData<'a>> = CustomData<'a>["custom_data"],
     }
 }
 
 object! {
-    /// What a purchase was worth.
+    /// The value of a purchase: `custom_data`.
     pub struct CustomData<'a> {
-        /// ISO 4217.
+        /// Currency, ISO 4217 (`currency`).
         pub currency: Option<&'a str> = Id["currency"],
-        /// How much.
+        /// Value (`value`).
         pub value: Option<f64> = f64["value"],
     }
 }
 
 object! {
-    /// What a user did with a marketing message: an element of `user_actions` in the field `messages`.
+    /// An action of a user on a marketing message: an element of `user_actions[]` in the field
+    /// `messages`.
     pub struct UserAction<'a> {
-        /// What the user did (`action_type`).
+        /// Type of the action (`action_type`).
         pub action_type: Option<UserActionKind<'a>> = UserActionKind<'a>["action_type"],
-        /// When.
+        /// Unix time of the action, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// The click or the view (`marketing_messages_link_click_data`).
+        /// Click or view (`marketing_messages_link_click_data`).
         pub link_click: Option<LinkClick<'a>> = LinkClick<'a>["marketing_messages_link_click_data"],
-        /// Who it was, if there is one contact only: nothing in the action says it.
+        /// Contact of the user (`contacts[]`), if there is exactly one contact: the action itself
+        /// does not name the user.
         pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 
 names! {
-    /// What a user did with a marketing message.
+    /// The type of a [`UserAction`]: `action_type`.
     pub enum UserActionKind<'a> {
-        /// A link was clicked.
+        /// Click on a link.
         LinkClick = "marketing_messages_link_click",
-        /// The page behind a link was viewed (since September 2026). May come before the click, or without one.
+        /// View of the page behind a link (since September 2026). May arrive before the click, or
+        /// without one.
         LandingPageView = "landing_page_view",
     }
 }
 
 object! {
-    /// A click on a link of a marketing message, or the view of the page behind it.
+    /// A click on a link of a marketing message, or a view of the page behind it:
+    /// `marketing_messages_link_click_data`.
     pub struct LinkClick<'a> {
-        /// Where: `cta`, `body`, ….
+        /// Part of the message that was clicked (`click_component`): `cta`, `body`, ….
         pub click_component: Option<&'a str> = Id["click_component"],
-        /// On which product.
+        /// Id of the product that was clicked (`product_id`).
         pub product_id: Option<&'a str> = Id["product_id"],
-        /// Its id.
+        /// Id of the click (`click_id`).
         pub click_id: Option<&'a str> = Id["click_id"],
-        /// What leads to the message.
+        /// Token that identifies the message (`tracking_token`).
         pub tracking_token: Option<&'a str> = Text["tracking_token"],
         /// User agent of the browser (`client_user_agent`, since September 2026).
         pub client_user_agent: Option<&'a str> = Text["client_user_agent"],
@@ -71,41 +80,43 @@ object! {
 }
 
 object! {
-    /// An event of a marketing message: an element of `events` in the field `tracking_events`. Known from the dashboard's sample only.
+    /// An event of a marketing message: an element of `events[]` in the field `tracking_events`.
+    /// Known from the App Dashboard's sample only.
     pub struct TrackingEvent<'a> {
-        /// `sent`, ….
+        /// Type of the event (`event_name`): `sent`, ….
         pub event_name: Option<&'a str> = Id["event_name"],
-        /// When.
+        /// Unix time of the event, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// What leads to the message.
+        /// Link to the message (`tracking_data`).
         pub tracking_data: Option<TrackingData<'a>> = TrackingData<'a>["tracking_data"],
     }
 }
 
 object! {
-    /// What leads from a [`TrackingEvent`] to its message.
+    /// The link from a [`TrackingEvent`] to its message: `tracking_data`.
     pub struct TrackingData<'a> {
-        /// The id of the click.
+        /// Id of the click (`click_id`).
         pub click_id: Option<&'a str> = Id["click_id"],
-        /// The token.
+        /// Token that identifies the message (`tracking_token`).
         pub tracking_token: Option<&'a str> = Text["tracking_token"],
     }
 }
 
 object! {
-    /// The state of a campaign: field `campaign_status_update`. Known from an old sample of the dashboard only.
+    /// The status of a campaign: field `campaign_status_update`. Known from an old sample of the
+    /// App Dashboard only.
     pub struct CampaignStatus<'a> {
-        /// The campaign.
+        /// Id of the campaign (`campaign_id`).
         pub campaign_id: Option<&'a str> = Id["campaign_id"],
-        /// Its name.
+        /// Name of the campaign (`campaign_name`).
         pub campaign_name: Option<&'a str> = Text["campaign_name"],
-        /// Before.
+        /// Status before the change (`old_status`).
         pub old_status: Option<&'a str> = Id["old_status"],
-        /// Now.
+        /// Status after the change (`new_status`).
         pub new_status: Option<&'a str> = Id["new_status"],
-        /// Why it is paused.
+        /// Reasons for a pause (`paused_reasons[]`).
         pub paused_reasons: List<'a, Name<'a>> = List<'a, Name<'a>>["paused_reasons"],
-        /// Why it is complete.
+        /// Reason for the completion (`complete_reason`).
         pub complete_reason: Option<&'a str> = Id["complete_reason"],
     }
 }

@@ -91,52 +91,55 @@ mod account;
 mod call;
 pub mod codes;
 mod contact;
+mod element;
+mod envelope;
 mod error;
-mod few;
+#[expect(
+    clippy::module_inception,
+    reason = "the file is named after its one type"
+)]
+mod event;
 mod field;
 mod flow;
-mod grammar;
 mod group;
 mod handover;
 mod history;
-#[cfg(feature = "serde")]
-mod json_text;
+mod json;
 mod key;
 mod marketing;
 mod message;
 mod notification;
-mod object;
 mod payload;
 mod person;
 mod queue;
-mod raw;
-mod scalar;
+mod related;
+mod schema;
 mod status;
 mod template;
-mod unread;
+mod unread_walk;
 mod user;
-mod wire;
 
+pub(crate) use self::json::IncrementalValidator;
 #[cfg(feature = "tokio")]
 pub(crate) use self::key::KeyHash;
-pub(crate) use self::raw::IncrementalValidator;
 pub use self::{
     account::*,
     call::*,
     contact::{Contact, Profile},
     error::{Error, ErrorData},
+    event::{DeserializeError, Event},
     flow::*,
     group::*,
     handover::*,
     history::*,
+    json::ParseError,
     key::{EventKey, ParseKeyError},
     marketing::*,
     message::*,
-    notification::{DeserializeError, Event, Notification, ParseError},
-    object::{Iter, Lazy, List},
+    notification::Notification,
     payload::{Payload, Reason, Unknown},
     queue::QueueError,
-    scalar::{Name, Timestamp},
+    schema::{Iter, Lazy, List, Name, Timestamp},
     status::*,
     template::*,
     user::*,

@@ -1,3 +1,5 @@
+//! The kinds of events.
+
 use std::fmt;
 
 use super::{
@@ -12,54 +14,59 @@ use super::{
     group::{Group, GroupParticipant},
     handover::{Handover, StandbyEcho},
     history::{AppState, Echo, HistoryMessage, HistoryProgress},
+    json::Cursor,
     marketing::{AutomaticEvent, CampaignStatus, TrackingEvent, UserAction},
     message::Message,
-    object::Decode,
-    raw::Cursor,
-    scalar::Id,
+    schema::{Decode, Id, UnreadPaths},
     status::Status,
     template::{
         TemplateCategory, TemplateCategoryDetection, TemplateComponents, TemplateQuality,
         TemplateStatus,
     },
-    unread::UnreadPaths,
     user::{UserIdUpdate, UserPreference},
 };
 
 macro_rules! payloads {
     ($($(#[$meta:meta])* $variant:ident($body:ty) = $name:literal,)*) => {
-        /// What an [`Event`](super::Event) is.
+        /// The decoded content of an [`Event`](super::Event).
         ///
-        /// More kinds come with every version of this crate: have a `_` arm, and let it do what is right for events that you do not
-        /// know.
+        /// New versions of this crate add kinds, so a match needs a `_` arm. Let it do what is right
+        /// for unknown events: log and count them, and answer 200.
         ///
         /// # Serialization
         ///
-        /// With the feature `serde` a payload and everything in it implements `Serialize`: an object with Meta's own keys,
-        /// without those that are absent. Read again as an element of its list it gives the same payload. Ids and
-        /// numbers that Meta writes now as a string and now as a number come out in one of both forms, times as
-        /// strings of seconds. JSON that is kept as text is written as it stands, except for half a surrogate pair (U+FFFD)
-        /// and numbers that are too large for 64 bits (strings): neither may make a host fail. What Meta writes beside the element has keys of its own: `contact`,
-        /// `conversation_context`, and for parts of groups and histories those of their fields. Keys that
-        /// [`Event::unread`](super::Event::unread) names are not in it; [`Event::raw`](super::Event::raw) has them.
+        /// With the feature `serde` a payload and everything in it implements `Serialize`. The output
+        /// is an object with Meta's own keys, without the absent ones. Parsed again as an element of
+        /// its list it gives the same payload.
         ///
-        /// What kind of event it is ([`Payload::name`]), whose number and account it is about and when it was sent are not in
-        /// it either: store them beside it, or store the whole event with [`Event::to_queue`](super::Event::to_queue).
+        /// - Ids and numbers that Meta writes as a string in some places and as a number in others
+        ///   are written in one form. Times are strings of seconds.
+        /// - JSON that is kept as text is written unchanged, with two exceptions, so that a host
+        ///   cannot fail on it: half a surrogate pair becomes U+FFFD, and a number that does not fit
+        ///   into 64 bits becomes a string.
+        /// - What Meta writes beside the element has keys of its own: `contact`,
+        ///   `conversation_context`, and for groups and histories the names of the fields.
+        /// - Keys that [`Event::unread`](super::Event::unread) lists are left out;
+        ///   [`Event::raw`](super::Event::raw) has them.
+        ///
+        /// The kind ([`Payload::name`]), the account, the phone number and the time of the
+        /// notification are not part of a payload. Store them beside it, or store the whole event
+        /// with [`Event::to_queue`](super::Event::to_queue).
         #[derive(Debug, Clone, Copy, PartialEq)]
         #[non_exhaustive]
         pub enum Payload<'a> {
             $($(#[$meta])* $variant($body),)*
-            /// Anything else. [`Event::raw`](super::Event::raw) has it.
+            /// Unknown kind. [`Event::raw`](super::Event::raw) has its JSON.
             Unknown(Unknown<'a>),
         }
 
         impl Payload<'_> {
-            /// All names, in the order of the declaration.
+            /// All names, in the order of declaration.
             #[doc(hidden)]
             pub const NAMES: &'static [&'static str] = &[$($name,)* "unknown"];
 
-            /// The kind in snake case (`message`, `status`, `account_update`, …, `unknown`), for logs, metrics and routing. Does not
-            /// change between versions.
+            /// Returns the kind in snake case (`message`, `status`, `account_update`, …, `unknown`),
+            /// for logs, metrics and routing. The names are stable across versions of this crate.
             #[must_use]
             pub fn name(&self) -> &'static str {
                 match self {
@@ -69,7 +76,7 @@ macro_rules! payloads {
             }
         }
 
-        /// With Meta's keys: see [`Payload`].
+        /// Uses Meta's keys: see [`Payload`].
         #[cfg(feature = "serde")]
         impl serde::Serialize for Payload<'_> {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -80,7 +87,7 @@ macro_rules! payloads {
             }
         }
 
-        /// What an element is before it is read.
+        /// The kind of an element that has not been decoded yet.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Kind {
             $($variant,)*
@@ -95,15 +102,15 @@ macro_rules! payloads {
                 }
             }
 
-            /// Reads an element. What stands around it is not in it yet.
+            /// Decodes an element, without the parts of the envelope that belong to it.
             pub(crate) fn read<'a>(self, cursor: &mut Cursor<'a>) -> Option<Payload<'a>> {
                 match self {
-                    $(Self::$variant => <$body as Decode<'a>>::read(cursor).map(Payload::$variant),)*
+                    $(Self::$variant => <$body as Decode<'a>>::decode(cursor).map(Payload::$variant),)*
                     Self::Unknown(_) => None,
                 }
             }
 
-            /// Notes what is not read of an element.
+            /// Notes the unread keys of an element.
             pub(crate) fn unread<'a>(self, cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
                 match self {
                     $(Self::$variant => <$body as Decode<'a>>::unread(cursor, paths),)*
@@ -123,97 +130,97 @@ macro_rules! payloads {
 }
 
 payloads! {
-    /// A message that the business received.
+    /// Message that the business received.
     Message(Message<'a>) = "message",
-    /// What became of a message that the business sent.
+    /// Status of a message that the business sent.
     Status(Status<'a>) = "status",
-    /// An error of a phone number, of the app, of a call or of a chunk of history.
+    /// Error of a phone number, of the app, of a call or of a chunk of history.
     Error(Error<'a>) = "error",
-    /// What a user did with a marketing message.
+    /// Action of a user on a marketing message.
     UserAction(UserAction<'a>) = "user_action",
-    /// An alert about an account, portfolio or phone number.
+    /// Alert about an account, portfolio or phone number.
     AccountAlert(AccountAlert<'a>) = "account_alert",
-    /// The result of an account review.
+    /// Result of an account review.
     AccountReview(AccountReview<'a>) = "account_review",
-    /// A change of a phone number's settings.
+    /// Change of a phone number's settings.
     AccountSettings(AccountSettings<'a>) = "account_settings",
-    /// A change of an account.
+    /// Change of an account.
     AccountUpdate(AccountUpdate<'a>) = "account_update",
-    /// A lead or purchase that Meta saw in a chat.
+    /// Lead or purchase that Meta detected in a chat.
     AutomaticEvent(AutomaticEvent<'a>) = "automatic_event",
-    /// The limits of an account or portfolio.
+    /// Limits of an account or portfolio.
     BusinessCapability(BusinessCapability<'a>) = "business_capability",
-    /// Something about the business.
+    /// Status of a business.
     BusinessStatus(BusinessStatus<'a>) = "business_status",
-    /// The business's own user name.
+    /// User name of the business.
     BusinessUsername(BusinessUsername<'a>) = "business_username",
-    /// Something about a call.
+    /// Event of a call.
     Call(Call<'a>) = "call",
-    /// How a call that the business began stands.
+    /// Status of a call that the business started.
     CallStatus(CallStatus<'a>) = "call_status",
-    /// The state of a campaign.
+    /// Status of a campaign.
     CampaignStatus(CampaignStatus<'a>) = "campaign_status",
-    /// The state or health of a flow.
+    /// Status or health of a flow.
     Flow(Flow<'a>) = "flow",
-    /// Something about a group.
+    /// Event of a group.
     Group(Group<'a>) = "group",
-    /// Somebody was added to a group, removed from it, or could not be.
+    /// Participant that was added to a group, removed from it, or could not be.
     GroupParticipant(GroupParticipant<'a>) = "group_participant",
-    /// A message of a chat before the business came to the platform.
+    /// Message from before the business joined the platform.
     HistoryMessage(HistoryMessage<'a>) = "history_message",
-    /// A chunk of such a history without messages: how far it has come.
+    /// Progress of such a history, for a chunk without messages.
     HistoryProgress(HistoryProgress) = "history_progress",
-    /// A change of the contacts in the business's app.
+    /// Change of the contacts in the business's app.
     AppState(AppState<'a>) = "app_state",
-    /// A message that the business wrote elsewhere.
+    /// Message that the business sent elsewhere.
     Echo(Echo<'a>) = "echo",
-    /// A chat was passed from one app to another.
+    /// Handover of a chat from one app to another.
     Handover(Handover<'a>) = "handover",
-    /// A message in a chat that another app owns: not to be answered.
+    /// Message in a chat that another app owns. Must not be answered.
     StandbyMessage(Message<'a>) = "standby_message",
-    /// A status in a chat that another app owns.
+    /// Status in a chat that another app owns.
     StandbyStatus(Status<'a>) = "standby_status",
-    /// A message of the business in a chat that another app owns.
+    /// Message of the business in a chat that another app owns.
     StandbyEcho(StandbyEcho<'a>) = "standby_echo",
-    /// A solution of several partners.
+    /// Solution of several partners.
     PartnerSolution(PartnerSolution<'a>) = "partner_solution",
-    /// The configuration of a payment provider.
+    /// Configuration of a payment provider.
     PaymentConfiguration(PaymentConfiguration<'a>) = "payment_configuration",
-    /// The review of a display name.
+    /// Review of a display name.
     PhoneNumberName(PhoneNumberName<'a>) = "phone_number_name",
-    /// The quality or throughput of a phone number.
+    /// Quality or throughput of a phone number.
     PhoneNumberQuality(PhoneNumberQuality<'a>) = "phone_number_quality",
-    /// Something about the PIN of a phone number.
+    /// Event about the PIN of a phone number.
     Security(Security<'a>) = "security",
-    /// The text or buttons of a template changed.
+    /// Change of the text or buttons of a template.
     TemplateComponents(TemplateComponents<'a>) = "template_components",
-    /// The quality of a template changed.
+    /// Change of the quality of a template.
     TemplateQuality(TemplateQuality<'a>) = "template_quality",
-    /// The state of a template changed.
+    /// Change of the status of a template.
     TemplateStatus(TemplateStatus<'a>) = "template_status",
-    /// The category of a template changed or is about to.
+    /// Change of the category of a template, now or in the future.
     TemplateCategory(TemplateCategory<'a>) = "template_category",
-    /// The category of a template is not what its text is.
+    /// Template whose category does not match its text.
     TemplateCategoryDetection(TemplateCategoryDetection<'a>) = "template_category_detection",
-    /// An event of a marketing message.
+    /// Event of a marketing message.
     TrackingEvent(TrackingEvent<'a>) = "tracking_event",
-    /// A user has another user id.
+    /// Change of a user id.
     UserIdUpdate(UserIdUpdate<'a>) = "user_id_update",
-    /// Whether a user wants marketing messages.
+    /// User's choice about marketing messages.
     UserPreference(UserPreference<'a>) = "user_preference",
 }
 
-/// Notes the members of an element that has no type, or the element itself.
+/// Notes the members of an element without a type, or the element itself if it is not an object.
 fn unread_members(cursor: &mut Cursor<'_>, paths: &mut UnreadPaths) {
-    if cursor.object().is_none() {
+    if cursor.enter_object().is_none() {
         paths.note();
         return;
     }
-    while let Some(key) = cursor.key() {
-        if !cursor.null() {
+    while let Some(key) = cursor.next_key() {
+        if !cursor.take_null() {
             let object = paths.enter(key);
-            // `Unknown::id` has the id.
-            if key != b"id" || Id::read(&mut { *cursor }).is_none() {
+            // The id is read: it is `Unknown::id`.
+            if key != b"id" || Id::decode(&mut { *cursor }).is_none() {
                 paths.note();
             }
             paths.leave(object);
@@ -223,10 +230,11 @@ fn unread_members(cursor: &mut Cursor<'_>, paths: &mut UnreadPaths) {
 }
 
 impl<'a> Payload<'a> {
-    /// What it is more closely: the type of a message, the state of a status, the event of an account, …, as Meta writes it; of what is
-    /// unknown the list, or the reason.
+    /// Returns the subtype as Meta writes it: the type of a message, the state of a status, the
+    /// event of an account, …. For an unknown event, the list or the reason.
     ///
-    /// New values arrive all the time: route by it, and do not make metric labels of it.
+    /// Use it for routing, not as a metric label: Meta adds values at any time, so their number is
+    /// not bounded.
     #[must_use]
     pub fn subtype(&self) -> Option<&'a str> {
         match self {
@@ -274,25 +282,27 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// An element that has no type here.
+/// An element that this version of the crate has no type for.
 #[derive(Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Unknown<'a> {
-    /// Why.
+    /// Reason why the element is unknown.
     pub reason: Reason,
-    /// Key of the list that it is an element of (`messages`, for example), or its own key with [`Reason::Key`].
+    /// Key of the list that contains the element, for example `messages`. With [`Reason::Key`], the
+    /// key of the element itself.
     pub list: Option<&'a str>,
-    /// Its `id`, if it is an object that has one.
+    /// Id of the element, if it is an object with one (`id`).
     pub id: Option<&'a str>,
-    /// Its JSON: the same as [`Event::raw`](super::Event::raw).
+    /// JSON of the element, the same as [`Event::raw`](super::Event::raw).
     pub raw: &'a str,
 }
 
-/// The raw JSON; a string with [`Reason::Overflow`], whose text is not JSON by itself.
+/// Writes the raw JSON. With [`Reason::Overflow`] it is a string, because the text is not valid JSON
+/// by itself.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Unknown<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        super::json_text::serialize(self.raw, serializer)
+        super::json::serialize(self.raw, serializer)
     }
 }
 
@@ -304,29 +314,32 @@ impl fmt::Debug for Unknown<'_> {
     }
 }
 
-/// Why an element has no type.
+/// The reason why an element is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// This version does not know the field. The raw JSON is the `value`, or one element of its `messages` or `statuses`.
+    /// Unknown field. The raw JSON is the `value`, or one element of its `messages` or `statuses`.
     Field,
-    /// This version does not know the list.
+    /// Unknown list.
     List,
-    /// This version does not know a key of the envelope (beside `changes`, `value` or `messages`, for example). The
-    /// raw JSON is its value.
+    /// Unknown key of the envelope, for example beside `changes`, `value` or `messages`. The raw JSON
+    /// is the value of the key.
     Key,
-    /// The `object` of the delivery is not `whatsapp_business_account`, whatever is in it.
+    /// The `object` of the delivery is not `whatsapp_business_account`, so nothing in it is decoded.
     Object,
-    /// The element, change, entry or body is of a shape of its own. Some of these are documented, for example the
-    /// `changed_fields` of an entry.
+    /// Element, change, entry or body of an unexpected shape. Some of these are documented, for
+    /// example the `changed_fields` of an entry.
     Shape,
-    /// The delivery has more than 32,768 events. The raw text is what is left of the list: elements with commas between them, and no
-    /// brackets around them; of the whole body, if many lists are left.
+    /// Remainder of a delivery with more than 32,768 events.
+    ///
+    /// The raw text is the remainder of a list: elements with commas between them, without the
+    /// brackets around them. If many lists are left, it is the remainder of the whole body.
     Overflow,
 }
 
 impl Reason {
-    /// The reason in snake case, for logs, metrics and routing. Does not change between versions.
+    /// Returns the reason in snake case, for logs, metrics and routing. The names are stable across
+    /// versions of this crate.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,9 +1,11 @@
-//! The ids by which an event names the person that it is about.
+//! Ids of the person that an event is about.
 
-/// Ids of one person, the strongest first. Phone numbers come with or without a leading `+`.
+/// Ids of one person, the most specific first. Phone numbers may have a leading `+`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PersonIds<'a> {
+    /// Business-scoped user ids.
     pub(super) users: [Option<&'a str>; 3],
+    /// WhatsApp ids and phone numbers.
     pub(super) numbers: [Option<&'a str>; 4],
 }
 
@@ -19,16 +21,16 @@ impl<'a> PersonIds<'a> {
         self.users.into_iter().chain(self.numbers).flatten()
     }
 
-    /// Whether a contact with this user id is of somebody else.
-    pub(super) fn contradict(&self, user_id: Option<&str>) -> bool {
+    /// Whether a contact with this user id is another person.
+    pub(super) fn conflict_with(&self, user_id: Option<&str>) -> bool {
         let mut users = self.users.iter().flatten();
         user_id.is_some_and(|user_id| {
             self.users.iter().any(Option::is_some) && users.all(|id| *id != user_id)
         })
     }
 
-    /// Whether both name one person.
-    pub(super) fn share(&self, other: &Self) -> bool {
+    /// Whether both have an id in common.
+    pub(super) fn overlap(&self, other: &Self) -> bool {
         self.iter().any(|id| {
             other
                 .iter()
@@ -37,7 +39,7 @@ impl<'a> PersonIds<'a> {
     }
 }
 
-/// Some senders write a `+` before a phone number and some do not.
+/// Removes a leading `+` from a phone number: some senders write it and some do not.
 pub(super) fn without_plus(id: &str) -> &str {
     id.strip_prefix('+').unwrap_or(id)
 }

@@ -1,53 +1,61 @@
+//! Statuses of messages that the business sent.
+//!
+//! Sources: Meta's pages `webhooks/reference/messages/status` and, for payments,
+//! `payments/payments-in/pg`.
+
 use std::fmt;
 
 use super::{
     contact::Contact,
     error::Error,
-    object::{Decode, Lazy, List, names, object},
-    raw::Cursor,
-    scalar::{Id, Json, Person, Text, Timestamp},
-    unread::UnreadPaths,
+    json::Cursor,
+    schema::{Decode, Id, Json, Lazy, List, Person, Text, Timestamp, UnreadPaths, names, object},
 };
 
-/// What became of a message that the business sent: an element of `statuses`.
+/// The status of a message that the business sent: an element of `statuses[]`.
 ///
-/// Statuses overtake each other, come more than once, and `delivered` is left out when a message is read at once.
+/// Statuses arrive in any order and more than once. There may be no `delivered` if a message is
+/// read at once. [`State::rank`] orders them.
 #[derive(Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Status<'a> {
-    /// The id of the message that was sent (`wamid.…`). For a payment, the id of the message with the order.
+    /// Id of the message that was sent, `wamid.…` (`id`). For a payment, the id of the message with
+    /// the order.
+    #[doc(alias = "wamid")]
     pub id: Option<&'a str>,
-    /// What became of it.
+    /// State of the message (`status`).
     pub state: Option<State<'a>>,
-    /// When.
+    /// Unix time of the status change, seconds (`timestamp`).
     pub timestamp: Option<Timestamp>,
-    /// To whom it was sent.
+    /// Recipient of the message (`recipient_id`, `recipient_user_id`, …).
     pub recipient: Recipient<'a>,
-    /// The group that it was sent to, where Meta says so apart from the recipient.
+    /// Id of the group that the message was sent to (`group_id`). Usually the group is only in
+    /// [`recipient`](Self::recipient).
     pub group_id: Option<&'a str>,
-    /// The text that the sender of the message gave to be sent back, `biz_opaque_callback_data`.
+    /// Text that the business attached to the message (`biz_opaque_callback_data`).
+    #[doc(alias = "biz_opaque_callback_data")]
     pub callback_data: Option<&'a str>,
-    /// `message`, `payment` or `call`, where it is said.
+    /// Type of the status, if given (`type`): `message`, `payment` or `call`.
     pub kind: Option<&'a str>,
-    /// The template, for messages of Direct Send.
+    /// Id of the template, for messages of Direct Send (`template_id`).
     pub template_id: Option<&'a str>,
-    /// The conversation; since Graph v24.0 only for free entry points.
+    /// Conversation (`conversation`). Since Graph v24.0 only for free entry points.
     pub conversation: Option<Conversation<'a>>,
-    /// What it costs: with `sent`, and with one of `delivered` and `read`. One page of Meta nests it in
-    /// [`Conversation::pricing`].
+    /// Price (`pricing`). Present with `sent`, and with one of `delivered` and `read`. One of Meta's
+    /// pages nests it in [`Conversation::pricing`].
     pub pricing: Option<Pricing<'a>>,
-    /// Why it failed.
+    /// Reasons of a failure (`errors[]`).
     pub errors: List<'a, Error<'a>>,
-    /// The payment, with a status of one (India). Read when it is asked for.
+    /// Payment, in the status of a payment (`payment`, India). Decoded on access.
     pub payment: Lazy<'a, Payment<'a>>,
 }
 
 impl<'a> Decode<'a> for Status<'a> {
-    type Out = Self;
+    type Output = Self;
     const DEBUG_VISIBLE: bool = true;
 
-    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
-        let wire = WireStatus::read(cursor)?;
+    fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let wire = WireStatus::decode(cursor)?;
         Some(Self {
             id: wire.id,
             state: wire.status,
@@ -83,7 +91,7 @@ impl<'a> Decode<'a> for Status<'a> {
     }
 }
 
-/// With Meta's keys, and `contact` for what is said of the person beside the status.
+/// Uses Meta's keys, and `contact` for the contact beside the status.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Status<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -125,33 +133,38 @@ impl fmt::Debug for Status<'_> {
     }
 }
 
-/// To whom a message was sent.
+/// The recipient of a message.
 #[derive(Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Recipient<'a> {
-    /// The phone number in digits, or the id of a group. Absent when the message was sent to a user id without a known number.
+    /// Phone number in digits, or id of a group (`recipient_id`). Absent if the message was sent to a
+    /// user id without a known phone number.
     pub id: Option<&'a str>,
-    /// `group` if it is a group.
+    /// Type of the recipient (`recipient_type`): `group` for a group.
     pub kind: Option<&'a str>,
-    /// Business-scoped user id as the status has it (`recipient_user_id`). Absent when a message to a phone number failed; the
-    /// [`contact`](Self::contact) may have it then.
+    /// Business-scoped user id (`recipient_user_id`). Absent if a message to a phone number failed;
+    /// the [`contact`](Self::contact) may have it then.
+    #[doc(alias = "bsuid")]
     pub user_id: Option<&'a str>,
-    /// The same for a parent portfolio.
+    /// User id for a parent portfolio (`recipient_parent_user_id`, also `parent_recipient_user_id`).
     pub parent_user_id: Option<&'a str>,
-    /// In a group, whose status this is: there is one per participant.
+    /// Phone number of the group participant (`recipient_participant_id`, also
+    /// `participant_recipient_id`). In a group there is one status per participant.
     pub participant_id: Option<&'a str>,
-    /// The participant's business-scoped user id.
+    /// Business-scoped user id of the group participant (`recipient_participant_user_id`).
     pub participant_user_id: Option<&'a str>,
-    /// The same for a parent portfolio.
+    /// User id of the group participant for a parent portfolio
+    /// (`recipient_participant_parent_user_id`).
     pub participant_parent_user_id: Option<&'a str>,
-    /// Changes when the person's keys change, if the identity check is on.
+    /// Hash of the person's encryption key (`recipient_identity_key_hash`). Present if the identity
+    /// check is enabled.
     pub identity_key_hash: Option<&'a str>,
-    /// What else is said of the person. In a group the person is the participant. Found as that of a
-    /// [`Sender`](super::Sender).
+    /// Contact of the person (the matching element of `contacts[]`), in a group of the participant.
+    /// Matched as for a [`Sender`](super::Sender).
     pub contact: Lazy<'a, Contact<'a>>,
 }
 
-/// Shows no person.
+/// Shows no personal data.
 impl fmt::Debug for Recipient<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recipient").finish_non_exhaustive()
@@ -159,7 +172,7 @@ impl fmt::Debug for Recipient<'_> {
 }
 
 object! {
-    /// A status as it stands in the JSON.
+    /// The JSON object of a [`Status`].
     struct WireStatus<'a> {
         id: Option<&'a str> = Id["id"],
         status: Option<State<'a>> = State<'a>["status"],
@@ -185,38 +198,39 @@ object! {
 }
 
 names! {
-    /// What became of a message.
+    /// The state of a message or payment: `status`.
     pub enum State<'a> {
-        /// It left Meta.
+        /// Sent by Meta's servers.
         Sent = "sent",
-        /// It is on the device.
+        /// Delivered to the device.
         Delivered = "delivered",
-        /// It was read.
+        /// Read by the user.
         Read = "read",
-        /// The voice message was played (since November 2025).
+        /// Voice message that was played (since November 2025).
         Played = "played",
-        /// It could not be sent or delivered; the errors tell why. Of a payment: it failed.
+        /// Could not be sent or delivered; the errors have the reason. For a payment: failed.
         Failed = "failed",
-        /// The recipient deleted it. Not documented any more.
+        /// Deleted by the recipient. No longer documented.
         Deleted = "deleted",
-        /// Something may be wrong with it. Not documented any more.
+        /// Possible problem with the message. No longer documented.
         Warning = "warning",
-        /// The payment is under way.
+        /// Payment in progress.
         Pending = "pending",
-        /// The payment was made.
+        /// Payment completed.
         Captured = "captured",
     }
 }
 
 impl State<'_> {
-    /// A place in an order, for hosts that keep one state per message and recipient: statuses overtake each other, and the one with
-    /// the higher rank is what became of the message.
+    /// Returns the rank of the state, for hosts that keep one state per message and recipient.
     ///
-    /// In a group each participant has a state of its own ([`Recipient::participant_id`]). A payment has the id of the message with the
-    /// order, and a state of its own too ([`Status::kind`] is `payment`). Keep these apart, or one hides the other.
+    /// Statuses arrive in any order; keep the one with the highest rank. The order is `pending` <
+    /// `sent` < `failed` < `delivered` = `captured` < `read` < `played` < `deleted`, because a
+    /// message that was delivered has not failed. Warnings and unknown states rank lowest.
     ///
-    /// `pending` < `sent` < `failed` < `delivered` = `captured` < `read` < `played` < `deleted`: what was delivered has not failed. Warnings
-    /// and states that are not known rank lowest.
+    /// Keep separate states for each participant of a group ([`Recipient::participant_id`]) and for
+    /// payments ([`Status::kind`] is `payment`). A payment has the id of the message with the
+    /// order, so its state would otherwise hide that of the message.
     ///
     /// ```
     /// use tower_whatsapp::event::State;
@@ -244,49 +258,53 @@ impl State<'_> {
 }
 
 object! {
-    /// The conversation that a message belongs to.
+    /// The conversation that a message belongs to: `conversation`.
     pub struct Conversation<'a> {
-        /// Its id.
+        /// Id of the conversation (`id`).
         pub id: Option<&'a str> = Id["id"],
-        /// When it ends, with `sent`.
+        /// Unix time at which the conversation ends, seconds (`expiration_timestamp`). With `sent`
+        /// only.
         pub expiration_timestamp: Option<Timestamp> = Timestamp["expiration_timestamp"],
-        /// How it began.
+        /// Origin (`origin`).
         pub origin: Option<Origin<'a>> = Origin<'a>["origin"],
-        /// The price, which one page nests in here.
+        /// Price (`pricing`), which one of Meta's pages nests here.
         pub pricing: Option<Pricing<'a>> = Pricing<'a>["pricing"],
     }
 }
 
 object! {
-    /// How a [`Conversation`] began.
+    /// The origin of a [`Conversation`]: `origin`.
     pub struct Origin<'a> {
-        /// Its category.
+        /// Category (`type`).
         pub category: Option<Category<'a>> = Category<'a>["type"],
     }
 }
 
 object! {
-    /// What a message costs.
+    /// The price of a message: `pricing`.
     ///
-    /// Since 1 October 2026 utility messages inside the customer service window are `regular`, and service messages
-    /// beyond 1,000 a month and phone number are billable.
+    /// Since 1 October 2026 utility messages inside the customer service window are `regular`, and
+    /// service messages beyond 1,000 a month and phone number are billable.
     pub struct Pricing<'a> {
-        /// Whether it costs anything. Meta is to drop it: derive it from the type and the category.
+        /// Whether the message is billable (`billable`). Meta plans to remove it: derive it from
+        /// the type and the category.
         pub billable: Option<bool> = bool["billable"],
-        /// `CBP` (per conversation, before July 2025) or `PMP` (per message).
+        /// Pricing model (`pricing_model`): `CBP` (per conversation, before July 2025) or `PMP`
+        /// (per message).
         pub pricing_model: Option<&'a str> = Id["pricing_model"],
-        /// `regular`, `free_customer_service`, `free_group_customer_service` or `free_entry_point` (`type`). Absent
-        /// on the pages about groups. Windows of free entry points last up to 7 days since 28 September 2026.
+        /// Type (`type`): `regular`, `free_customer_service`, `free_group_customer_service` or
+        /// `free_entry_point`. Absent on Meta's pages about groups. Windows of free entry points
+        /// last up to 7 days since 28 September 2026.
         pub kind: Option<&'a str> = Id["type" | "pricing_type"],
-        /// Closer description of the type (`subtype`), such as `paid_exempt` (since September 2026).
+        /// Subtype (`subtype`), for example `paid_exempt` (since September 2026).
         pub subtype: Option<&'a str> = Id["subtype"],
-        /// The rate.
+        /// Category, which determines the rate (`category`).
         pub category: Option<Category<'a>> = Category<'a>["category"],
     }
 }
 
 names! {
-    /// The category of a message or conversation, which decides the price.
+    /// The category of a message or conversation, which determines the price.
     pub enum Category<'a> {
         /// Authentication.
         Authentication = "authentication",
@@ -294,11 +312,11 @@ names! {
         AuthenticationInternational = "authentication_international",
         /// Marketing.
         Marketing = "marketing",
-        /// Marketing through the MM API.
+        /// Marketing through the Marketing Messages API.
         MarketingLite = "marketing_lite",
-        /// A free entry point.
+        /// Free entry point.
         ReferralConversion = "referral_conversion",
-        /// An answer within the customer service window.
+        /// Reply within the customer service window.
         Service = "service",
         /// Utility.
         Utility = "utility",
@@ -310,123 +328,123 @@ names! {
         GroupService = "group_service",
         /// Traffic of an AI provider.
         GeneralPurposeAi = "general_purpose_ai",
-        /// Before 2023: begun by the business.
+        /// Initiated by the business, before 2023.
         BusinessInitiated = "business_initiated",
-        /// Before 2023: begun by the user.
+        /// Initiated by the user, before 2023.
         UserInitiated = "user_initiated",
     }
 }
 
 object! {
-    /// A payment (India).
+    /// A payment: `payment` (India).
     pub struct Payment<'a> {
-        /// What the business called it.
+        /// Id of the payment in the business's own terms (`reference_id`).
         pub reference_id: Option<&'a str> = Id["reference_id"],
-        /// How much.
+        /// Amount (`amount`).
         pub amount: Option<Amount> = Amount["amount"],
-        /// ISO 4217, `INR`.
+        /// Currency, ISO 4217 (`currency`): `INR`.
         pub currency: Option<&'a str> = Id["currency"],
-        /// The last attempt to pay.
+        /// Last attempt to pay (`transaction`).
         pub transaction: Option<Transaction<'a>> = Transaction<'a>["transaction"],
-        /// The gateway's receipt.
+        /// Receipt of the gateway (`receipt`).
         pub receipt: Option<&'a str> = Text["receipt"],
-        /// What the business noted with the payment, as JSON (`notes`).
+        /// Notes of the business, as JSON (`notes`).
         pub notes: Option<&'a str> = Json["notes"],
-        /// First field of the business's own (`udf1`, PayU).
+        /// First custom field (`udf1`, PayU).
         pub udf1: Option<&'a str> = Text["udf1"],
-        /// Second field of the business's own (`udf2`).
+        /// Second custom field (`udf2`).
         pub udf2: Option<&'a str> = Text["udf2"],
-        /// Third field of the business's own (`udf3`).
+        /// Third custom field (`udf3`).
         pub udf3: Option<&'a str> = Text["udf3"],
-        /// Fourth field of the business's own (`udf4`).
+        /// Fourth custom field (`udf4`).
         pub udf4: Option<&'a str> = Text["udf4"],
-        /// First field of the business's own (`additional_info1`, BillDesk).
+        /// First custom field (`additional_info1`, BillDesk).
         pub additional_info1: Option<&'a str> = Text["additional_info1"],
-        /// Second field of the business's own (`additional_info2`).
+        /// Second custom field (`additional_info2`).
         pub additional_info2: Option<&'a str> = Text["additional_info2"],
-        /// Third field of the business's own (`additional_info3`).
+        /// Third custom field (`additional_info3`).
         pub additional_info3: Option<&'a str> = Text["additional_info3"],
-        /// Fourth field of the business's own (`additional_info4`).
+        /// Fourth custom field (`additional_info4`).
         pub additional_info4: Option<&'a str> = Text["additional_info4"],
-        /// Fifth field of the business's own (`additional_info5`).
+        /// Fifth custom field (`additional_info5`).
         pub additional_info5: Option<&'a str> = Text["additional_info5"],
-        /// Sixth field of the business's own (`additional_info6`).
+        /// Sixth custom field (`additional_info6`).
         pub additional_info6: Option<&'a str> = Text["additional_info6"],
-        /// Seventh field of the business's own (`additional_info7`).
+        /// Seventh custom field (`additional_info7`).
         pub additional_info7: Option<&'a str> = Text["additional_info7"],
-        /// First field of the business's own (`extra1`, Zaakpay).
+        /// First custom field (`extra1`, Zaakpay).
         pub extra1: Option<&'a str> = Text["extra1"],
-        /// Second field of the business's own (`extra2`).
+        /// Second custom field (`extra2`).
         pub extra2: Option<&'a str> = Text["extra2"],
     }
 }
 
 object! {
-    /// An amount of money.
+    /// An amount of money: `amount`.
     pub struct Amount {
-        /// In the smallest unit: divide by the offset.
+        /// Amount in units of 1/`offset` of the currency (`value`).
         pub value: Option<i64> = i64["value"],
-        /// The divisor, 100.
+        /// Divisor of the value (`offset`): 100.
         pub offset: Option<i64> = i64["offset"],
     }
 }
 
 object! {
-    /// An attempt to pay.
+    /// An attempt to pay: `transaction`.
     pub struct Transaction<'a> {
-        /// The id at Meta.
+        /// Id of the transaction at Meta (`id`).
         pub id: Option<&'a str> = Id["id"],
-        /// The id at the gateway.
+        /// Id of the transaction at the payment gateway (`pg_transaction_id`).
         pub pg_transaction_id: Option<&'a str> = Id["pg_transaction_id"],
-        /// The gateway: `razorpay`, `payu`, `upi`, …
+        /// Payment gateway (`type`): `razorpay`, `payu`, `upi`, ….
         pub kind: Option<&'a str> = Id["type"],
-        /// `pending`, `success` or `failed`.
+        /// State (`status`): `pending`, `success` or `failed`.
         pub status: Option<&'a str> = Id["status"],
-        /// When it was begun.
+        /// Unix time of the start, seconds (`created_timestamp`).
         pub created_timestamp: Option<Timestamp> = Timestamp["created_timestamp"],
-        /// When it last changed.
+        /// Unix time of the last change, seconds (`updated_timestamp`).
         pub updated_timestamp: Option<Timestamp> = Timestamp["updated_timestamp"],
-        /// How it was paid.
+        /// Method of payment (`method`).
         pub method: Option<PaymentMethodKind<'a>> = PaymentMethodKind<'a>["method"],
-        /// Why it failed.
+        /// Reason of a failure (`error`).
         pub error: Option<PaymentError<'a>> = PaymentError<'a>["error"],
-        /// What was paid back.
+        /// Refunds (`refunds[]`).
         pub refunds: List<'a, Refund<'a>> = List<'a, Refund<'a>>["refunds"],
     }
 }
 
 object! {
-    /// How a payment was made.
+    /// The method of a payment: `method`.
     pub struct PaymentMethodKind<'a> {
-        /// `upi`, `card`, `netbanking` or `wallet`.
+        /// Method (`type`): `upi`, `card`, `netbanking` or `wallet`.
         pub kind: Option<&'a str> = Id["type"],
     }
 }
 
 object! {
-    /// Why a payment failed, in the words of the gateway.
+    /// The failure of a payment as the gateway reports it: `error`.
     pub struct PaymentError<'a> {
-        /// The gateway's code, a text.
+        /// Error code of the gateway, a text (`code`). Not one of Meta's codes.
         pub code: Option<&'a str> = Id["code"],
-        /// The gateway's reason.
+        /// Reason of the gateway (`reason`).
         pub reason: Option<&'a str> = Text["reason"],
     }
 }
 
 object! {
-    /// A payment that was made back.
+    /// A refund: an element of `refunds[]`.
     pub struct Refund<'a> {
-        /// Its id.
+        /// Id of the refund (`id`).
         pub id: Option<&'a str> = Id["id"],
-        /// How much.
+        /// Amount (`amount`).
         pub amount: Option<Amount> = Amount["amount"],
-        /// `instant`, `normal`, …
+        /// Speed of processing (`speed_processed`): `instant`, `normal`, ….
         pub speed_processed: Option<&'a str> = Id["speed_processed"],
-        /// How it stands.
+        /// State (`status`).
         pub status: Option<&'a str> = Id["status"],
-        /// When it was begun.
+        /// Unix time of the start, seconds (`created_timestamp`).
         pub created_timestamp: Option<Timestamp> = Timestamp["created_timestamp"],
-        /// When it last changed.
+        /// Unix time of the last change, seconds (`updated_timestamp`).
         pub updated_timestamp: Option<Timestamp> = Timestamp["updated_timestamp"],
     }
 }

@@ -1,54 +1,58 @@
-use super::{
-    object::{List, names, object},
-    scalar::{Id, Person, Text, Timestamp},
-};
+//! Message templates.
+//!
+//! Sources: Meta's pages `webhooks/reference/message_template_status_update`, the pages of the
+//! other template fields beside it, and `direct-send/integrity-and-content-guidelines`.
+
+use super::schema::{Id, List, Person, Text, Timestamp, names, object};
 
 object! {
-    /// The text or buttons of a template changed: field `message_template_components_update`.
+    /// A change of the text or buttons of a template: field `message_template_components_update`.
     pub struct TemplateComponents<'a> {
-        /// The template. Over 2^53, where JavaScript loses digits.
+        /// Id of the template (`message_template_id`). May exceed 2^53, where JavaScript loses
+        /// digits.
         pub id: Option<&'a str> = Id["message_template_id"],
-        /// Its name.
+        /// Name of the template (`message_template_name`).
         pub name: Option<&'a str> = Id["message_template_name"],
-        /// Its language: `en_US` and `en-US` are both written.
+        /// Language of the template (`message_template_language`). Both `en_US` and `en-US` occur.
         pub language: Option<&'a str> = Id["message_template_language"],
-        /// Its text.
+        /// Body text (`message_template_element`).
         pub element: Option<&'a str> = Text["message_template_element"],
-        /// Its header.
+        /// Header (`message_template_title`).
         pub title: Option<&'a str> = Text["message_template_title"],
-        /// Its footer.
+        /// Footer (`message_template_footer`).
         pub footer: Option<&'a str> = Text["message_template_footer"],
-        /// Its buttons.
+        /// Buttons (`message_template_buttons[]`).
         pub buttons: List<'a, TemplateButton<'a>> = List<'a, TemplateButton<'a>>["message_template_buttons"],
     }
 }
 
 object! {
-    /// A button of a template.
+    /// A button of a template: an element of `message_template_buttons[]`.
     pub struct TemplateButton<'a> {
-        /// `URL`, `QUICK_REPLY`, `PHONE_NUMBER`, ….
+        /// Type of the button (`message_template_button_type`): `URL`, `QUICK_REPLY`,
+        /// `PHONE_NUMBER`, ….
         pub kind: Option<&'a str> = Id["message_template_button_type"],
-        /// What stands on it.
+        /// Label of the button (`message_template_button_text`).
         pub text: Option<&'a str> = Text["message_template_button_text"],
-        /// Where it leads.
+        /// URL that the button opens (`message_template_button_url`).
         pub url: Option<&'a str> = Text["message_template_button_url"],
-        /// Whom it calls.
+        /// Phone number that the button calls (`message_template_button_phone_number`).
         pub phone_number: Option<&'a str> = Person["message_template_button_phone_number"],
     }
 }
 
 object! {
-    /// The quality of a template changed: field `message_template_quality_update`.
+    /// A change of the quality of a template: field `message_template_quality_update`.
     pub struct TemplateQuality<'a> {
-        /// The template.
+        /// Id of the template (`message_template_id`).
         pub id: Option<&'a str> = Id["message_template_id"],
-        /// Its name.
+        /// Name of the template (`message_template_name`).
         pub name: Option<&'a str> = Id["message_template_name"],
-        /// Its language.
+        /// Language of the template (`message_template_language`). Both `en_US` and `en-US` occur.
         pub language: Option<&'a str> = Id["message_template_language"],
-        /// Before.
+        /// Quality before the change (`previous_quality_score`).
         pub previous_quality_score: Option<Quality<'a>> = Quality<'a>["previous_quality_score"],
-        /// Now.
+        /// Quality after the change (`new_quality_score`).
         pub new_quality_score: Option<Quality<'a>> = Quality<'a>["new_quality_score"],
     }
 }
@@ -68,61 +72,61 @@ names! {
 }
 
 object! {
-    /// The state of a template changed: field `message_template_status_update`.
+    /// A change of the status of a template: field `message_template_status_update`.
     pub struct TemplateStatus<'a> {
-        /// The template.
+        /// Id of the template (`message_template_id`).
         pub id: Option<&'a str> = Id["message_template_id"],
-        /// Its name.
+        /// Name of the template (`message_template_name`).
         pub name: Option<&'a str> = Id["message_template_name"],
-        /// Its language.
+        /// Language of the template (`message_template_language`). Both `en_US` and `en-US` occur.
         pub language: Option<&'a str> = Id["message_template_language"],
-        /// Its category.
+        /// Category of the template (`message_template_category`).
         pub category: Option<TemplateCategoryName<'a>> = TemplateCategoryName<'a>["message_template_category"],
-        /// What happened.
+        /// Type of the event (`event`).
         pub event: Option<TemplateEvent<'a>> = TemplateEvent<'a>["event"],
-        /// Why: `NONE`, `INVALID_FORMAT`, …. Absent when deletion is scheduled.
+        /// Reason (`reason`): `NONE`, `INVALID_FORMAT`, …. Absent if deletion is scheduled.
         pub reason: Option<&'a str> = Id["reason"],
-        /// When it was disabled.
+        /// Time at which the template was disabled (`disable_info`).
         pub disable_info: Option<DisableInfo<'a>> = DisableInfo<'a>["disable_info"],
-        /// More about a pause or lock.
+        /// Details of a pause or lock (`other_info`).
         pub other_info: Option<OtherInfo<'a>> = OtherInfo<'a>["other_info"],
-        /// More about a rejection.
+        /// Details of a rejection (`rejection_info`).
         pub rejection_info: Option<RejectionInfo<'a>> = RejectionInfo<'a>["rejection_info"],
     }
 }
 
 names! {
-    /// What happened to a template.
+    /// The type of a [`TemplateStatus`] event: `event`.
     pub enum TemplateEvent<'a> {
-        /// It may be used.
+        /// Approved for use.
         Approved = "APPROVED",
-        /// It was put away.
+        /// Archived.
         Archived = "ARCHIVED",
-        /// It was taken out again.
+        /// Restored from the archive.
         Unarchived = "UNARCHIVED",
-        /// It was deleted.
+        /// Deleted.
         Deleted = "DELETED",
-        /// It must not be used.
+        /// Disabled: must not be used.
         Disabled = "DISABLED",
-        /// Its quality is low: it is to be disabled.
+        /// Low quality: about to be disabled.
         Flagged = "FLAGGED",
-        /// Its rejection is being looked at again.
+        /// Appeal against the rejection under review.
         InAppeal = "IN_APPEAL",
-        /// There are too many.
+        /// Too many templates.
         LimitExceeded = "LIMIT_EXCEEDED",
-        /// It cannot be edited.
+        /// Locked: cannot be edited.
         Locked = "LOCKED",
-        /// It can be edited again.
+        /// Unlocked: can be edited again.
         Unlocked = "UNLOCKED",
-        /// It must not be used for a while.
+        /// Paused: must not be used for some time.
         Paused = "PAUSED",
-        /// It is being reviewed.
+        /// Under review.
         Pending = "PENDING",
-        /// It is being deleted.
+        /// Deletion in progress.
         PendingDeletion = "PENDING_DELETION",
-        /// It may be used again.
+        /// Reinstated: may be used again.
         Reinstated = "REINSTATED",
-        /// It was rejected.
+        /// Rejected.
         Rejected = "REJECTED",
     }
 }
@@ -136,75 +140,80 @@ names! {
         Marketing = "MARKETING",
         /// Utility.
         Utility = "UTILITY",
-        /// An old name of authentication.
+        /// Old name of authentication.
         Otp = "OTP",
-        /// An old name of utility.
+        /// Old name of utility.
         Transactional = "TRANSACTIONAL",
     }
 }
 
 object! {
-    /// When a template was disabled.
+    /// The time at which a template was disabled: `disable_info`.
     pub struct DisableInfo<'a> {
-        /// Seconds since 1970, or a text.
+        /// Unix time in seconds, or a text (`disable_date`).
         pub disable_date: Option<&'a str> = Id["disable_date"],
     }
 }
 
 object! {
-    /// More about a pause or lock.
+    /// Details of a pause or lock: `other_info`.
     pub struct OtherInfo<'a> {
-        /// `FIRST_PAUSE`, `SECOND_PAUSE`, `RATE_LIMITING_PAUSE`, `UNPAUSE` or `DISABLED`.
+        /// Title (`title`): `FIRST_PAUSE`, `SECOND_PAUSE`, `RATE_LIMITING_PAUSE`, `UNPAUSE` or
+        /// `DISABLED`.
         pub title: Option<&'a str> = Id["title"],
-        /// A sentence.
+        /// Description for people (`description`).
         pub description: Option<&'a str> = Text["description"],
     }
 }
 
 object! {
-    /// More about a rejection.
+    /// Details of a rejection: `rejection_info`.
     pub struct RejectionInfo<'a> {
-        /// Why.
+        /// Reason, for people (`reason`).
         pub reason: Option<&'a str> = Text["reason"],
-        /// What to do.
+        /// Steps to take, for people (`recommendation`).
         pub recommendation: Option<&'a str> = Text["recommendation"],
     }
 }
 
 object! {
-    /// The category of a template changed or is about to: field `template_category_update`.
+    /// A change of the category of a template, now or in the future: field
+    /// `template_category_update`.
     ///
-    /// It changed if there is a previous category; it is about to if there is a correct one.
+    /// The category has changed if `previous_category` is present, and will change if
+    /// `correct_category` is present.
     pub struct TemplateCategory<'a> {
-        /// The template.
+        /// Id of the template (`message_template_id`).
         pub id: Option<&'a str> = Id["message_template_id"],
-        /// Its name.
+        /// Name of the template (`message_template_name`).
         pub name: Option<&'a str> = Id["message_template_name"],
-        /// Its language.
+        /// Language of the template (`message_template_language`). Both `en_US` and `en-US` occur.
         pub language: Option<&'a str> = Id["message_template_language"],
-        /// Before, if it changed.
+        /// Category before the change, if it has happened (`previous_category`).
         pub previous_category: Option<TemplateCategoryName<'a>> = TemplateCategoryName<'a>["previous_category"],
-        /// Now: the new one if it changed, the current one if it is about to.
+        /// Category now (`new_category`): the new one if the change has happened, else the current
+        /// one.
         pub new_category: Option<TemplateCategoryName<'a>> = TemplateCategoryName<'a>["new_category"],
-        /// What it is about to become.
+        /// Category after a future change (`correct_category`).
         pub correct_category: Option<TemplateCategoryName<'a>> = TemplateCategoryName<'a>["correct_category"],
-        /// When.
+        /// Unix time of a future change, seconds (`category_update_timestamp`).
         pub category_update_timestamp: Option<Timestamp> = Timestamp["category_update_timestamp"],
     }
 }
 
 object! {
-    /// The category of a template is not what its text is: field `template_correct_category_detection` (Direct Send).
+    /// A template whose category does not match its text: field
+    /// `template_correct_category_detection` (Direct Send).
     pub struct TemplateCategoryDetection<'a> {
-        /// The template.
+        /// Id of the template (`message_template_id`).
         pub id: Option<&'a str> = Id["message_template_id"],
-        /// Its name.
+        /// Name of the template (`message_template_name`).
         pub name: Option<&'a str> = Id["message_template_name"],
-        /// Its language.
+        /// Language of the template (`message_template_language`). Both `en_US` and `en-US` occur.
         pub language: Option<&'a str> = Id["message_template_language"],
-        /// What it is.
+        /// Current category (`category`).
         pub category: Option<TemplateCategoryName<'a>> = TemplateCategoryName<'a>["category"],
-        /// What it should be.
+        /// Category that matches the text (`correct_category`).
         pub correct_category: Option<TemplateCategoryName<'a>> = TemplateCategoryName<'a>["correct_category"],
     }
 }

@@ -1,69 +1,74 @@
+//! Preferences and ids of users.
+//!
+//! Sources: Meta's pages `webhooks/reference/user_preferences` and `business-scoped-user-ids`.
+
 use super::{
     contact::Contact,
-    object::{Lazy, names, object},
-    scalar::{Id, Person, Text, Timestamp},
+    schema::{Id, Lazy, Person, Text, Timestamp, names, object},
 };
 
 object! {
-    /// Whether a user wants marketing messages: an element of the field `user_preferences`.
+    /// A user's choice about marketing messages: an element of `user_preferences[]` in the field of
+    /// that name.
     pub struct UserPreference<'a> {
-        /// The WhatsApp id.
+        /// WhatsApp id (`wa_id`).
         pub wa_id: Option<&'a str> = Person["wa_id"],
-        /// The business-scoped user id.
+        /// Business-scoped user id (`user_id`).
         pub user_id: Option<&'a str> = Person["user_id"],
-        /// The same for a parent portfolio.
+        /// User id for a parent portfolio (`parent_user_id`).
         pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
-        /// A sentence.
+        /// Description for people (`detail`).
         pub detail: Option<&'a str> = Text["detail"],
-        /// `marketing_messages`.
+        /// Category of messages (`category`): `marketing_messages`.
         pub category: Option<&'a str> = Id["category"],
-        /// What the user wants.
+        /// Choice of the user (`value`).
         pub value: Option<PreferenceValue<'a>> = PreferenceValue<'a>["value"],
-        /// When.
+        /// Unix time of the choice, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// The sign-up in an app (June 2026).
+        /// Id of a sign-up in an app (`signup_id`, June 2026).
         pub signup_id: Option<&'a str> = Id["signup_id"],
-        /// What else is said of the user.
+        /// Contact of the user (the matching element of `contacts[]`).
         pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 
 names! {
-    /// What a user wants.
+    /// The choice of a user: `value`.
     pub enum PreferenceValue<'a> {
-        /// No more messages.
+        /// Opt-out.
         Stop = "stop",
-        /// Messages again.
+        /// Opt-in after an opt-out.
         Resume = "resume",
-        /// Signed up in an app.
+        /// Sign-up in an app.
         Signup = "signup",
     }
 }
 
 object! {
-    /// A user has another user id, because the phone number changed: an element of the field `user_id_update`.
+    /// A change of the user id because the phone number changed: an element of `user_id_update[]`
+    /// in the field of that name.
     pub struct UserIdUpdate<'a> {
-        /// The WhatsApp id.
+        /// WhatsApp id (`wa_id`).
         pub wa_id: Option<&'a str> = Person["wa_id"],
-        /// A sentence.
+        /// Description for people (`detail`).
         pub detail: Option<&'a str> = Text["detail"],
-        /// The business-scoped user id.
+        /// Business-scoped user id before and after (`user_id`).
         pub user_id: Option<IdChange<'a>> = IdChange<'a>["user_id"],
-        /// The same for a parent portfolio.
+        /// User id for a parent portfolio before and after (`parent_user_id`).
         pub parent_user_id: Option<IdChange<'a>> = IdChange<'a>["parent_user_id"],
-        /// When.
+        /// Unix time of the change, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        /// What else is said of the user.
+        /// Contact of the user (the matching element of `contacts[]`).
         pub contact: Lazy<'a, Contact<'a>>,
     }
 }
 
 object! {
-    /// From one id to another.
+    /// The change of an id.
     pub struct IdChange<'a> {
-        /// Before.
+        /// Id before the change (`previous`).
         pub previous: Option<&'a str> = Person["previous"],
-        /// Now.
+        /// Id after the change (`current`).
         pub current: Option<&'a str> = Person["current"],
     }
 }

@@ -97,6 +97,7 @@ where
         }
     }
 
+    #[inline]
     pub(super) fn pass_through(inner: S, request: Request<B>) -> Self {
         Self {
             state: State::PassThrough {

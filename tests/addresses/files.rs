@@ -75,21 +75,21 @@ fn what_is_no_such_file() {
     let long = directory.write(vec![b'\n'; 4 * 1024 * 1024 + 1]);
     let missing = directory.0.join("missing");
     for (path, kind, text) in [
-        (&*long, ListErrorKind::TooLong, "it is longer than 4 MiB"),
+        (
+            &*long,
+            ListErrorKind::TooLong,
+            "the list is longer than 4 MiB",
+        ),
         (
             &missing,
             ListErrorKind::File,
-            "it could not be read: entity not found",
+            "cannot read the file: entity not found",
         ),
-        (
-            &directory.0,
-            ListErrorKind::NotAFile,
-            "it is not a regular file",
-        ),
+        (&directory.0, ListErrorKind::NotAFile, "not a regular file"),
         (
             Path::new("/dev/zero"),
             ListErrorKind::NotAFile,
-            "it is not a regular file",
+            "not a regular file",
         ),
     ] {
         let error = IpAllowList::load(path).unwrap_err();
@@ -101,9 +101,7 @@ fn what_is_no_such_file() {
     }
     let path = directory.write("10.0.0.0/8\n 10.0.0.1/8 # x");
     let error = IpAllowList::load(&path).unwrap_err();
-    let expected = format!(
-        "address list {path:?}: line 2, \" 10.0.0.1/8 # x\": bits are set behind the prefix"
-    );
+    let expected = format!("address list {path:?}: line 2, \" 10.0.0.1/8 # x\": host bits are set");
     assert_eq!(error.to_string(), expected);
 }
 

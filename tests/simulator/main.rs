@@ -33,7 +33,7 @@ use tower_whatsapp::{
     Event, Notification, Payload, WebhookLayer,
     dedup::{DedupLayer, MemoryStore, OnStoreError, PartialFailure},
     event::EventKey,
-    testing::{Faults, FaultyStore, Simulator},
+    testing::{FaultRates, FaultyStore, Simulator},
     webhook::RequestBody,
 };
 
@@ -264,17 +264,17 @@ fn simulate(subject: Subject, seed: u64, events: usize) -> Tally {
         let world = World::new(seed);
         let weather = world.weather;
         let store = FaultyStore::new(subject.shelf(&world), seed)
-            .on_claim(Faults::all(weather.claim))
-            .on_renew(Faults::all(weather.renew))
-            .on_commit(Faults::all(weather.commit))
-            .on_release(Faults::all(weather.release));
+            .on_claim(FaultRates::uniform(weather.claim))
+            .on_renew(FaultRates::uniform(weather.renew))
+            .on_commit(FaultRates::uniform(weather.commit))
+            .on_release(FaultRates::uniform(weather.release));
         let front = Front::new(subject, &world, store.clone());
         let calm = tokio::spawn({
             let (world, store) = (Arc::clone(&world), store.clone());
             async move {
                 sleep(DAY).await;
                 world.calm_down();
-                store.quiet();
+                store.disable_faults();
             }
         });
         let (timeout, rate, batch) = {
@@ -289,16 +289,21 @@ fn simulate(subject: Subject, seed: u64, events: usize) -> Tally {
             .seed(seed)
             .events(events)
             .rate(rate.as_secs_f64())
-            .answer_timeout(timeout)
-            .max_batch(batch)
-            .duplicate(0.2)
-            .repeat(0.3)
+            .response_timeout(timeout)
+            .max_batch_size(batch)
+            .duplicate_probability(0.2)
+            .redelivery_probability(0.3)
             .run(front, |body| body)
             .await;
         calm.abort();
         // What runs on without a sender has ended by then, and the leases of killed processes have passed.
         sleep(HANDLER_DEADLINE + LEASE + 4 * STORE_TIMEOUT).await;
-        judge(&world.ledger(), &report, &weather, store.store().pending())
+        judge(
+            &world.ledger(),
+            &report,
+            &weather,
+            store.get_ref().pending(),
+        )
     })
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn judge(ledger: &Ledger, report: &Report, weather: &Weather, pending
                 .violations
                 .push(format!("{key} is lost: it was never handled"));
         }
-        if event.acknowledged().is_none() {
+        if event.acknowledged_at().is_none() {
             tally
                 .violations
                 .push(format!("{key} was never answered with 200"));

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use tower::service_fn;
 use tower_whatsapp::{
     Notification,
-    testing::{Answer, Delivery, History, Report, Simulator, Traffic, sign},
+    testing::{Delivery, DeliveryOutcome, EventHistory, Report, Simulator, Traffic, sign},
 };
 
 use crate::{DAY, SECRET};
@@ -28,7 +28,10 @@ fn sender(events: usize) -> Simulator {
 
 /// A sender that does nothing but to deliver and to try again.
 fn plain(events: usize) -> Simulator {
-    sender(events).regroup(0.0).repeat(0.0).duplicate(0.0)
+    sender(events)
+        .regroup_probability(0.0)
+        .redelivery_probability(0.0)
+        .duplicate_probability(0.0)
 }
 
 fn status(status: u16) -> Response<()> {
@@ -54,11 +57,12 @@ fn seconds(list: &[u64]) -> Vec<Duration> {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_answered_with_200_comes_once() {
-    let report = answered(plain(2000).max_batch(40), |_| 200).await;
-    let keys = report.events().iter().map(History::key);
+    let report = answered(plain(2000).max_batch_size(40), |_| 200).await;
+    let keys = report.events().iter().map(EventHistory::key);
     let keys: HashSet<_> = keys.collect();
     assert_eq!(keys.len(), 2000);
-    let each = |event: &History| event.deliveries().len() == 1 && event.acknowledgements() == 1;
+    let each =
+        |event: &EventHistory| event.deliveries().len() == 1 && event.acknowledgements() == 1;
     assert!(report.events().iter().all(each));
     let sizes: HashSet<_> = report
         .deliveries()
@@ -67,21 +71,21 @@ async fn what_is_answered_with_200_comes_once() {
         .collect();
     assert!(sizes.contains(&1) && sizes.contains(&40) && sizes.iter().all(|size| *size <= 40));
     assert_eq!(
-        (report.retries(), report.repeats(), report.failed()),
+        (report.retries(), report.redeliveries(), report.failed()),
         (0, 0, 0)
     );
     assert_eq!(report.acknowledged(), report.deliveries().len());
-    assert_eq!(report.lost_by_sender().count(), 0);
+    assert_eq!(report.unacknowledged().count(), 0);
     // 100 per second.
     let last = report.deliveries().last().unwrap();
-    assert!(last.sent() > Duration::from_secs(19) && last.sent() < Duration::from_secs(20));
+    assert!(last.sent_at() > Duration::from_secs(19) && last.sent_at() < Duration::from_secs(20));
 }
 
 #[tokio::test(start_paused = true)]
 async fn anything_else_comes_again_at_these_times_for_seven_days() {
     const STATUSES: [u16; 9] = [201, 202, 204, 302, 400, 404, 409, 500, 503];
     let report = answered(plain(1), |number| STATUSES[number % STATUSES.len()]).await;
-    let sent: Vec<_> = report.deliveries().iter().map(Delivery::sent).collect();
+    let sent: Vec<_> = report.deliveries().iter().map(Delivery::sent_at).collect();
     let gaps: Vec<_> = sent.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let mut expected = seconds(&[0, 10, 60, 300, 1800, 7200, 21600]);
     expected.resize(gaps.len(), DAY / 2);
@@ -90,13 +94,13 @@ async fn anything_else_comes_again_at_these_times_for_seven_days() {
     }
     let last = *sent.last().unwrap();
     assert!(last <= 7 * DAY && last > 6 * DAY, "{last:?}");
-    assert_eq!(report.lost_by_sender().count(), 1);
-    assert_eq!((report.retries(), report.repeats()), (gaps.len(), 0));
+    assert_eq!(report.unacknowledged().count(), 1);
+    assert_eq!((report.retries(), report.redeliveries()), (gaps.len(), 0));
     assert_eq!(report.acknowledged(), 0);
     assert!(
         STATUSES
             .iter()
-            .all(|status| report.statuses().contains_key(status))
+            .all(|status| report.status_codes().contains_key(status))
     );
 }
 
@@ -117,17 +121,20 @@ async fn who_does_not_answer_in_time_is_hung_up_on() {
             pending::<Result<Response<()>, Infallible>>().await
         }
     });
-    let report = plain(1).retry_after([]).run(service, |body| body).await;
+    let report = plain(1).retry_delays([]).run(service, |body| body).await;
     assert_eq!(report.deliveries().len(), 1);
     let delivery = &report.deliveries()[0];
-    assert_eq!(delivery.answer(), Answer::Disconnected);
-    assert_eq!(delivery.ended() - delivery.sent(), Duration::from_secs(5));
+    assert_eq!(delivery.outcome(), DeliveryOutcome::TimedOut);
     assert_eq!(
-        (report.disconnected(), dropped.load(Ordering::Relaxed)),
+        delivery.finished_at() - delivery.sent_at(),
+        Duration::from_secs(5)
+    );
+    assert_eq!(
+        (report.timed_out(), dropped.load(Ordering::Relaxed)),
         (1, 1)
     );
-    assert_eq!(report.latency(0.5), None);
-    assert!((report.slower_than(Duration::from_secs(1)) - 1.0).abs() < f64::EPSILON);
+    assert_eq!(report.latency_quantile(0.5), None);
+    assert!((report.fraction_slower_than(Duration::from_secs(1)) - 1.0).abs() < f64::EPSILON);
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,20 +152,23 @@ async fn errors_and_panics_are_failures() {
         }
     });
     let report = plain(1).run(service, |body| body).await;
-    let answers: Vec<_> = report.deliveries().iter().map(Delivery::answer).collect();
-    let ok = Answer::Status(http::StatusCode::OK);
-    assert_eq!(answers, [Answer::Failed, Answer::Failed, ok]);
+    let answers: Vec<_> = report.deliveries().iter().map(Delivery::outcome).collect();
+    let ok = DeliveryOutcome::Status(http::StatusCode::OK);
+    assert_eq!(
+        answers,
+        [DeliveryOutcome::Failed, DeliveryOutcome::Failed, ok]
+    );
     assert_eq!(report.failed(), 2);
     assert_eq!(report.events()[0].deliveries(), [0, 1, 2]);
-    assert!(report.events()[0].acknowledged() >= Some(Duration::from_secs(10)));
+    assert!(report.events()[0].acknowledged_at() >= Some(Duration::from_secs(10)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_again_is_grouped_anew() {
     let groups = async |regroup| {
-        let simulator = plain(300).max_batch(10).regroup(regroup);
+        let simulator = plain(300).max_batch_size(10).regroup_probability(regroup);
         let report = answered(simulator, |number| if number < 200 { 500 } else { 200 }).await;
-        assert_eq!(report.lost_by_sender().count(), 0);
+        assert_eq!(report.unacknowledged().count(), 0);
         let groups = report.deliveries().iter().map(|delivery| {
             let mut keys = delivery.events().to_vec();
             keys.sort_unstable();
@@ -184,12 +194,12 @@ async fn what_comes_again_is_grouped_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_acknowledged_comes_again_within_seven_days() {
-    let report = answered(plain(200).repeat(1.0), |_| 200).await;
-    assert_eq!((report.repeats(), report.retries()), (200, 0));
+    let report = answered(plain(200).redelivery_probability(1.0), |_| 200).await;
+    assert_eq!((report.redeliveries(), report.retries()), (200, 0));
     for event in report.events() {
         assert_eq!((event.deliveries().len(), event.acknowledgements()), (2, 2));
     }
-    let sent = report.deliveries().iter().map(Delivery::sent);
+    let sent = report.deliveries().iter().map(Delivery::sent_at);
     let (soon, late): (Vec<_>, Vec<_>) = sent.partition(|sent| *sent < Duration::from_secs(120));
     assert!(soon.len() > 10 && late.len() > 10);
     assert!(late.iter().all(|sent| *sent <= 7 * DAY));
@@ -197,14 +207,14 @@ async fn what_was_acknowledged_comes_again_within_seven_days() {
 
 #[tokio::test(start_paused = true)]
 async fn duplicates_come_within_two_seconds() {
-    let report = answered(plain(200).duplicate(1.0), |_| 200).await;
+    let report = answered(plain(200).duplicate_probability(1.0), |_| 200).await;
     for event in report.events() {
         let [first, second] = event.deliveries() else {
             panic!("{event:?}");
         };
         let [first, second] = [first, second].map(|index| &report.deliveries()[*index]);
         assert_eq!(first.events(), second.events());
-        assert!(second.sent() - first.sent() <= Duration::from_secs(2));
+        assert!(second.sent_at() - first.sent_at() <= Duration::from_secs(2));
     }
 }
 
@@ -225,16 +235,19 @@ async fn latency_counts_from_when_a_delivery_was_due() {
             }
         })
     };
-    let simulator = plain(100).rate(f64::INFINITY).max_batch(1).concurrency(10);
+    let simulator = plain(100)
+        .rate(f64::INFINITY)
+        .max_batch_size(1)
+        .concurrency(10);
     let report = simulator.run(service, |body| body).await;
     assert_eq!(most.load(Ordering::Relaxed), 10);
-    let latency = |part| report.latency(part).unwrap().as_secs();
+    let latency = |part| report.latency_quantile(part).unwrap().as_secs();
     assert_eq!(
         [0.0, 0.1, 0.5, 0.9, 0.99, 1.0].map(latency),
         [1, 1, 5, 9, 10, 10]
     );
-    assert!((report.slower_than(Duration::from_secs(2)) - 0.8).abs() < 1e-9);
-    assert_eq!(report.took().as_secs(), 10);
+    assert!((report.fraction_slower_than(Duration::from_secs(2)) - 0.8).abs() < 1e-9);
+    assert_eq!(report.elapsed().as_secs(), 10);
     let text = report.to_string();
     assert!(
         text.contains("p50 5000.0 ms") && text.contains("250 ms: NO"),
@@ -256,23 +269,25 @@ async fn the_same_seed_does_the_same() {
 #[tokio::test(start_paused = true)]
 async fn time_can_be_scaled_and_everything_watched() {
     let seen = Arc::new(AtomicUsize::new(0));
-    let simulator = plain(20).time_scale(0.0001).watch({
+    let simulator = plain(20).time_scale(0.0001).on_delivery({
         let seen = Arc::clone(&seen);
         move |delivery| {
             assert_eq!(
-                delivery.answer(),
-                Answer::Status(http::StatusCode::FORBIDDEN)
+                delivery.outcome(),
+                DeliveryOutcome::Status(http::StatusCode::FORBIDDEN)
             );
             seen.fetch_add(1, Ordering::Relaxed);
         }
     });
     let report = answered(simulator, |_| 403).await;
     assert_eq!(seen.load(Ordering::Relaxed), report.deliveries().len());
-    assert!(report.took() < Duration::from_secs(70) && report.took() > Duration::from_secs(50));
+    assert!(
+        report.elapsed() < Duration::from_secs(70) && report.elapsed() > Duration::from_secs(50)
+    );
 
     // No time passes at all, and it ends.
     let report = answered(plain(5).time_scale(0.0), |_| 500).await;
-    assert_eq!(report.lost_by_sender().count(), 5);
+    assert_eq!(report.unacknowledged().count(), 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,5 +305,5 @@ async fn timestamps_and_mix_are_as_set() {
         .mix([(Traffic::GroupStatuses, 1)])
         .timestamp(5000);
     let report = simulator.run(service, |body| body).await;
-    assert_eq!((report.failed(), report.lost_by_sender().count()), (0, 0));
+    assert_eq!((report.failed(), report.unacknowledged().count()), (0, 0));
 }

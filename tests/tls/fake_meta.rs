@@ -72,7 +72,7 @@ fn it_shows_a_certificate_of_its_own() {
     let (code, report, stderr) = fake_meta(&url, &["--ca", &ca]);
     assert_eq!(code, Some(1), "{report}{stderr}");
     assert!(
-        report.contains("handshake             ok") && report.contains("answered 403"),
+        report.contains("handshake             ok") && report.contains("status 403"),
         "{report}"
     );
 

@@ -13,28 +13,30 @@ use tokio::sync::Mutex;
 
 use super::failure::{Failure, Refusal};
 
-/// For callers without a time limit of their own: far longer than the thousand calls of a batch take.
+/// For callers without a timeout of their own. Far longer than a call with a thousand keys takes.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A server that is back is found within this time, even if its host had not so much as refused the attempt before.
+/// A server that is reachable again is found within this time, even if an earlier attempt still
+/// waits for an answer of its host.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// So many calls in a row without an answer, and the connection is taken for dead. One or two are a server that is slow: there the
-/// order of a claim and the release that follows is worth keeping.
-const UNANSWERED: u32 = 3;
+/// Consecutive calls without an answer after which a connection is closed. One or two may be a slow
+/// server, and there a claim and the release after it should stay in order on one connection.
+const MAX_UNANSWERED: u32 = 3;
 
-/// One connection for all callers, made when it is needed and again when it was lost.
+/// One connection for all callers, opened on demand and again after a loss.
 ///
-/// The `ConnectionManager` of the crate `redis` is not used: once a server has refused the handshake (a password being changed, too many
-/// clients) it repeats that answer for ever, and a connection whose peer is gone without a word stays its connection.
+/// This is not the `ConnectionManager` of the crate `redis`. Once a server has refused the
+/// handshake (a password being changed, too many clients), that type repeats the error until the
+/// process ends. It also keeps a connection whose peer has disappeared without closing it.
 pub(super) struct Connection {
     client: Client,
     config: AsyncConnectionConfig,
-    current: Arc<Mutex<Option<Line>>>,
+    current: Arc<Mutex<Option<OpenConnection>>>,
 }
 
 #[derive(Clone)]
-struct Line {
+struct OpenConnection {
     commands: MultiplexedConnection,
     unanswered: Arc<AtomicU32>,
 }
@@ -50,90 +52,105 @@ impl Connection {
         }
     }
 
-    /// Sends all commands at once and returns as many answers.
+    /// Sends all commands at once and returns one answer for each.
     pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
-        let mut again = true;
+        let mut may_retry = true;
         loop {
-            let line = self.line().await?;
-            match line.send(commands).await {
-                // That a connection was closed while it was idle shows when it is used. The commands may be repeated.
-                Err(error) if again && error.is_unrecoverable_error() => again = false,
+            let connection = self.open().await?;
+            match connection.send(commands).await {
+                // An idle connection may have been closed, which shows at its next use. The
+                // commands are idempotent.
+                Err(error) if may_retry && error.is_unrecoverable_error() => may_retry = false,
                 answers => return answers.map_err(Failure::Client),
             }
         }
     }
 
-    async fn line(&self) -> Result<Line, Failure> {
+    /// Returns the current connection, or opens one.
+    async fn open(&self) -> Result<OpenConnection, Failure> {
         let mut current = Arc::clone(&self.current).lock_owned().await;
-        if let Some(line) = current.as_ref().filter(|line| line.is_usable()) {
-            return Ok(line.clone());
+        let usable = current.as_ref().filter(|current| current.is_usable());
+        if let Some(connection) = usable {
+            return Ok(connection.clone());
         }
         *current = None;
         let client = self.client.clone();
         let config = self.config.clone();
-        // A task of its own, which holds the lock: a caller that gives up early must not end the attempt, or a handshake that takes longer
-        // than callers wait would never end. And it catches the panic of rustls, which has no other way to say what it misses.
+        // A separate task, which holds the lock. A caller that gives up must not cancel the
+        // attempt, or a handshake that takes longer than callers wait would never succeed. The task
+        // also catches the panic of rustls without a crypto provider.
         let attempt = tokio::spawn(async move {
             let commands = client
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?;
-            let line = Line {
+            let connection = OpenConnection {
                 commands,
                 unanswered: Arc::default(),
             };
-            *current = Some(line.clone());
-            Ok(line)
+            *current = Some(connection.clone());
+            Ok(connection)
         });
         match attempt.await {
-            Ok(line) => line.map_err(Failure::Client),
+            Ok(connection) => connection.map_err(Failure::Client),
             Err(_) => Err(Failure::Panicked),
         }
     }
 }
 
-impl Line {
+impl OpenConnection {
     fn is_usable(&self) -> bool {
-        self.unanswered.load(Ordering::Relaxed) < UNANSWERED
+        self.unanswered.load(Ordering::Relaxed) < MAX_UNANSWERED
     }
 
     async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
-        let call = Call(&self.unanswered);
+        let guard = UnansweredGuard(&self.unanswered);
         let answers = self
             .commands
             .clone()
             .send_packed_commands(commands, 0, commands.len())
             .await;
         match &answers {
-            Ok(answers) => call.answered(answers.iter().any(is_of_a_wrong_server)),
-            Err(error) if error.is_unrecoverable_error() => call.answered(true),
-            Err(_) => drop(call),
+            Ok(answers) if answers.iter().any(is_read_only) => guard.close(),
+            Ok(_) => guard.reset(),
+            Err(error) if error.is_unrecoverable_error() => guard.close(),
+            Err(_) => drop(guard),
         }
         answers
     }
 }
 
-/// After a failover a name stands for another server, but the connection is still to the old one.
-fn is_of_a_wrong_server(answer: &Value) -> bool {
+/// Whether the server is a replica: after a failover its name leads to another server, but this
+/// connection still leads to the old one.
+fn is_read_only(answer: &Value) -> bool {
     match answer {
         Value::ServerError(error) => Refusal::of(error) == Refusal::ReadOnly,
         _ => false,
     }
 }
 
-/// A call under way, unanswered if it is dropped.
-struct Call<'a>(&'a AtomicU32);
+/// Counts a call as unanswered if it is dropped before its end.
+struct UnansweredGuard<'a>(&'a AtomicU32);
 
-impl Call<'_> {
-    fn answered(self, last: bool) {
-        let count = if last { UNANSWERED } else { 0 };
+impl UnansweredGuard<'_> {
+    /// The call was answered.
+    fn reset(self) {
+        self.set(0);
+    }
+
+    /// The connection must not be used again.
+    fn close(self) {
+        self.set(MAX_UNANSWERED);
+    }
+
+    fn set(self, count: u32) {
         self.0.store(count, Ordering::Relaxed);
         std::mem::forget(self);
     }
 }
 
-impl Drop for Call<'_> {
+impl Drop for UnansweredGuard<'_> {
     fn drop(&mut self) {
-        // Cannot reach the end of the numbers: a connection that is not usable gets no new calls.
+        // Cannot overflow: an unusable connection gets no further calls.
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -4,7 +4,8 @@ use redis::{ErrorKind, RedisError, ServerError};
 
 use super::super::StoreError;
 
-/// What went wrong, in words that are ours: those of a server or of the parser of URLs may repeat what they were given.
+/// A failed call. Its texts are constants: those of the server or of the URL parser may repeat
+/// secrets from their input.
 pub(super) enum Failure {
     Client(RedisError),
     Panicked,
@@ -12,7 +13,7 @@ pub(super) enum Failure {
     Unexpected,
 }
 
-/// What a server says no with.
+/// The error codes of a server, by what they mean here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Full,
@@ -28,7 +29,8 @@ pub(super) enum Refusal {
 impl Refusal {
     pub(super) fn of(error: &ServerError) -> Self {
         let code = match error.code() {
-            // Before Redis 7 an error inside of a script is text: `ERR Error running script (call to f_…): @user_script:3: -OOM command …`.
+            // Before Redis 7 an error within a script is text in an `ERR`:
+            // `ERR Error running script (call to f_…): @user_script:3: -OOM command …`.
             "ERR" => error
                 .details()
                 .and_then(|text| text.split(' ').find_map(|word| word.strip_prefix('-')))
@@ -109,7 +111,7 @@ impl fmt::Debug for Failure {
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            // The words of the system, the resolver or rustls, which at most know the name of the host.
+            // Errors of the system, the resolver or rustls contain at most the name of the host.
             Self::Client(error) if error.is_io_error() => Some(error),
             _ => None,
         }
@@ -123,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_old_and_new_servers_are_told_apart() {
+    fn error_codes_of_old_and_new_servers_are_recognised() {
         let rows = [
             (
                 "-OOM command not allowed when used memory > 'maxmemory'. script: 1, on @user_script:3.",

@@ -1,7 +1,8 @@
-//! A sender that does what Meta does.
+//! A simulator of Meta's webhook sender.
 
 mod report;
 mod run;
+mod settings;
 mod traffic;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -10,30 +11,38 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tower::Service;
 
+use self::settings::Settings;
 pub use self::{
-    report::{Answer, Delivery, History, Report},
+    report::{Delivery, DeliveryOutcome, EventHistory, Report},
     traffic::Traffic,
 };
+use crate::testing::rng::checked_probability;
 
-/// A fake Meta: makes events, and delivers them as Meta does, in a way that is the same for the same seed.
+/// Simulates Meta's sender: makes events and delivers them to a service as Meta does.
 ///
-/// - Events are delivered in groups of 1 to 1000, most of them small, signed, many at the same time, in any order.
-/// - Every answer but 200 is a failure: 201, 202 and 204 too, an error, no answer in time. What failed is sent again: at once, then
-///   after 10 s, 1 min, 5 min, 30 min, 2 h, 6 h and from then on every 12 h, until 7 days after it was first sent.
-/// - What is sent again may be grouped anew, with events of other deliveries that failed.
-/// - Some deliveries come twice at the same time, and some events that were answered with 200 come again: Meta repeats to all apps that
-///   have subscribed what failed at one of them.
+/// - Events are delivered in batches of 1 to 1000, most of them small, signed, concurrently and out
+///   of order.
+/// - Every outcome but status 200 is a failure: also 201, 202 and 204, an error, and a timeout.
+///   Failed events are retried at once, then after 10 s, 1 min, 5 min, 30 min, 2 h, 6 h, and every
+///   12 h until 7 days after the first delivery.
+/// - A retry may be regrouped with events of other failed deliveries.
+/// - Some deliveries are duplicated within 2 s. Some events are redelivered after a 200: when one
+///   of the subscribed apps fails, Meta redelivers to all of them.
 ///
-/// What Meta does not document (the gaps between the tries, how often events are repeated) is a guess, and a setting.
+/// What Meta does not document (the delays between retries, the rate of redeliveries) is an
+/// estimate, and a setting.
 ///
-/// The service is any that takes requests: your whole application, or a client of hyper with a [`path`](Self::path) that is a URL. The
-/// [`Report`] tells what was sent when and how it was answered.
+/// The service takes requests: your whole application, or a hyper client with a
+/// [`path`](Self::path) that is a URL. The [`Report`] has the time and outcome of every delivery.
+///
+/// The same seed gives the same run.
 ///
 /// # Time
 ///
-/// Everything waits by the clock of tokio. In a test with `start_paused = true` the seven days take milliseconds, and on a runtime of one
-/// thread, which such a test has, everything happens in the same order for the same seed, if the service itself does nothing at random. In real
-/// time, shorten the waiting with [`time_scale`](Self::time_scale).
+/// All waits use [`tokio::time`]. In a test with `start_paused = true`, the seven days take
+/// milliseconds. On a current-thread runtime, which such a test has, everything then happens in the
+/// same order for the same seed, unless the service itself is random. In real time, shorten the
+/// waits with [`time_scale`](Self::time_scale).
 ///
 /// ```sh
 /// cargo add --dev tokio --features macros,rt,test-util   # `test-util` for paused time
@@ -43,12 +52,16 @@ pub use self::{
 /// use axum::{Router, body::Body, http::StatusCode, routing::post};
 /// use tower_whatsapp::{Notification, WebhookLayer, testing::Simulator};
 ///
-/// // Half of the deliveries fail: nothing is lost by that.
+/// // About half of the deliveries fail and are retried.
 /// async fn on_event(notification: Notification) -> StatusCode {
-///     if notification.body().len() % 2 == 0 { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR }
+///     match notification.body().len() % 2 {
+///         0 => StatusCode::OK,
+///         _ => StatusCode::INTERNAL_SERVER_ERROR,
+///     }
 /// }
 ///
-/// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+/// # let mut builder = tokio::runtime::Builder::new_current_thread();
+/// # builder.enable_all().start_paused(true).build()?.block_on(async {
 /// let whatsapp = WebhookLayer::new("/webhook", "the app secret", "the verify token")?;
 /// let app = Router::new().route("/webhook", post(on_event)).layer(whatsapp);
 ///
@@ -59,200 +72,180 @@ pub use self::{
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias = "load test")]
 #[derive(Clone)]
 #[must_use = "a simulator does nothing until it runs"]
 pub struct Simulator {
-    secret: String,
-    path: String,
-    seed: u64,
-    events: usize,
-    mix: Vec<(Traffic, u32)>,
-    time: u64,
-    rate: f64,
-    concurrency: usize,
-    max_batch: usize,
-    answer_timeout: Duration,
-    retry_after: Vec<Duration>,
-    give_up_after: Duration,
-    time_scale: f64,
-    regroup: f64,
-    repeat: f64,
-    duplicate: f64,
-    watch: Option<Watch>,
+    settings: Settings,
 }
 
-type Watch = Arc<dyn Fn(&Delivery) + Send + Sync>;
-
 impl Simulator {
-    /// A sender that signs with this app secret.
+    /// Makes a simulator that signs deliveries with this app secret.
     pub fn new(secret: impl Into<String>) -> Self {
-        const MINUTE: u64 = 60;
-        const HOUR: u64 = 60 * MINUTE;
         Self {
-            secret: secret.into(),
-            path: "/webhook".to_owned(),
-            seed: 0,
-            events: 500,
-            mix: vec![
-                (Traffic::Messages, 4),
-                (Traffic::Statuses, 4),
-                (Traffic::GroupStatuses, 1),
-                (Traffic::Edits, 1),
-                (Traffic::Accounts, 1),
-                (Traffic::Unknown, 1),
-            ],
-            time: 1_760_000_000,
-            rate: 100.0,
-            concurrency: 64,
-            max_batch: 1000,
-            answer_timeout: Duration::from_secs(5),
-            retry_after: [
-                0,
-                10,
-                MINUTE,
-                5 * MINUTE,
-                30 * MINUTE,
-                2 * HOUR,
-                6 * HOUR,
-                12 * HOUR,
-            ]
-            .map(Duration::from_secs)
-            .to_vec(),
-            give_up_after: Duration::from_secs(7 * 24 * HOUR),
-            time_scale: 1.0,
-            regroup: 0.5,
-            repeat: 0.1,
-            duplicate: 0.05,
-            watch: None,
+            settings: Settings::new(secret.into()),
         }
     }
 
-    /// What everything that is chosen by chance follows from. Default: 0.
+    /// Sets the seed of all random choices. Default: 0.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.settings.seed = seed;
         self
     }
 
-    /// Where to send: a path, or a whole URL if the service is a client. Default: `/webhook`.
+    /// Sets the path to deliver to, or a whole URL if the service is a client. Default: `/webhook`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
-        self.path = path.into();
+        self.settings.path = path.into();
         self
     }
 
-    /// How many different events there are. Default: 500.
+    /// Sets the number of different events. Default: 500.
     pub fn events(mut self, events: usize) -> Self {
-        self.events = events;
+        self.settings.events = events;
         self
     }
 
-    /// Which kinds there are, and how often in proportion to each other; things that belong together count as one. If all weights
-    /// are 0 there are messages only. Default: four messages and statuses of four messages to one of each other kind.
+    /// Sets the kinds of traffic and their relative weights. Related events, such as the statuses
+    /// of one message, count as one. If all weights are 0, there are only messages.
+    ///
+    /// Default: weight 4 for messages and for statuses, 1 for each other kind.
     pub fn mix(mut self, mix: impl IntoIterator<Item = (Traffic, u32)>) -> Self {
-        self.mix = mix.into_iter().collect();
+        self.settings.mix = mix.into_iter().collect();
         self
     }
 
-    /// The timestamp of the first event, in seconds since 1970; the others are up to so many seconds later as there are events. It is
-    /// part of the events, so keep it to repeat a run. Default: 1,760,000,000, which is in October 2025.
+    /// Sets the Unix time of the first event, in seconds. Other events are later, by at most one
+    /// second per event. The time is part of the events, so keep it to reproduce a run.
+    ///
+    /// Default: 1,760,000,000 (October 2025), a constant so that runs are reproducible.
     pub fn timestamp(mut self, seconds: u64) -> Self {
-        self.time = seconds;
+        self.settings.timestamp = seconds;
         self
     }
 
-    /// How many events per second are sent for the first time. The times are fixed in advance: a service that is slow does not slow
-    /// them down, and the latency of an answer counts from the time at which its delivery was due. [`f64::INFINITY`]: all at once.
-    /// Default: 100.
+    /// Sets the rate of first deliveries, in events per second. [`f64::INFINITY`] sends all events
+    /// at once. Default: 100.
+    ///
+    /// The schedule is fixed in advance (an open load model): a slow service does not slow it down,
+    /// and latencies count from when a delivery was due.
     ///
     /// # Panics
     ///
-    /// If it is not above 0.
+    /// If the rate is NaN or not above 0.
     #[track_caller]
     pub fn rate(mut self, events_per_second: f64) -> Self {
         assert!(events_per_second > 0.0, "the rate must be above 0");
-        self.rate = events_per_second;
+        self.settings.rate = events_per_second;
         self
     }
 
-    /// How many deliveries may wait for their answer at the same time, at least 1. What is due beyond that is sent later. Default: 64.
+    /// Sets the maximum number of deliveries in flight, at least 1. Deliveries beyond it are sent
+    /// late. Default: 64.
     pub fn concurrency(mut self, deliveries: usize) -> Self {
-        self.concurrency = deliveries.max(1);
+        self.settings.concurrency = deliveries.max(1);
         self
     }
 
-    /// How many events a delivery has at most, at least 1. Most have few. Default: 1000, as with Meta.
-    pub fn max_batch(mut self, events: usize) -> Self {
-        self.max_batch = events.max(1);
+    /// Sets the maximum number of events per delivery, at least 1. Most deliveries have few.
+    /// Default: 1000, Meta's maximum.
+    pub fn max_batch_size(mut self, events: usize) -> Self {
+        self.settings.max_batch_size = events.max(1);
         self
     }
 
-    /// How long the sender waits for an answer before it hangs up. Meta does not tell; others say 5 to 20 s. Default: 5 s.
-    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
-        self.answer_timeout = timeout;
+    /// Sets the time after which the sender hangs up without a response. Default: 5 s. Meta does
+    /// not document it; others report 5 to 20 s.
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.response_timeout = timeout;
         self
     }
 
-    /// How long it waits before each further try; the last one is repeated. Each is made up to a tenth longer, by chance. If there
-    /// are none, nothing is tried again. Default: 0 s, 10 s, 1 min, 5 min, 30 min, 2 h, 6 h, 12 h.
-    pub fn retry_after(mut self, waits: impl IntoIterator<Item = Duration>) -> Self {
-        self.retry_after = waits.into_iter().collect();
+    /// Sets the delay before each retry of an event. The last one is repeated. Each is extended by
+    /// up to 10 % of random jitter. If there are none, nothing is retried.
+    ///
+    /// Default: 0 s, 10 s, 1 min, 5 min, 30 min, 2 h, 6 h, 12 h.
+    #[doc(alias = "back-off")]
+    #[doc(alias = "backoff")]
+    pub fn retry_delays(mut self, delays: impl IntoIterator<Item = Duration>) -> Self {
+        self.settings.retry_delays = delays.into_iter().collect();
         self
     }
 
-    /// For how long an event is sent again after it was first sent. Default: 7 days.
-    pub fn give_up_after(mut self, time: Duration) -> Self {
-        self.give_up_after = time;
+    /// Sets the time after the first delivery of an event beyond which it is not sent again.
+    /// Default: 7 days, as Meta documents.
+    pub fn max_event_age(mut self, age: Duration) -> Self {
+        self.settings.max_event_age = age;
         self
     }
 
-    /// By what the waiting before further tries and repetitions, and the time until it gives up, are multiplied: with 0.0001 the seven
-    /// days are one minute. Default: 1.
+    /// Sets the factor of all waits before retries and redeliveries, and of
+    /// [`max_event_age`](Self::max_event_age). With 0.0001 the seven days take one minute.
+    /// Default: 1.
     ///
     /// # Panics
     ///
-    /// If it is negative, or not a finite number.
+    /// If the factor is negative or not finite.
     #[track_caller]
     pub fn time_scale(mut self, factor: f64) -> Self {
         assert!(
             factor.is_finite() && factor >= 0.0,
-            "the scale of time must not be negative"
+            "the time scale must be finite and not negative"
         );
-        self.time_scale = factor;
+        self.settings.time_scale = factor;
         self
     }
 
-    /// How likely a delivery that is sent again is grouped anew, with events of other such deliveries. Default: 0.5.
-    pub fn regroup(mut self, probability: f64) -> Self {
-        self.regroup = probability;
-        self
-    }
-
-    /// How likely an event that was answered with 200 is sent again: half of them within a minute, the others at any time until
-    /// it is given up. Default: 0.1.
-    pub fn repeat(mut self, probability: f64) -> Self {
-        self.repeat = probability;
-        self
-    }
-
-    /// How likely a delivery is sent twice, the second time within 2 s of the first. Default: 0.05.
-    pub fn duplicate(mut self, probability: f64) -> Self {
-        self.duplicate = probability;
-        self
-    }
-
-    /// Called with each delivery as soon as it was answered or given up: for showing how far it is.
-    pub fn watch(mut self, watch: impl Fn(&Delivery) + Send + Sync + 'static) -> Self {
-        self.watch = Some(Arc::new(watch));
-        self
-    }
-
-    /// Delivers everything, and returns when there is nothing left to send.
-    ///
-    /// `body` makes the body that the service takes: `axum::body::Body::from`, or `http_body_util::Full::new`. A service that panics counts as one
-    /// that gave no answer.
+    /// Sets the probability that a retry or redelivery is regrouped with events of others.
+    /// Default: 0.5.
     ///
     /// # Panics
     ///
-    /// If the path is none, or the secret is blank; and outside of a runtime of tokio.
+    /// If the probability is NaN or outside `0.0..=1.0`.
+    #[track_caller]
+    pub fn regroup_probability(mut self, probability: f64) -> Self {
+        self.settings.regroup_probability = checked_probability(probability);
+        self
+    }
+
+    /// Sets the probability that an event is redelivered after a 200: half of these events within a
+    /// minute, the others at any time within [`max_event_age`](Self::max_event_age). Default: 0.1.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is NaN or outside `0.0..=1.0`.
+    #[track_caller]
+    pub fn redelivery_probability(mut self, probability: f64) -> Self {
+        self.settings.redelivery_probability = checked_probability(probability);
+        self
+    }
+
+    /// Sets the probability that a delivery is sent twice, the second time within 2 s of the first.
+    /// Default: 0.05.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is NaN or outside `0.0..=1.0`.
+    #[track_caller]
+    pub fn duplicate_probability(mut self, probability: f64) -> Self {
+        self.settings.duplicate_probability = checked_probability(probability);
+        self
+    }
+
+    /// Sets a callback that is called with each delivery when it is finished, to show progress.
+    pub fn on_delivery(mut self, callback: impl Fn(&Delivery) + Send + Sync + 'static) -> Self {
+        self.settings.on_delivery = Some(Arc::new(callback));
+        self
+    }
+
+    /// Delivers all events, and returns when nothing is left to send.
+    ///
+    /// `body` makes the body that the service takes: `axum::body::Body::from`, or
+    /// `http_body_util::Full::new`. A panic of the service counts as a failed delivery.
+    ///
+    /// # Panics
+    ///
+    /// If the path is not a valid URI, or the secret is blank or has leading or trailing white
+    /// space. Also outside of a Tokio runtime.
     pub async fn run<S, B, R>(&self, service: S, body: impl Fn(Bytes) -> B) -> Report
     where
         S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
@@ -261,16 +254,38 @@ impl Simulator {
         B: Send + 'static,
         R: Send + 'static,
     {
-        run::Run::new(self, service, body).deliver().await
+        run::Run::new(&self.settings, service, body).deliver().await
     }
 }
 
 impl fmt::Debug for Simulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Simulator")
-            .field("path", &self.path)
-            .field("seed", &self.seed)
-            .field("events", &self.events)
+            .field("path", &self.settings.path)
+            .field("seed", &self.settings.seed)
+            .field("events", &self.settings.events)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probability_outside_0_to_1_is_refused() {
+        for invalid in [f64::NAN, -0.1, 1.1, f64::INFINITY, f64::NEG_INFINITY] {
+            for setter in [
+                Simulator::regroup_probability,
+                Simulator::redelivery_probability,
+                Simulator::duplicate_probability,
+            ] {
+                let set = || drop(setter(Simulator::new("the app secret"), invalid));
+                assert!(std::panic::catch_unwind(set).is_err(), "{invalid}");
+            }
+        }
+        for valid in [0.0, -0.0, f64::MIN_POSITIVE, 1.0] {
+            let _ = Simulator::new("the app secret").regroup_probability(valid);
+        }
     }
 }

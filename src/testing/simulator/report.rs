@@ -4,194 +4,199 @@ use http::StatusCode;
 
 use crate::event::EventKey;
 
-/// What a [`Simulator`](super::Simulator) sent, and how it was answered.
+/// Deliveries of a [`Simulator`](super::Simulator) and their outcomes.
 ///
-/// All times are counted from the beginning of the run. `Display` writes a report for people, beside what Meta asks of a receiver.
+/// All times are counted from the start of the run. `Display` prints a summary, with the latencies
+/// that Meta asks of a receiver.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Report {
-    pub(super) events: Vec<History>,
+    pub(super) events: Vec<EventHistory>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) retries: usize,
-    pub(super) repeats: usize,
-    statuses: BTreeMap<u16, usize>,
-    disconnected: usize,
+    pub(super) redeliveries: usize,
+    status_codes: BTreeMap<u16, usize>,
+    timed_out: usize,
     failed: usize,
-    /// Of all answers; in order when all are there.
+    /// Latencies of all responses, sorted by `finish`.
     latencies: Vec<Duration>,
-    took: Duration,
+    elapsed: Duration,
 }
 
-/// One event, and what became of it.
+/// The deliveries of one event.
 #[derive(Debug, Clone)]
-pub struct History {
+pub struct EventHistory {
     key: EventKey,
     pub(super) deliveries: Vec<usize>,
-    pub(super) acknowledged: Option<Duration>,
+    pub(super) acknowledged_at: Option<Duration>,
     pub(super) acknowledgements: usize,
 }
 
-/// One delivery, and how it was answered.
+/// One delivery and its outcome.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     pub(super) events: Vec<EventKey>,
-    pub(super) due: Duration,
-    pub(super) sent: Duration,
-    pub(super) ended: Duration,
-    pub(super) answer: Answer,
+    pub(super) due_at: Duration,
+    pub(super) sent_at: Duration,
+    pub(super) finished_at: Duration,
+    pub(super) outcome: DeliveryOutcome,
 }
 
-/// How a delivery was answered.
+/// Outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Answer {
-    /// With this status.
+pub enum DeliveryOutcome {
+    /// A response with this status code.
     Status(StatusCode),
-    /// Not at all: the service returned an error, or panicked.
+    /// The service returned an error or panicked.
     Failed,
-    /// Not in time: the sender hung up.
-    Disconnected,
+    /// No response within the timeout: the sender hung up.
+    TimedOut,
 }
 
 impl Report {
-    pub(super) fn new(events: Vec<History>) -> Self {
+    pub(super) fn new(events: Vec<EventHistory>) -> Self {
         Self {
             events,
             deliveries: Vec::new(),
             retries: 0,
-            repeats: 0,
-            statuses: BTreeMap::new(),
-            disconnected: 0,
+            redeliveries: 0,
+            status_codes: BTreeMap::new(),
+            timed_out: 0,
             failed: 0,
             latencies: Vec::new(),
-            took: Duration::ZERO,
+            elapsed: Duration::ZERO,
         }
     }
 
-    pub(super) fn count(&mut self, answer: Answer, latency: Duration) {
-        match answer {
-            Answer::Status(status) => {
-                *self.statuses.entry(status.as_u16()).or_default() += 1;
+    pub(super) fn record(&mut self, outcome: DeliveryOutcome, latency: Duration) {
+        match outcome {
+            DeliveryOutcome::Status(status) => {
+                *self.status_codes.entry(status.as_u16()).or_default() += 1;
                 self.latencies.push(latency);
             }
-            Answer::Failed => self.failed += 1,
-            Answer::Disconnected => self.disconnected += 1,
+            DeliveryOutcome::Failed => self.failed += 1,
+            DeliveryOutcome::TimedOut => self.timed_out += 1,
         }
     }
 
-    pub(super) fn finish(&mut self, took: Duration) {
+    pub(super) fn finish(&mut self, elapsed: Duration) {
         self.latencies.sort_unstable();
-        self.took = took;
+        self.elapsed = elapsed;
     }
 
-    /// All events.
+    /// Returns all events.
     #[must_use]
-    pub fn events(&self) -> &[History] {
+    pub fn events(&self) -> &[EventHistory] {
         &self.events
     }
 
-    /// All deliveries, in the order in which they were sent.
+    /// Returns all deliveries, in the order they were sent.
     #[must_use]
     pub fn deliveries(&self) -> &[Delivery] {
         &self.deliveries
     }
 
-    /// How many deliveries were answered with 200.
+    /// Returns the number of deliveries with status code 200.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
-        self.statuses.get(&200).copied().unwrap_or_default()
+        self.status_codes.get(&200).copied().unwrap_or_default()
     }
 
-    /// How many deliveries were answered with each status.
+    /// Returns the number of deliveries by status code.
     #[must_use]
-    pub fn statuses(&self) -> &BTreeMap<u16, usize> {
-        &self.statuses
+    pub fn status_codes(&self) -> &BTreeMap<u16, usize> {
+        &self.status_codes
     }
 
-    /// How many deliveries were not answered in time.
+    /// Returns the number of deliveries without a response within the timeout.
     #[must_use]
-    pub fn disconnected(&self) -> usize {
-        self.disconnected
+    pub fn timed_out(&self) -> usize {
+        self.timed_out
     }
 
-    /// How many deliveries were not answered because the service returned an error or panicked.
+    /// Returns the number of deliveries for which the service returned an error or panicked.
     #[must_use]
     pub fn failed(&self) -> usize {
         self.failed
     }
 
-    /// How many deliveries were sent because others had failed.
+    /// Returns the number of deliveries that retried failed events.
     #[must_use]
     pub fn retries(&self) -> usize {
         self.retries
     }
 
-    /// How often events were sent after they had been answered with 200.
+    /// Returns the number of times an event was delivered after a 200 for it.
     #[must_use]
-    pub fn repeats(&self) -> usize {
-        self.repeats
+    pub fn redeliveries(&self) -> usize {
+        self.redeliveries
     }
 
-    /// The events that were never answered with 200 until the sender gave up: Meta has lost them.
-    pub fn lost_by_sender(&self) -> impl Iterator<Item = &History> {
+    /// Returns the events without a 200 until the sender gave up. With Meta, these events are lost.
+    pub fn unacknowledged(&self) -> impl Iterator<Item = &EventHistory> {
         self.events
             .iter()
-            .filter(|event| event.acknowledged.is_none())
+            .filter(|event| event.acknowledged_at.is_none())
     }
 
-    /// The time that so many of all answers took at most: 0.5 is the median, 1 the slowest. Counted from when the delivery was due to be sent. `None`
-    /// if there was no answer.
+    /// Returns a quantile of the response latencies, counted from when a delivery was due: 0.5 is
+    /// the median, 1 the maximum. `None` if there was no response.
+    ///
+    /// The quantile is clamped to `0.0..=1.0`. NaN counts as 0.
+    #[doc(alias = "percentile")]
     #[must_use]
-    pub fn latency(&self, part: f64) -> Option<Duration> {
-        let rank = (part.clamp(0.0, 1.0) * self.latencies.len() as f64).ceil() as usize;
+    pub fn latency_quantile(&self, quantile: f64) -> Option<Duration> {
+        let rank = (quantile.clamp(0.0, 1.0) * self.latencies.len() as f64).ceil() as usize;
         self.latencies.get(rank.saturating_sub(1)).copied()
     }
 
-    /// Which part of the deliveries was answered later than this, or not at all, from 0 to 1.
+    /// Returns the fraction of deliveries, from 0 to 1, whose latency was above this limit or that
+    /// had no response.
     #[must_use]
-    pub fn slower_than(&self, limit: Duration) -> f64 {
-        let answered = self.latencies.len();
+    pub fn fraction_slower_than(&self, limit: Duration) -> f64 {
+        let responses = self.latencies.len();
         let in_time = self.latencies.partition_point(|latency| *latency <= limit);
-        let all = answered + self.failed + self.disconnected;
+        let all = responses + self.failed + self.timed_out;
         (all - in_time) as f64 / all.max(1) as f64
     }
 
-    /// How long all of it took.
+    /// Returns the duration of the run.
     #[must_use]
-    pub fn took(&self) -> Duration {
-        self.took
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
     }
 }
 
-impl History {
+impl EventHistory {
     pub(super) fn new(key: EventKey) -> Self {
         Self {
             key,
             deliveries: Vec::new(),
-            acknowledged: None,
+            acknowledged_at: None,
             acknowledgements: 0,
         }
     }
 
-    /// Which event.
+    /// Returns the key of the event.
     #[must_use]
     pub fn key(&self) -> EventKey {
         self.key
     }
 
-    /// The deliveries that had it, as places in [`Report::deliveries`].
+    /// Returns the deliveries of the event, as indices into [`Report::deliveries`].
     #[must_use]
     pub fn deliveries(&self) -> &[usize] {
         &self.deliveries
     }
 
-    /// When it was first answered with 200.
+    /// Returns the time of the first 200, since the start of the run.
     #[must_use]
-    pub fn acknowledged(&self) -> Option<Duration> {
-        self.acknowledged
+    pub fn acknowledged_at(&self) -> Option<Duration> {
+        self.acknowledged_at
     }
 
-    /// How often it was answered with 200.
+    /// Returns the number of deliveries of the event with a 200.
     #[must_use]
     pub fn acknowledgements(&self) -> usize {
         self.acknowledgements
@@ -199,73 +204,74 @@ impl History {
 }
 
 impl Delivery {
-    /// The events in it, in their order. The same event may be in it twice.
+    /// Returns the events of the delivery, in order. An event may occur twice.
     #[must_use]
     pub fn events(&self) -> &[EventKey] {
         &self.events
     }
 
-    /// When it was due to be sent.
+    /// Returns the time the delivery was due, since the start of the run.
     #[must_use]
-    pub fn due(&self) -> Duration {
-        self.due
+    pub fn due_at(&self) -> Duration {
+        self.due_at
     }
 
-    /// When it was sent.
+    /// Returns the time the delivery was sent, since the start of the run.
     #[must_use]
-    pub fn sent(&self) -> Duration {
-        self.sent
+    pub fn sent_at(&self) -> Duration {
+        self.sent_at
     }
 
-    /// When it was answered, or given up.
+    /// Returns the time of the response, error or timeout, since the start of the run.
     #[must_use]
-    pub fn ended(&self) -> Duration {
-        self.ended
+    pub fn finished_at(&self) -> Duration {
+        self.finished_at
     }
 
-    /// How it was answered.
+    /// Returns the outcome.
     #[must_use]
-    pub fn answer(&self) -> Answer {
-        self.answer
+    pub fn outcome(&self) -> DeliveryOutcome {
+        self.outcome
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lost = self.lost_by_sender().count();
+        let unacknowledged = self.unacknowledged().count();
         writeln!(f, "events                {}", self.events.len())?;
-        writeln!(f, "  never acknowledged  {lost}")?;
-        writeln!(f, "  sent after a 200    {}", self.repeats)?;
+        writeln!(f, "  unacknowledged      {unacknowledged}")?;
+        writeln!(f, "  redelivered         {}", self.redeliveries)?;
         writeln!(f, "deliveries            {}", self.deliveries.len())?;
         writeln!(f, "  retries             {}", self.retries)?;
-        for (status, count) in &self.statuses {
-            writeln!(f, "  answered {status}        {count}")?;
+        for (status, count) in &self.status_codes {
+            writeln!(f, "  status {status}          {count}")?;
         }
-        writeln!(f, "  answered too late   {}", self.disconnected)?;
+        writeln!(f, "  timed out           {}", self.timed_out)?;
         writeln!(f, "  failed              {}", self.failed)?;
-        let [p50, p90, p99, max] = [0.5, 0.9, 0.99, 1.0].map(|part| Millis(self.latency(part)));
+        let [p50, p90, p99, max] =
+            [0.5, 0.9, 0.99, 1.0].map(|quantile| Millis(self.latency_quantile(quantile)));
         writeln!(
             f,
             "latency               p50 {p50}, p90 {p90}, p99 {p99}, max {max}"
         )?;
-        let median = self.latency(0.5);
-        let good = median.is_some_and(|median| median <= Duration::from_millis(250));
+        let median = self.latency_quantile(0.5);
+        let is_met = median.is_some_and(|median| median <= Duration::from_millis(250));
         writeln!(
             f,
-            "Meta asks for         a median of 250 ms: {}",
-            verdict(good)
+            "Meta's limits         median at most 250 ms: {}",
+            verdict(is_met)
         )?;
-        let slow = self.slower_than(Duration::from_secs(1));
-        let (percent, good) = (slow * 100.0, verdict(slow < 0.01));
+        let slow = self.fraction_slower_than(Duration::from_secs(1));
+        let (percent, verdict) = (slow * 100.0, verdict(slow < 0.01));
         write!(
             f,
-            "                      less than 1 % above 1 s: {good} ({percent:.2} %)"
+            "                      less than 1 % above 1 s: {verdict} ({percent:.2} %)"
         )
     }
 }
 
-fn verdict(good: bool) -> &'static str {
-    if good { "yes" } else { "NO" }
+fn verdict(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "NOT MET" }
 }
 
 struct Millis(Option<Duration>);

@@ -12,22 +12,43 @@ use tokio::{
 use tower::{Service, ServiceExt};
 
 use super::{
-    Simulator,
-    report::{Answer, Delivery, History, Report},
-    traffic::{self, Made},
+    report::{Delivery, DeliveryOutcome, EventHistory, Report},
+    settings::Settings,
+    traffic::{self, GeneratedEvent},
 };
-use crate::testing::{delivery, random::Random};
+use crate::testing::{request::delivery, rng::Rng};
 
-/// Nobody waits for longer, and clocks have an end.
+/// Maximum delay of a first delivery, so that a low rate cannot overflow the clock.
 const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// A delivery that is to be sent.
-struct Group {
+/// A run of the simulator: the queue of scheduled deliveries, and the deliveries in flight.
+pub(super) struct Run<'a, S, F> {
+    settings: &'a Settings,
+    service: S,
+    body: F,
+    rng: Rng,
+    start: Instant,
+    events: Vec<GeneratedEvent>,
+    progress: Vec<Progress>,
+    /// By due time. The sequence number separates batches that are due at the same time.
+    scheduled: BTreeMap<(Instant, u64), Batch>,
+    sequence: u64,
+    /// Batches that are due and already regrouped.
+    ready: VecDeque<Batch>,
+    tasks: JoinSet<(DeliveryOutcome, Instant)>,
+    in_flight: HashMap<Id, InFlight>,
+    report: Report,
+    /// Event indices of each delivery of the report, until it is finished.
+    delivered: Vec<Vec<usize>>,
+}
+
+/// Events to be sent in one delivery.
+struct Batch {
     due: Instant,
     cause: Cause,
-    /// How long it has waited for this.
-    waited: Duration,
-    /// Which events, by their number.
+    /// Time between scheduling and due time.
+    delay: Duration,
+    /// Indices of the events.
     events: Vec<usize>,
 }
 
@@ -35,44 +56,26 @@ struct Group {
 enum Cause {
     First,
     Retry,
-    Repeat,
+    Redelivery,
     Duplicate,
 }
 
-/// A delivery that waits for its answer.
-struct Sent {
+/// A delivery without a response yet.
+struct InFlight {
+    /// Index in the report.
     delivery: usize,
     due: Instant,
 }
 
+/// Progress of one event.
 #[derive(Clone, Default)]
 struct Progress {
-    first: Option<Instant>,
+    first_sent: Option<Instant>,
     failures: usize,
 }
 
-pub(super) struct Run<'a, S, F> {
-    settings: &'a Simulator,
-    service: S,
-    body: F,
-    random: Random,
-    start: Instant,
-    made: Vec<Made>,
-    progress: Vec<Progress>,
-    /// By time; the number is there for those of the same time.
-    waiting: BTreeMap<(Instant, u64), Group>,
-    entered: u64,
-    /// Due, and cut already.
-    ready: VecDeque<Group>,
-    tasks: JoinSet<(Answer, Instant)>,
-    sent: HashMap<Id, Sent>,
-    report: Report,
-    /// The numbers of the events of each delivery of the report.
-    numbers: Vec<Vec<usize>>,
-}
-
 impl<'a, S, F> Run<'a, S, F> {
-    pub(super) fn new<B, R>(settings: &'a Simulator, service: S, body: F) -> Self
+    pub(super) fn new<B, R>(settings: &'a Settings, service: S, body: F) -> Self
     where
         S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
         S::Future: Send,
@@ -81,37 +84,41 @@ impl<'a, S, F> Run<'a, S, F> {
         R: Send + 'static,
         F: Fn(Bytes) -> B,
     {
-        let mut random = Random::new(settings.seed);
-        let made = traffic::make(settings.events, &settings.mix, settings.time, &mut random);
-        let histories = made.iter().map(|event| History::new(event.key)).collect();
+        let mut rng = Rng::new(settings.seed);
+        let events =
+            traffic::generate(settings.events, &settings.mix, settings.timestamp, &mut rng);
+        let histories = events
+            .iter()
+            .map(|event| EventHistory::new(event.key))
+            .collect();
         let start = Instant::now();
         let mut run = Self {
             settings,
             service,
             body,
-            random,
+            rng,
             start,
-            progress: vec![Progress::default(); made.len()],
-            made,
-            waiting: BTreeMap::new(),
-            entered: 0,
+            progress: vec![Progress::default(); events.len()],
+            events,
+            scheduled: BTreeMap::new(),
+            sequence: 0,
             ready: VecDeque::new(),
             tasks: JoinSet::new(),
-            sent: HashMap::new(),
+            in_flight: HashMap::new(),
             report: Report::new(histories),
-            numbers: Vec::new(),
+            delivered: Vec::new(),
         };
-        let mut all: Vec<_> = (0..run.made.len()).collect();
-        run.random.shuffle(&mut all);
+        let mut all: Vec<_> = (0..run.events.len()).collect();
+        run.rng.shuffle(&mut all);
         let mut before = 0;
-        for events in run.cut(all) {
+        for events in run.split_into_batches(all) {
             let after = Duration::try_from_secs_f64(before as f64 / settings.rate);
             let due = start + after.unwrap_or(YEAR).min(YEAR);
             before += events.len();
-            run.enter(Group {
+            run.schedule(Batch {
                 due,
                 cause: Cause::First,
-                waited: Duration::ZERO,
+                delay: Duration::ZERO,
                 events,
             });
         }
@@ -128,27 +135,29 @@ impl<'a, S, F> Run<'a, S, F> {
         F: Fn(Bytes) -> B,
     {
         loop {
-            self.send_what_is_due();
-            let busy = self.tasks.len() >= self.settings.concurrency;
-            let next = self.waiting.first_key_value().map(|((due, _), _)| *due);
-            let ended = match (next, self.tasks.is_empty()) {
+            self.send_due();
+            let is_full = self.tasks.len() >= self.settings.concurrency;
+            let next = self.scheduled.first_key_value().map(|((due, _), _)| *due);
+            let finished = match (next, self.tasks.is_empty()) {
                 (None, true) => break,
                 (Some(due), true) => {
                     sleep_until(due).await;
                     continue;
                 }
-                (Some(due), false) if !busy => {
+                (Some(due), false) if !is_full => {
                     match timeout_at(due, self.tasks.join_next_with_id()).await {
-                        Ok(ended) => ended,
+                        Ok(finished) => finished,
                         Err(_) => continue,
                     }
                 }
                 _ => self.tasks.join_next_with_id().await,
             };
-            match ended {
-                Some(Ok((id, (answer, at)))) => self.ended(id, answer, at),
-                // The service has panicked, as when a server closes the connection.
-                Some(Err(error)) => self.ended(error.id(), Answer::Failed, Instant::now()),
+            match finished {
+                Some(Ok((id, (outcome, at)))) => self.finish(id, outcome, at),
+                // The service panicked. To a sender this is a connection that the server closed.
+                Some(Err(error)) => {
+                    self.finish(error.id(), DeliveryOutcome::Failed, Instant::now());
+                }
                 None => {}
             }
         }
@@ -156,7 +165,7 @@ impl<'a, S, F> Run<'a, S, F> {
         self.report
     }
 
-    fn send_what_is_due<B, R>(&mut self)
+    fn send_due<B, R>(&mut self)
     where
         S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
         S::Future: Send,
@@ -166,57 +175,57 @@ impl<'a, S, F> Run<'a, S, F> {
         F: Fn(Bytes) -> B,
     {
         while self.tasks.len() < self.settings.concurrency {
-            if let Some(group) = self.ready.pop_front() {
-                self.send(group);
+            if let Some(batch) = self.ready.pop_front() {
+                self.send(batch);
                 continue;
             }
             let now = Instant::now();
-            let Some(first) = self.waiting.first_entry() else {
+            let Some(first) = self.scheduled.first_entry() else {
                 return;
             };
             if first.key().0 > now {
                 return;
             }
-            let group = first.remove();
-            self.prepare(group, now);
+            let batch = first.remove();
+            self.make_ready(batch, now);
         }
     }
 
-    /// Makes what is due ready, grouped anew if chance wants it.
-    fn prepare(&mut self, mut group: Group, now: Instant) {
-        let again = matches!(group.cause, Cause::Retry | Cause::Repeat);
-        if !again || !self.random.chance(self.settings.regroup) {
-            self.ready.push_back(group);
+    /// Moves a due batch to `ready`. Retries and redeliveries may be regrouped.
+    fn make_ready(&mut self, mut batch: Batch, now: Instant) {
+        let may_regroup = matches!(batch.cause, Cause::Retry | Cause::Redelivery);
+        if !may_regroup || !self.rng.chance(self.settings.regroup_probability) {
+            self.ready.push_back(batch);
             return;
         }
-        // What is due soon, in proportion to how long this one has waited, may come with it.
-        let reach = (now + group.waited / 4, u64::MAX);
+        // Joined by batches that are due soon: within a quarter of this batch's own delay.
+        let reach = (now + batch.delay / 4, u64::MAX);
         let near: Vec<_> = self
-            .waiting
+            .scheduled
             .range(..=reach)
-            .filter(|(_, other)| matches!(other.cause, Cause::Retry | Cause::Repeat))
+            .filter(|(_, other)| matches!(other.cause, Cause::Retry | Cause::Redelivery))
             .map(|(&at, _)| at)
             .take(8)
             .collect();
         for at in near {
-            if self.random.chance(0.5)
-                && let Some(other) = self.waiting.remove(&at)
+            if self.rng.chance(0.5)
+                && let Some(other) = self.scheduled.remove(&at)
             {
-                group.events.extend(other.events);
+                batch.events.extend(other.events);
             }
         }
-        self.random.shuffle(&mut group.events);
-        for events in self.cut(group.events) {
-            self.ready.push_back(Group {
-                due: group.due,
-                cause: group.cause,
-                waited: group.waited,
+        self.rng.shuffle(&mut batch.events);
+        for events in self.split_into_batches(batch.events) {
+            self.ready.push_back(Batch {
+                due: batch.due,
+                cause: batch.cause,
+                delay: batch.delay,
                 events,
             });
         }
     }
 
-    fn send<B, R>(&mut self, group: Group)
+    fn send<B, R>(&mut self, batch: Batch)
     where
         S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
         S::Future: Send,
@@ -225,115 +234,117 @@ impl<'a, S, F> Run<'a, S, F> {
         R: Send + 'static,
         F: Fn(Bytes) -> B,
     {
-        let Group {
+        let Batch {
             due, cause, events, ..
-        } = group;
+        } = batch;
         let now = Instant::now();
-        if cause != Cause::Duplicate && self.random.chance(self.settings.duplicate) {
-            let waited = Duration::from_secs(2).mul_f64(self.random.unit());
-            self.enter(Group {
-                due: now + waited,
+        if cause != Cause::Duplicate && self.rng.chance(self.settings.duplicate_probability) {
+            let delay = Duration::from_secs(2).mul_f64(self.rng.unit_f64());
+            self.schedule(Batch {
+                due: now + delay,
                 cause: Cause::Duplicate,
-                waited,
+                delay,
                 events: events.clone(),
             });
         }
         let index = self.report.deliveries.len();
         for &event in &events {
             if let Some(progress) = self.progress.get_mut(event) {
-                progress.first.get_or_insert(now);
+                progress.first_sent.get_or_insert(now);
             }
             if let Some(history) = self.report.events.get_mut(event)
                 && history.deliveries.last() != Some(&index)
             {
                 history.deliveries.push(index);
-                self.report.repeats += usize::from(history.acknowledged.is_some());
+                self.report.redeliveries += usize::from(history.acknowledged_at.is_some());
             }
         }
         self.report.retries += usize::from(cause == Cause::Retry);
-        let made = events.iter().filter_map(|&event| self.made.get(event));
+        let generated = events.iter().filter_map(|&event| self.events.get(event));
         self.report.deliveries.push(Delivery {
-            events: made.clone().map(|event| event.key).collect(),
-            due: due - self.start,
-            sent: now - self.start,
-            ended: Duration::MAX,
-            answer: Answer::Disconnected,
+            events: generated.clone().map(|event| event.key).collect(),
+            due_at: due - self.start,
+            sent_at: now - self.start,
+            finished_at: Duration::MAX,
+            outcome: DeliveryOutcome::TimedOut,
         });
-        let body = Bytes::from(traffic::body(made));
+        let body = Bytes::from(traffic::body(generated));
         let request = delivery(&self.settings.path, body, &self.settings.secret).map(&self.body);
-        let answer = self.service.clone().oneshot(request);
-        let limit = self.settings.answer_timeout;
+        let response = self.service.clone().oneshot(request);
+        let limit = self.settings.response_timeout;
         let task = self.tasks.spawn(async move {
-            let answer = match timeout(limit, answer).await {
-                Ok(Ok(response)) => Answer::Status(response.status()),
-                Ok(Err(_)) => Answer::Failed,
-                Err(_) => Answer::Disconnected,
+            let outcome = match timeout(limit, response).await {
+                Ok(Ok(response)) => DeliveryOutcome::Status(response.status()),
+                Ok(Err(_)) => DeliveryOutcome::Failed,
+                Err(_) => DeliveryOutcome::TimedOut,
             };
-            (answer, Instant::now())
+            (outcome, Instant::now())
         });
-        self.sent.insert(
+        self.in_flight.insert(
             task.id(),
-            Sent {
+            InFlight {
                 delivery: index,
                 due,
             },
         );
-        self.numbers.push(events);
+        self.delivered.push(events);
     }
 
-    fn ended(&mut self, id: Id, answer: Answer, at: Instant) {
-        let Some(Sent {
+    fn finish(&mut self, id: Id, outcome: DeliveryOutcome, at: Instant) {
+        let Some(InFlight {
             delivery: index,
             due,
-        }) = self.sent.remove(&id)
+        }) = self.in_flight.remove(&id)
         else {
             return;
         };
         let Some(delivery) = self.report.deliveries.get_mut(index) else {
             return;
         };
-        delivery.answer = answer;
-        delivery.ended = at - self.start;
-        if let Some(watch) = &self.settings.watch {
-            watch(delivery);
+        delivery.outcome = outcome;
+        delivery.finished_at = at - self.start;
+        if let Some(callback) = &self.settings.on_delivery {
+            callback(delivery);
         }
-        self.report.count(answer, at - due);
+        self.report.record(outcome, at - due);
         let events = self
-            .numbers
+            .delivered
             .get_mut(index)
             .map(std::mem::take)
             .unwrap_or_default();
-        if answer == Answer::Status(StatusCode::OK) {
-            self.acknowledged(events, at);
+        if outcome == DeliveryOutcome::Status(StatusCode::OK) {
+            self.redeliver_some(events, at);
         } else {
-            self.failed(events, at);
+            self.retry(events, at);
         }
     }
 
-    fn acknowledged(&mut self, events: Vec<usize>, at: Instant) {
-        let mut again = Vec::new();
+    fn redeliver_some(&mut self, events: Vec<usize>, at: Instant) {
+        let mut redelivered = Vec::new();
         for event in events {
             if let Some(history) = self.report.events.get_mut(event) {
-                history.acknowledged.get_or_insert(at - self.start);
+                history.acknowledged_at.get_or_insert(at - self.start);
                 history.acknowledgements += 1;
-                // Once: what comes a second time does not come for ever.
-                if history.acknowledgements == 1 && self.random.chance(self.settings.repeat) {
-                    again.push(event);
+                // Once per event, or the run would not end.
+                if history.acknowledgements == 1
+                    && self.rng.chance(self.settings.redelivery_probability)
+                {
+                    redelivered.push(event);
                 }
             }
         }
-        for events in self.cut(again) {
-            let span = if self.random.chance(0.5) {
+        for events in self.split_into_batches(redelivered) {
+            let span = if self.rng.chance(0.5) {
                 Duration::from_secs(60)
             } else {
-                self.settings.give_up_after
+                self.settings.max_event_age
             };
-            let span = span.mul_f64(self.settings.time_scale * self.random.unit());
-            self.again(events, Cause::Repeat, at, span);
+            let delay = span.mul_f64(self.settings.time_scale * self.rng.unit_f64());
+            self.schedule_again(events, Cause::Redelivery, at, delay);
         }
     }
 
-    fn failed(&mut self, events: Vec<usize>, at: Instant) {
+    fn retry(&mut self, events: Vec<usize>, at: Instant) {
         let mut failures = usize::MAX;
         for &event in &events {
             if let Some(progress) = self.progress.get_mut(event) {
@@ -341,58 +352,63 @@ impl<'a, S, F> Run<'a, S, F> {
                 progress.failures += 1;
             }
         }
-        let waits = &self.settings.retry_after;
-        let Some(&wait) = waits.get(failures).or(waits.last()) else {
+        let delays = &self.settings.retry_delays;
+        let Some(&delay) = delays.get(failures).or(delays.last()) else {
             return;
         };
-        let jitter = 1.0 + self.random.unit() / 10.0;
-        let wait = wait.mul_f64(self.settings.time_scale * jitter);
-        // Only the first further try comes at once. Where no time passes by itself, it would never end otherwise.
-        let least = Duration::from_millis(u64::from(failures > 0));
-        let wait = wait.max(least);
-        self.again(events, Cause::Retry, at, wait);
+        let jitter = 1.0 + self.rng.unit_f64() / 10.0;
+        let delay = delay.mul_f64(self.settings.time_scale * jitter);
+        // Only the first retry may be immediate: with paused time, a run without delays never ends.
+        let min_delay = Duration::from_millis(u64::from(failures > 0));
+        self.schedule_again(events, Cause::Retry, at, delay.max(min_delay));
     }
 
-    /// Those that are not too old for it.
-    fn again(&mut self, mut events: Vec<usize>, cause: Cause, at: Instant, waited: Duration) {
-        let due = at + waited;
-        let horizon = self
+    /// Schedules the events that are not too old by then.
+    fn schedule_again(
+        &mut self,
+        mut events: Vec<usize>,
+        cause: Cause,
+        at: Instant,
+        delay: Duration,
+    ) {
+        let due = at + delay;
+        let max_age = self
             .settings
-            .give_up_after
+            .max_event_age
             .mul_f64(self.settings.time_scale);
         events.retain(|&event| {
             let progress = self.progress.get(event);
-            let first = progress.and_then(|progress| progress.first);
-            first.is_some_and(|first| due <= first + horizon)
+            let first_sent = progress.and_then(|progress| progress.first_sent);
+            first_sent.is_some_and(|first_sent| due <= first_sent + max_age)
         });
         if !events.is_empty() {
-            self.enter(Group {
+            self.schedule(Batch {
                 due,
                 cause,
-                waited,
+                delay,
                 events,
             });
         }
     }
 
-    fn enter(&mut self, group: Group) {
-        self.entered += 1;
-        self.waiting.insert((group.due, self.entered), group);
+    fn schedule(&mut self, batch: Batch) {
+        self.sequence += 1;
+        self.scheduled.insert((batch.due, self.sequence), batch);
     }
 
-    /// Cuts events into groups, most of them small.
-    fn cut(&mut self, mut events: Vec<usize>) -> Vec<Vec<usize>> {
-        let mut groups = Vec::new();
+    /// Splits events into batches of random sizes, most of them small.
+    fn split_into_batches(&mut self, mut events: Vec<usize>) -> Vec<Vec<usize>> {
+        let mut batches = Vec::new();
         while !events.is_empty() {
-            let size = match self.random.below(100) {
+            let size = match self.rng.below(100) {
                 0..60 => 1,
-                60..85 => 2 + self.random.below(4),
-                85..97 => 6 + self.random.below(45),
-                _ => 51 + self.random.below(950),
+                60..85 => 2 + self.rng.below(4),
+                85..97 => 6 + self.rng.below(45),
+                _ => 51 + self.rng.below(950),
             };
-            let size = size.min(self.settings.max_batch).min(events.len());
-            groups.push(events.split_off(events.len() - size));
+            let size = size.min(self.settings.max_batch_size).min(events.len());
+            batches.push(events.split_off(events.len() - size));
         }
-        groups
+        batches
     }
 }

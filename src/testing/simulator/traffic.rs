@@ -3,26 +3,26 @@ use std::collections::HashSet;
 use crate::{
     event::{EventKey, State},
     testing::{
-        random::Random,
+        rng::Rng,
         sample::{self, Sample},
     },
 };
 
-/// Kinds of traffic that a [`Simulator`](super::Simulator) mixes.
+/// A kind of traffic in the [mix](super::Simulator::mix) of a simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Traffic {
     /// Messages of many types from many users.
     Messages,
-    /// Statuses: two or three of one message each.
+    /// Statuses: two or three per message.
     Statuses,
-    /// Statuses of messages to groups: the same state of one message, once for each of several participants.
+    /// Statuses of messages to groups: the same state of a message, once per participant.
     GroupStatuses,
-    /// A message, what it was edited to, and sometimes that it was taken back: each with an id of its own.
+    /// A message, its edit, and sometimes its deletion, each with an id of its own.
     Edits,
-    /// Changes of accounts, phone numbers and templates, which have no id.
+    /// Events of accounts, phone numbers and templates. They have no id.
     Accounts,
-    /// Types, fields and states that this version does not know.
+    /// Types, fields and states that this version of the crate does not know.
     Unknown,
 }
 
@@ -37,7 +37,7 @@ impl Traffic {
         Self::Unknown,
     ];
 
-    /// Its name in snake case.
+    /// Returns the name in snake case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,9 +51,9 @@ impl Traffic {
     }
 }
 
-/// An event, and what stands in a body for it.
+/// An event, and its entry in a body.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct GeneratedEvent {
     pub(super) key: EventKey,
     entry: String,
 }
@@ -61,8 +61,8 @@ pub(super) struct Made {
 const HEAD: &str = r#"{"object":"whatsapp_business_account","entry":["#;
 const TAIL: &str = "]}";
 
-/// A delivery with an entry for each of the events.
-pub(super) fn body<'a>(events: impl Iterator<Item = &'a Made> + Clone) -> String {
+/// Returns a delivery with one entry per event.
+pub(super) fn body<'a>(events: impl Iterator<Item = &'a GeneratedEvent> + Clone) -> String {
     let length: usize = events.clone().map(|event| event.entry.len() + 1).sum();
     let mut body = String::with_capacity(HEAD.len() + length + TAIL.len());
     body.push_str(HEAD);
@@ -76,25 +76,25 @@ pub(super) fn body<'a>(events: impl Iterator<Item = &'a Made> + Clone) -> String
     body
 }
 
-/// Makes so many events, of which no two have the same key.
-pub(super) fn make(
+/// Generates this number of events. No two have the same key.
+pub(super) fn generate(
     count: usize,
     mix: &[(Traffic, u32)],
-    time: u64,
-    random: &mut Random,
-) -> Vec<Made> {
-    let mut maker = Maker {
-        run: random.next(),
-        time,
-        made: 0,
-        random,
+    timestamp: u64,
+    rng: &mut Rng,
+) -> Vec<GeneratedEvent> {
+    let mut generator = Generator {
+        run: rng.next_u64(),
+        timestamp,
+        generated: 0,
+        rng,
     };
     let mut keys = HashSet::new();
     let mut events = Vec::with_capacity(count);
     while events.len() < count {
-        let traffic = maker.choose(mix);
-        for sample in maker.samples(traffic) {
-            let Some(event) = Made::of(&sample) else {
+        let traffic = generator.choose(mix);
+        for sample in generator.samples(traffic) {
+            let Some(event) = GeneratedEvent::new(&sample) else {
                 continue;
             };
             if events.len() < count && keys.insert(event.key) {
@@ -105,8 +105,9 @@ pub(super) fn make(
     events
 }
 
-impl Made {
-    fn of(sample: &Sample) -> Option<Self> {
+impl GeneratedEvent {
+    /// Returns `None` if the sample has more than one event.
+    fn new(sample: &Sample) -> Option<Self> {
         let notification = sample.notification();
         let [event] = notification.events() else {
             return None;
@@ -119,18 +120,19 @@ impl Made {
     }
 }
 
-struct Maker<'a> {
-    random: &'a mut Random,
-    /// So that the events of two simulations differ.
+struct Generator<'a> {
+    rng: &'a mut Rng,
+    /// Part of every id, so that the events of two runs differ.
     run: u64,
-    time: u64,
-    made: u64,
+    timestamp: u64,
+    /// Number of ids generated so far.
+    generated: u64,
 }
 
-impl Maker<'_> {
+impl Generator<'_> {
     fn choose(&mut self, mix: &[(Traffic, u32)]) -> Traffic {
         let total: usize = mix.iter().map(|&(_, weight)| weight as usize).sum();
-        let mut left = self.random.below(total);
+        let mut left = self.rng.below(total);
         for &(traffic, weight) in mix {
             match left.checked_sub(weight as usize) {
                 Some(rest) => left = rest,
@@ -140,130 +142,143 @@ impl Maker<'_> {
         Traffic::Messages
     }
 
-    /// What belongs together.
+    /// Returns related samples of this kind.
     fn samples(&mut self, traffic: Traffic) -> Vec<Sample> {
         match traffic {
-            Traffic::Messages => {
-                let names = [
-                    "text",
-                    "text",
-                    "text",
-                    "bsuid_only",
-                    "group_text",
-                    "quoted_text",
-                    "image",
-                    "audio",
-                    "document",
-                    "location",
-                    "button_reply",
-                    "list_reply",
-                    "reaction",
-                    "order",
-                    "unsupported",
-                ];
-                let sample = self.named(names);
-                let sample = self.identified(sample);
-                vec![self.by_somebody(sample)]
-            }
-            Traffic::Statuses => {
-                let id = self.id();
-                let user = self.user();
-                let states: &[State<'_>] = match self.random.below(4) {
-                    // `delivered` is left out when a message is read at once.
-                    0 => &[State::Sent, State::Read],
-                    1 => &[State::Sent, State::Failed],
-                    2 => &[State::Sent, State::Delivered],
-                    _ => &[State::Sent, State::Delivered, State::Read],
-                };
-                let time = self.time();
-                let statuses = states.iter().zip(0..).map(|(&state, later)| {
-                    let status = sample::status(state).id(&*id).timestamp(time + later / 2);
-                    Self::by(status.lenient(), user)
-                });
-                statuses.collect()
-            }
-            Traffic::GroupStatuses => {
-                let names = ["status_group", "status_group_old"];
-                let group = self.named(names).id(self.id()).timestamp(self.time());
-                let first = self.user();
-                let participants = 2 + self.random.below(5);
-                (0..participants)
-                    .map(|other| Self::by(group.clone(), (first + other) % USERS))
-                    .collect()
-            }
-            Traffic::Edits => {
-                let user = self.user();
-                let mut samples = Vec::new();
-                for name in ["text", "edit", "revoke"] {
-                    let sample = self.named([name]);
-                    let sample = self.identified(sample);
-                    samples.push(Self::by(sample, user));
-                }
-                samples.truncate(2 + self.random.below(2));
-                samples
-            }
-            Traffic::Accounts => {
-                let names = [
-                    "account_alert",
-                    "account_review",
-                    "account_verified",
-                    "account_restriction",
-                    "business_capability",
-                    "template_rejected",
-                ];
-                self.made += 1;
-                let entry = format!("8000000000{:05}", self.random.below(100_000));
-                vec![self.named(names).entry_id(entry).timestamp(self.time())]
-            }
-            Traffic::Unknown => {
-                let sample = match self.random.below(3) {
-                    0 => sample::unknown_type(),
-                    1 => self.named(["unknown_field"]),
-                    _ => sample::status(State::Other("sparkling")),
-                };
-                let sample = self.identified(sample);
-                vec![self.by_somebody(sample)]
-            }
+            Traffic::Messages => vec![self.message()],
+            Traffic::Statuses => self.statuses(),
+            Traffic::GroupStatuses => self.group_statuses(),
+            Traffic::Edits => self.edits(),
+            Traffic::Accounts => vec![self.account()],
+            Traffic::Unknown => vec![self.unknown()],
         }
     }
 
+    fn message(&mut self) -> Sample {
+        let names = [
+            "text",
+            "text",
+            "text",
+            "bsuid_only",
+            "group_text",
+            "quoted_text",
+            "image",
+            "audio",
+            "document",
+            "location",
+            "button_reply",
+            "list_reply",
+            "reaction",
+            "order",
+            "unsupported",
+        ];
+        let sample = self.named(names);
+        let sample = self.with_identity(sample);
+        self.with_random_user(sample)
+    }
+
+    fn statuses(&mut self) -> Vec<Sample> {
+        let id = self.id();
+        let user = self.user();
+        let states: &[State<'_>] = match self.rng.below(4) {
+            // Meta leaves out `delivered` when a message is read at once.
+            0 => &[State::Sent, State::Read],
+            1 => &[State::Sent, State::Failed],
+            2 => &[State::Sent, State::Delivered],
+            _ => &[State::Sent, State::Delivered, State::Read],
+        };
+        let time = self.time();
+        let statuses = states.iter().zip(0..).map(|(&state, later)| {
+            let status = sample::status(state).id(&*id).timestamp(time + later / 2);
+            Self::with_user(status.lenient(), user)
+        });
+        statuses.collect()
+    }
+
+    fn group_statuses(&mut self) -> Vec<Sample> {
+        let names = ["status_group", "status_group_old"];
+        let group = self.named(names).id(self.id()).timestamp(self.time());
+        let first = self.user();
+        let participants = 2 + self.rng.below(5);
+        (0..participants)
+            .map(|other| Self::with_user(group.clone(), (first + other) % USERS))
+            .collect()
+    }
+
+    fn edits(&mut self) -> Vec<Sample> {
+        let user = self.user();
+        let mut samples = Vec::new();
+        for name in ["text", "edit", "revoke"] {
+            let sample = self.named([name]);
+            let sample = self.with_identity(sample);
+            samples.push(Self::with_user(sample, user));
+        }
+        samples.truncate(2 + self.rng.below(2));
+        samples
+    }
+
+    fn account(&mut self) -> Sample {
+        let names = [
+            "account_alert",
+            "account_review",
+            "account_verified",
+            "account_restriction",
+            "business_capability",
+            "template_rejected",
+        ];
+        self.generated += 1;
+        let entry = format!("8000000000{:05}", self.rng.below(100_000));
+        self.named(names).entry_id(entry).timestamp(self.time())
+    }
+
+    fn unknown(&mut self) -> Sample {
+        let sample = match self.rng.below(3) {
+            0 => sample::unknown_type(),
+            1 => self.named(["unknown_field"]),
+            _ => sample::status(State::Other("sparkling")),
+        };
+        let sample = self.with_identity(sample);
+        self.with_random_user(sample)
+    }
+
     fn named<const N: usize>(&mut self, names: [&str; N]) -> Sample {
-        let sample = self.random.pick(names).and_then(sample::named);
-        // Not all of them have a sender, an id and a time.
+        let sample = self.rng.choose(names).and_then(sample::named);
         let sample = sample.unwrap_or_else(|| sample::text("A sample of a text"));
+        // Some samples have no sender, id or time.
         sample.lenient()
     }
 
-    fn identified(&mut self, sample: Sample) -> Sample {
+    fn with_identity(&mut self, sample: Sample) -> Sample {
         sample.id(self.id()).timestamp(self.time())
     }
 
-    fn by_somebody(&mut self, sample: Sample) -> Sample {
+    fn with_random_user(&mut self, sample: Sample) -> Sample {
         let user = self.user();
-        Self::by(sample, user)
+        Self::with_user(sample, user)
     }
 
-    fn by(sample: Sample, user: usize) -> Sample {
-        // Numbers that are set aside for fiction.
+    fn with_user(sample: Sample, user: usize) -> Sample {
+        // Phone numbers reserved for fiction.
         sample
             .from(format!("120255501{user:02}"))
             .user_id(format!("US.SampleUser{user:04}"))
     }
 
     fn user(&mut self) -> usize {
-        self.random.below(USERS)
+        self.rng.below(USERS)
     }
 
     fn id(&mut self) -> String {
-        self.made += 1;
-        format!("wamid.SAMPLE{:016x}.{}", self.run, self.made)
+        self.generated += 1;
+        format!("wamid.SAMPLE{:016x}.{}", self.run, self.generated)
     }
 
     fn time(&mut self) -> u64 {
-        self.time.saturating_add(self.made)
+        self.timestamp.saturating_add(self.generated)
     }
 }
 
+/// Number of users.
 const USERS: usize = 100;
 
 #[cfg(test)]
@@ -272,7 +287,7 @@ mod tests {
     use crate::{Event, event::Notification};
 
     fn kinds(mix: &[(Traffic, u32)]) -> HashSet<String> {
-        let events = make(300, mix, 1, &mut Random::new(1));
+        let events = generate(300, mix, 1, &mut Rng::new(1));
         assert_eq!(events.len(), 300);
         let whole = Notification::parse(body(events.iter())).unwrap();
         assert!(
@@ -287,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_made_and_every_key_survives_grouping() {
+    fn every_kind_is_generated_and_batches_keep_the_keys() {
         let mut all = HashSet::new();
         for traffic in Traffic::ALL {
             let kinds = kinds(&[(traffic, 1)]);
@@ -298,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_kept_and_no_mix_means_messages() {
+    fn the_mix_follows_its_weights_and_defaults_to_messages() {
         let only = kinds(&[(Traffic::Accounts, 0), (Traffic::GroupStatuses, 1)]);
         assert!(
             only.iter().all(|kind| kind.starts_with("status")),
@@ -308,9 +323,9 @@ mod tests {
     }
 
     #[test]
-    fn another_seed_makes_other_events() {
+    fn different_seeds_give_different_events() {
         let keys = |seed| -> HashSet<_> {
-            let events = make(200, &[(Traffic::Messages, 1)], 1, &mut Random::new(seed));
+            let events = generate(200, &[(Traffic::Messages, 1)], 1, &mut Rng::new(seed));
             events.into_iter().map(|event| event.key).collect()
         };
         assert_eq!(keys(1), keys(1));

@@ -6,3 +6,6 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/hosts.md")]
 struct Chapter;
+
+#[cfg(doctest)]
+mod messages;

@@ -7,7 +7,7 @@ use lambda_http::{Body, IntoResponse, request::from_str};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{Notification, WebhookLayer, webhook::RequestBody};
 
-use super::support::{SECRET, at};
+use super::support::{any_path, at};
 
 const REST: &str = include_str!("../../../../examples/lambda/events/rest.json");
 const HTTP: &str = include_str!("../../../../examples/lambda/events/http.json");
@@ -30,9 +30,7 @@ async fn answered(layer: &WebhookLayer, event: &str) -> (u16, Body) {
 
 #[tokio::test]
 async fn the_stage_is_in_the_path() {
-    let any_path = WebhookLayer::builder().any_path();
-    let any_path = any_path.app_secret(SECRET).verify_token("token");
-    let any_path = any_path.build().unwrap();
+    let any_path = any_path();
     for (event, path) in [
         (REST, "/prod/webhook"),
         (HTTP, "/prod/webhook"),

@@ -1,13 +1,17 @@
-//! One module for each host. `matrix` is about other middleware.
+//! One module for each host. `placement` is about places of the layers in axum, `middleware` and
+//! `spans` about what happens to other middleware at a place, and `matrix` about what compiles.
 
 mod axum;
 mod axum07;
 mod hyper;
 mod lambda;
 mod matrix;
+mod middleware;
+mod placement;
 mod poem;
 mod salvo;
 mod smol;
+mod spans;
 mod support;
 mod tonic;
 mod warp;

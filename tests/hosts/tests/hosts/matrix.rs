@@ -11,35 +11,44 @@ use std::{
 use axum::{
     Router,
     error_handling::HandleErrorLayer,
-    extract::{DefaultBodyLimit, Request},
-    middleware::{Next, from_fn},
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{Next, from_extractor, from_fn, from_fn_with_state, map_request, map_response},
     response::Response,
     routing::post,
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Frame;
 use tower::{
-    BoxError, ServiceBuilder, ServiceExt, buffer::BufferLayer, limit::ConcurrencyLimitLayer,
-    load_shed::LoadShedLayer, timeout::TimeoutLayer as TowerTimeoutLayer, util::option_layer,
+    BoxError, ServiceBuilder, ServiceExt,
+    buffer::BufferLayer,
+    limit::ConcurrencyLimitLayer,
+    load_shed::LoadShedLayer,
+    timeout::TimeoutLayer as TowerTimeoutLayer,
+    util::{MapRequestLayer, MapResponseLayer, option_layer},
 };
 use tower_governor::{
     GovernorLayer, governor::GovernorConfigBuilder, key_extractor::GlobalKeyExtractor,
 };
 use tower_http::{
     add_extension::AddExtensionLayer,
+    auth::AsyncRequireAuthorizationLayer,
     catch_panic::CatchPanicLayer,
     compression::CompressionLayer,
     cors::CorsLayer,
     decompression::RequestDecompressionLayer,
     limit::RequestBodyLimitLayer,
     map_request_body::MapRequestBodyLayer,
+    metrics::{InFlightRequestsLayer, in_flight_requests::InFlightRequestsCounter},
     normalize_path::NormalizePathLayer,
+    propagate_header::PropagateHeaderLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     sensitive_headers::SetSensitiveHeadersLayer,
     set_header::SetResponseHeaderLayer,
-    timeout::{RequestBodyTimeoutLayer, TimeoutLayer},
+    set_status::SetStatusLayer,
+    timeout::{RequestBodyTimeoutLayer, ResponseBodyTimeoutLayer, TimeoutLayer},
     trace::TraceLayer,
+    validate_request::ValidateRequestHeaderLayer,
 };
 use tower_sessions::{MemoryStore as SessionStore, SessionManagerLayer};
 use tower_whatsapp::{
@@ -75,8 +84,8 @@ async fn works(app: Router) -> &'static str {
     }
 }
 
-/// One builder outside and inside with the body types of the host, the same with our own, and two
-/// calls of `Router::layer` outside and inside. `no` does not compile.
+/// One builder outside and inside with `host_body`, the same without it, and two calls of
+/// `Router::layer` outside and inside. `no` does not compile.
 macro_rules! row {
     (@ no, $builder:expr) => { "no" };
     (@ yes, $builder:expr) => { works(routes().layer($builder)).await };
@@ -112,12 +121,28 @@ async fn untouched(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
+async fn stateful(_: State<()>, request: Request, next: Next) -> Response {
+    next.run(request).await
+}
+
+async fn same(request: Request) -> Request {
+    request
+}
+
+async fn allow(request: Request) -> Result<Request, Response> {
+    Ok(request)
+}
+
+async fn sent(response: Response) -> Response {
+    response
+}
+
 const MINUTE: Duration = Duration::from_secs(60);
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
 const VALUE: HeaderValue = HeaderValue::from_static("1");
 
 #[tokio::test]
-async fn the_table_of_the_chapter_is_true() {
+async fn middleware_of_tower_and_its_neighbours() {
     let governor = || {
         let mut config = GovernorConfigBuilder::default();
         config.per_second(1000).burst_size(1000);
@@ -199,9 +224,14 @@ async fn the_table_of_the_chapter_is_true() {
         row!("tower_governor", [yes yes no yes], governor()),
         row!("`from_fn` (axum)", [yes yes yes no], from_fn(untouched)),
         row!(
-            "`option_layer`",
+            "another middleware in `option_layer`",
             [yes yes yes yes],
             option_layer(Some(ConcurrencyLimitLayer::new(8)))
+        ),
+        row!(
+            "`from_fn` in `option_layer`",
+            [yes yes no no],
+            option_layer(Some(from_fn(untouched)))
         ),
         row!(
             "`MapRequestBody` to axum's",
@@ -210,12 +240,68 @@ async fn the_table_of_the_chapter_is_true() {
         ),
         row!("`DedupLayer`", [yes yes yes yes], dedup()),
     ];
-    let missing: Vec<_> = found.into_iter().filter_map(Result::err).collect();
-    assert!(
-        missing.is_empty(),
-        "not in docs/hosts.md:\n{}",
-        missing.join("\n")
-    );
+    assert_documented(found);
+}
+
+/// Middleware that names axum's types, or that wraps a body.
+#[tokio::test]
+async fn middleware_with_types_of_its_own() {
+    let named = |_: &Response| Some(VALUE);
+    let found = [
+        row!(
+            "`from_fn_with_state` (axum)",
+            [yes yes yes no],
+            from_fn_with_state((), stateful)
+        ),
+        row!("`map_request` (axum)", [yes yes yes no], map_request(same)),
+        row!(
+            "`MapRequest` (tower)",
+            [yes yes yes no],
+            MapRequestLayer::new(|request: Request| request)
+        ),
+        row!("`map_response` (axum)", [yes yes no yes], map_response(sent)),
+        row!(
+            "`MapResponse` (tower)",
+            [yes yes no yes],
+            MapResponseLayer::new(|response: Response| response)
+        ),
+        row!(
+            "`SetResponseHeader` with a closure over axum's `Response`",
+            [yes yes no yes],
+            SetResponseHeaderLayer::overriding(NAME, named)
+        ),
+        row!(
+            "`AsyncRequireAuthorization` with axum's types",
+            [yes yes no no],
+            AsyncRequireAuthorizationLayer::new(allow)
+        ),
+        row!("`from_extractor` (axum)", [yes yes yes yes], from_extractor::<HeaderMap>()),
+        row!(
+            "`ResponseBodyTimeout`",
+            [yes no yes yes],
+            ResponseBodyTimeoutLayer::new(MINUTE)
+        ),
+        row!(
+            "`InFlightRequests`",
+            [yes no yes yes],
+            InFlightRequestsLayer::new(InFlightRequestsCounter::new())
+        ),
+        row!("`PropagateHeader`", [yes yes yes yes], PropagateHeaderLayer::new(NAME)),
+        row!(
+            "`ValidateRequestHeader::accept`",
+            [yes yes yes yes],
+            ValidateRequestHeaderLayer::accept("application/json")
+        ),
+        // Compiles everywhere. Outside, its 200 also replaces the status of refusals.
+        row!("`SetStatus`", [yes yes yes yes], SetStatusLayer::new(StatusCode::OK)),
+    ];
+    assert_documented(found);
+}
+
+fn assert_documented(rows: impl IntoIterator<Item = Result<(), String>>) {
+    let missing: Vec<_> = rows.into_iter().filter_map(Result::err).collect();
+    let missing = missing.join("\n");
+    assert!(missing.is_empty(), "not in docs/hosts.md:\n{missing}");
 }
 
 /// Limits and timeouts outside of the layer end the body, and the answer says so.

@@ -24,6 +24,13 @@ pub(crate) fn at(path: &str) -> WebhookLayer {
     WebhookLayer::new(path, SECRET, "token").unwrap()
 }
 
+/// For a layer around one route.
+pub(crate) fn any_path() -> WebhookLayer {
+    let builder = WebhookLayer::builder().any_path();
+    let builder = builder.app_secret(SECRET).verify_token("token");
+    builder.build().unwrap()
+}
+
 pub(crate) fn delivery() -> Request<Bytes> {
     delivery_to(PATH)
 }

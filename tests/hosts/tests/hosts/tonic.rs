@@ -24,7 +24,8 @@ use tower_whatsapp::{
 };
 
 use super::support::{
-    CHALLENGE, HANDSHAKE, Http, check, delivery, forged, get, layer, listener, send,
+    CHALLENGE, HANDSHAKE, Http, at, check, delivery, delivery_to, forged, get, layer, listener,
+    send,
 };
 
 async fn count(Extension(notification): Extension<Notification>) -> String {
@@ -49,8 +50,8 @@ fn busy() -> Router {
     Router::new().route("/webhook", post(StatusCode::INTERNAL_SERVER_ERROR))
 }
 
-/// Serves with a `WebhookLayer`, or with both layers, and with one more inside. The address, and the
-/// handle of the second layer.
+/// Serves with a `WebhookLayer`, or with both layers, and with one more inside. Returns the
+/// address, and the handle of the second layer.
 macro_rules! serve {
     ($layer:expr, $routes:expr) => {{
         let (listener, address) = listener().await;
@@ -69,20 +70,20 @@ macro_rules! serve {
     }};
 }
 
-/// A setup under which a delivery is not handled: Meta must hear so, and the store must not take it
-/// for done.
+/// A setup under which a delivery is not handled, and the status that Meta gets for it. A
+/// `DedupLayer` turns what is no 5xx into 500, and must not take the delivery for done.
 macro_rules! not_handled {
-    ($layer:expr, $routes:expr) => {{
+    ($status:literal, $layer:expr, $routes:expr) => {{
         let address = serve!($layer, $routes);
         for http in [Http::One, Http::Two] {
             let handshake = send(http, address, get(HANDSHAKE)).await;
             assert_eq!(handshake, (200, CHALLENGE.to_owned()));
             assert_eq!(send(http, address, forged()).await.0, 403);
-            assert_ne!(send(http, address, delivery()).await.0, 200);
+            assert_eq!(send(http, address, delivery()).await.0, $status);
         }
         let (address, handle) = serve!(dedup, $layer, $routes);
         for http in [Http::One, Http::Two] {
-            assert_ne!(send(http, address, delivery()).await.0, 200);
+            assert_eq!(send(http, address, delivery()).await.0, 500);
         }
         assert_seen(&handle, 2, 0);
     }};
@@ -112,14 +113,14 @@ async fn a_route_beside_grpc_services() {
 /// `grpc-status: 12`.
 #[tokio::test]
 async fn no_route() {
-    not_handled!(Identity::new(), Router::new());
+    not_handled!(503, Identity::new(), Router::new());
 }
 
 /// `grpc-status: 16`.
 #[tokio::test]
 async fn an_interceptor_that_denies() {
     let deny = |_: tonic::Request<()>| Err(Status::unauthenticated("no"));
-    not_handled!(InterceptorLayer::new(deny), webhook());
+    not_handled!(503, InterceptorLayer::new(deny), webhook());
 }
 
 /// An error of the inner service, which tonic turns into `grpc-status: 8`.
@@ -133,40 +134,92 @@ async fn load_shed_inside() {
             .layer(limit)
             .into_inner()
     };
-    not_handled!(shed(), webhook());
+    not_handled!(503, shed(), webhook());
 }
 
 #[tokio::test]
 async fn a_handler_that_refuses() {
-    not_handled!(Identity::new(), busy());
+    not_handled!(500, Identity::new(), busy());
 }
 
 /// A gRPC method at the path of the layer: it cannot read a delivery, and says so in a 200.
 #[tokio::test]
 async fn a_grpc_method_at_the_path() {
     const METHOD: &str = "/grpc.health.v1.Health/Check";
-    let (listener, address) = listener().await;
-    let server = Server::builder()
-        .accept_http1(true)
-        .layer(super::support::at(METHOD))
-        .add_routes(routes(Router::new()));
-    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-    let delivery = super::support::delivery_to(METHOD);
-    assert_eq!(send(Http::Two, address, delivery).await.0, 503);
+    let dedup = DedupLayer::new(MemoryStore::new());
+    let handle = dedup.handle();
+    let (plain, plain_address) = listener().await;
+    let (deduplicated, dedup_address) = listener().await;
+    let builder = || Server::builder().accept_http1(true).layer(at(METHOD));
+    let server = builder().add_routes(routes(Router::new()));
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(plain)));
+    let server = builder().layer(dedup).add_routes(routes(Router::new()));
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(deduplicated)));
+    for (address, status) in [(plain_address, 503), (dedup_address, 500)] {
+        let delivery = delivery_to(METHOD);
+        assert_eq!(send(Http::Two, address, delivery).await.0, status);
+    }
+    assert_seen(&handle, 1, 0);
 }
 
-/// A trap that no layer can see: what acts outside of it. tonic answers 200.
+/// `Server::layer` puts the first call outside, other than axum's `Router::layer`.
+#[tokio::test]
+async fn the_first_layer_of_the_server_is_the_outermost() {
+    let dedup = DedupLayer::new(MemoryStore::new());
+    let handle = dedup.handle();
+    let (listener, address) = listener().await;
+    let server = Server::builder().accept_http1(true);
+    let mut server = server.layer(layer()).layer(dedup);
+    let server = server.add_routes(routes(webhook()));
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    for http in [Http::One, Http::Two] {
+        assert_eq!(send(http, address, delivery()).await.0, 200);
+    }
+    assert_seen(&handle, 1, 1);
+}
+
+/// A trap that no layer can see: what acts outside of it. tonic answers 200, also with a
+/// `DedupLayer`.
 #[tokio::test]
 async fn the_timeout_of_the_server_is_outside() {
-    let slow = async || tokio::time::sleep(Duration::from_secs(60)).await;
+    let slow = || {
+        let slow = async || tokio::time::sleep(Duration::from_secs(60)).await;
+        routes(Router::new().route("/webhook", post(slow)))
+    };
+    let timeout = Duration::from_millis(50);
+    let builder = || Server::builder().accept_http1(true).timeout(timeout);
+    let (plain, plain_address) = listener().await;
+    let server = builder().layer(layer()).add_routes(slow());
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(plain)));
+    assert_eq!(send(Http::One, plain_address, delivery()).await.0, 200);
+
+    let dedup = DedupLayer::new(MemoryStore::new());
+    let handle = dedup.handle();
+    let (deduplicated, dedup_address) = listener().await;
+    let server = builder().layer(layer()).layer(dedup).add_routes(slow());
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(deduplicated)));
+    assert_eq!(send(Http::One, dedup_address, delivery()).await.0, 200);
+    // The handler goes on.
+    assert_eq!(handle.counters().running, 1);
+}
+
+/// The same trap: the delivery is shed before it reaches a layer, and Meta is answered 200.
+#[tokio::test]
+async fn the_load_shedding_of_the_server_is_outside() {
+    let dedup = DedupLayer::new(MemoryStore::new());
+    let handle = dedup.handle();
     let (listener, address) = listener().await;
     let server = Server::builder()
         .accept_http1(true)
-        .timeout(Duration::from_millis(50))
+        .load_shed(true)
+        // Always at its limit.
+        .concurrency_limit_per_connection(0)
         .layer(layer())
-        .add_routes(routes(Router::new().route("/webhook", post(slow))));
+        .layer(dedup)
+        .add_routes(routes(webhook()));
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     assert_eq!(send(Http::One, address, delivery()).await.0, 200);
+    assert_seen(&handle, 0, 0);
 }
 
 /// It refuses whatever is HTTP/1 and not gRPC-Web, so it belongs around gRPC services alone.
@@ -175,4 +228,8 @@ async fn grpc_web_inside_refuses_http1() {
     let address = serve!(GrpcWebLayer::new(), webhook());
     assert_eq!(send(Http::One, address, delivery()).await.0, 400);
     assert_eq!(send(Http::Two, address, delivery()).await.0, 200);
+    let (address, handle) = serve!(dedup, GrpcWebLayer::new(), webhook());
+    assert_eq!(send(Http::One, address, delivery()).await.0, 500);
+    assert_eq!(send(Http::Two, address, delivery()).await.0, 200);
+    assert_seen(&handle, 2, 0);
 }

@@ -1,0 +1,393 @@
+//! A timeout for each call of the store, and a circuit breaker.
+
+use std::{
+    error::Error,
+    fmt,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout};
+
+use super::store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, Token};
+use crate::event::EventKey;
+
+/// Consecutive failures that open the circuit.
+const FAILURE_THRESHOLD: u32 = 5;
+
+/// How long an open circuit refuses calls. After that, one probe call closes it or opens it again.
+const OPEN_FOR: Duration = Duration::from_secs(1);
+
+/// A call of the store without a result.
+#[derive(Debug, Clone)]
+pub(super) enum CallFailure {
+    /// The circuit is open: the store was not called.
+    NotSent(Arc<StoreError>),
+    /// The store was called, and the call may have had its effect.
+    Ambiguous(Arc<StoreError>),
+}
+
+/// Counts failed calls, including those that an open circuit refused, and keeps the last error.
+#[derive(Debug, Default)]
+pub(super) struct StoreFailures {
+    pub(super) count: AtomicU64,
+    last: Mutex<Option<Arc<StoreError>>>,
+}
+
+impl StoreFailures {
+    /// Returns the error of the last failed call.
+    pub(super) fn last(&self) -> Option<Arc<StoreError>> {
+        self.lock().clone()
+    }
+
+    fn add(&self, error: &Arc<StoreError>) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        *self.lock() = Some(Arc::clone(error));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<StoreError>>> {
+        // A pointer is consistent after every step, so a poisoned lock is harmless.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A store behind a circuit breaker.
+pub(super) struct CircuitBreaker<S> {
+    store: S,
+    call_timeout: Duration,
+    circuit: Mutex<Circuit>,
+    failures: Arc<StoreFailures>,
+}
+
+#[derive(Default)]
+struct Circuit {
+    consecutive_failures: u32,
+    open_until: Option<Instant>,
+    last_error: Option<Arc<StoreError>>,
+}
+
+impl<S: Store> CircuitBreaker<S> {
+    pub(super) fn new(store: S, call_timeout: Duration, failures: Arc<StoreFailures>) -> Self {
+        Self {
+            store,
+            call_timeout,
+            circuit: Mutex::default(),
+            failures,
+        }
+    }
+
+    pub(super) async fn claim(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Claim>, CallFailure> {
+        let claims = self.call(|| self.store.claim(keys, token, lease)).await?;
+        self.check_length(claims, keys.len())
+    }
+
+    pub(super) async fn renew(
+        &self,
+        keys: &[EventKey],
+        token: Token,
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, CallFailure> {
+        let renewals = self.call(|| self.store.renew(keys, token, lease)).await?;
+        self.check_length(renewals, keys.len())
+    }
+
+    pub(super) async fn commit(
+        &self,
+        keys: &[(EventKey, Duration)],
+        token: Token,
+    ) -> Result<Vec<Commit>, CallFailure> {
+        let commits = self.call(|| self.store.commit(keys, token)).await?;
+        self.check_length(commits, keys.len())
+    }
+
+    pub(super) async fn release(&self, keys: &[EventKey], token: Token) -> Result<(), CallFailure> {
+        self.call(|| self.store.release(keys, token)).await
+    }
+
+    async fn call<F, T>(&self, make: impl FnOnce() -> F) -> Result<T, CallFailure>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        if let Err(open) = self.circuit().allow() {
+            let refused = Arc::new(open.into());
+            self.failures.add(&refused);
+            return Err(CallFailure::NotSent(refused));
+        }
+        let error = match timeout(self.call_timeout, catch_panics(make)).await {
+            Ok(Ok(answer)) => {
+                self.circuit().record_success();
+                return Ok(answer);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => StoreError::unavailable(CallError::Timeout),
+        };
+        let error = Arc::new(error);
+        self.failures.add(&error);
+        if error.kind() == StoreErrorKind::Full {
+            // A full store is reachable and answers in time.
+            self.circuit().record_success();
+        } else {
+            self.circuit().record_failure(&error);
+        }
+        Err(CallFailure::Ambiguous(error))
+    }
+
+    /// Checks that there is one answer per key. Otherwise the effect of the call is unknown.
+    fn check_length<T>(&self, answers: Vec<T>, keys: usize) -> Result<Vec<T>, CallFailure> {
+        if answers.len() == keys {
+            return Ok(answers);
+        }
+        let error = Arc::new(StoreError::unavailable(CallError::Incomplete));
+        self.failures.add(&error);
+        Err(CallFailure::Ambiguous(error))
+    }
+
+    fn circuit(&self) -> MutexGuard<'_, Circuit> {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Circuit {
+    fn allow(&mut self) -> Result<(), CircuitOpen> {
+        let Some(until) = self.open_until else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        if now < until {
+            return Err(CircuitOpen(self.last_error.clone()));
+        }
+        // Half-open: this call is the probe, and others are refused until it has a result.
+        self.open_until = Some(now + OPEN_FOR);
+        Ok(())
+    }
+
+    fn record_success(&mut self) {
+        *self = Self::default();
+    }
+
+    fn record_failure(&mut self, error: &Arc<StoreError>) {
+        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+        self.last_error = Some(Arc::clone(error));
+        if self.consecutive_failures >= FAILURE_THRESHOLD {
+            self.open_until = Some(Instant::now() + OPEN_FOR);
+        }
+    }
+}
+
+/// Turns a panic of the store into an error. Otherwise the panic would end the task of the delivery
+/// without a release of its claims.
+async fn catch_panics<F, T>(make: impl FnOnce() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let panicked = |_| StoreError::unavailable(CallError::Panicked);
+    let call = catch_unwind(AssertUnwindSafe(make)).map_err(panicked)?;
+    let mut call = pin!(call);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
+        polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic))))
+    })
+    .await
+}
+
+/// A failed call for which the store returned no error.
+#[derive(Debug)]
+enum CallError {
+    Timeout,
+    Panicked,
+    Incomplete,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "the store did not answer within `store_timeout`",
+            Self::Panicked => "the store panicked",
+            Self::Incomplete => "the store did not answer for every key",
+        })
+    }
+}
+
+impl Error for CallError {}
+
+/// The store was not called. The source is the error of the last call that was made.
+#[derive(Debug)]
+struct CircuitOpen(Option<Arc<StoreError>>);
+
+impl From<CircuitOpen> for StoreError {
+    fn from(open: CircuitOpen) -> Self {
+        Self::unavailable(open)
+    }
+}
+
+impl fmt::Display for CircuitOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the store was not called, because its last calls failed")
+    }
+}
+
+impl Error for CircuitOpen {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let last = self.0.as_deref()?;
+        Some(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{pending, ready},
+        sync::atomic::AtomicUsize,
+    };
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Claims hang unless `is_available`, and releases find the store full. Counts its calls.
+    #[derive(Default)]
+    struct StoreDouble {
+        is_available: std::sync::atomic::AtomicBool,
+        calls: AtomicUsize,
+    }
+
+    impl Store for &'static StoreDouble {
+        async fn claim(
+            &self,
+            _: &[EventKey],
+            _: Token,
+            _: Duration,
+        ) -> Result<Vec<Claim>, StoreError> {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            if self.is_available.load(Ordering::SeqCst) {
+                return Ok(vec![Claim::Claimed]);
+            }
+            pending().await
+        }
+
+        async fn renew(
+            &self,
+            _: &[EventKey],
+            _: Token,
+            _: Duration,
+        ) -> Result<Vec<Renewal>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        async fn commit(
+            &self,
+            _: &[(EventKey, Duration)],
+            _: Token,
+        ) -> Result<Vec<Commit>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn release(
+            &self,
+            _: &[EventKey],
+            _: Token,
+        ) -> impl Future<Output = Result<(), StoreError>> + Send {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            ready(Err(StoreError::full()))
+        }
+    }
+
+    fn store() -> (&'static StoreDouble, CircuitBreaker<&'static StoreDouble>) {
+        let double: &'static StoreDouble = Box::leak(Box::default());
+        let call_timeout = Duration::from_millis(250);
+        let breaker = CircuitBreaker::new(double, call_timeout, Arc::default());
+        (double, breaker)
+    }
+
+    const KEYS: &[EventKey] = &[EventKey::from_bytes([0; 16])];
+
+    /// The result of a call, or whether the store was called and the kind of its error.
+    fn kind<T>(result: Result<T, CallFailure>) -> Result<T, (bool, StoreErrorKind)> {
+        result.map_err(|failure| match failure {
+            CallFailure::NotSent(error) => (false, error.kind()),
+            CallFailure::Ambiguous(error) => (true, error.kind()),
+        })
+    }
+
+    const UNAVAILABLE: (bool, StoreErrorKind) = (true, StoreErrorKind::Unavailable);
+    const NOT_SENT: (bool, StoreErrorKind) = (false, StoreErrorKind::Unavailable);
+
+    #[tokio::test(start_paused = true)]
+    async fn five_failures_open_the_circuit_for_a_second() {
+        let (double, breaker) = store();
+        let claim = async || {
+            let lease = Duration::from_secs(30);
+            kind(breaker.claim(KEYS, Token::random(), lease).await)
+        };
+        for call in 1..=5 {
+            let start = Instant::now();
+            assert_eq!(claim().await, Err(UNAVAILABLE));
+            assert_eq!(start.elapsed(), Duration::from_millis(250));
+            assert_eq!(double.calls.load(Ordering::SeqCst), call);
+        }
+        let start = Instant::now();
+        assert_eq!(claim().await, Err(NOT_SENT));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(double.calls.load(Ordering::SeqCst), 5);
+
+        // One probe call decides for the next second.
+        advance(Duration::from_secs(1)).await;
+        let (probe, other) = (claim(), claim());
+        let mut probe = std::pin::pin!(probe);
+        assert!(poll_once(probe.as_mut()).await.is_none());
+        assert_eq!(other.await, Err(NOT_SENT));
+        assert_eq!(probe.await, Err(UNAVAILABLE));
+        assert_eq!(claim().await, Err(NOT_SENT));
+
+        advance(Duration::from_secs(1)).await;
+        double.is_available.store(true, Ordering::SeqCst);
+        assert_eq!(claim().await, Ok(vec![Claim::Claimed]));
+        double.is_available.store(false, Ordering::SeqCst);
+        // A success resets the count of failures.
+        assert_eq!(claim().await, Err(UNAVAILABLE));
+        assert_eq!(claim().await, Err(UNAVAILABLE));
+        assert_eq!(breaker.failures.count.load(Ordering::Relaxed), 11);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_store_does_not_open_the_circuit() {
+        let (double, breaker) = store();
+        for _ in 0..10 {
+            let full = kind(breaker.release(KEYS, Token::random()).await);
+            assert_eq!(full, Err((true, StoreErrorKind::Full)));
+        }
+        assert_eq!(double.calls.load(Ordering::SeqCst), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_few_answers_are_a_failure() {
+        let (_, breaker) = store();
+        let keys = [(KEYS[0], Duration::from_secs(1))];
+        let answer = kind(breaker.commit(&keys, Token::random()).await);
+        assert_eq!(answer, Err(UNAVAILABLE));
+    }
+
+    /// Polls once.
+    async fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+        poll_fn(|cx| {
+            let polled = std::pin::Pin::new(&mut future).poll(cx);
+            Poll::Ready(match polled {
+                Poll::Ready(output) => Some(output),
+                Poll::Pending => None,
+            })
+        })
+        .await
+    }
+}

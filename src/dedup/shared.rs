@@ -1,0 +1,106 @@
+use std::{ptr, sync::Arc, time::Duration};
+
+use tokio::sync::{Notify, Semaphore};
+
+use super::{
+    chunked::ChunkedStore,
+    circuit_breaker::CircuitBreaker,
+    claim_set::Policy,
+    config::{OnStoreError, Timeouts},
+    store::{Commit, Store, Token},
+    tracker::{Tracker, count},
+};
+use crate::event::EventKey;
+
+/// Maximum number of events with a pending commit or release. Beyond it, leases expire on their
+/// own.
+///
+/// That is some 3 MiB for all deliveries, and a task of less than a kilobyte for each delivery.
+const MAX_PENDING_WRITES: usize = 65_536;
+
+/// One notifier per first key byte. A waiter may be woken by another key that shares it.
+const NOTIFIERS: usize = 256;
+
+/// State of a layer, shared by its clones and its services.
+pub(super) struct Shared<S> {
+    pub(super) store: ChunkedStore<S>,
+    pub(super) policy: Policy,
+    pub(super) timeouts: Timeouts,
+    pub(super) on_store_error: OnStoreError,
+    /// Permits of deliveries that may wait for events in flight elsewhere.
+    pub(super) waiters: Semaphore,
+    /// Permits of events with a pending write.
+    pub(super) pending_writes: Semaphore,
+    notifiers: [Notify; NOTIFIERS],
+    pub(super) tracker: Arc<Tracker>,
+}
+
+impl<S: Store> Shared<S> {
+    pub(super) fn new(
+        store: S,
+        policy: Policy,
+        timeouts: Timeouts,
+        waiters: usize,
+        on_store_error: OnStoreError,
+    ) -> Self {
+        let tracker = Arc::new(Tracker::new(timeouts.store_timeout));
+        Self {
+            store: ChunkedStore(CircuitBreaker::new(
+                store,
+                timeouts.store_timeout,
+                Arc::clone(&tracker.store_failures),
+            )),
+            policy,
+            timeouts,
+            on_store_error,
+            waiters: Semaphore::new(waiters.min(Semaphore::MAX_PERMITS)),
+            pending_writes: Semaphore::new(MAX_PENDING_WRITES),
+            notifiers: std::array::from_fn(|_| Notify::new()),
+            tracker,
+        }
+    }
+
+    /// Returns the notifier that wakes the deliveries waiting for a key.
+    pub(super) fn notifier(&self, key: EventKey) -> &Notify {
+        let [first, ..] = key.to_bytes();
+        // Keys of the host's own function may all share this byte: then more waiters wake than
+        // need.
+        #[expect(clippy::indexing_slicing, reason = "there is one for each byte")]
+        &self.notifiers[usize::from(first)]
+    }
+
+    /// Records keys as done, and removes them from the list. Keys that the store has not confirmed
+    /// stay in it.
+    pub(super) async fn commit(&self, keys: &mut Vec<(EventKey, Duration)>, token: Token) {
+        if keys.is_empty() {
+            return;
+        }
+        let commits = self.store.commit(keys, token).await.answers;
+        let fenced = commits.iter().filter(|commit| **commit == Commit::Fenced);
+        count(&self.tracker.fenced, fenced.count());
+        self.notify(keys.drain(..commits.len()).map(|(key, _)| key));
+    }
+
+    /// Releases keys, and removes them from the list. Keys that the store has not confirmed stay in
+    /// it.
+    pub(super) async fn release(&self, keys: &mut Vec<EventKey>, token: Token) {
+        if keys.is_empty() {
+            return;
+        }
+        let released = self.store.release(keys, token).await.answers;
+        self.notify(keys.drain(..released.len()));
+    }
+
+    /// Wakes the deliveries that wait for these keys. Keys are sorted, so a notifier that several
+    /// of them share is called once.
+    fn notify(&self, keys: impl IntoIterator<Item = EventKey>) {
+        let mut last = None;
+        for key in keys {
+            let notifier = self.notifier(key);
+            if !last.is_some_and(|last| ptr::eq(last, notifier)) {
+                notifier.notify_waiters();
+            }
+            last = Some(notifier);
+        }
+    }
+}
