@@ -12,7 +12,7 @@
 //!
 //! - [Route a message by its type](#route-a-message-by-its-type)
 //! - [Report the delivery status of orders](#report-the-delivery-status-of-orders-by-callback-data)
-//! - [Raise alerts about the account](#raise-alerts-about-the-account-restrictions-templates-quality)
+//! - [Raise alerts about the account](#raise-alerts-about-the-account)
 //!
 //! # Route a message by its type
 //!
@@ -161,7 +161,7 @@
 //! # Ok::<(), tower_whatsapp::event::ParseError>(())
 //! ```
 //!
-//! # Raise alerts about the account: restrictions, templates, quality
+//! # Raise alerts about the account
 //!
 //! ```
 //! use tower_whatsapp::{Event, Notification, Payload, event::{QualityEvent, TemplateEvent}};

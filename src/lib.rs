@@ -45,7 +45,9 @@
 //! # let ask = |uri: &str| {
 //! #     axum::http::Request::get(uri).body(axum::body::Body::empty())
 //! # };
-//! # let good = ask("/webhook?hub.mode=subscribe&hub.challenge=1&hub.verify_token=the%20verify%20token,%20which%20you%20choose")?;
+//! # let token = "the%20verify%20token,%20which%20you%20choose";
+//! # let query = format!("hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}");
+//! # let good = ask(&format!("/webhook?{query}"))?;
 //! # assert_eq!(app.clone().oneshot(good).await?.status(), 200);
 //! # assert_eq!(app.clone().oneshot(ask("/webhook")?).await?.status(), 403);
 //! # assert_eq!(app.oneshot(ask("/")?).await?.status(), 200);
