@@ -1,11 +1,12 @@
-//! axum: the events of a delivery as a handler argument (feature `axum`).
+//! axum extractors: the events of a delivery as a handler argument (feature `axum`).
 //!
 //! ```
 //! use axum::{Router, http::StatusCode, routing::post};
 //! use tower_whatsapp::{Notification, Verified, WebhookLayer};
 //!
 //! async fn on_event(verified: Verified, notification: Notification) -> StatusCode {
-//!     println!("{} events, signed with secret {}", notification.events().len(), verified.secret_label());
+//!     let count = notification.events().len();
+//!     println!("{count} events, signed with secret {}", verified.secret_label());
 //!     StatusCode::OK
 //! }
 //!
@@ -15,10 +16,12 @@
 //! # Ok(()) }
 //! ```
 //!
-//! `Option<Notification>` is `None` where the layer was not passed, for a handler that serves both; `Extension<Notification>` works
-//! too, without this feature. Nothing is to be configured for deliveries over axum's default limit of 2 MB: the extractor does not
-//! read the body, and for handlers that do (`Bytes`, `String`, `Json`), the layer lifts that limit on the requests that it has
-//! verified, whose bodies it has bounded itself.
+//! `Option<Notification>` is `None` for requests that did not pass through the layer, for handlers
+//! that serve both. `Extension<Notification>` works too, without this feature.
+//!
+//! Deliveries above axum's default body limit of 2 MB need no configuration. The extractors do not
+//! read the body. For handlers that do (`Bytes`, `String`, `Json`), the layer lifts that limit on
+//! requests that it has verified, because it has bounded their bodies itself.
 
 use std::{convert::Infallible, error::Error, fmt};
 
@@ -30,10 +33,10 @@ use http::{Request, StatusCode, request::Parts};
 
 use crate::{event::Notification, verified::Verified};
 
-/// The handler was reached by a request that did not pass through a [`WebhookLayer`](crate::WebhookLayer).
+/// A request reached the handler without passing through a [`WebhookLayer`](crate::WebhookLayer).
 ///
-/// A mistake in the set-up of the host, not of the sender: the route is not the layer's path, or the layer is missing. Answered with
-/// 500, so that Meta tries again.
+/// This is a configuration error of the host: the route differs from the path of the layer, or the
+/// layer is missing. The response is 500, so that Meta redelivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LayerMissing;
@@ -98,7 +101,7 @@ where
     }
 }
 
-/// Lets `Bytes`, `String` and `Json` read a verified body of any length: it is in memory already.
+/// Lets `Bytes`, `String` and `Json` read a verified body of any length: it is already in memory.
 pub(crate) fn lift_body_limit<B>(mut request: Request<B>) -> Request<B> {
     DefaultBodyLimit::disable().apply(&mut request);
     request

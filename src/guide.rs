@@ -1,17 +1,24 @@
-//! Chapters for hosts, and three tasks with complete code.
+//! Chapters on operation, and complete code for three tasks.
+//!
+//! Chapters:
 //!
 //! - [`deploying`]: certificates, client certificates, addresses, shutdown
 //! - [`deduplication`]: stores, settings, slow handlers, queues
 //! - [`several_apps`] and [`secret_rotation`]
 //! - [`testing`] your handler, and [`memory`]
-//! - [`what_others_got_wrong`]: advisories of other receivers
+//! - [`what_others_got_wrong`]: security advisories and bugs of other receivers
 //!
-//! The tasks: [route a message](#route-a-message-by-its-type), a delivery report, account alerts.
+//! Tasks:
+//!
+//! - [Route a message by its type](#route-a-message-by-its-type)
+//! - [Report the delivery status of orders](#report-the-delivery-status-of-orders-by-callback-data)
+//! - [Raise alerts about the account](#raise-alerts-about-the-account)
 //!
 //! # Route a message by its type
 //!
-//! Key people by [`Sender::user_id`](crate::event::Sender::user_id) first: from 2026 on they need not have a phone number. A user id can
-//! change, and where there is no phone number a [system message](crate::event::System) is the only link from the old one to the new one.
+//! Identify people by [`Sender::user_id`](crate::event::Sender::user_id) first, because since 2026
+//! they may have no phone number. A user id can change. Without a phone number, a
+//! [system message](crate::event::System) is the only link from the old id to the new one.
 //!
 //! ```
 //! use tower_whatsapp::{Notification, event::{Content, Interactive, Message}};
@@ -25,9 +32,10 @@
 //!     Completed(&'a str),
 //!     Ordered { items: usize, text: &'a str },
 //!     Download { id: &'a str, caption: &'a str },
-//!     /// A new text for a message that was answered before.
+//!     /// New text of a message that may have been answered already.
 //!     Correct { message: &'a str, text: &'a str },
-//!     /// The same person under another user id: merge the two, or the next message comes from a stranger.
+//!     /// The same person under another id: merge both records, or the next message seems to come
+//!     /// from a stranger.
 //!     Rename { previous: &'a str, current: &'a str },
 //!     Ignore,
 //!     HandToPerson,
@@ -35,23 +43,34 @@
 //!
 //! fn route<'a>(message: &Message<'a>) -> Step<'a> {
 //!     match message.content {
-//!         Content::Interactive(Interactive::ButtonReply(reply)) => Step::Chosen(reply.id.unwrap_or_default()),
-//!         Content::Interactive(Interactive::ListReply(reply)) => Step::Chosen(reply.id.unwrap_or_default()),
 //!         Content::Button(button) => Step::Chosen(button.payload.unwrap_or_default()),
-//!         Content::Interactive(Interactive::Product(product)) => Step::Chosen(product.product_retailer_id.unwrap_or_default()),
-//!         Content::Interactive(Interactive::FlowReply(reply)) => Step::Completed(reply.response_json.unwrap_or_default()),
+//!         Content::Interactive(interactive) => match interactive {
+//!             Interactive::ButtonReply(reply) => Step::Chosen(reply.id.unwrap_or_default()),
+//!             Interactive::ListReply(reply) => Step::Chosen(reply.id.unwrap_or_default()),
+//!             Interactive::Product(product) => {
+//!                 Step::Chosen(product.product_retailer_id.unwrap_or_default())
+//!             }
+//!             Interactive::FlowReply(reply) => {
+//!                 Step::Completed(reply.response_json.unwrap_or_default())
+//!             }
+//!             _ => Step::HandToPerson,
+//!         },
 //!         Content::Order(order) => Step::Ordered {
 //!             items: order.product_items.iter().count(),
 //!             text: order.text.unwrap_or_default(),
 //!         },
 //!         Content::System(system) => {
-//!             let previous = system.previous_user_id.or(message.sender.user_id()).or(message.sender.phone);
+//!             let sender = message.sender;
+//!             let previous = system.previous_user_id.or(sender.user_id()).or(sender.phone);
 //!             match (previous, system.user_id.or(system.wa_id)) {
-//!                 (Some(previous), Some(current)) if previous != current => Step::Rename { previous, current },
+//!                 (Some(previous), Some(current)) if previous != current => {
+//!                     Step::Rename { previous, current }
+//!                 }
 //!                 _ => Step::Ignore,
 //!             }
 //!         }
-//!         // Without its own arm an edit would be answered as a new message: `text` has its text.
+//!         // Without this arm an edit would be answered like a new message, because `text` returns
+//!         // its new text.
 //!         Content::Edit(edit) => Step::Correct {
 //!             message: edit.original_message_id.unwrap_or_default(),
 //!             text: message.text().unwrap_or_default(),
@@ -60,19 +79,24 @@
 //!         content => match (content.media().and_then(|media| media.id), content.text()) {
 //!             (Some(id), caption) => Step::Download { id, caption: caption.unwrap_or_default() },
 //!             (None, Some(text)) => Step::Answer(text),
-//!             // A location, a contact card, a type that nobody knew when this was written: somebody should look at it.
+//!             // A location, a contact card or an unknown type.
 //!             (None, None) => Step::HandToPerson,
 //!         },
 //!     }
 //! }
 //!
-//! let notification = Notification::parse(r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[
+//! let notification = Notification::parse(r#"{"entry":[{"changes":[{"field":"messages","value":{
+//!   "messages":[
 //!     {"id":"1","type":"text","text":{"body":"hi"}},
 //!     {"id":"2","type":"image","image":{"id":"77","mime_type":"image/jpeg","caption":"my cat"}},
-//!     {"id":"3","type":"interactive","interactive":{"type":"list_reply","list_reply":{"id":"row-4","title":"Blue"}}},
-//!     {"id":"4","type":"edit","edit":{"original_message_id":"1","message":{"type":"text","text":{"body":"hello"}}}},
-//!     {"id":"5","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"DE.7","user_id":"DE.8"}},
-//!     {"id":"6","type":"system","from":"16505550001","system":{"type":"user_changed_number","wa_id":"16505550002"}},
+//!     {"id":"3","type":"interactive","interactive":{"type":"list_reply",
+//!         "list_reply":{"id":"row-4","title":"Blue"}}},
+//!     {"id":"4","type":"edit","edit":{"original_message_id":"1",
+//!         "message":{"type":"text","text":{"body":"hello"}}}},
+//!     {"id":"5","type":"system","system":{"type":"user_changed_user_id",
+//!         "previous_user_id":"DE.7","user_id":"DE.8"}},
+//!     {"id":"6","type":"system","from":"16505550001","system":{"type":"user_changed_number",
+//!         "wa_id":"16505550002"}},
 //!     {"id":"7","type":"hologram","hologram":{}}]}}]}]}"#)?;
 //! let steps: Vec<_> = notification.messages().map(|message| route(&message)).collect();
 //! assert_eq!(steps, [
@@ -87,22 +111,23 @@
 //! # Ok::<(), tower_whatsapp::event::ParseError>(())
 //! ```
 //!
-//! # What became of my orders: a report by callback data
+//! # Report the delivery status of orders by callback data
 //!
-//! The text that was given along with a message, `biz_opaque_callback_data`, comes back with each of its statuses. Statuses overtake each
-//! other and come twice: [`State::rank`](crate::event::State::rank) says which one counts. This keeps one state per order, for messages to one
-//! person: in a group every participant has a state.
+//! The text that you send with a message, `biz_opaque_callback_data`, is repeated in each of its
+//! statuses. Statuses arrive in any order and more than once:
+//! [`State::rank`](crate::event::State::rank) tells which one counts. This example keeps one state
+//! per order, for messages to one person. In a group every participant has a state.
 //!
 //! ```
 //! use std::collections::BTreeMap;
 //! use tower_whatsapp::{Notification, event::codes};
 //!
-//! /// For each order the rank and name of its last state.
+//! /// Rank and name of the last state of each order.
 //! type Report = BTreeMap<String, (u8, String)>;
 //!
 //! fn take(report: &mut Report, notification: &Notification) {
 //!     for status in notification.statuses() {
-//!         // A payment has the id of the order's message, and a state of its own.
+//!         // The status of a payment has the id of the order's message, but a state of its own.
 //!         if status.kind == Some("payment") {
 //!             continue;
 //!         }
@@ -123,9 +148,12 @@
 //! for statuses in [
 //!     r#"{"id":"a","status":"read","biz_opaque_callback_data":"order-1"}"#,
 //!     r#"{"id":"a","status":"delivered","biz_opaque_callback_data":"order-1"},
-//!        {"id":"b","status":"failed","biz_opaque_callback_data":"order-2","errors":[{"code":131047}]}"#,
+//!        {"id":"b","status":"failed","biz_opaque_callback_data":"order-2",
+//!         "errors":[{"code":131047}]}"#,
 //! ] {
-//!     let body = format!(r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"statuses":[{statuses}]}}}}]}}]}}"#);
+//!     let value = format!(r#"{{"statuses":[{statuses}]}}"#);
+//!     let change = format!(r#"{{"field":"messages","value":{value}}}"#);
+//!     let body = format!(r#"{{"entry":[{{"changes":[{change}]}}]}}"#);
 //!     take(&mut report, &Notification::parse(body)?);
 //! }
 //! let names: Vec<_> = report.values().map(|(_, name)| name.as_str()).collect();
@@ -133,7 +161,7 @@
 //! # Ok::<(), tower_whatsapp::event::ParseError>(())
 //! ```
 //!
-//! # Tell somebody about the account: alerts, restrictions, templates, quality
+//! # Raise alerts about the account
 //!
 //! ```
 //! use tower_whatsapp::{Event, Notification, Payload, event::{QualityEvent, TemplateEvent}};
@@ -142,16 +170,20 @@
 //!     let what = match event.payload() {
 //!         Payload::AccountAlert(alert) => alert.info().kind?.to_owned(),
 //!         Payload::AccountUpdate(update) => update.event?.as_str().to_owned(),
-//!         Payload::PhoneNumberQuality(quality) if quality.event == Some(QualityEvent::Flagged) => "low quality".to_owned(),
+//!         Payload::PhoneNumberQuality(quality) => match quality.event? {
+//!             QualityEvent::Flagged => "low quality".to_owned(),
+//!             _ => return None,
+//!         },
 //!         Payload::TemplateStatus(template) => match template.event? {
 //!             TemplateEvent::Rejected | TemplateEvent::Paused | TemplateEvent::Disabled => {
-//!                 format!("template {}: {}", template.name?, template.reason.unwrap_or("no reason"))
+//!                 let reason = template.reason.unwrap_or("no reason");
+//!                 format!("template {}: {reason}", template.name?)
 //!             }
 //!             _ => return None,
 //!         },
 //!         _ => return None,
 //!     };
-//!     // To a partner the entry is the partner's portfolio, and the account stands in the event.
+//!     // For partners the entry id is the partner's portfolio, and the event names the account.
 //!     let account = match event.payload() {
 //!         Payload::AccountUpdate(update) => update.waba_info.and_then(|info| info.waba_id),
 //!         _ => None,
@@ -159,13 +191,21 @@
 //!     Some(format!("account {}: {what}", account.or(event.entry_id())?))
 //! }
 //!
-//! let notification = Notification::parse(r#"{"object":"whatsapp_business_account","entry":[{"id":"9","time":1760000000,"changes":[
-//!     {"field":"account_alerts","value":{"entity_type":"BUSINESS","alert_info":{"alert_type":"OBA_REJECTED"}}},
+//! let notification = Notification::parse(r#"{"object":"whatsapp_business_account","entry":[
+//!   {"id":"9","time":1760000000,"changes":[
+//!     {"field":"account_alerts","value":{"entity_type":"BUSINESS",
+//!         "alert_info":{"alert_type":"OBA_REJECTED"}}},
 //!     {"field":"account_update","value":{"event":"ACCOUNT_RESTRICTION"}},
-//!     {"field":"message_template_status_update","value":{"event":"APPROVED","message_template_name":"order"}},
-//!     {"field":"message_template_status_update","value":{"event":"PAUSED","message_template_name":"offer","reason":"NONE"}}]}]}"#)?;
+//!     {"field":"message_template_status_update","value":{"event":"APPROVED",
+//!         "message_template_name":"order"}},
+//!     {"field":"message_template_status_update","value":{"event":"PAUSED",
+//!         "message_template_name":"offer","reason":"NONE"}}]}]}"#)?;
 //! let alerts: Vec<_> = notification.events().iter().filter_map(alert).collect();
-//! assert_eq!(alerts, ["account 9: OBA_REJECTED", "account 9: ACCOUNT_RESTRICTION", "account 9: template offer: NONE"]);
+//! assert_eq!(alerts, [
+//!     "account 9: OBA_REJECTED",
+//!     "account 9: ACCOUNT_RESTRICTION",
+//!     "account 9: template offer: NONE",
+//! ]);
 //! # Ok::<(), tower_whatsapp::event::ParseError>(())
 //! ```
 

@@ -1,10 +1,11 @@
-//! A [Tower](https://docs.rs/tower) layer that turns the webhooks of Meta's WhatsApp Business Platform into verified, typed events
-//! inside your own HTTP service.
+//! A [Tower](https://docs.rs/tower) layer that receives webhooks of Meta's WhatsApp Business
+//! Platform and turns them into verified, typed events inside your own HTTP service.
 //!
-//! Meta calls a URL of yours: once with a GET, to see whether you know the verify token, and then with POSTs of JSON, signed with the
-//! secret of your app. [`WebhookLayer`] answers the GET, checks the signature of every POST over a body that it bounds in length, time
-//! and memory, and calls your own handler with a [`Notification`] in the extensions of the request. Requests to other paths pass
-//! through untouched.
+//! Meta calls a URL of yours: once with a GET, to check that you know the verify token, and then
+//! with POSTs of JSON that are signed with the secret of your app. [`WebhookLayer`] answers the
+//! GET. It verifies the signature of every POST over a body that is bounded in length, time and
+//! memory, and calls your handler with a [`Notification`] in the extensions of the request.
+//! Requests to other paths pass through untouched.
 //!
 //! ```sh
 //! cargo add tower-whatsapp axum
@@ -13,18 +14,16 @@
 //!
 //! ```
 //! use axum::{Extension, Router, http::StatusCode, routing::{get, post}};
-//! use tower_whatsapp::{Notification, Payload, WebhookLayer, event::Content};
+//! use tower_whatsapp::{Notification, Payload, WebhookLayer};
 //!
 //! async fn on_event(Extension(notification): Extension<Notification>) -> StatusCode {
 //!     for event in notification.events() {
 //!         match event.payload() {
-//!             Payload::Message(message) => match message.content {
-//!                 Content::Text(text) => println!("{:?}: {:?}", message.sender.name(), text.body),
-//!                 other => println!("{other:?}"),
-//!             },
+//!             Payload::Message(message) => {
+//!                 println!("{:?}: {:?}", message.sender.name(), message.text());
+//!             }
 //!             Payload::Status(status) => println!("{:?} is {:?}", status.id, status.state),
-//!             // Kinds that are not known yet: keep `event.raw()` if you want, and answer 200.
-//!             _ => {}
+//!             _ => {} // Other and unknown kinds: keep `event.raw()` if needed, and answer 200.
 //!         }
 //!     }
 //!     StatusCode::OK
@@ -46,63 +45,76 @@
 //! # let ask = |uri: &str| {
 //! #     axum::http::Request::get(uri).body(axum::body::Body::empty())
 //! # };
-//! # let good = ask("/webhook?hub.mode=subscribe&hub.challenge=1&hub.verify_token=the%20verify%20token,%20which%20you%20choose")?;
+//! # let token = "the%20verify%20token,%20which%20you%20choose";
+//! # let query = format!("hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}");
+//! # let good = ask(&format!("/webhook?{query}"))?;
 //! # assert_eq!(app.clone().oneshot(good).await?.status(), 200);
 //! # assert_eq!(app.clone().oneshot(ask("/webhook")?).await?.status(), 403);
 //! # assert_eq!(app.oneshot(ask("/")?).await?.status(), 200);
 //! # Ok(()) }
 //! ```
 //!
-//! # Where to go on
+//! # Modules
 //!
-//! - [`webhook`]: the layer, what happens to a request, where to put it in a stack, and why it is ready so late.
-//! - `docs/hosts.md` in the package: axum, hyper, tonic, Lambda, poem, salvo, warp and others, each with a snippet and its traps.
-//! - [`WebhookLayerBuilder`]: the settings, their defaults and the reasons for them.
-//! - [`RejectionKind`]: the answers to requests that are not let through.
-//! - [`event`]: messages, statuses, all other fields, and what is not known yet.
+//! - [`webhook`]: the layer, how it handles a request, where to place it in a stack, and why it
+//!   polls the inner service late. [`WebhookLayerBuilder`] has the settings with their defaults and
+//!   reasons, [`RejectionKind`] the responses to rejected requests.
+//! - [`App`] and [`Credentials`]: several apps behind one layer, and secret rotation without a
+//!   restart.
+//! - [`event`]: messages, statuses, all other fields, and unknown data.
 #![cfg_attr(
     feature = "tokio",
-    doc = "- [`dedup`]: each event handled once, in one process or in many, and through crashes."
+    doc = "- [`dedup`]: deduplication of redelivered events, in one process or many, across crashes."
 )]
-//! - [`App`] and [`Credentials`]: several apps behind one layer, and secrets that change while the service runs.
 #![cfg_attr(
     feature = "admission",
-    doc = "- [`admission`]: who may call at all, by address and by client certificate."
+    doc = "- [`admission`]: access control by client address and client certificate."
 )]
-//! - [`guide`]: three tasks, whole: routing messages, a delivery report, account alerts; and what others got wrong.
 #![cfg_attr(
     feature = "axum",
-    doc = "- [`extract`]: the notification as an axum handler argument."
+    doc = "- [`extract`]: axum extractors for the notification."
 )]
-//! - [`signature`] and [`Notification::parse`]: the same without HTTP, for consumers of a queue and for tests.
+//! - [`signature`] and [`Notification::parse`]: the same without HTTP, for consumers of a queue and
+//!   for tests.
+#![cfg_attr(
+    feature = "testing",
+    doc = "- [`testing`]: sample deliveries, signatures, redeliveries and failing stores for tests."
+)]
+//! - [`guide`]: chapters on deployment, deduplication, several apps, secret rotation, memory and
+//!   tests; complete code for message routing, a delivery report and account alerts; mistakes found
+//!   in other implementations. `docs/hosts.md` in the package has a snippet for each HTTP server:
+//!   axum, hyper, tonic, Lambda, poem, salvo, warp and others.
 //!
-//! # What the host must do
+//! # Responsibilities of the host
 //!
-//! - Answer 2xx when the events are safe, and anything else when they are not: Meta then sends the delivery again, for up to 7 days.
-//! - Answer quickly: Meta asks for a median of 250 ms, and for less than 1 % above 1 s. Slow work belongs into a task or a queue.
-//! - Expect any order, and duplicates if there is no `DedupLayer`: Meta repeats deliveries to all apps that have subscribed, also to those
-//!   that had answered 200.
-//! - Take the [`Notification`] from the extensions, and never conclude from the path that a request was verified.
-//! - Terminate TLS, and bound the headers, connections and streams, as for any other endpoint.
+//! - Answer 2xx once the events are safe, and any other status if they are not. Meta then
+//!   redelivers for up to 7 days.
+//! - Answer quickly. Meta asks for a median of 250 ms, and for less than 1 % above 1 s. Move slow
+//!   work into a task or a queue.
+//! - Expect events in any order, and duplicates if there is no `DedupLayer`. Meta redelivers to all
+//!   subscribed apps, including those that answered 200.
+//! - Take the [`Notification`] from the extensions. Do not conclude from the path that a request
+//!   was verified.
+//! - Terminate TLS, and limit headers, connections and streams, as for any other endpoint.
 //!
 //! # Features
 //!
 //! | Feature | Default | What it adds |
 //! |---|---|---|
-//! | `tokio` | yes | The deadlines for slow bodies, and `dedup`. Without it the host has to bound the time of a request. |
-//! | `axum` | no | [`Notification`] and [`Verified`] as handler arguments, no 2 MB limit on bodies that were verified, and the address of the caller from `ConnectInfo`. |
-//! | `admission` | no | Who may call at all, by address. |
-//! | `client-certificate` | no | The same by client certificate; with `admission`. |
-//! | `apps` | no | Apps that are found by the name in the path. |
-//! | `redis` | no | A store of handled events for many processes; with `redis-tls` by TLS. |
-//! | `aws-lc-rs` | no | HMAC-SHA256 by AWS-LC instead of RustCrypto: fewer instructions where the processor has none for SHA, and FIPS. |
+//! | `tokio` | yes | Timeouts for slow bodies, and `dedup`. Without it the host must limit the time of a request. |
+//! | `axum` | no | [`Notification`] and [`Verified`] as extractors, no 2 MB limit on verified bodies, and the client address from `ConnectInfo`. |
+//! | `admission` | no | Access control by client address. |
+//! | `client-certificate` | no | Access control by client certificate (mTLS), with `admission`. |
+//! | `apps` | no | App lookup by the name in the path. |
+//! | `redis` | no | A deduplication store for many processes; with `redis-tls` over TLS. |
+//! | `aws-lc-rs` | no | HMAC-SHA256 by AWS-LC instead of RustCrypto: fewer instructions on processors without SHA instructions, and FIPS. |
 //! | `serde` | no | `Serialize` for [`Payload`] and everything in it, with Meta's own keys. |
-//! | `testing` | no | For the tests of hosts: deliveries of every kind as Meta sends them, their signatures, a Meta that repeats, and stores that fail. |
+//! | `testing` | no | For tests of hosts: sample deliveries of every kind, their signatures, redeliveries, and failing stores. |
 //!
 //! # Minimum supported Rust version
 //!
-//! 1.88, the version that the current line of the RustCrypto crates needs. A later one is not a breaking change and is noted in the
-//! change log.
+//! 1.88, required by the current RustCrypto crates. Raising it is not a breaking change and is
+//! noted in the change log.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]
@@ -138,12 +150,12 @@ pub use self::{
     webhook::{App, ConfigError, Rejection, RejectionKind, WebhookLayer, WebhookLayerBuilder},
 };
 
-/// The examples of the README.
+/// Runs the examples of the README as doctests.
 #[cfg(all(doctest, feature = "axum", feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// The store of several servers.
+/// Runs the examples of `docs/scale.md` as doctests.
 #[cfg(all(doctest, feature = "redis"))]
 #[doc = include_str!("../docs/scale.md")]
 struct Scale;

@@ -1,51 +1,57 @@
-//! Error codes that are worth a name. The list of Meta is longer, and grows:
-//! <https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes>.
+//! Named constants for frequent error codes.
 //!
-//! The codes 131061 to 131065, 138038 and 147005 have been seen in SDKs since June 2026, without a published meaning: they arrive
-//! as any other code, with Meta's own title.
+//! The meanings are those of Meta's error code reference, which has more codes and grows over time:
+//! <https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes>.
+//! [`UNSUPPORTED_IN_GROUP`] is from Meta's page `groups/groups-messaging` and [`HISTORY_DECLINED`]
+//! from `webhooks/reference/history`.
+//!
+//! The codes 131061 to 131065, 138038 and 147005 have been seen in SDKs since June 2026, without a
+//! published meaning. They arrive like any other code, with Meta's own title.
 //!
 //! ```
 //! use tower_whatsapp::{Notification, event::codes};
 //!
-//! let notification = Notification::parse(r#"{"entry":[{"changes":[{"field":"messages","value":{"statuses":[
-//!     {"id":"wamid.A","status":"failed","errors":[{"code":131047,"title":"Re-engagement message"}]}]}}]}]}"#)?;
+//! let notification = Notification::parse(r#"{"entry":[{"changes":[{"field":"messages","value":{
+//!     "statuses":[{"id":"wamid.A","status":"failed",
+//!         "errors":[{"code":131047,"title":"Re-engagement message"}]}]}}]}]}"#)?;
 //! for status in notification.statuses() {
-//!     if status.errors.iter().any(|error| error.code == Some(codes::RE_ENGAGEMENT)) {
+//!     let mut errors = status.errors.iter();
+//!     if errors.any(|error| error.code == Some(codes::RE_ENGAGEMENT)) {
 //!         // More than 24 hours since the user last wrote: send a template.
 //!     }
 //! }
 //! # Ok::<(), tower_whatsapp::event::ParseError>(())
 //! ```
 
-/// The throughput limit of the phone number was reached.
+/// Throughput limit of the phone number reached.
 pub const RATE_LIMIT: i64 = 130_429;
-/// The user is part of an experiment of Meta's and does not get marketing messages.
+/// Marketing message not delivered because the user is part of an experiment by Meta.
 pub const EXPERIMENT: i64 = 130_472;
-/// A message of a type that groups do not support.
+/// Message of a type that groups do not support.
 pub const UNSUPPORTED_IN_GROUP: i64 = 130_501;
-/// Something went wrong at Meta.
+/// Internal error at Meta.
 pub const SOMETHING_WENT_WRONG: i64 = 131_000;
-/// The message could not be delivered: the number may not be on WhatsApp.
+/// Message undeliverable: the number may not be on WhatsApp.
 pub const UNDELIVERABLE: i64 = 131_026;
-/// There is something wrong with the payment method of the account.
+/// Problem with the payment method of the account.
 pub const PAYMENT_METHOD: i64 = 131_042;
-/// More than 24 hours have passed since the user last wrote.
+/// More than 24 hours since the user last wrote.
 pub const RE_ENGAGEMENT: i64 = 131_047;
-/// Too many messages of the phone number were blocked or flagged as spam.
+/// Too many messages of the phone number blocked or flagged as spam.
 pub const SPAM_RATE_LIMIT: i64 = 131_048;
-/// Meta holds the message back to keep the platform healthy.
+/// Message held back by Meta to keep the platform healthy.
 pub const ECOSYSTEM: i64 = 131_049;
-/// The user does not want marketing messages.
+/// User opted out of marketing messages.
 pub const OPTED_OUT: i64 = 131_050;
-/// A message of a type that Meta does not pass on.
+/// Message of a type that Meta does not pass on.
 pub const UNSUPPORTED_TYPE: i64 = 131_051;
-/// Media of the user could not be downloaded.
+/// Media file of the user could not be downloaded.
 pub const MEDIA_DOWNLOAD: i64 = 131_052;
-/// Media of the business could not be uploaded.
+/// Media file of the business could not be uploaded.
 pub const MEDIA_UPLOAD: i64 = 131_053;
-/// Too many messages to the same user in a short time.
+/// Too many messages to the same user in a short time (pair rate limit).
 pub const PAIR_RATE_LIMIT: i64 = 131_056;
-/// The message is not available (coexistence).
+/// Message not available (coexistence).
 pub const UNAVAILABLE: i64 = 131_060;
-/// The business does not share its history (coexistence).
+/// Business declined to share its chat history (coexistence).
 pub const HISTORY_DECLINED: i64 = 2_593_109;

@@ -1,3 +1,5 @@
+//! Keys that identify events across deliveries.
+
 use std::{error::Error, fmt, str::FromStr};
 
 use bytes::Bytes;
@@ -13,28 +15,28 @@ use super::{
     status::Status,
 };
 
-/// What makes two deliveries of an event the same event: 16 bytes, the beginning of a SHA-256.
+/// Identifies an event across deliveries: 16 bytes, the beginning of a SHA-256.
 ///
-/// Meta repeats deliveries, to other apps too, and groups them anew, and sends no id along. So the key is made of the event alone: of its
-/// ids where it has ids that Meta never uses twice, and of its exact JSON where it has none. It is the same in every process and
-/// in every grouping. Two events with the same key are the same with a probability that leaves no room for doubt: among 200 million events
-/// the odds of a collision are 6 × 10⁻²³.
+/// Meta redelivers events, also to other subscribed apps, regroups them in each attempt, and sends
+/// no delivery id. The key is therefore computed from the event alone: from its ids if Meta never
+/// reuses them, else from its exact JSON. It is the same in every process and for every grouping.
+/// Collisions are negligible: among 200 million events the probability of one is 6 × 10⁻²³.
 ///
-/// | Event | The key is made of the field, and |
+/// | Event | The key is computed from the field and |
 /// |---|---|
 /// | message, echo | phone number id, id, type: an edit has an id of its own. The two fields of echoes count as one |
 /// | status | phone number id, id, status, timestamp, recipient and participant by user id and number, transaction and refunds of a payment: in a group there is one per participant |
 /// | call | phone number id, id, event, timestamp |
 /// | call status | phone number id, id, status, timestamp, recipient by user id and number |
-/// | participant of a group | phone number id, group, what happened and when, the request, the list, the JSON |
-/// | user action | phone number id, the list, the JSON, user id and WhatsApp id of the contact |
-/// | anything else | phone number id, or entry id where there is none; entry time, the list, the JSON |
+/// | participant of a group | phone number id, group, type of the event, timestamp, request, list, JSON |
+/// | user action | phone number id, list, JSON, user id and WhatsApp id of the contact |
+/// | anything else | phone number id, or entry id if there is none; entry time, list, JSON |
 ///
-/// An event with neither id nor time has the key of every other that says the same: [`Event::is_distinguishable`] tells, and
-/// `DedupLayer` does not suppress it.
+/// All events with the same content, without an id and without a time, have the same key.
+/// [`Event::is_distinguishable`] is false for them, and `DedupLayer` does not suppress them.
 ///
-/// A timestamp is in it where states repeat legitimately. Should Meta stamp a repeated delivery anew, it passes for another event: harmless, and
-/// better than a loss.
+/// The timestamp is included where a state may occur again. If Meta ever changes the timestamp in a
+/// redelivery, the event counts as new. Handling an event twice is preferred to losing one.
 ///
 /// ```
 /// use tower_whatsapp::{Notification, event::EventKey};
@@ -49,17 +51,18 @@ use super::{
 /// assert_eq!(one.to_string().parse::<EventKey>()?, one);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias = "idempotency")]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey([u8; 16]);
 
 impl EventKey {
-    /// The key with these bytes.
+    /// Creates a key from its bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// Returns the bytes of the key.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0
@@ -165,7 +168,7 @@ impl fmt::Debug for EventKey {
 impl FromStr for EventKey {
     type Err = ParseKeyError;
 
-    /// Reads 32 hexadecimal digits.
+    /// Parses 32 hexadecimal digits.
     fn from_str(text: &str) -> Result<Self, ParseKeyError> {
         let digits = text.as_bytes();
         let mut bytes = [0; 16];
@@ -180,14 +183,14 @@ impl FromStr for EventKey {
     }
 }
 
-/// As 32 hexadecimal digits.
+/// Writes 32 hexadecimal digits.
 impl Serialize for EventKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// From 32 hexadecimal digits.
+/// Reads 32 hexadecimal digits.
 impl<'de> Deserialize<'de> for EventKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -195,7 +198,7 @@ impl<'de> Deserialize<'de> for EventKey {
     }
 }
 
-/// A text is not an [`EventKey`].
+/// A text that is not an [`EventKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseKeyError;
@@ -208,16 +211,19 @@ impl fmt::Display for ParseKeyError {
 
 impl Error for ParseKeyError {}
 
-/// Maximum length of a part of a key that is hashed without being asked for.
+/// Maximum length of a part that is hashed immediately, bytes. Longer parts are deferred to
+/// [`KeyHash::advance`].
 const SHORT: usize = 4096;
 
-/// A tuple under a hash. Each part goes with its length, so that no two tuples look alike.
+/// Hash of a tuple. Each part is prefixed with its length, so that different tuples have different
+/// input.
 pub(crate) struct KeyHash<'a> {
     hash: Sha256,
-    /// The first part that is not short, and all after it. Most keys have none.
+    /// The first long part and all parts after it. Most keys have none.
     rest: Vec<Part<'a>>,
-    /// Of `rest`: the part that is hashed next, and from where on.
+    /// Index in `rest` of the part to hash next.
     part: usize,
+    /// Bytes of that part that have been hashed.
     offset: usize,
 }
 
@@ -354,7 +360,7 @@ impl<'a> KeyHash<'a> {
         }
     }
 
-    /// The same as its text, which need not be converted.
+    /// Equal to `add` with the same text, without a conversion to UTF-8.
     fn add_bytes(&mut self, json: Bytes) {
         let length = length(Some(json.len()));
         if self.rest.is_empty() && json.len() <= SHORT {
@@ -380,8 +386,8 @@ impl<'a> KeyHash<'a> {
         self.rest.push(part);
     }
 
-    /// Hashes at most `bytes` more bytes. Returns the key when all are hashed. Must not be called
-    /// again then.
+    /// Hashes at most `bytes` more bytes. Returns the key once all bytes are hashed, and must not
+    /// be called again after that.
     pub(crate) fn advance(&mut self, mut bytes: usize) -> Option<EventKey> {
         while let Some(part) = self.rest.get(self.part) {
             let rest = part.bytes().get(self.offset..).unwrap_or_default();
@@ -402,7 +408,7 @@ impl<'a> KeyHash<'a> {
     }
 }
 
-/// How the length of a part is hashed. Nothing is not the same as the empty text.
+/// Length of a part in the hash. An absent part differs from an empty text.
 fn length(length: Option<usize>) -> [u8; 8] {
     let length = length.map_or(0, |length| length as u64 + 1);
     length.to_be_bytes()
@@ -414,7 +420,7 @@ mod tests {
     use crate::event::Notification;
 
     #[test]
-    fn in_steps_it_is_the_same_key() {
+    fn hashing_in_steps_gives_the_same_key() {
         let long = "x".repeat(10_000);
         let body = format!(
             r#"{{"entry":[{{"id":"1","changes":[{{"field":"messages","value":{{

@@ -30,20 +30,20 @@ macro_rules! payloads {
     ($($(#[$meta:meta])* $variant:ident($body:ty) = $name:literal,)*) => {
         /// The decoded content of an [`Event`](super::Event).
         ///
-        /// New versions of this crate add kinds, so a match needs a `_` arm. Let it do what is right
-        /// for unknown events: log and count them, and answer 200.
+        /// New versions of this crate add kinds, so a match needs a `_` arm. Let it do what is
+        /// right for unknown events: log and count them, and answer 200.
         ///
         /// # Serialization
         ///
-        /// With the feature `serde` a payload and everything in it implements `Serialize`. The output
-        /// is an object with Meta's own keys, without the absent ones. Parsed again as an element of
-        /// its list it gives the same payload.
+        /// With the feature `serde` a payload and everything in it implements `Serialize`. The
+        /// output is an object with Meta's own keys, without the absent ones. Parsed again as an
+        /// element of its list it gives the same payload.
         ///
         /// - Ids and numbers that Meta writes as a string in some places and as a number in others
         ///   are written in one form. Times are strings of seconds.
         /// - JSON that is kept as text is written unchanged, with two exceptions, so that a host
-        ///   cannot fail on it: half a surrogate pair becomes U+FFFD, and a number that does not fit
-        ///   into 64 bits becomes a string.
+        ///   cannot fail on it: half a surrogate pair becomes U+FFFD, and a number that does not
+        ///   fit into 64 bits becomes a string.
         /// - What Meta writes beside the element has keys of its own: `contact`,
         ///   `conversation_context`, and for groups and histories the names of the fields.
         /// - Keys that [`Event::unread`](super::Event::unread) lists are left out;
@@ -65,8 +65,9 @@ macro_rules! payloads {
             #[doc(hidden)]
             pub const NAMES: &'static [&'static str] = &[$($name,)* "unknown"];
 
-            /// Returns the kind in snake case (`message`, `status`, `account_update`, …, `unknown`),
-            /// for logs, metrics and routing. The names are stable across versions of this crate.
+            /// Returns the kind in snake case (`message`, `status`, `account_update`, …,
+            /// `unknown`), for logs, metrics and routing. The names are stable across versions of
+            /// this crate.
             #[must_use]
             pub fn name(&self) -> &'static str {
                 match self {
@@ -297,8 +298,8 @@ pub struct Unknown<'a> {
     pub raw: &'a str,
 }
 
-/// Writes the raw JSON. With [`Reason::Overflow`] it is a string, because the text is not valid JSON
-/// by itself.
+/// Writes the raw JSON. With [`Reason::Overflow`] it is a string, because the text is not valid
+/// JSON by itself.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Unknown<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -322,10 +323,11 @@ pub enum Reason {
     Field,
     /// Unknown list.
     List,
-    /// Unknown key of the envelope, for example beside `changes`, `value` or `messages`. The raw JSON
-    /// is the value of the key.
+    /// Unknown key of the envelope, for example beside `changes`, `value` or `messages`. The raw
+    /// JSON is the value of the key.
     Key,
-    /// The `object` of the delivery is not `whatsapp_business_account`, so nothing in it is decoded.
+    /// The `object` of the delivery is not `whatsapp_business_account`, so nothing in it is
+    /// decoded.
     Object,
     /// Element, change, entry or body of an unexpected shape. Some of these are documented, for
     /// example the `changed_fields` of an entry.

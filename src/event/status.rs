@@ -41,8 +41,8 @@ pub struct Status<'a> {
     pub template_id: Option<&'a str>,
     /// Conversation (`conversation`). Since Graph v24.0 only for free entry points.
     pub conversation: Option<Conversation<'a>>,
-    /// Price (`pricing`). Present with `sent`, and with one of `delivered` and `read`. One of Meta's
-    /// pages nests it in [`Conversation::pricing`].
+    /// Price (`pricing`). Present with `sent`, and with one of `delivered` and `read`. One of
+    /// Meta's pages nests it in [`Conversation::pricing`].
     pub pricing: Option<Pricing<'a>>,
     /// Reasons of a failure (`errors[]`).
     pub errors: List<'a, Error<'a>>,
@@ -137,8 +137,8 @@ impl fmt::Debug for Status<'_> {
 #[derive(Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Recipient<'a> {
-    /// Phone number in digits, or id of a group (`recipient_id`). Absent if the message was sent to a
-    /// user id without a known phone number.
+    /// Phone number in digits, or id of a group (`recipient_id`). Absent if the message was sent to
+    /// a user id without a known phone number.
     pub id: Option<&'a str>,
     /// Type of the recipient (`recipient_type`): `group` for a group.
     pub kind: Option<&'a str>,
@@ -146,7 +146,8 @@ pub struct Recipient<'a> {
     /// the [`contact`](Self::contact) may have it then.
     #[doc(alias = "bsuid")]
     pub user_id: Option<&'a str>,
-    /// User id for a parent portfolio (`recipient_parent_user_id`, also `parent_recipient_user_id`).
+    /// User id for a parent portfolio (`recipient_parent_user_id`, also
+    /// `parent_recipient_user_id`).
     pub parent_user_id: Option<&'a str>,
     /// Phone number of the group participant (`recipient_participant_id`, also
     /// `participant_recipient_id`). In a group there is one status per participant.

@@ -17,7 +17,8 @@ object! {
         pub caption: Option<&'a str> = Text["caption"],
         /// File name of a document (`filename`).
         pub filename: Option<&'a str> = Text["filename"],
-        /// Download URL (`url`, since the end of 2025). Valid for some minutes, with an access token.
+        /// Download URL (`url`, since the end of 2025). Valid for some minutes, with an access
+        /// token.
         pub url: Option<&'a str> = Text["url"],
         /// Whether an audio file is a voice message (`voice`). Absent from voicemail.
         pub voice: Option<bool> = bool["voice"],

@@ -40,8 +40,8 @@ pub struct Message<'a> {
     pub sender: Sender<'a>,
     /// Id of the group that the message was sent to (`group_id`).
     pub group_id: Option<&'a str>,
-    /// Type as it was sent (`type`): `text`, `image`, …. Absent from Meta's own sample of a reply to a
-    /// call permission request.
+    /// Type as it was sent (`type`): `text`, `image`, …. Absent from Meta's own sample of a reply
+    /// to a call permission request.
     pub kind: Option<&'a str>,
     /// Content, by the type (the object under the key that the type names).
     pub content: Content<'a>,

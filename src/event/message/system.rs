@@ -43,7 +43,8 @@ names! {
         UserChangedNumber = "user_changed_number",
         /// Change of the business-scoped user id.
         UserChangedUserId = "user_changed_user_id",
-        /// Change of the encryption key and so of the security code (seen in SDKs only, August 2026).
+        /// Change of the encryption key and so of the security code (seen in SDKs only, August
+        /// 2026).
         UserIdentityChanged = "user_identity_changed",
         /// Change of the phone number, in old payloads.
         CustomerChangedNumber = "customer_changed_number",

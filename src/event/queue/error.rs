@@ -10,8 +10,9 @@ use crate::event::json::ParseError;
 pub enum QueueError {
     /// The bytes are not one JSON text.
     NotJson(ParseError),
-    /// The bytes are JSON, but not in the format of [`Event::to_queue`](crate::event::Event::to_queue). For
-    /// deliveries from Meta use [`Notification::parse`](crate::event::Notification::parse).
+    /// The bytes are JSON, but not in the format of
+    /// [`Event::to_queue`](crate::event::Event::to_queue). For deliveries from Meta use
+    /// [`Notification::parse`](crate::event::Notification::parse).
     NotAnEvent,
     /// The bytes were written by a later version of this crate, in a format that this version does
     /// not know. Leave them in the queue for an updated consumer.
