@@ -1,6 +1,6 @@
 //! Whether a response means that a delivery was handled.
 
-use http::{HeaderName, Response, header};
+use http::{HeaderName, Response, StatusCode, header};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC: &[u8] = b"application/grpc";
@@ -26,6 +26,42 @@ pub(crate) fn is_success<R>(response: &Response<R>) -> bool {
     }
     let content_type = headers.get(header::CONTENT_TYPE);
     !content_type.is_some_and(|value| is_grpc(value.as_bytes()))
+}
+
+/// Why an inner service did not handle a delivery, where its response says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Nothing serves the path.
+    RouteMissing,
+    /// Something in front of the handler denied or redirected the request.
+    Denied,
+}
+
+/// Classifies a response by its status, or by its `grpc-status` if the status is 2xx.
+pub(crate) fn refusal<R>(response: &Response<R>) -> Option<Refusal> {
+    let status = response.status();
+    if status.is_success() {
+        let headers = response.headers();
+        if headers.is_empty() {
+            return None;
+        }
+        // Unimplemented; permission denied and unauthenticated.
+        return match headers.get(GRPC_STATUS)?.as_bytes() {
+            b"12" => Some(Refusal::RouteMissing),
+            b"7" | b"16" => Some(Refusal::Denied),
+            _ => None,
+        };
+    }
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Some(Refusal::RouteMissing),
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE => Some(Refusal::Denied),
+        status if status.is_redirection() => Some(Refusal::Denied),
+        _ => None,
+    }
 }
 
 /// `application/grpc`, `application/grpc+proto`, `application/grpc-web` and the like.

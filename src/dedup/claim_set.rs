@@ -71,7 +71,7 @@ impl ClaimSet {
             reason = "the timestamps of events are wall-clock times"
         )]
         let now = SystemTime::now();
-        let events = notification.events();
+        let events = notification.peek_events();
         let mut set = Self {
             keys: BTreeMap::new(),
             events: Vec::with_capacity(events.len()),
@@ -156,7 +156,7 @@ impl ClaimSet {
     ) -> Notification {
         let mut fresh = Vec::with_capacity(self.events.len());
         let mut suppressed = Vec::new();
-        for (event, state) in notification.events().iter().zip(&self.events) {
+        for (event, state) in notification.peek_events().iter().zip(&self.events) {
             consume_budget().await;
             let is_claimed = |key| self.claim_of(key) == Some(Claim::Claimed);
             let is_candidate = !state.refused && !state.repeated;
@@ -235,7 +235,7 @@ impl ClaimSet {
     /// default keys of events without a key.
     async fn unclaimed_keys(&self, notification: &Notification, app: &str) -> HashSet<EventKey> {
         let mut keys = HashSet::new();
-        for (event, state) in notification.events().iter().zip(&self.events) {
+        for (event, state) in notification.peek_events().iter().zip(&self.events) {
             consume_budget().await;
             match state.key {
                 Some(key) if state.refused => {

@@ -15,13 +15,18 @@ use crate::{
 };
 
 /// Marks a request whose events a `DedupLayer` has deduplicated, and holds the events to handle.
-#[derive(Clone)]
 pub(super) struct Deduplicated(Notification);
+
+impl Clone for Deduplicated {
+    fn clone(&self) -> Self {
+        Self(self.0.share())
+    }
+}
 
 impl Deduplicated {
     /// Puts the events to handle into the extensions of a request.
     pub(super) fn mark(extensions: &mut Extensions, fresh: Notification) {
-        extensions.insert(Self(fresh.clone()));
+        extensions.insert(Self(fresh.share()));
         extensions.insert(fresh);
     }
 
@@ -34,11 +39,13 @@ impl Deduplicated {
         let Some(Self(fresh)) = extensions.get() else {
             return false;
         };
-        if fresh.body() != notification.body() {
+        if fresh.peek_body() != notification.peek_body() {
             return false;
         }
-        let fresh = fresh.clone();
+        let fresh = fresh.share();
         extensions.insert(fresh);
+        // The handler gets the other one instead.
+        notification.mark_read();
         if let Some(verified) = extensions.get::<Verified>() {
             verified.warnings().dedup_repeated();
         }

@@ -81,6 +81,7 @@ pub(super) async fn handle_delivery<S, H, B, R>(
         shared: &shared,
         claims: ClaimSet::new(&notification, app, &shared.policy).await,
         app,
+        verified: verified.as_ref(),
         token: Token::random(),
         lease_start: Instant::now(),
         in_flight: &in_flight,
@@ -99,6 +100,8 @@ struct Delivery<'a, S> {
     claims: ClaimSet,
     /// Label of the app that received the delivery. If two apps receive an event, both handle it.
     app: &'a str,
+    /// Where to report mistakes of the setup. `None` if the host made the notification itself.
+    verified: Option<&'a Verified>,
     token: Token,
     /// When the last claim or successful renewal was sent: the earliest start of the current lease.
     lease_start: Instant,
@@ -146,7 +149,9 @@ impl<S: Store> Delivery<'_, S> {
             ClaimOutcome::Respond(response, writes) => {
                 let response = match response {
                     WithoutHandler::AllDone => {
-                        count(&tracker.suppressed, notification.events().len());
+                        count(&tracker.suppressed, notification.peek_events().len());
+                        // Nobody need read what was handled before.
+                        notification.mark_read();
                         DeliveryResponse::Own(Response::new(Bytes::new()))
                     }
                     WithoutHandler::Rejected(rejection) => rejection.into(),
@@ -253,13 +258,13 @@ impl<S: Store> Delivery<'_, S> {
     /// Counts the events that the handler gets, and those that are kept from it.
     fn count_events(&self, fresh: &Notification, unprotected: bool) {
         let tracker = &self.shared.tracker;
-        count(&tracker.handled, fresh.events().len());
-        count(&tracker.suppressed, fresh.suppressed().len());
+        count(&tracker.handled, fresh.peek_events().len());
+        count(&tracker.suppressed, fresh.peek_suppressed().len());
         if unprotected {
-            count(&tracker.unprotected, fresh.events().len());
+            count(&tracker.unprotected, fresh.peek_events().len());
         }
         if self.claims.has_stale {
-            let stale = fresh.events().iter().filter(|event| event.is_stale());
+            let stale = fresh.peek_events().iter().filter(|event| event.is_stale());
             count(&tracker.stale, stale.count());
         }
     }
@@ -323,6 +328,9 @@ impl<S: Store> Delivery<'_, S> {
         mut response: Response<R>,
         notification: &Notification,
     ) -> (DeliveryResponse<R>, PendingWrites) {
+        if let Some(verified) = self.verified {
+            verified.warnings().check_response(&response);
+        }
         let success = is_success(&response);
         let failure = response.extensions_mut().remove::<PartialFailure>();
         let failure = failure.filter(|failure| !failure.is_empty());

@@ -140,7 +140,6 @@ mod template;
 mod unread_walk;
 mod user;
 
-pub(crate) use self::json::IncrementalValidator;
 #[cfg(feature = "tokio")]
 pub(crate) use self::key::KeyHash;
 pub use self::{
@@ -165,3 +164,4 @@ pub use self::{
     template::*,
     user::*,
 };
+pub(crate) use self::{json::IncrementalValidator, notification::ReadState};

@@ -1,6 +1,9 @@
 //! One delivery, parsed.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
 
@@ -18,13 +21,20 @@ use super::{
 ///
 /// The [`WebhookLayer`](crate::WebhookLayer) puts it into the extensions of every verified request
 /// on its path. A clone is cheap: the body is shared.
-#[derive(Clone)]
 pub struct Notification {
     envelope: Arc<Envelope>,
     events: Arc<[Event]>,
     suppressed: Arc<[Event]>,
     foreign: Arc<[Event]>,
     unprotected: bool,
+}
+
+/// Counts as reading: the host keeps the events.
+impl Clone for Notification {
+    fn clone(&self) -> Self {
+        self.mark_read();
+        self.share()
+    }
 }
 
 impl Notification {
@@ -70,6 +80,7 @@ impl Notification {
     /// [`Reason::Overflow`](super::Reason::Overflow).
     #[must_use]
     pub fn events(&self) -> &[Event] {
+        self.mark_read();
         &self.events
     }
 
@@ -79,6 +90,7 @@ impl Notification {
     /// [`events`](Self::events), or are stale and the layer is configured to refuse stale events.
     #[must_use]
     pub fn suppressed(&self) -> &[Event] {
+        self.mark_read();
         &self.suppressed
     }
 
@@ -93,6 +105,7 @@ impl Notification {
     /// calling the handler, even if it has foreign events.
     #[must_use]
     pub fn foreign(&self) -> &[Event] {
+        self.mark_read();
         &self.foreign
     }
 
@@ -107,7 +120,7 @@ impl Notification {
 
     /// Returns the messages that the business received, for hosts that need nothing else.
     pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
-        self.events
+        self.events()
             .iter()
             .filter_map(|event| match event.payload() {
                 Payload::Message(message) => Some(message),
@@ -117,7 +130,7 @@ impl Notification {
 
     /// Returns the statuses of messages that the business sent.
     pub fn statuses(&self) -> impl Iterator<Item = Status<'_>> {
-        self.events
+        self.events()
             .iter()
             .filter_map(|event| match event.payload() {
                 Payload::Status(status) => Some(status),
@@ -130,7 +143,7 @@ impl Notification {
         &'a self,
         phone_number_id: &'a str,
     ) -> impl Iterator<Item = &'a Event> {
-        self.events
+        self.events()
             .iter()
             .filter(move |event| event.phone_number_id() == Some(phone_number_id))
     }
@@ -145,7 +158,52 @@ impl Notification {
     /// Returns the body exactly as it was received and signed, with all of its events.
     #[must_use]
     pub fn body(&self) -> &Bytes {
+        self.mark_read();
         self.envelope.document.body()
+    }
+
+    /// The same as [`Clone`], for the layers: not a sign that the host has read the delivery.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            envelope: Arc::clone(&self.envelope),
+            events: Arc::clone(&self.events),
+            suppressed: Arc::clone(&self.suppressed),
+            foreign: Arc::clone(&self.foreign),
+            unprotected: self.unprotected,
+        }
+    }
+
+    /// [`events`](Self::events), for the layers.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn peek_events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// [`suppressed`](Self::suppressed), for the layers.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn peek_suppressed(&self) -> &[Event] {
+        &self.suppressed
+    }
+
+    /// [`foreign`](Self::foreign), for the layers.
+    pub(crate) fn peek_foreign(&self) -> &[Event] {
+        &self.foreign
+    }
+
+    /// [`body`](Self::body), for the layers.
+    pub(crate) fn peek_body(&self) -> &Bytes {
+        self.envelope.document.body()
+    }
+
+    /// Records that somebody has taken care of the delivery.
+    #[inline]
+    pub(crate) fn mark_read(&self) {
+        self.envelope.is_read.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells later whether the host has read the delivery.
+    pub(crate) fn read_state(&self) -> ReadState {
+        ReadState(Arc::clone(&self.envelope))
     }
 
     /// Bytes that are allocated in addition to the body.
@@ -229,6 +287,16 @@ impl Notification {
             foreign: Arc::default(),
             unprotected: false,
         }
+    }
+}
+
+/// Whether the host has read a delivery: its events, its body, or a copy of the notification.
+pub(crate) struct ReadState(Arc<Envelope>);
+
+impl ReadState {
+    /// Whether there is something to read that nobody has read.
+    pub(crate) fn is_unread(&self) -> bool {
+        !self.0.elements.is_empty() && !self.0.is_read.load(Ordering::Relaxed)
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     body::RequestBody,
     credentials::KeyRing,
-    event::{IncrementalValidator, Notification},
+    event::{IncrementalValidator, Notification, ReadState},
     receive::{Received, Reservation},
     signature::Signature,
     verified::Verified,
@@ -113,10 +113,14 @@ impl<S> Delivery<S> {
         }
         (self.reservation).grow_to(self.body_bytes + notification.memory())?;
         let reservation = Arc::new(self.reservation);
-        let body = notification.body().clone();
+        let body = notification.peek_body().clone();
+        let read_state = notification.read_state();
         let mut parts = self.parts;
         let extensions = &mut parts.extensions;
-        extensions.insert(notification);
+        // An outer layer has verified the delivery too. Its copy is not read any more.
+        if let Some(outer) = extensions.insert(notification) {
+            outer.mark_read();
+        }
         // A task may outlive this future and still hold the body.
         extensions.insert(Arc::clone(&reservation));
         Ok(AcceptedRequest {
@@ -124,6 +128,7 @@ impl<S> Delivery<S> {
             request: inner_request(parts, body),
             signer: self.signer,
             reservation,
+            read_state,
         })
     }
 }
@@ -134,6 +139,14 @@ pub(super) struct AcceptedRequest<S, B> {
     request: Request<RequestBody<B>>,
     signer: Signer,
     reservation: Arc<Reservation>,
+    read_state: ReadState,
+}
+
+/// What the layer keeps of a delivery while the inner service handles it.
+pub(super) struct InHandler {
+    pub(super) read_state: ReadState,
+    /// The body is charged until the request has been answered.
+    _reservation: Arc<Reservation>,
 }
 
 impl<S, B> AcceptedRequest<S, B>
@@ -146,10 +159,7 @@ where
         not(feature = "tokio"),
         expect(unused_variables, reason = "only `DedupLayer` reports through it")
     )]
-    pub(super) fn call(
-        mut self,
-        config: &Config,
-    ) -> Result<(S::Future, Arc<Reservation>), RejectionKind> {
+    pub(super) fn call(mut self, config: &Config) -> Result<(S::Future, InHandler), RejectionKind> {
         let secret = self.signer.secret_label()?;
         let app = self.signer.app.shared_label();
         let verified = Verified::new(
@@ -163,7 +173,11 @@ where
         #[cfg(feature = "tokio")]
         crate::dedup::Passage::verified(extensions, &config.warnings);
         extensions.insert(verified);
-        Ok((self.inner.call(self.request), self.reservation))
+        let in_handler = InHandler {
+            read_state: self.read_state,
+            _reservation: self.reservation,
+        };
+        Ok((self.inner.call(self.request), in_handler))
     }
 }
 

@@ -14,16 +14,17 @@ use tower::{BoxError, Service, ServiceExt, util::Oneshot};
 use super::{
     app::App,
     config::Config,
-    delivery::{AcceptedRequest, Delivery, Expected},
+    delivery::{AcceptedRequest, Delivery, Expected, InHandler},
     preconditions::{Action, Intent, dispatch},
     rejection::RejectionKind,
+    setup_warning::SetupWarning,
 };
 #[cfg(feature = "tokio")]
 use crate::dedup::PartialFailure;
 use crate::{
     body::{RequestBody, ResponseBody},
     coop::yield_now,
-    receive::{Receive, Reservation},
+    receive::Receive,
     response::is_success,
 };
 
@@ -81,8 +82,7 @@ pin_project! {
             #[pin]
             call: S::Future,
             config: Arc<Config>,
-            // The body is charged until the request has been answered.
-            _reservation: Arc<Reservation>,
+            in_handler: InHandler,
         },
     }
 }
@@ -258,18 +258,27 @@ where
                         Err(error) => Err(config.on_inner_error(error)?),
                     };
                     match called {
-                        Ok((call, reservation)) => State::Calling {
+                        Ok((call, in_handler)) => State::Calling {
                             call,
                             config: Arc::clone(config),
-                            _reservation: reservation,
+                            in_handler,
                         },
                         Err(kind) => State::respond(config.reject(kind)),
                     }
                 }
-                StateProj::Calling { call, config, .. } => match ready!(call.poll(cx)) {
+                StateProj::Calling {
+                    call,
+                    config,
+                    in_handler,
+                } => match ready!(call.poll(cx)) {
                     Ok(response) => {
-                        config.warnings.check_status(response.status());
-                        return Poll::Ready(Ok(acknowledge(response.map(ResponseBody::inner))));
+                        config.warnings.check_response(&response);
+                        let response = acknowledge(response.map(ResponseBody::inner));
+                        if response.status() == StatusCode::OK && in_handler.read_state.is_unread()
+                        {
+                            config.warnings.report(SetupWarning::EventsIgnored);
+                        }
+                        return Poll::Ready(Ok(response));
                     }
                     Err(error) => {
                         let kind = config.on_inner_error(error)?;

@@ -8,7 +8,10 @@ use std::{
     },
 };
 
-use http::StatusCode;
+use http::Response;
+
+use super::rejection::Rejection;
+use crate::response::{self, Refusal};
 
 /// A probable mistake in the host's setup, detected while requests are served.
 ///
@@ -20,10 +23,22 @@ use http::StatusCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SetupWarning {
-    /// The inner service answered a verified delivery with 404 or 405: there is no POST route at
-    /// the path of the layer. Usual causes are a layer on a router that does not have the route,
-    /// and `NormalizePath` as a `Router::layer`, which rewrites the path after routing.
+    /// The inner service answered a verified delivery with 404, 405 or `grpc-status: 12`: there is
+    /// no POST route at the path of the layer. Usual causes are a layer on a router that does not
+    /// have the route, and `NormalizePath` as a `Router::layer`, which rewrites the path after
+    /// routing.
     RouteMissing,
+    /// The inner service answered a verified delivery with 3xx, 401, 403, 407, 413, 415, or
+    /// `grpc-status` 7 or 16. Usual causes are authentication, a login page, CSRF protection or a
+    /// body limit that covers the route: Meta has no session. A handler that answers so on purpose
+    /// is reported too.
+    DeliveryRefused,
+    /// The inner service answered a verified delivery with 2xx, and nothing read its events: not
+    /// the [`Notification`](crate::Notification) in the extensions, nor a clone of it. Meta will
+    /// not send them again, and a `DedupLayer` has recorded them as handled. Usual causes are a
+    /// fallback, a catch-all route or a maintenance page. A handler that reads only the body of
+    /// the request is reported too.
+    EventsIgnored,
     /// A POST with `X-Hub-Signature-256` passed through unverified. Its path differs from that of
     /// the layer by its first segments or a trailing slash. Usual causes are the stage of an API
     /// gateway (`/prod/webhook`), and a layer on the other side of `Router::nest`. Anyone can send
@@ -47,6 +62,12 @@ impl fmt::Display for SetupWarning {
         f.write_str(match self {
             Self::RouteMissing => {
                 "a verified delivery was answered with 404 or 405: is there a POST route at the path of the layer?"
+            }
+            Self::DeliveryRefused => {
+                "a verified delivery was refused inside of the layer: keep authentication, CSRF protection and body limits off this route"
+            }
+            Self::EventsIgnored => {
+                "a verified delivery was answered with 2xx and nothing read its events: does a fallback or a catch-all route answer it?"
             }
             Self::PathMissed => {
                 "a signed POST passed through unverified: does its path have a prefix or a trailing slash that the path of the layer does not have?"
@@ -80,10 +101,24 @@ impl SetupWarnings {
         }
     }
 
-    /// Checks the response status of the inner service to a verified delivery.
-    pub(super) fn check_status(&self, status: StatusCode) {
-        if status == StatusCode::NOT_FOUND || status == StatusCode::METHOD_NOT_ALLOWED {
-            self.report(SetupWarning::RouteMissing);
+    /// Checks the response of the inner service to a verified delivery, before a layer changes it.
+    pub(crate) fn check_response<R>(&self, response: &Response<R>) {
+        // One of our layers refused it, and said why.
+        if response.extensions().get::<Rejection>().is_some() {
+            return;
+        }
+        #[cfg(feature = "tokio")]
+        if response
+            .extensions()
+            .get::<crate::dedup::DedupRejection>()
+            .is_some()
+        {
+            return;
+        }
+        match response::refusal(response) {
+            Some(Refusal::RouteMissing) => self.report(SetupWarning::RouteMissing),
+            Some(Refusal::Denied) => self.report(SetupWarning::DeliveryRefused),
+            None => {}
         }
     }
 
@@ -123,5 +158,7 @@ fn bit(warning: SetupWarning) -> u8 {
         SetupWarning::LayersOverlap => 4,
         SetupWarning::DedupBypassed => 8,
         SetupWarning::DedupRepeated => 16,
+        SetupWarning::DeliveryRefused => 32,
+        SetupWarning::EventsIgnored => 64,
     }
 }

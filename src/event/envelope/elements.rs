@@ -1,4 +1,4 @@
-use std::sync::OnceLock;
+use std::sync::{OnceLock, atomic::AtomicBool};
 
 use super::one_or_many::OneOrMany;
 use crate::event::{
@@ -20,6 +20,8 @@ pub(crate) struct Envelope {
     pub(crate) groups: Vec<GroupSpans>,
     pub(crate) threads: Vec<ThreadSpans>,
     pub(crate) elements: Vec<Element>,
+    /// Whether the host has looked at the delivery.
+    pub(crate) is_read: AtomicBool,
 }
 
 /// Spans of an entry.

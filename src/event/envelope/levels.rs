@@ -1,6 +1,6 @@
 //! The levels of a delivery, from the body down to the lists of elements.
 
-use std::sync::OnceLock;
+use std::sync::{OnceLock, atomic::AtomicBool};
 
 use super::{
     elements::{Change, Entry, Envelope, Level, NO_INDEX, Position},
@@ -68,6 +68,7 @@ impl Envelope {
             groups,
             threads,
             elements,
+            is_read: AtomicBool::new(false),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Writes the queue format.
 
-use std::sync::OnceLock;
+use std::sync::{OnceLock, atomic::AtomicBool};
 
 use bytes::Bytes;
 
@@ -107,6 +107,7 @@ impl<'a> QueueWriter<'a> {
                 .into_iter()
                 .collect(),
             elements: vec![element],
+            is_read: AtomicBool::new(false),
         })
     }
 

@@ -1,13 +1,13 @@
 //! A layer, a delivery, and a client.
 
-use std::net::SocketAddr;
+use std::{cell::RefCell, net::SocketAddr};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::net::TcpListener;
-use tower_whatsapp::{WebhookLayer, testing};
+use tower_whatsapp::{WebhookLayer, WebhookLayerBuilder, testing, webhook::SetupWarning};
 
 pub(crate) const SECRET: &str = "the app secret";
 pub(crate) const PATH: &str = "/webhook";
@@ -21,14 +21,28 @@ pub(crate) fn layer() -> WebhookLayer {
 }
 
 pub(crate) fn at(path: &str) -> WebhookLayer {
-    WebhookLayer::new(path, SECRET, "token").unwrap()
+    build(WebhookLayer::builder().path(path))
 }
 
 /// For a layer around one route.
 pub(crate) fn any_path() -> WebhookLayer {
-    let builder = WebhookLayer::builder().any_path();
+    build(WebhookLayer::builder().any_path())
+}
+
+fn build(builder: WebhookLayerBuilder) -> WebhookLayer {
+    let report = |warning| WARNINGS.with_borrow_mut(|warnings| warnings.push(warning));
     let builder = builder.app_secret(SECRET).verify_token("token");
-    builder.build().unwrap()
+    builder.on_setup_warning(report).build().unwrap()
+}
+
+thread_local! {
+    // A test and its tasks share one thread.
+    static WARNINGS: RefCell<Vec<SetupWarning>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What the layers of this test have reported since the last call.
+pub(crate) fn take_warnings() -> Vec<SetupWarning> {
+    WARNINGS.take()
 }
 
 pub(crate) fn delivery() -> Request<Bytes> {

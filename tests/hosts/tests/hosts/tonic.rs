@@ -21,11 +21,12 @@ use tower::{
 use tower_whatsapp::{
     Notification,
     dedup::{DedupHandle, DedupLayer, MemoryStore},
+    webhook::SetupWarning,
 };
 
 use super::support::{
     CHALLENGE, HANDSHAKE, Http, at, check, delivery, delivery_to, forged, get, layer, listener,
-    send,
+    send, take_warnings,
 };
 
 async fn count(Extension(notification): Extension<Notification>) -> String {
@@ -114,6 +115,8 @@ async fn a_route_beside_grpc_services() {
 #[tokio::test]
 async fn no_route() {
     not_handled!(503, Identity::new(), Router::new());
+    // One of the layer alone, one with a `DedupLayer`.
+    assert_eq!(take_warnings(), [SetupWarning::RouteMissing; 2]);
 }
 
 /// `grpc-status: 16`.
@@ -121,6 +124,7 @@ async fn no_route() {
 async fn an_interceptor_that_denies() {
     let deny = |_: tonic::Request<()>| Err(Status::unauthenticated("no"));
     not_handled!(503, InterceptorLayer::new(deny), webhook());
+    assert_eq!(take_warnings(), [SetupWarning::DeliveryRefused; 2]);
 }
 
 /// An error of the inner service, which tonic turns into `grpc-status: 8`.
@@ -135,6 +139,7 @@ async fn load_shed_inside() {
             .into_inner()
     };
     not_handled!(503, shed(), webhook());
+    assert_eq!(take_warnings(), []);
 }
 
 #[tokio::test]
