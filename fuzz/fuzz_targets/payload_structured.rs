@@ -266,7 +266,8 @@ fn check_status(event: &Event, expected: &StatusIn, change: &Change) {
     );
 }
 
-/// Who is meant: by the user id, else by the phone number, else the only contact where all that is there is about one person.
+/// The contact that is meant: found by user id, else by phone number, else the only contact if all
+/// elements are about one person.
 fn person(change: &Change, from: Option<u8>, user: Option<u8>) -> Option<(u8, &Contact)> {
     let contact = |place: u8| Some((place, change.contacts.get(usize::from(place))?));
     let by_user = user

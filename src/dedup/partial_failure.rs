@@ -1,7 +1,9 @@
+use http::{Response, StatusCode};
+
 use crate::event::{Event, EventKey};
 
-/// The events that a handler failed to handle. A handler puts it into the extensions of its
-/// response.
+/// The events that a handler failed to handle. A handler puts it into its response with
+/// [`mark`](Self::mark).
 ///
 /// Without it, the status counts for all events: after a 2xx all are done, after any other status
 /// all are handled again. With it, all other events are done. The delivery is answered with 500, or
@@ -18,7 +20,7 @@ use crate::event::{Event, EventKey};
 /// fn on_delivery(notification: &Notification) -> Response<()> {
 ///     let failed = notification.events().iter().filter(|event| !handle(event));
 ///     let mut response = Response::new(());
-///     response.extensions_mut().insert(PartialFailure::of_events(failed));
+///     PartialFailure::of_events(failed).mark(&mut response);
 ///     response
 /// }
 /// ```
@@ -33,7 +35,7 @@ use crate::event::{Event, EventKey};
 /// The layer removes it from the response. Its events keep the body of the delivery in memory.
 #[doc(alias = "partial batch response")]
 #[derive(Debug, Clone, Default)]
-#[must_use = "it has no effect until it is in the extensions of the response"]
+#[must_use = "it has no effect until `mark` puts it into the response"]
 pub struct PartialFailure {
     events: Vec<Event>,
     keys: Vec<EventKey>,
@@ -63,6 +65,26 @@ impl PartialFailure {
             events: Vec::new(),
             keys: keys.into_iter().collect(),
         }
+    }
+
+    /// Adds this to what the response reports already, and sets its status to 500 if that is a
+    /// success. Does nothing if it [is empty](Self::is_empty).
+    ///
+    /// Middleware that builds a new response loses the extension. Thanks to the status all events
+    /// are then handled again, and none is lost. A host that inserts the extension itself must
+    /// answer with a failure too, and replaces what was there.
+    pub fn mark<B>(mut self, response: &mut Response<B>) {
+        if self.is_empty() {
+            return;
+        }
+        if let Some(earlier) = response.extensions_mut().remove::<Self>() {
+            self.events.extend(earlier.events);
+            self.keys.extend(earlier.keys);
+        }
+        if response.status().is_success() {
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        response.extensions_mut().insert(self);
     }
 
     /// Whether it has no event and no key.

@@ -184,7 +184,7 @@ impl App {
                 }
             }
         });
-        let foreign = notification.foreign().len();
+        let foreign = notification.peek_foreign().len();
         foreign_events.fetch_add(
             u64::try_from(foreign).unwrap_or(u64::MAX),
             Ordering::Relaxed,
@@ -262,7 +262,7 @@ pub struct AppBuilder {
 impl AppBuilder {
     /// WhatsApp Business Accounts whose events this app handles, by id. Default: all.
     ///
-    /// Events that name another account are set aside: they are in [`Notification::foreign`]
+    /// A second call adds to the list. Events that name another account are set aside: they are in [`Notification::foreign`]
     /// instead of [`events`](Notification::events), and counted by [`App::foreign_events`]. The
     /// rest of the delivery is handled. If every event is foreign, the handler is still called,
     /// with empty `events`. To refuse such deliveries, see
@@ -287,11 +287,13 @@ impl AppBuilder {
     #[doc(alias = "waba")]
     #[doc(alias = "waba_id")]
     pub fn accounts<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
-        self.filter.accounts = Some(ids.into_iter().map(Into::into).collect());
+        let ids = ids.into_iter().map(Into::into);
+        self.filter.accounts.get_or_insert_default().extend(ids);
         self
     }
 
-    /// Business phone numbers whose events this app handles, by `phone_number_id`. Default: all.
+    /// Business phone numbers whose events this app handles, by `phone_number_id`. Default: all. A
+    /// second call adds to the list.
     ///
     /// The id is not the phone number: `WhatsApp, API Setup` in the App Dashboard shows both. With
     /// a wrong list every event is set aside and answered with 200, so monitor
@@ -302,7 +304,11 @@ impl AppBuilder {
     /// number and are handled. With both lists, an event is foreign if either list says so.
     #[doc(alias = "phone_number_id")]
     pub fn phone_numbers<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
-        self.filter.phone_numbers = Some(ids.into_iter().map(Into::into).collect());
+        let ids = ids.into_iter().map(Into::into);
+        self.filter
+            .phone_numbers
+            .get_or_insert_default()
+            .extend(ids);
         self
     }
 

@@ -1,4 +1,4 @@
-//! AppResolver with a list of accounts or of phone numbers: whose events are handled.
+//! Apps with a list of accounts or of phone numbers: whose events are handled.
 
 use std::{
     convert::Infallible,
@@ -179,6 +179,14 @@ async fn events_of_other_phone_numbers_are_set_aside() {
     let numbers = app(|app| app.phone_numbers(["1"]));
     let expected = called(&["a", "c", update, update], &["b"]);
     assert_eq!(send(&numbers, &delivery).await, expected);
+    // A second call adds.
+    let all = app(|app| {
+        ["1", "2"]
+            .iter()
+            .fold(app, |app, id| app.phone_numbers([*id]))
+    });
+    let expected = called(&["a", "b", "c", update, update], &[]);
+    assert_eq!(send(&all, &delivery).await, expected);
     let both = app(|app| app.accounts(["111"]).phone_numbers(["1"]));
     let expected = called(&["a", update], &["b", "c", update]);
     assert_eq!(send(&both, &delivery).await, expected);

@@ -235,6 +235,36 @@ async fn failed_by_event() {
     only_b_comes_again(of_app, "a copy, for an app with a label").await;
 }
 
+/// Marks add up, and a response that loses them on the way is still a failure.
+#[tokio::test(start_paused = true)]
+async fn failed_one_by_one() {
+    let one_by_one = |keeps_extensions: bool| {
+        Host::new(move |call, notification| {
+            let mut response = super::host::good().unwrap();
+            if call == 1 {
+                for id in ["A", "B"] {
+                    PartialFailure::of_events([&of_id(&notification, id)]).mark(&mut response);
+                }
+                PartialFailure::default().mark(&mut response);
+                assert_eq!(response.status(), 500);
+                if !keeps_extensions {
+                    response.extensions_mut().clear();
+                }
+            }
+            async { Ok(response) }
+        })
+    };
+    let batch = text("A").and(text("B")).and(text("C"));
+    for (keeps_extensions, again) in [(true, ["A", "B"].as_slice()), (false, &["A", "B", "C"])] {
+        let stack = Stack::new(one_by_one(keeps_extensions));
+        assert_eq!(stack.send(&batch).await.status, 500);
+        assert_eq!(stack.send(&batch).await, Answer::good());
+        let again: Vec<_> = again.iter().flat_map(|id| keys(&text(id))).collect();
+        assert_eq!(stack.host.seen()[1].fresh, again);
+        stack.rest().await;
+    }
+}
+
 /// In a delivery of which some events are suppressed, their positions differ from those in the body.
 #[tokio::test(start_paused = true)]
 async fn failed_by_event_beside_known_ones() {
