@@ -1,5 +1,5 @@
-//! Scripts for the whole: requests of Meta and of strangers to several apps, secrets that change, a store and a resolver of apps that fail, and a host
-//! that does what it likes. What must hold:
+//! Random scripts for the whole service: requests of Meta and of strangers to several apps, secrets
+//! that change, a store and a resolver that fail, and a host that does anything. What must hold:
 //!
 //! - a 200 means that every event of the delivery was handled;
 //! - the host sees nothing that was not signed for the app of its path, and everything that was;
