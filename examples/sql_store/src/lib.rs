@@ -27,8 +27,8 @@
 //!   statement. By then their holder may have released them. A row that is *absent* at that point
 //!   is still pending for the caller. A store that takes it for done answers 200 for an event that
 //!   nobody handled.
-//! - **Every statement locks its rows in the order of their keys**, the DELETE too. Otherwise two
-//!   overlapping batches deadlock.
+//! - **Every statement locks its rows in the order of their keys**, the DELETEs too. Otherwise two
+//!   overlapping batches deadlock, or a batch and a purge.
 //! - **The clock is the server's**, `now()`. It is the start of the statement, so a lease never
 //!   ends later than its holder believes it may.
 //! - **Expired rows count as absent** at once, and [`SqlStore::purge`] removes them in small
@@ -79,11 +79,15 @@ const RELEASE: &str = "
         SELECT key FROM whatsapp_event WHERE key = ANY ($1) AND token = $2
         ORDER BY key FOR UPDATE)";
 
-/// Rows that are locked are being claimed: they are left alone, so a purge never waits.
+/// Rows that are locked are being claimed, and are left alone. `SKIP LOCKED` still waits for a row
+/// that has been updated and whose new version is locked, so a purge locks in the order of the keys
+/// like every other statement. The oldest rows are therefore chosen first, without locks.
 const PURGE: &str = "
     DELETE FROM whatsapp_event WHERE key IN (
-        SELECT key FROM whatsapp_event WHERE until < now()
-        ORDER BY until LIMIT $1 FOR UPDATE SKIP LOCKED)";
+        SELECT key FROM whatsapp_event
+        WHERE until < now() AND key = ANY (ARRAY(
+            SELECT key FROM whatsapp_event WHERE until < now() ORDER BY until LIMIT $1))
+        ORDER BY key FOR UPDATE SKIP LOCKED)";
 
 /// Rows that one statement of a purge removes: few enough for its locks to last milliseconds.
 const PURGE_BATCH: i64 = 1_000;
