@@ -138,16 +138,6 @@ pub use self::{
     webhook::{App, ConfigError, Rejection, RejectionKind, WebhookLayer, WebhookLayerBuilder},
 };
 
-/// The examples of the README.
-#[cfg(all(
-    doctest,
-    feature = "apps",
-    feature = "axum",
-    feature = "client-certificate"
-))]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
 /// The store of several servers.
 #[cfg(all(doctest, feature = "redis"))]
 #[doc = include_str!("../docs/scale.md")]

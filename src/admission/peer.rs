@@ -45,7 +45,7 @@ use http::Extensions;
 ///
 /// tonic has its own type for it, `TcpConnectInfo`, in the extensions of every request that its server has taken in:
 ///
-/// ```
+/// ```ignore
 /// use http::Request;
 /// use tonic::transport::server::TcpConnectInfo;
 /// use tower_whatsapp::admission::PeerAddr;

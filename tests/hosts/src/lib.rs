@@ -6,3 +6,8 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/hosts.md")]
 struct Chapter;
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
