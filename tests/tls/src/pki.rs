@@ -1,6 +1,6 @@
 //! Authorities, and certificates for who is to be told from whom.
 
-use std::{env, fs, path::PathBuf, process};
+use std::{env, fs, path::PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, DnValue,
@@ -149,7 +149,9 @@ pub struct Directory(PathBuf);
 
 impl Directory {
     pub fn new(test: &str) -> Self {
-        let path = env::temp_dir().join(format!("tls-{test}-{}", process::id()));
+        // Beside the test program, because a library has no `CARGO_TARGET_TMPDIR`.
+        let program = env::current_exe().unwrap();
+        let path = program.with_file_name(format!("tls-{test}"));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -166,11 +168,5 @@ impl Directory {
 
     pub fn remove(&self, name: &str) {
         fs::remove_file(self.0.join(name)).unwrap();
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
