@@ -1,11 +1,9 @@
-//! Where the way of one text message takes memory, from the call of the layer to its answer: `cargo bench --bench allocations`.
+//! Where the way of one text message takes memory, from the call of the layer to its answer: `cargo bench -p benches --bench allocations`.
 //!
 //! A line for each place: how often, how many bytes, and the innermost functions of this crate and of whom it has called. The request is made
-//! before, and the host does nothing. `tests/allocations.rs` bounds their number.
+//! before, and the host does nothing. `benches/tests/allocations.rs` bounds their number.
 
-#[path = "support/bodies.rs"]
-mod bodies;
-
+use bench_support::bodies;
 use std::{
     convert::Infallible,
     env,

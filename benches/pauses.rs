@@ -1,4 +1,4 @@
-//! How long everybody else waits while a large delivery is received, verified, taken apart and remembered: `cargo bench --bench pauses`.
+//! How long everybody else waits while a large delivery is received, verified, taken apart and remembered: `cargo bench -p benches --bench pauses`.
 //!
 //! One thread has the delivery and a task that does nothing but ask for its next turn. The same
 //! delivery comes many times, and the same work is done between the same turns. Times are in
@@ -11,9 +11,7 @@
 //!
 //! The body comes as one frame, which is the worst case.
 
-#[path = "support/bodies.rs"]
-mod bodies;
-
+use bench_support::bodies;
 use std::{
     convert::Infallible,
     error::Error,

@@ -1,13 +1,11 @@
-//! What a server of Redis carries, through `RedisStore`: `cargo bench --bench redis --features redis`. Needs Linux and `redis-server` on the PATH; takes
+//! What a server of Redis carries, through `RedisStore`: `cargo bench -p benches --bench redis --features redis`. Needs Linux and `redis-server` on the PATH; takes
 //! three minutes.
 //!
 //! Four tables, separated by tabs: memory of what is remembered, time of both processes by batch and by calls in flight, what is not yet
 //! thrown away where events pass as fast as they come, and time of whole deliveries with either store. Times of a process are those that it
 //! has had of a core, so they say little of what else the machine does; those of the clock do. `scripts/scale` reckons with them.
 
-#[path = "support/bodies.rs"]
-mod bodies;
-
+use bench_support::bodies;
 use std::{
     convert::Infallible,
     env,

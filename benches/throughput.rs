@@ -1,9 +1,7 @@
-//! How fast the way is, for people: `cargo bench --bench throughput`. Times and bytes per second of this machine; what is compared from one version to
+//! How fast the way is, for people: `cargo bench -p benches --bench throughput`. Times and bytes per second of this machine; what is compared from one version to
 //! the next are instructions (`instructions`).
 
-#[path = "support/bodies.rs"]
-mod bodies;
-
+use bench_support::bodies;
 use std::{
     convert::Infallible,
     error::Error,

@@ -150,11 +150,6 @@ pub use self::{
     webhook::{App, ConfigError, Rejection, RejectionKind, WebhookLayer, WebhookLayerBuilder},
 };
 
-/// Runs the examples of the README as doctests.
-#[cfg(all(doctest, feature = "axum", feature = "tokio"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
 /// Runs the examples of `docs/scale.md` as doctests.
 #[cfg(all(doctest, feature = "redis"))]
 #[doc = include_str!("../docs/scale.md")]

@@ -1,6 +1,5 @@
 //! A hundred thousand made-up names leave the memory as it was. In a program of its own, which has its heap for itself.
 #![cfg(test)]
-#![cfg(feature = "apps")]
 
 use std::{
     convert::Infallible,

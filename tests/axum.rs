@@ -1,8 +1,5 @@
 //! The layer in an axum application, and the handler arguments of the feature `axum`.
 #![cfg(test)]
-#![cfg(feature = "axum")]
-
-mod support;
 
 use axum::{
     Extension, Json, Router,
@@ -15,7 +12,7 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_whatsapp::{Notification, Verified, WebhookLayer};
 
-use self::support::{
+use test_support::{
     CHALLENGE, SECRET, TOKEN, builder, handshake,
     json::{one_text, padded},
     layer, sign,

@@ -1,8 +1,6 @@
 //! What the host and the sender get to see of bodies, and that the memory of a body is given back whatever happens.
 #![cfg(test)]
 
-mod support;
-
 use std::{
     cell::Cell,
     convert::Infallible,
@@ -27,7 +25,7 @@ use tower_whatsapp::{
     webhook::{RequestBody, ResponseBody, ResponseFuture, Webhook},
 };
 
-use self::support::{
+use test_support::{
     BODY_LIMIT, SECRET, Script, Step, builder, handshake, json::one_text, layer, sign,
 };
 
@@ -168,7 +166,7 @@ async fn a_response_of_the_host_streams_on_every_path() {
         assert_eq!(frames(body).await, expected);
     }
     for (request, len) in [
-        (Request::get(handshake(support::TOKEN, "12345")), 5),
+        (Request::get(handshake(test_support::TOKEN, "12345")), 5),
         (Request::get("/wh"), 0),
     ] {
         let request = request.body(Script::new([])).unwrap();
@@ -625,7 +623,10 @@ fn without_a_timer_every_delivery_panics_whatever_its_size() {
         let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
         assert!(message.unwrap().contains("enable_time"));
     }
-    for elsewhere in ["/elsewhere".to_owned(), handshake(support::TOKEN, "12345")] {
+    for elsewhere in [
+        "/elsewhere".to_owned(),
+        handshake(test_support::TOKEN, "12345"),
+    ] {
         let request = Request::get(elsewhere).body(Script::new([])).unwrap();
         let response = runtime.block_on(layer().layer(host).oneshot(request));
         assert_eq!(response.unwrap().status(), 200);

@@ -1,8 +1,5 @@
 //! Several layers, and mistakes in the setup of a host.
 #![cfg(test)]
-#![cfg(feature = "axum")]
-
-mod support;
 
 use std::sync::{
     Arc, Mutex,
@@ -26,7 +23,7 @@ use tower_whatsapp::{
     webhook::{HostBodyLayer, RequestBody, ResponseBody, SetupWarning},
 };
 
-use self::support::{
+use test_support::{
     CHALLENGE, SECRET, TOKEN, builder, handshake,
     json::{messages, one_text, padded, text},
     layer, sign,

@@ -1,8 +1,6 @@
 //! The settings: each error by the setting that it names, each limit at its edge, and the hook for refusals.
 #![cfg(test)]
 
-mod support;
-
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex},
@@ -17,7 +15,7 @@ use tower_whatsapp::{
     webhook::{RequestBody, ResponseBody},
 };
 
-use self::support::{SECRET, Script, TOKEN, builder};
+use test_support::{SECRET, Script, TOKEN, builder};
 
 const MIB: usize = 1024 * 1024;
 
@@ -201,7 +199,7 @@ async fn the_longest_times_work() {
     let response = answer(
         layer,
         "POST",
-        vec![support::Step::Pending, support::Step::data("x")],
+        vec![test_support::Step::Pending, test_support::Step::data("x")],
     )
     .await;
     assert_eq!(response.status(), 403);
@@ -229,7 +227,7 @@ fn debug_shows_no_secret() {
 async fn answer(
     layer: WebhookLayer,
     method: &str,
-    steps: Vec<support::Step>,
+    steps: Vec<test_support::Step>,
 ) -> Response<ResponseBody<Script>> {
     let host = service_fn(
         async |_: Request<RequestBody<Script>>| -> Result<_, Infallible> {
@@ -239,7 +237,7 @@ async fn answer(
     let request = Request::builder()
         .method(method)
         .uri("/wh")
-        .header("x-hub-signature-256", support::sign(SECRET, "another"))
+        .header("x-hub-signature-256", test_support::sign(SECRET, "another"))
         .body(Script::new(steps))
         .unwrap();
     layer.layer(host).oneshot(request).await.unwrap()
@@ -329,8 +327,12 @@ async fn retry_after_is_added_to_the_answer_of_a_hook() {
         .on_rejection(|rejection| with_status(rejection.status().as_u16()))
         .build()
         .unwrap();
-    let large = || support::Step::data(vec![b' '; 90_000]);
-    let first = answer(layer.clone(), "POST", vec![large(), support::Step::Stall]);
+    let large = || test_support::Step::data(vec![b' '; 90_000]);
+    let first = answer(
+        layer.clone(),
+        "POST",
+        vec![large(), test_support::Step::Stall],
+    );
     let mut first = Box::pin(first);
     // Once for the hash of each 64 KiB, and once for the end of what has come.
     for _ in 0..3 {
@@ -338,7 +340,7 @@ async fn retry_after_is_added_to_the_answer_of_a_hook() {
         assert!(polled.await.is_pending());
     }
     // A faster body takes the place of the one that stalls.
-    let second = vec![large(), support::Step::data(vec![b' '])];
+    let second = vec![large(), test_support::Step::data(vec![b' '])];
     assert_eq!(answer(layer, "POST", second).await.status(), 403);
     let response = first.await;
     assert_eq!(response.status(), 503);

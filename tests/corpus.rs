@@ -354,7 +354,7 @@ fn arrays(value: &Value) -> impl Iterator<Item = (&str, impl Iterator<Item = &Va
 }
 
 fn collection() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/payloads");
+    let root = test_support::payloads();
     let found = root.join("INDEX.tsv").exists();
     if !found {
         println!("there is no collection beside the project: nothing to compare with");

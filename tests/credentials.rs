@@ -1,8 +1,6 @@
 //! Secrets and tokens that change while requests are served.
 #![cfg(test)]
 
-mod support;
-
 use std::{
     convert::Infallible,
     pin::pin,
@@ -24,7 +22,7 @@ use tower_whatsapp::{
     webhook::{RequestBody, ResponseBody},
 };
 
-use self::support::{PATH, Script, Step, TOKEN, handshake, sign};
+use test_support::{PATH, Script, Step, TOKEN, handshake, sign};
 
 const BODY: &str = r#"{"object":"whatsapp_business_account","entry":[]}"#;
 

@@ -8,166 +8,21 @@
     reason = "tests"
 )]
 
-#[path = "support/process.rs"]
-mod process;
-
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use bytes::Bytes;
-use hmac::{Hmac, KeyInit, Mac};
-use http::{Method, Request, StatusCode, Uri, Version};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http::{Request, StatusCode, Version};
 use serde_json::Value;
-use sha2::Sha256;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+use test_support::{
+    process::{Process, command, run},
+    sign,
+    webhook::{
+        ENV, HANDSHAKE, SECRET, TOKEN, ends_with, line, ordinary_route, post, send, text, webhook,
+    },
 };
-
-use self::process::{Process, command, run};
-
-const SECRET: &str = "6f70656e2073657361";
-const TOKEN: &str = "a token & more";
-const ENV: [(&str, &str); 2] = [
-    ("WHATSAPP_APP_SECRET", SECRET),
-    ("WHATSAPP_VERIFY_TOKEN", TOKEN),
-];
-
-const HANDSHAKE: &str =
-    "/webhook?hub.mode=subscribe&hub.verify_token=a+token+%26+more&hub.challenge=1158201444";
-
-fn text(id: &str) -> String {
-    format!(
-        r#"{{"object":"whatsapp_business_account","entry":[{{"id":"0","changes":[{{"field":"messages","value":{{"messaging_product":"whatsapp","metadata":{{"display_phone_number":"15550000001","phone_number_id":"100000000000001"}},"contacts":[{{"profile":{{"name":"Ada"}},"wa_id":"16505550001"}}],"messages":[{{"from":"16505550001","id":"{id}","timestamp":"1760000000","type":"text","text":{{"body":"hi"}}}}]}}}}]}}]}}"#
-    )
-}
-
-fn line(id: &str) -> String {
-    format!("message {id} text from 16505550001 \"hi\"")
-}
-
-fn sign(secret: &str, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(body.as_bytes());
-    let tag = mac.finalize().into_bytes();
-    format!("sha256={:x}", Bytes::copy_from_slice(&tag))
-}
-
-/// Sends one request over a connection of its own and returns the status and the body of the answer.
-async fn send(
-    address: SocketAddr,
-    version: Version,
-    request: http::request::Builder,
-    body: &str,
-) -> (StatusCode, String) {
-    let mut request = request
-        .header("Host", address.to_string())
-        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
-        .unwrap();
-    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
-    let response = if version == Version::HTTP_2 {
-        // HTTP/2 from the first byte ("prior knowledge"), where the address is part of the URI.
-        let path = request.uri().path_and_query().unwrap();
-        let uri = format!("http://{address}{path}");
-        *request.uri_mut() = uri.parse::<Uri>().unwrap();
-        request.headers_mut().remove("Host");
-        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream)
-            .await
-            .unwrap();
-        tokio::spawn(connection);
-        sender.send_request(request).await.unwrap()
-    } else {
-        let (mut sender, connection) = http1::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
-        sender.send_request(request).await.unwrap()
-    };
-    assert_eq!(response.version(), version);
-    let status = response.status();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    (status, String::from_utf8(body.into()).unwrap())
-}
-
-fn post(signature: &str) -> http::request::Builder {
-    Request::post("/webhook")
-        .header("Content-Type", "application/json")
-        .header("X-Hub-Signature-256", signature)
-}
-
-/// What every server among the examples does. `tag` tells the messages of one round from those of another.
-async fn webhook(process: &Process, address: SocketAddr, version: Version, tag: &str) {
-    let send = async |request, body: &str| send(address, version, request, body).await;
-    let ok = |body: &str| (StatusCode::OK, body.to_owned());
-    let refused = |status| (status, String::new());
-
-    assert_eq!(send(Request::get(HANDSHAKE), "").await, ok("1158201444"));
-    let wrong = HANDSHAKE.replace("more", "less");
-    assert_eq!(
-        send(Request::get(wrong), "").await,
-        refused(StatusCode::FORBIDDEN)
-    );
-    let script = HANDSHAKE.replace("1158201444", "%3Cscript%3E");
-    assert_eq!(
-        send(Request::get(script), "").await,
-        refused(StatusCode::BAD_REQUEST)
-    );
-
-    let body = text(&format!("wamid.forged.{tag}"));
-    let forged = sign("another secret", &body);
-    assert_eq!(
-        send(post(&forged), &body).await,
-        refused(StatusCode::FORBIDDEN)
-    );
-    assert_eq!(
-        send(Request::post("/webhook"), &body).await,
-        refused(StatusCode::FORBIDDEN)
-    );
-    let signed = post(&sign(SECRET, &body)).method(Method::PUT);
-    assert_eq!(
-        send(signed, &body).await,
-        refused(StatusCode::METHOD_NOT_ALLOWED)
-    );
-
-    // Printed before it is answered, and the next line after those that were refused.
-    let id = format!("wamid.signed.{tag}");
-    let body = text(&id);
-    assert_eq!(send(post(&sign(SECRET, &body)), &body).await, ok(""));
-    assert_eq!(process.line(), line(&id));
-}
-
-async fn ordinary_route(address: SocketAddr, version: Version) {
-    let (status, body) = send(address, version, Request::get("/"), "").await;
-    assert_eq!(
-        (status, &*body),
-        (StatusCode::OK, "An ordinary route.\n"),
-        "{version:?}"
-    );
-}
-
-/// Ends it, and checks everything that it has printed: these messages after the address, and nothing else.
-#[cfg(unix)]
-async fn ends_with(process: Process, lines: &[&str]) {
-    // The client's connections are tasks of this thread, and the server waits for them to close.
-    let output = tokio::task::spawn_blocking(|| process.interrupt());
-    let output = output.await.unwrap();
-    assert!(output.status.success(), "{:?}", output.status);
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    let expected: Vec<_> = lines.iter().map(|tag| line(tag)).collect();
-    assert_eq!(stdout.lines().skip(1).collect::<Vec<_>>(), expected);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(stderr, "");
-    for secret in [SECRET, TOKEN] {
-        assert!(!stdout.contains(secret));
-    }
-}
-
-#[cfg(not(unix))]
-async fn ends_with(_: Process, _: &[&str]) {}
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 #[test]
 fn the_demo_goes_as_documented() {
@@ -259,7 +114,7 @@ fn wrong_settings_are_told_and_nothing_of_them_shown() {
             "`verify_token`",
         ),
         ("hyper", &[], "WHATSAPP_APP_SECRET is not set"),
-        ("tonic", &ENV[..1], "WHATSAPP_VERIFY_TOKEN is not set"),
+        ("hyper", &ENV[..1], "WHATSAPP_VERIFY_TOKEN is not set"),
     ] {
         let output = run(command(example).envs(env.to_vec()), b"");
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -281,43 +136,6 @@ async fn hyper_serves_both_versions_of_http() {
     ordinary_route(address, Version::HTTP_2).await;
     let (status, _) = send(address, Version::HTTP_2, Request::get("/webhook/"), "").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    ends_with(process, &["wamid.signed.1", "wamid.signed.2"]).await;
-}
-
-#[tokio::test]
-async fn tonic_serves_grpc_and_the_webhook_on_one_port() {
-    let (process, address) = Process::serve("tonic", &ENV);
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
-        .unwrap()
-        .connect()
-        .await
-        .unwrap();
-    let mut health = HealthClient::new(channel);
-    let request = |service: &str| HealthCheckRequest {
-        service: service.to_owned(),
-    };
-    let serving = ServingStatus::Serving;
-
-    // The stream is open all the while. It has its first message at once, so nobody waits for its end.
-    let watch = health.watch(request("")).await.unwrap();
-    let mut watch = watch.into_inner();
-    let first = watch.message().await.unwrap().unwrap();
-    assert_eq!(first.status(), serving);
-
-    webhook(&process, address, Version::HTTP_11, "1").await;
-    webhook(&process, address, Version::HTTP_2, "2").await;
-
-    let answer = health.check(request("")).await.unwrap().into_inner();
-    assert_eq!(answer.status(), serving);
-    let error = health.check(request("nobody")).await.unwrap_err();
-    assert_eq!(error.code(), tonic::Code::NotFound);
-    let silence = tokio::time::timeout(Duration::from_millis(50), watch.message()).await;
-    assert!(
-        silence.is_err(),
-        "the stream is open and has nothing to say"
-    );
-
-    drop((watch, health));
     ends_with(process, &["wamid.signed.1", "wamid.signed.2"]).await;
 }
 
@@ -493,24 +311,16 @@ async fn shutdown_finishes_what_has_begun() {
     assert!(TcpStream::connect(address).await.is_err());
 }
 
-/// A stranger holds half of a request head, or a gRPC stream without an end.
+/// A stranger holds half of a request head.
 #[cfg(unix)]
 #[tokio::test]
 async fn servers_end_whatever_strangers_hold_open() {
     let mut ended = Vec::new();
-    for example in ["shutdown", "quickstart", "tonic", "hyper"] {
+    for example in ["shutdown", "quickstart", "hyper"] {
         let (process, address) = Process::serve(example, &ENV);
         let mut stranger = TcpStream::connect(address).await.unwrap();
         let half = b"POST /webhook HTTP/1.1\r\nHost: x\r\n";
         stranger.write_all(half).await.unwrap();
-        let mut watch = None;
-        if example == "tonic" {
-            let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
-            let channel = endpoint.unwrap().connect().await.unwrap();
-            let request = HealthCheckRequest::default();
-            let response = HealthClient::new(channel).watch(request).await.unwrap();
-            watch = Some(response.into_inner());
-        }
         // The connections before this one have been accepted.
         let answer = send(address, Version::HTTP_11, Request::get(HANDSHAKE), "").await;
         assert_eq!(answer.0, StatusCode::OK);
@@ -519,7 +329,7 @@ async fn servers_end_whatever_strangers_hold_open() {
             (example, process.end())
         }));
         // Held until all have ended.
-        std::mem::forget((stranger, watch));
+        std::mem::forget(stranger);
     }
     for ended in ended {
         let (example, output) = ended.await.unwrap();

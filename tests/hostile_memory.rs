@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 use std::{convert::Infallible, io::Write, pin::Pin};
+use test_support::{BODY_LIMIT, SECRET, Script, Step, builder, json::padded, layer, sign};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -15,10 +16,7 @@ use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_whatsapp::{Notification, Rejection, RejectionKind, WebhookLayer, webhook::RequestBody};
 
-use self::{
-    row::{Answer, Driver, Polled, Sent},
-    support::{BODY_LIMIT, SECRET, Script, Step, builder, json::padded, layer, sign},
-};
+use self::row::{Answer, Driver, Polled, Sent};
 
 #[path = "hostile/row.rs"]
 #[allow(dead_code, reason = "nothing is checked here but memory")]
@@ -26,7 +24,6 @@ mod row;
 #[path = "hostile/rows/mod.rs"]
 #[allow(dead_code, reason = "only what goes through Tower")]
 mod rows;
-mod support;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -256,7 +253,7 @@ async fn frames_that_pin_a_larger_buffer() {
 /// A short body of tiny events takes many times its length, so the events are charged as well.
 async fn tiny_events_are_charged() {
     let elements = vec!["{}"; 6000].join(",");
-    let body = Bytes::from(support::json::messages(&elements));
+    let body = Bytes::from(test_support::json::messages(&elements));
     let layer = layer();
     let free = layer.available_memory();
     let inside = std::sync::Arc::new(std::sync::Mutex::new((0, 0)));
@@ -364,7 +361,7 @@ async fn a_full_delivery_and_a_store() {
     let elements: Vec<_> = (0..EVENTS)
         .map(|id| format!(r#"{{"id":"{id}"}}"#))
         .collect();
-    let body = Bytes::from(support::json::messages(&elements.join(",")));
+    let body = Bytes::from(test_support::json::messages(&elements.join(",")));
     // However busy the machine is.
     let patience = std::time::Duration::from_secs(60);
     let dedup = DedupLayer::builder(MemoryStore::new())

@@ -3,19 +3,12 @@
 
 #![cfg(test)]
 
-#[path = "support/mutants.rs"]
-mod mutants;
-#[path = "support/oracle.rs"]
-mod oracle;
-
 use std::{collections::BTreeMap, time::Instant};
+use test_support::mutants::{MUTATIONS, Node, OWN, Random, bodies, variable};
+use test_support::oracle;
+use test_support::oracle::{elements, missing};
 
 use tower_whatsapp::{Notification, Payload};
-
-use self::{
-    mutants::{MUTATIONS, Node, OWN, Random, bodies, variable},
-    oracle::{elements, missing},
-};
 
 /// How many mutants there are, if `MUTANTS` does not say another number.
 const MUTANTS: usize = 20_000;

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs};
 
 use tower_whatsapp::{Event, Notification, Payload, event::Unknown};
 
@@ -281,7 +281,7 @@ fn bodies_of_all() -> Vec<(String, String)> {
         .map(|(change, (field, _))| (format!("own {field}"), deliver(change)))
         .collect();
     bodies.push(("all own".to_owned(), deliver(&changes.join(","))));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/payloads");
+    let root = test_support::payloads();
     let Ok(index) = fs::read_to_string(root.join("INDEX.tsv")) else {
         println!("there is no collection beside the project");
         return bodies;

@@ -1,12 +1,8 @@
 //! An event that went through a queue is the event that went in, whatever it is and however odd its delivery was.
 
 #![cfg(test)]
-#![cfg(feature = "testing")]
 
-#[path = "support/mutants.rs"]
-mod mutants;
-
-use std::{fmt::Write, fs, path::Path};
+use std::{fmt::Write, fs};
 
 use serde_json::Value;
 use tower_whatsapp::{
@@ -15,7 +11,7 @@ use tower_whatsapp::{
     testing::sample::{self, Sample},
 };
 
-use self::mutants::{Node, Random, bodies, depth, variable};
+use test_support::mutants::{Node, Random, bodies, depth, variable};
 
 /// How many mutants there are, if `MUTANTS` does not say another number.
 const MUTANTS: usize = 6_000;
@@ -45,7 +41,7 @@ fn every_sample_comes_out_as_it_went_in() {
 
 #[test]
 fn every_real_notification_comes_out_as_it_went_in() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/payloads");
+    let root = test_support::payloads();
     let Ok(index) = fs::read_to_string(root.join("INDEX.tsv")) else {
         println!("there is no collection beside the project");
         return;

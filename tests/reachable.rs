@@ -3,15 +3,12 @@
 
 #![cfg(test)]
 
-#[path = "support/mutants.rs"]
-mod mutants;
-
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 use tower_whatsapp::{Event, Notification, Payload, event::Reason, testing::sample};
 
-use self::mutants::{Node, Random, bodies, variable};
+use test_support::mutants::{Node, Random, bodies, variable};
 
 /// Deliveries that are walked over, if `WALKS` does not say another number.
 const WALKS: usize = 1_000;

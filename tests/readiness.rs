@@ -1,8 +1,6 @@
 //! Who is polled, readied and called, and when; and what becomes of the inner service's answer.
 #![cfg(test)]
 
-mod support;
-
 use std::{
     convert::Infallible,
     future::{Ready, poll_fn},
@@ -30,7 +28,7 @@ use tower_whatsapp::{
     webhook::{OnHandlerError, RequestBody},
 };
 
-use self::support::{SECRET, Script, Step, handshake, json::one_text, layer, sign};
+use test_support::{SECRET, Script, Step, handshake, json::one_text, layer, sign};
 
 type Inner = Request<RequestBody<Script>>;
 
@@ -62,7 +60,7 @@ fn refused() -> Vec<Request<Script>> {
         signed(sign(SECRET, "not JSON"), [Step::data("not JSON")]),
         signed(sign(SECRET, one_text()), [Step::Fail]),
         get("wrong"),
-        get(support::TOKEN),
+        get(test_support::TOKEN),
         Request::put("/wh").body(Script::new([])).unwrap(),
     ]
 }
@@ -230,7 +228,7 @@ async fn an_error_of_the_host_is_503_for_a_delivery_and_passes_elsewhere() {
 #[tokio::test]
 async fn an_error_of_the_host_is_handed_on_if_it_wants_that() {
     let host = service_fn(async |_: Inner| Err::<Response<Full<Bytes>>, _>(OfTheHost));
-    let builder = support::builder().on_handler_error(OnHandlerError::Propagate);
+    let builder = test_support::builder().on_handler_error(OnHandlerError::Propagate);
     let layer = builder.build().unwrap();
     let free = layer.available_memory();
     let error = layer.layer(host).oneshot(good()).await.unwrap_err();
@@ -268,7 +266,7 @@ async fn an_error_of_readiness_counts_as_one_of_the_handler() {
     let error = layer.layer(NeverReady).oneshot(elsewhere).await;
     assert_eq!(error.unwrap_err(), OfTheHost);
 
-    let builder = support::builder().on_handler_error(OnHandlerError::Propagate);
+    let builder = test_support::builder().on_handler_error(OnHandlerError::Propagate);
     let layer = builder.build().unwrap();
     let error = layer.layer(NeverReady).oneshot(good()).await.unwrap_err();
     assert_eq!(error, OfTheHost);

@@ -3,10 +3,6 @@
 //! `cargo test --all-features --test redis -- --ignored`, with `redis-server` on the PATH.
 
 #![cfg(test)]
-#![cfg(all(feature = "redis", feature = "testing"))]
-
-#[path = "support/redis.rs"]
-mod support;
 
 use std::{
     convert::Infallible,
@@ -22,7 +18,10 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use support::{PATIENCE, Proxy, Server, port};
+use test_support::{
+    port,
+    redis::{PATIENCE, Proxy, Server},
+};
 use tokio::time::timeout;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{

@@ -3,8 +3,6 @@
 
 #![cfg(test)]
 
-mod support;
-
 use std::convert::Infallible;
 
 use bytes::Bytes;
@@ -17,7 +15,7 @@ use tower_whatsapp::{
     webhook::RequestBody,
 };
 
-use self::support::{
+use test_support::{
     BODY_LIMIT, CHALLENGE, PATH, SECRET, TOKEN, handshake, json::one_text, layer, sign,
 };
 

@@ -2,7 +2,6 @@
 //!
 //! What there is to cover is read from the source: a name, key or field that is added there fails here until there is a sample of it.
 #![cfg(test)]
-#![cfg(feature = "testing")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use std::{fs, path::Path};
+use std::fs;
 
 use serde_json::{Value, json};
 use tower_whatsapp::{Event, Notification, testing::sample};
@@ -51,7 +51,7 @@ fn samples_come_back() {
 
 #[test]
 fn real_notifications_come_back() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/payloads");
+    let root = test_support::payloads();
     let Ok(index) = fs::read_to_string(root.join("INDEX.tsv")) else {
         println!("skipped: no collection of notifications beside the project");
         return;

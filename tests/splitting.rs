@@ -1,8 +1,6 @@
 //! However a body is cut into frames, the verdict and the bytes are the same.
 #![cfg(test)]
 
-mod support;
-
 use std::convert::Infallible;
 
 use bytes::Bytes;
@@ -12,7 +10,7 @@ use proptest::prelude::*;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{Notification, webhook::RequestBody};
 
-use self::support::{
+use test_support::{
     SECRET, Script, Step,
     json::{messages, text},
     layer, sign,
@@ -95,9 +93,9 @@ proptest! {
 
     #[test]
     fn a_forged_one_stays_forged((body, steps) in split(), place in any::<prop::sample::Index>(), bit in 0..8u8) {
-        let mut tag = support::tag(SECRET, &body);
+        let mut tag = test_support::tag(SECRET, &body);
         tag[place.index(32)] ^= 1 << bit;
-        let signature = format!("sha256={}", support::hex(&tag));
+        let signature = format!("sha256={}", test_support::hex(&tag));
         let (status, answer) = deliver(&body, &signature, steps);
         prop_assert_eq!((status, answer), (StatusCode::FORBIDDEN, Bytes::new()));
     }

@@ -1,7 +1,6 @@
 //! The stores against the rules that all stores keep, and the store in memory against a model of it.
 
 #![cfg(test)]
-#![cfg(all(feature = "testing", feature = "tokio"))]
 
 use std::{
     collections::HashMap,

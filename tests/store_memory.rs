@@ -3,7 +3,6 @@
 //! One test alone in its process, because it measures the heap of the process.
 
 #![cfg(test)]
-#![cfg(feature = "tokio")]
 
 use std::time::Duration;
 

@@ -78,7 +78,7 @@ fn the_secret_that_matched_is_told() {
 /// More vectors, which lie beside the crate while it is developed and are not published with it.
 #[test]
 fn further_vectors_if_they_are_there() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/signatures.json");
+    let path = test_support::shared("signatures.json");
     let Ok(text) = std::fs::read_to_string(path) else {
         println!("no file with further vectors: nothing to do");
         return;

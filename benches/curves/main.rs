@@ -1,15 +1,12 @@
-//! What it costs against what there is of something: `cargo bench --bench curves --features admission`.
+//! What it costs against what there is of something: `cargo bench -p benches --bench curves --features admission`.
 //!
 //! A line for each point: the curve, how many there are, what one of them costs in instructions and in nanoseconds, tab-separated. Instructions are
 //! counted by valgrind's callgrind and are the same on every machine; times are the machine's, the median of several runs, and show what the
 //! caches of a processor make of it. `scripts/curves` draws them.
 
-#[path = "../support/bodies.rs"]
-mod bodies;
 mod points;
-#[path = "../support/mod.rs"]
-mod support;
 
+use bench_support::bodies;
 use std::{env, error::Error, time::Instant};
 
 use points::{CURVES, Curve};
@@ -39,7 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         for many in curve.points {
             let units = (curve.units)(*many);
             let rounds = curve.rounds(*many);
-            let count = support::per_round(&[curve.name, &many.to_string()], [rounds, 3 * rounds])?;
+            let count =
+                bench_support::per_round(&[curve.name, &many.to_string()], [rounds, 3 * rounds])?;
             let each = |of_a_round: u64| of_a_round as f64 / units as f64;
             let (count, nanoseconds) = (each(count), each(timed(curve, *many)?));
             println!("{}\t{many}\t{count:.1}\t{nanoseconds:.1}", curve.name);

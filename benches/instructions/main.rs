@@ -1,14 +1,11 @@
-//! What each part of the way costs, in instructions: `cargo bench --bench instructions --features admission`.
+//! What each part of the way costs, in instructions: `cargo bench -p benches --bench instructions --features admission`.
 //!
 //! Instructions are counted by valgrind's callgrind, so they do not depend on what else the machine does, nor on instructions for SHA, which
 //! valgrind does not have. `scripts/instructions --check` compares them with `baseline.tsv`.
 
-#[path = "../support/bodies.rs"]
-mod bodies;
 mod rows;
-#[path = "../support/mod.rs"]
-mod support;
 
+use bench_support::bodies;
 use std::{env, error::Error};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -24,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return (row.ok_or("no such row")?.work)(rounds.parse()?);
     }
     for row in rows::ALL {
-        let count = support::per_round(&[row.name], row.rounds)?;
+        let count = bench_support::per_round(&[row.name], row.rounds)?;
         println!("{}\t{count}", row.name);
     }
     Ok(())

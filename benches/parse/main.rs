@@ -1,15 +1,12 @@
-//! What it costs to take a body apart and to read every event of it, in instructions: `cargo bench --bench parse`.
+//! What it costs to take a body apart and to read every event of it, in instructions: `cargo bench -p benches --bench parse`.
 //!
 //! Instructions are counted by valgrind's callgrind, so they do not depend on what else the machine does. Each figure is the difference between two
 //! runs with different numbers of rounds, divided by the difference of the numbers. Beside this crate stand `serde_json::Value`, structs derived by
 //! serde that have the same keys, and a check of the grammar alone, which is the least that any of them can do.
 
-#[path = "../support/bodies.rs"]
-mod bodies;
 mod derived;
-#[path = "../support/mod.rs"]
-mod support;
 
+use bench_support::bodies;
 use std::{env, error::Error, hint::black_box};
 
 use bytes::Bytes;
@@ -36,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             } else {
                 [50, 150]
             };
-            *count = support::per_round(&[parser, name], rounds)?;
+            *count = bench_support::per_round(&[parser, name], rounds)?;
         }
         let [check, value, derived, ours] = counts;
         let ratio = |other: u64| ours as f64 / other as f64;

@@ -1,19 +1,14 @@
 //! Writes what the fuzz targets begin with: `fuzz/seeds/TARGET/`, from the samples of `tower_whatsapp::testing` and of the tests, and the words of these
 //! samples as `fuzz/dictionaries/payload.dict`. What it writes is the same each time.
 
-#[path = "../../tests/support/mutants.rs"]
-mod mutants;
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 use std::{collections::BTreeSet, error::Error, fs, path::Path};
 
-use tower_whatsapp::testing::sample;
-
-use self::{
+use test_support::{
+    CHALLENGE, SECRET, TOKEN,
     mutants::{Node, OWN, Random},
-    support::{CHALLENGE, SECRET, TOKEN, sign},
+    sign,
 };
+use tower_whatsapp::testing::sample;
 
 /// Targets whose input is made of parts have no text to begin with.
 const OF_PARTS: &[&str] = &["frames", "full_service", "lease_ops", "payload_structured"];
@@ -88,7 +83,7 @@ fn signatures() -> Vec<Vec<u8>> {
 }
 
 fn queries() -> Vec<Vec<u8>> {
-    let good = support::handshake(TOKEN, CHALLENGE);
+    let good = test_support::handshake(TOKEN, CHALLENGE);
     let (_, good) = good.split_once('?').unwrap_or_default();
     [
         good.to_owned(),

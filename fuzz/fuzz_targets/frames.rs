@@ -2,9 +2,6 @@
 
 #![no_main]
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 use std::{
     convert::Infallible,
     sync::{Arc, LazyLock, Mutex},
@@ -17,14 +14,13 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::SizeHint;
 use http_body_util::{BodyExt, Full};
 use libfuzzer_sys::fuzz_target;
-use tower::{Layer, ServiceExt, service_fn};
-use tower_whatsapp::{Notification, WebhookLayer, webhook::RequestBody};
-
-use self::support::{
+use test_support::{
     PATH, SECRET, Script, Step, builder, hex,
     json::{messages, text},
     tag,
 };
+use tower::{Layer, ServiceExt, service_fn};
+use tower_whatsapp::{Notification, WebhookLayer, webhook::RequestBody};
 
 const LIMIT: usize = 1024;
 

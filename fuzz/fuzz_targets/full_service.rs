@@ -8,9 +8,6 @@
 
 #![no_main]
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 use std::{
     collections::HashSet,
     fmt::Debug,
@@ -25,6 +22,11 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use libfuzzer_sys::fuzz_target;
+use test_support::{
+    CHALLENGE, Script, Step, TOKEN, hex,
+    json::{PHONE, WORDS, delivery, text},
+    sign, tag,
+};
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_whatsapp::{
@@ -34,12 +36,6 @@ use tower_whatsapp::{
     event::EventKey,
     testing::{FaultRates, FaultyStore},
     webhook::{AppResolver, OnForeignEvent, RequestBody, ResolveError},
-};
-
-use self::support::{
-    CHALLENGE, Script, Step, TOKEN, hex,
-    json::{PHONE, WORDS, delivery, text},
-    sign, tag,
 };
 
 const SIGNATURE: &str = "x-hub-signature-256";
@@ -324,7 +320,7 @@ where
         Verb::Head => (Method::HEAD, path),
         Verb::Handshake(right) => {
             let token = if right { TOKEN } else { "canary-wrong" };
-            let query = support::handshake(token, CHALLENGE);
+            let query = test_support::handshake(token, CHALLENGE);
             let (_, query) = query.split_once('?').unwrap();
             (Method::GET, format!("{path}?{query}"))
         }

@@ -2,9 +2,6 @@
 
 #![no_main]
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 use std::{
     convert::Infallible,
     pin::pin,
@@ -16,10 +13,9 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use libfuzzer_sys::fuzz_target;
+use test_support::{PATH, TOKEN, builder};
 use tower::{Layer, Service, service_fn};
 use tower_whatsapp::{WebhookLayer, webhook::RequestBody};
-
-use self::support::{PATH, TOKEN, builder};
 
 /// A token that has to be encoded.
 const ODD_TOKEN: &str = "a b+c%d&e=ü";

@@ -2,14 +2,10 @@
 
 #![no_main]
 
-#[path = "../../tests/support/mutants.rs"]
-mod mutants;
-#[path = "../../tests/support/oracle.rs"]
-mod oracle;
-
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use peak_alloc::PeakAlloc;
+use test_support::oracle;
 use tower_whatsapp::{
     Notification,
     event::{EventKey, ParseError},

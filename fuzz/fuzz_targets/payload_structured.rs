@@ -2,17 +2,13 @@
 
 #![no_main]
 
-#[path = "../../tests/support/mutants.rs"]
-mod mutants;
-
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use test_support::mutants::Node;
 use tower_whatsapp::{
     Event, Notification, Payload,
     event::{Content, Interactive, Message, Status, Timestamp},
 };
-
-use self::mutants::Node;
 
 #[derive(Arbitrary, Debug)]
 struct Input {

@@ -2,19 +2,15 @@
 
 #![no_main]
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
+use test_support::{SECRET, tag};
 use tower_whatsapp::{
     secret::AppSecret,
     signature::{SIGNATURE_HEADER, Signature, SignatureError, Verifier},
 };
-
-use self::support::{SECRET, tag};
 
 /// Its signature is among the seeds.
 const BODY: &[u8] = b"{}";

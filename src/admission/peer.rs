@@ -55,7 +55,7 @@ use http::Extensions;
 ///
 /// tonic's server inserts its own type, `TcpConnectInfo`, into the extensions of every request:
 ///
-/// ```
+/// ```ignore
 /// use http::Request;
 /// use tonic::transport::server::TcpConnectInfo;
 /// use tower_whatsapp::admission::PeerAddr;

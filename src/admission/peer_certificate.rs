@@ -17,7 +17,7 @@ use x509_parser::parse_x509_certificate;
 /// cargo add tokio-rustls
 /// ```
 ///
-/// ```
+/// ```ignore
 /// use tokio::net::TcpStream;
 /// use tokio_rustls::server::TlsStream;
 /// use tower_whatsapp::admission::{CertificateError, PeerCertificate};

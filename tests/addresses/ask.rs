@@ -8,7 +8,7 @@ use tower_whatsapp::{
     Rejection, RejectionKind, WebhookLayer, admission::PeerAddr, webhook::RequestBody,
 };
 
-use crate::support::{Counter, SECRET, Script, json::one_text, sign};
+use test_support::{Counter, SECRET, Script, json::one_text, sign};
 
 /// A delivery with a good signature, and a count of what is read of it.
 pub(crate) fn delivery() -> (Request<Script>, Arc<Counter>) {

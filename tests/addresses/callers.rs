@@ -1,6 +1,7 @@
 //! Who is taken for the caller, whatever a stranger writes into the headers.
 
 use http::{HeaderName, HeaderValue};
+use test_support::{Script, builder, handshake};
 use tower_whatsapp::{
     ConfigError, RejectionKind, WebhookLayer, WebhookLayerBuilder,
     admission::{
@@ -9,10 +10,7 @@ use tower_whatsapp::{
     },
 };
 
-use crate::{
-    ask::{from, send},
-    support::{Script, builder, handshake},
-};
+use crate::ask::{from, send};
 
 /// In the list.
 const META: &str = "157.240.22.35";
@@ -455,7 +453,7 @@ async fn bytes_that_are_no_text() {
 /// The handshake proves itself by its token, and comes before anybody has set up addresses.
 #[tokio::test]
 async fn a_handshake_needs_no_address() {
-    let request = http::Request::get(handshake(crate::support::TOKEN, "1"))
+    let request = http::Request::get(handshake(test_support::TOKEN, "1"))
         .body(Script::new([]))
         .unwrap();
     assert_eq!(send(&layer(None), request).await, Ok(()));

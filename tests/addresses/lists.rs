@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 use tower_whatsapp::admission::{IpAllowList, ListErrorKind, PrefixProblem, Reload, Shrink};
 
-use crate::support::builder;
+use test_support::builder;
 
 /// Around the ends of the prefixes, where a search goes wrong.
 fn probes(nets: &[IpNet]) -> Vec<IpAddr> {

@@ -1,6 +1,5 @@
 //! Who may call by address: the list, the file it comes from, and the proxies in front of the host.
 #![cfg(test)]
-#![cfg(all(feature = "admission", feature = "tokio"))]
 
 mod ask;
 mod callers;
@@ -9,6 +8,4 @@ mod lists;
 mod model;
 #[cfg(feature = "axum")]
 mod server;
-#[path = "../support/mod.rs"]
-mod support;
 mod swaps;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::{Router, extract::ConnectInfo, routing::post};
+use test_support::{SECRET, builder, json::one_text, sign};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -12,10 +13,7 @@ use tower_whatsapp::{
     admission::{ForwardedHeader, IpAllowList, TrustedProxies},
 };
 
-use crate::{
-    ask::{from, send},
-    support::{SECRET, builder, json::one_text, sign},
-};
+use crate::ask::{from, send};
 
 fn only(address: &str) -> IpAllowList {
     IpAllowList::from_prefixes([address]).unwrap()

@@ -1,14 +1,12 @@
 //! A list is replaced while requests come.
 
+use test_support::builder;
 use tower_whatsapp::{
     RejectionKind,
     admission::{IpAllowList, Reload, Shrink},
 };
 
-use crate::{
-    ask::{from, send},
-    support::builder,
-};
+use crate::ask::{from, send};
 
 /// 5,000 prefixes. The first and the last admit the same two callers in every list, and what is between them differs.
 fn text(between: u8) -> String {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Request;
 use http_body_util::Full;
+use test_support::sign;
 use tokio::time::{advance, sleep};
 use tower_whatsapp::{
     RejectionKind, WebhookLayer,
@@ -12,7 +13,6 @@ use tower_whatsapp::{
 
 use super::{
     subject::{Outcome, UNAVAILABLE, app, delivered, delivery, handshake, refused, secret, send},
-    support::sign,
     tenants::Tenants,
 };
 

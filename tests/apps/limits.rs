@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
+use test_support::{Script, Step, sign};
 use tower_whatsapp::{App, RejectionKind, WebhookLayer};
 
 use super::{
     subject::{Outcome, app, credentials, delivered, delivery_of, secret, send},
-    support::{Script, Step, sign},
     tenants::Tenants,
 };
 

@@ -1,9 +1,5 @@
 //! Many apps behind one layer: on paths of their own, and by the name in the path.
 #![cfg(test)]
-#![cfg(feature = "apps")]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 mod accounts;
 mod config;

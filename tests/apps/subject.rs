@@ -12,7 +12,7 @@ use tower_whatsapp::{
     webhook::{RequestBody, ResolveError},
 };
 
-use super::support::{CHALLENGE, sign};
+use test_support::{CHALLENGE, sign};
 
 pub(crate) const BODY: &str = r#"{"object":"whatsapp_business_account","entry":[{"id":"7","changes":[{"field":"messages","value":{"messages":[{"id":"a"}]}}]}]}"#;
 

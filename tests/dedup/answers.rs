@@ -8,6 +8,7 @@ use std::{
 };
 
 use http::{Request, StatusCode};
+use test_support::{PATH, SECRET, Script, Step, sign};
 use tokio::{
     task::coop::consume_budget,
     time::{Instant, advance, sleep},
@@ -19,7 +20,6 @@ use super::{
     host::{Host, good},
     scripted::{Fault, Held, Op, Scripted},
     stack::{Answer, BUDGET, HANDLER, LEASE, RESPONSE, Stack, Tally, answer, keys, millis, text},
-    support::{PATH, SECRET, Script, Step, sign},
 };
 
 #[tokio::test(start_paused = true)]
@@ -224,7 +224,7 @@ async fn a_handler_that_is_always_busy_is_stopped_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_is_never_ready_is_stopped() {
-    let layer = super::support::builder()
+    let layer = test_support::builder()
         .memory_budget(BUDGET)
         .build()
         .unwrap();

@@ -3,6 +3,7 @@
 use std::{future::poll_fn, pin::Pin, task::Poll};
 
 use http::Request;
+use test_support::{PATH, SECRET, Script, Step, sign};
 use tokio::task::yield_now;
 use tower::ServiceExt;
 
@@ -10,7 +11,6 @@ use super::{
     host::{Host, good},
     scripted::Held,
     stack::{Answer, BUDGET, Stack, keys, millis, text},
-    support::{PATH, SECRET, Script, Step, sign},
 };
 
 /// Polls so many times, each when it was woken, and drops the future. Tells whether it was ready before.

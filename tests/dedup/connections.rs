@@ -19,6 +19,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use test_support::{PATH, SECRET, builder, sign};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -32,7 +33,6 @@ use super::{
     host::{Host, good},
     scripted::{Held, Scripted},
     stack::{BUDGET, Stack, keys, millis, text},
-    support::{PATH, SECRET, builder, sign},
 };
 
 /// How long the server waits for somebody who says nothing.

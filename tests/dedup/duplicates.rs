@@ -224,8 +224,11 @@ macro_rules! on {
 on!(memory, (MemoryStore::new(), ()), LEASE, #[tokio::test(start_paused = true)]);
 
 #[cfg(feature = "redis")]
-fn redis_store() -> (tower_whatsapp::dedup::RedisStore, super::redis::Server) {
-    let server = super::redis::Server::start();
+fn redis_store() -> (
+    tower_whatsapp::dedup::RedisStore,
+    test_support::redis::Server,
+) {
+    let server = test_support::redis::Server::start();
     let store = tower_whatsapp::dedup::RedisStore::open(&server.url()).unwrap();
     (store, server)
 }

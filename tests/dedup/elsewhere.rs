@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use test_support::{PATH, SECRET, Script, Step, builder, handshake, layer};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
     Rejection,
@@ -17,7 +18,6 @@ use super::{
     host::Host,
     scripted::Scripted,
     stack::{Answer, BUDGET, Stack, Tally, now, request, text},
-    support::{PATH, SECRET, Script, Step, builder, handshake, layer},
 };
 
 /// Nothing that is refused before reaches the store.
@@ -53,7 +53,7 @@ async fn what_is_refused_before() {
 #[tokio::test(start_paused = true)]
 async fn the_handshake() {
     let stack = Stack::new(Host::good());
-    let get = Request::get(handshake(super::support::TOKEN, "42")).body(Full::new(Bytes::new()));
+    let get = Request::get(handshake(test_support::TOKEN, "42")).body(Full::new(Bytes::new()));
     let answer = stack.send_request(get.unwrap()).await;
     assert_eq!((answer.status, answer.body), (200, "42".into()));
     stack.at_rest([0, 0, 0], Tally::default()).await;

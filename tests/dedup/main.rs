@@ -4,7 +4,6 @@
 //! Meta repeats events on every store, and `cancels` drops a delivery at every point at which it can be dropped. `connections` does the same over sockets, and `troubles` are those
 //! of a real Redis. `scripts/faults` has all points at which something may go wrong, and the tests of each.
 #![cfg(test)]
-#![cfg(all(feature = "testing", feature = "tokio"))]
 
 mod answers;
 mod cancels;
@@ -24,11 +23,3 @@ mod scripted;
 mod stack;
 #[cfg(feature = "redis")]
 mod troubles;
-
-#[path = "../support/mod.rs"]
-mod support;
-
-#[cfg(feature = "redis")]
-#[path = "../support/redis.rs"]
-#[allow(dead_code, reason = "these tests need a server and nothing else")]
-mod redis;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
+use test_support::{PATH, SECRET, TOKEN, builder};
 use tokio::{task::JoinHandle, time::sleep};
 use tower::{BoxError, Layer, ServiceExt};
 use tower_whatsapp::{
@@ -25,7 +26,6 @@ use tower_whatsapp::{
 use super::{
     host::Host,
     scripted::{Held, Scripted},
-    support::{PATH, SECRET, TOKEN, builder},
 };
 
 pub(crate) const BUDGET: usize = 64 * 1024 * 1024;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::StatusCode;
+use test_support::redis::{PATIENCE, Proxy, Server};
 use tokio::{task::block_in_place, time::sleep};
 use tower_whatsapp::{
     dedup::{DedupLayerBuilder, DedupRejectionKind, OnStoreError, RedisStore, Store, Token},
@@ -16,7 +17,6 @@ use tower_whatsapp::{
 
 use super::{
     host::{Host, good, says},
-    redis::{PATIENCE, Proxy, Server, port::free},
     scripted::{Held, Scripted},
     stack::{Answer, LEASE, Stack, keys, millis, text},
 };
@@ -57,8 +57,8 @@ impl Trouble {
     fn servers(self) -> Servers {
         match self {
             Moved => {
-                let bus = free();
-                let (server, other) = (Server::node(free()), Server::node(bus));
+                let bus = test_support::port::free();
+                let (server, other) = (Server::node(test_support::port::free()), Server::node(bus));
                 server.run::<()>("CLUSTER ADDSLOTSRANGE 0 16383");
                 let port = other.port();
                 server.run::<()>(&format!("CLUSTER MEET 127.0.0.1 {port} {bus}"));

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use test_support::{Counter, SECRET, handshake, json::one_text, layer, sign};
+
 use crate::{
     check::returned,
     drive::{Http1, PATIENCE, serve},
     host::Subject,
     row::Sent,
-    support::{Counter, SECRET, handshake, json::one_text, layer, sign},
 };
 
 async fn connect() -> (Subject, usize, Http1) {

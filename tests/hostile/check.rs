@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use test_support::{CHALLENGE, Counter, TOKEN, handshake, json::one_text, layer};
 use tokio::time::sleep;
 use tower_whatsapp::RejectionKind;
 
@@ -12,7 +13,6 @@ use crate::{
     host::{ELSEWHERE, MARK, Seen, Subject, TAKEN},
     row::{Answer, Driver, ECHO_BODY, ECHO_HEADERS, Polled, Row, Sent, Wire, refusal},
     rows,
-    support::{CHALLENGE, Counter, TOKEN, handshake, json::one_text, layer},
 };
 
 /// So many wrong answers say what there is to say.

@@ -12,6 +12,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
+use test_support::Step;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -19,10 +20,7 @@ use tokio::{
 };
 use tower::{Service, ServiceExt};
 
-use crate::{
-    row::{Framing, Sent},
-    support::Step,
-};
+use crate::row::{Framing, Sent};
 
 /// Longer than anything here should take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);

@@ -3,6 +3,11 @@
 use std::fmt::Debug;
 
 use http_body_util::BodyExt;
+use test_support::{
+    SECRET, Script, TOKEN, builder, hex,
+    json::{PHONE, WORDS, delivery, messages, one_text, text},
+    layer, sign, tag,
+};
 use tower::Layer;
 use tower_whatsapp::{
     ConfigError, Notification, Rejection, RejectionKind, WebhookLayer,
@@ -15,11 +20,6 @@ use crate::{
     host::Subject,
     row::{Answer, Driver},
     rows,
-    support::{
-        SECRET, Script, TOKEN, builder, hex,
-        json::{PHONE, WORDS, delivery, messages, one_text, text},
-        layer, sign, tag,
-    },
 };
 
 /// What must be nowhere.

@@ -4,7 +4,7 @@
 
 use tower_whatsapp::{Credentials, CredentialsError, Notification, Payload};
 
-use crate::support::{SECRET, TOKEN, json::delivery};
+use test_support::{SECRET, TOKEN, json::delivery};
 
 #[test]
 fn labels_and_tokens_of_credentials() {
@@ -50,7 +50,7 @@ mod admission {
         admission::{ForwardedHeader, IpAllowList, ListErrorKind, PeerAddr, TrustedProxies},
     };
 
-    use crate::support::{SECRET, Script, builder, json::one_text, sign};
+    use test_support::{SECRET, Script, builder, json::one_text, sign};
 
     #[test]
     fn texts_of_lists() {
@@ -156,7 +156,7 @@ mod apps {
         webhook::{AppResolver, CachedResolver, ResolveError},
     };
 
-    use crate::support::{SECRET, Script, TOKEN, sign};
+    use test_support::{SECRET, Script, TOKEN, sign};
 
     /// Every name has an app, and it takes a second to find it.
     struct Everybody;

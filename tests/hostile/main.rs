@@ -22,8 +22,6 @@ mod scripted;
 mod slow;
 mod strangers;
 mod streams;
-#[path = "../support/mod.rs"]
-mod support;
 
 use self::{
     check::{run, run_wire},

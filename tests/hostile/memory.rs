@@ -11,6 +11,7 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::Request;
 use http_body::SizeHint;
+use test_support::{SECRET, Script, Step, builder, json::padded, layer, sign};
 use tower::{Layer, ServiceExt};
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_whatsapp::{Rejection, RejectionKind};
@@ -20,7 +21,6 @@ use crate::{
     drive::{Http1, serve},
     host::Subject,
     row::Sent,
-    support::{SECRET, Script, Step, builder, json::padded, layer, sign},
 };
 
 const KIB: usize = 1024;

@@ -7,7 +7,7 @@ use http::Extensions;
 use http_body::Body;
 use tower_whatsapp::{RejectionKind, WebhookLayerBuilder};
 
-use crate::support::{self, CHALLENGE, PATH, SECRET, Script, Step};
+use test_support::{CHALLENGE, PATH, SECRET, Script, Step};
 
 /// A request as a sender makes it.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl Sent {
     /// A good delivery.
     pub(crate) fn post(body: impl Into<Bytes>) -> Self {
         let body = body.into();
-        let signature = support::sign(SECRET, &body);
+        let signature = test_support::sign(SECRET, &body);
         Self::unsigned(body).signature(signature)
     }
 
@@ -114,7 +114,7 @@ impl Sent {
     }
 
     /// The body for those drivers that send frames.
-    pub(crate) fn script(&self) -> impl Body<Data = Bytes, Error = support::Broken> + use<> {
+    pub(crate) fn script(&self) -> impl Body<Data = Bytes, Error = test_support::Broken> + use<> {
         Script::new(self.steps.clone())
     }
 }
@@ -181,7 +181,7 @@ impl Row {
             id,
             requests: requests.into_iter().collect(),
             drivers: &[Driver::Tower, Driver::Http1, Driver::Http2],
-            settings: support::builder,
+            settings: test_support::builder,
             answer: Answer::Echo,
             elsewise: Vec::new(),
             polled: Polled::Nothing,
@@ -275,7 +275,7 @@ impl Row {
     }
 }
 
-/// Bytes on one HTTP/1 connection. All that is in them of a delivery is [`one_text`](support::json::one_text).
+/// Bytes on one HTTP/1 connection. All that is in them of a delivery is [`one_text`](test_support::json::one_text).
 pub(crate) struct Wire {
     pub(crate) id: &'static str,
     pub(crate) bytes: Vec<u8>,

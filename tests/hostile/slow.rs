@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Request;
+use test_support::{SECRET, Script, Step, builder, layer, sign};
 use tokio::time::Instant;
 use tower::ServiceExt;
 use tower_whatsapp::{
@@ -16,7 +17,6 @@ use crate::{
     drive::{Http1, http2, serve},
     host::Subject,
     row::Sent,
-    support::{SECRET, Script, Step, builder, layer, sign},
 };
 
 /// Sends a body, and tells why it was refused and after how long.

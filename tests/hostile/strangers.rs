@@ -7,7 +7,7 @@ use http::{Request, Response};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{Notification, Verified, webhook::RequestBody};
 
-use crate::support::{
+use test_support::{
     SECRET, Script,
     json::{messages, one_text},
     layer, sign,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Request;
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use test_support::{SECRET, Script, Step, json::one_text, layer, sign};
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
     drive::{PATIENCE, http2, serve},
     host::Subject,
     row::Sent,
-    support::{SECRET, Script, Step, json::one_text, layer, sign},
 };
 
 /// As many as hyper's server takes at the same time.

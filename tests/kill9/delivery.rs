@@ -1,11 +1,9 @@
 //! Deliveries, written out and signed.
 
+use test_support::{PATH, SECRET, sign};
 use tower_whatsapp::{Event, Notification, event::EventKey};
 
-use crate::{
-    journal,
-    support::{PATH, SECRET, sign},
-};
+use crate::journal;
 
 /// What a handler fails with the first time that a process sees it.
 pub(crate) const FAILS_ONCE: &str = "fails once";

@@ -10,7 +10,7 @@ use std::{
 
 use tower_whatsapp::event::EventKey;
 
-use crate::support::hex;
+use test_support::hex;
 
 /// Appends a line for each event with one write, so lines of several processes do not mix.
 #[derive(Debug)]

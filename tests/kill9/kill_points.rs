@@ -9,6 +9,7 @@ use std::{
 };
 
 use redis::RedisResult;
+use test_support::redis::Server;
 use tokio::{
     sync::Semaphore,
     task::{JoinHandle, spawn_blocking},
@@ -21,7 +22,6 @@ use crate::{
     journal::{self, Entry},
     point::Point,
     process::{PATIENCE, Process},
-    redis_server::Server,
     server::LEASE,
 };
 

@@ -23,17 +23,13 @@ mod point;
 mod process;
 mod redis_outage;
 mod redis_ratio;
-#[path = "../support/redis.rs"]
-#[allow(dead_code, reason = "these runs need a server and nothing else")]
-mod redis_server;
 mod redis_trouble;
 mod server;
 mod store;
-#[path = "../support/mod.rs"]
-mod support;
 mod wire;
 
 use std::{env, process::ExitCode};
+use test_support::redis as redis_server;
 
 use tokio::runtime::Runtime;
 

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use test_support::redis::Server;
 use tokio::time::sleep;
 
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
     delivery::{Delivery, Random},
     journal,
     process::Process,
-    redis_server::Server,
 };
 
 const EVENTS: usize = 20_000;

@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use test_support::redis::Server;
 use tokio::{
     process::Command,
     task::block_in_place,
@@ -14,7 +15,6 @@ use crate::{
     delivery::{Delivery, FAILS_ONCE},
     journal,
     process::{PATIENCE, Process},
-    redis_server::Server,
 };
 
 const ROUNDS: usize = 5;

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use test_support::redis::Server;
 use tokio::{task::block_in_place, time::sleep};
 
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
     delivery::Delivery,
     journal::{self, Entry},
     process::Process,
-    redis_server::Server,
 };
 
 const PROCESSES: usize = 2;

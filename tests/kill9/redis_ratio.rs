@@ -8,7 +8,9 @@ use std::{
     time::Instant,
 };
 
-use crate::{client::Connection, delivery::Delivery, process::Process, redis_server::Server};
+use test_support::redis::Server;
+
+use crate::{client::Connection, delivery::Delivery, process::Process};
 
 const DELIVERIES: usize = 20_000;
 const CONNECTIONS: usize = 32;

@@ -9,11 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use test_support::redis::Server;
 use tokio::{task::block_in_place, time::sleep};
 
-use crate::{
-    client::Connection, delivery::Delivery, journal, process::Process, redis_server::Server,
-};
+use crate::{client::Connection, delivery::Delivery, journal, process::Process};
 
 const PROCESSES: usize = 2;
 const DELIVERIES: usize = 3_000;

@@ -19,6 +19,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use test_support::layer;
 use tokio::{net::TcpListener, runtime, sync::oneshot, time::sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
@@ -31,7 +32,6 @@ use crate::{
     journal::Journal,
     point::{Point, Trap},
     store::{Waits, Watched},
-    support::layer,
     wire::{self, Line},
 };
 

@@ -8,9 +8,10 @@ use std::{
 
 use http_body_util::{BodyExt, Empty};
 use serde::{Deserialize, Serialize};
+use test_support::process::Process;
 use tokio::time::sleep;
 
-use crate::{process::Process, sender};
+use crate::sender;
 
 /// How long what is left over may take to go away.
 const TRIES: u32 = 100;

@@ -11,20 +11,11 @@ mod figures;
 mod latency;
 mod load;
 mod memory;
-#[path = "../support/process.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "a server is started, and nothing else"
-)]
-mod process;
 mod sender;
 mod server;
 mod soak;
 mod starvation;
 mod strangers;
-#[path = "../support/mod.rs"]
-mod support;
 mod traffic;
 
 use std::{env, process::ExitCode};

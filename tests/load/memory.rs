@@ -8,6 +8,7 @@ use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
 };
+use test_support::PATH;
 use tokio::{
     task::JoinSet,
     time::{sleep, sleep_until},
@@ -18,7 +19,6 @@ use crate::{
     sender::{self, Body, Pool},
     server::{self, BOUNDED},
     strangers::forged,
-    support::PATH,
     traffic::{self, Delivery},
 };
 

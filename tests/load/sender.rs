@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpStream, sync::Semaphore};
 use tower_whatsapp::signature::SIGNATURE_HEADER;
 
-use crate::support::PATH;
+use test_support::PATH;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 

@@ -24,6 +24,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
+use test_support::{PATH, builder};
 use tokio::{net::TcpListener, runtime::Handle};
 use tower::{Layer, service_fn};
 use tower_whatsapp::{
@@ -35,7 +36,6 @@ use tower_whatsapp::{
 use crate::{
     HEAP,
     figures::{Figures, Machine},
-    support::{PATH, builder},
     traffic,
 };
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{StatusCode, Uri, header::HOST};
 use http_body_util::{Full, channel::Channel};
 use hyper::client::conn::{http1, http2};
+use test_support::PATH;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
@@ -25,7 +26,6 @@ use crate::{
     memory,
     sender::{self, Body, Pool},
     strangers::forged,
-    support::PATH,
     traffic::{self, Delivery},
 };
 

@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use http_body_util::Full;
+use test_support::SECRET;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -19,7 +20,6 @@ use tower_whatsapp::testing::{self, sample};
 use crate::{
     latency::Latencies,
     sender::{self, Pool},
-    support::SECRET,
 };
 
 /// What is not answered with 200 is sent again, as Meta does, but sooner.

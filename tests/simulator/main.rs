@@ -3,7 +3,6 @@
 //! `SIM_SEEDS` is how many simulations there are (20), `SIM_SEED` the one to repeat, `SIM_EVENTS` how many events each has (500). Many are for a
 //! release build: `SIM_SEEDS=10000 cargo test --release --all-features --test simulator`.
 #![cfg(test)]
-#![cfg(all(feature = "testing", feature = "tokio"))]
 
 mod broken;
 mod host;

@@ -1,5 +1,10 @@
 //! T: many apps behind one layer, each with its own secret, and some with a list of accounts.
 
+use test_support::{
+    CHALLENGE,
+    json::{change, messages, one_text, text},
+    sign,
+};
 use tower_whatsapp::{
     App, Credentials,
     RejectionKind::{AccountRefused, HandshakeRefused, SignatureMismatch},
@@ -8,14 +13,7 @@ use tower_whatsapp::{
 };
 
 use super::json::ONE_TEXT;
-use crate::{
-    row::{Row, Sent},
-    support::{
-        CHALLENGE,
-        json::{change, messages, one_text, text},
-        sign,
-    },
-};
+use crate::row::{Row, Sent};
 
 pub(crate) fn rows() -> Vec<Row> {
     [

@@ -1,16 +1,14 @@
 //! B: lengths, frames and encodings. What takes time, breaks off or fills the memory has tests of its own.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use test_support::{BODY_LIMIT, Step, builder, json, json::one_text};
 use tower_whatsapp::{
     RejectionKind::{BodyBroken, BodyTooLarge, ContentEncoding, NotJson, SignatureMissing},
     WebhookLayerBuilder,
 };
 
 use super::json::ONE_TEXT;
-use crate::{
-    row::{Answer, Driver, Polled, Row, Sent},
-    support::{BODY_LIMIT, Step, builder, json, json::one_text},
-};
+use crate::row::{Answer, Driver, Polled, Row, Sent};
 
 /// The limit of the rows that are about the limit, low enough to be quick.
 const LIMIT: usize = 64 * 1024;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use http::Extensions;
+use test_support::{CHALLENGE, TOKEN, builder, handshake, json::one_text};
 use tower_whatsapp::{
     RejectionKind::{AddressRefused, AddressUnknown, SignatureMissing},
     WebhookLayerBuilder,
@@ -10,10 +11,7 @@ use tower_whatsapp::{
 };
 
 use super::json::ONE_TEXT;
-use crate::{
-    row::{Row, Sent},
-    support::{CHALLENGE, TOKEN, builder, handshake, json::one_text},
-};
+use crate::row::{Row, Sent};
 
 pub(crate) fn rows() -> Vec<Row> {
     [

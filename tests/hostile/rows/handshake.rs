@@ -1,13 +1,11 @@
 //! H: the GET handshake.
 
+use test_support::{CHALLENGE, PATH, TOKEN, handshake};
 use tower_whatsapp::RejectionKind::{
     HandshakeMalformed, HandshakeRefused, MethodNotAllowed, SignatureMissing,
 };
 
-use crate::{
-    row::{Answer, Driver, Row, Sent},
-    support::{CHALLENGE, PATH, TOKEN, handshake},
-};
+use crate::row::{Answer, Driver, Row, Sent};
 
 /// The limit of the crate, written out again.
 const MAX_QUERY: usize = 2048;

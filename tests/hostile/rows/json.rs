@@ -1,13 +1,11 @@
 //! J: bodies that are signed and odd.
 
+use test_support::json::{change, delivery, messages, text};
 use tower_whatsapp::RejectionKind::NotJson;
 
-use crate::{
-    row::{Driver, Row, Sent},
-    support::json::{change, delivery, messages, text},
-};
+use crate::row::{Driver, Row, Sent};
 
-/// The event of [`one_text`](crate::support::json::one_text).
+/// The event of [`one_text`](test_support::json::one_text).
 pub(crate) const ONE_TEXT: &str = "message wamid.A canary words of a person";
 
 /// The most events of a delivery that are told apart.

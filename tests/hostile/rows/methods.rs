@@ -1,11 +1,9 @@
 //! M: other methods. P: other paths.
 
+use test_support::json::one_text;
 use tower_whatsapp::RejectionKind::MethodNotAllowed;
 
-use crate::{
-    row::{Driver, Row, Sent},
-    support::json::one_text,
-};
+use crate::row::{Driver, Row, Sent};
 
 pub(crate) fn rows() -> Vec<Row> {
     let method = |id, method| {

@@ -1,20 +1,18 @@
 //! S: signatures.
 
 use http::{HeaderMap, HeaderValue};
+use test_support::{
+    self, SECRET, Step, TOKEN, hex,
+    json::{one_text, padded},
+    sign, tag,
+};
 use tower_whatsapp::{
     RejectionKind::{SignatureMalformed, SignatureMismatch, SignatureMissing},
     WebhookLayerBuilder,
 };
 
 use super::json::ONE_TEXT;
-use crate::{
-    row::{Answer, Driver, Row, Sent},
-    support::{
-        self, SECRET, Step, TOKEN, hex,
-        json::{one_text, padded},
-        sign, tag,
-    },
-};
+use crate::row::{Answer, Driver, Row, Sent};
 
 pub(crate) fn rows() -> Vec<Row> {
     let right = sign(SECRET, one_text());
@@ -117,8 +115,10 @@ pub(crate) fn rows() -> Vec<Row> {
             .but(Driver::Http2, Answer::Server(431)),
         Row::one(
             "S28",
-            Sent::unsigned(one_text())
-                .target(format!("{}?x-hub-signature-256={right}", support::PATH)),
+            Sent::unsigned(one_text()).target(format!(
+                "{}?x-hub-signature-256={right}",
+                test_support::PATH
+            )),
         )
         .unread(SignatureMissing),
         Row::one(
@@ -159,7 +159,7 @@ pub(crate) fn rows() -> Vec<Row> {
 
 fn rotation() -> WebhookLayerBuilder {
     tower_whatsapp::WebhookLayer::builder()
-        .path(support::PATH)
+        .path(test_support::PATH)
         .app_secret("the new secret")
         .app_secret(SECRET)
         .verify_token(TOKEN)

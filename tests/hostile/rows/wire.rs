@@ -1,17 +1,15 @@
 //! W: bytes on an HTTP/1 connection that no well-behaved sender writes, or none that wants to be understood.
 
+use test_support::{CHALLENGE, SECRET, TOKEN, handshake, json::one_text, sign};
 use tower_whatsapp::RejectionKind::{
     BodyBroken, BodyTooLarge, MethodNotAllowed, SignatureMalformed, SignatureMismatch,
     SignatureMissing,
 };
 
 use super::json::ONE_TEXT;
-use crate::{
-    row::{
-        Answer::{self, Echo, PassedThrough, Rejected, Server},
-        Polled, Wire,
-    },
-    support::{CHALLENGE, SECRET, TOKEN, handshake, json::one_text, sign},
+use crate::row::{
+    Answer::{self, Echo, PassedThrough, Rejected, Server},
+    Polled, Wire,
 };
 
 pub(crate) fn rows() -> Vec<Wire> {

@@ -9,3 +9,8 @@ struct Chapter;
 
 #[cfg(doctest)]
 mod messages;
+
+/// Runs the examples of the README as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

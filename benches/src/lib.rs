@@ -1,0 +1,26 @@
+//! What the benchmarks share: bodies, and a count of instructions by valgrind's callgrind.
+
+pub mod bodies;
+
+use std::{env, error::Error, process::Command};
+
+/// Counts the instructions of one round: this program runs as `work <arguments> <rounds>`, with few rounds and with many.
+pub fn per_round(arguments: &[&str], [few, many]: [u32; 2]) -> Result<u64, Box<dyn Error>> {
+    let [less, more] = [few, many].map(|rounds| instructions(arguments, rounds));
+    Ok((more? - less?) / u64::from(many - few))
+}
+
+fn instructions(arguments: &[&str], rounds: u32) -> Result<u64, Box<dyn Error>> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(env::current_exe()?)
+        .arg("work")
+        .args(arguments)
+        .arg(rounds.to_string())
+        .output()
+        .map_err(|error| format!("valgrind is needed to count instructions: {error}"))?;
+    let report = String::from_utf8(output.stderr)?;
+    let line = report.lines().find(|line| line.contains("Collected"));
+    let count = line.and_then(|line| line.split_whitespace().last());
+    Ok(count.ok_or("valgrind counted nothing")?.parse()?)
+}

@@ -1,0 +1,139 @@
+//! Whether a comparison takes as long for a wrong secret as for the right one, wherever the first wrong byte is: in instructions, counted by valgrind's
+//! callgrind, so that the figure is the same on every machine and every time.
+//!
+//! `scripts/constant_time` runs it. As a test of its own it does nothing, because valgrind may be missing and a debug build says nothing.
+
+#![cfg(test)]
+
+use std::{env, error::Error, hint::black_box, process::ExitCode};
+
+use tower_whatsapp::{
+    secret::{AppSecret, VerifyToken},
+    signature::{Signature, Verifier},
+};
+
+const BODY: &[u8] = br#"{"object":"whatsapp_business_account","entry":[]}"#;
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const TOKEN: &[u8] = b"a token of thirty-two characters";
+
+/// Where the first wrong byte of 32 is, if there is one.
+const CASES: [&str; 5] = ["right", "0", "15", "30", "31"];
+
+/// The most instructions that may lie between a right one and a wrong one.
+const VERDICT: u64 = 2;
+
+/// What is compared. The last one is the control: a comparison that ends at the first difference.
+const SUBJECTS: [&str; 4] = ["signature", "second secret", "token", "control"];
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["work", subject, case, rounds] => work(subject, case, rounds).map(|()| true),
+        ["--check"] => check(),
+        _ => {
+            println!("constant_time: nothing was asked for; scripts/constant_time asks");
+            Ok(true)
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("constant_time: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check() -> Result<bool, Box<dyn Error>> {
+    let mut good = true;
+    for subject in SUBJECTS {
+        let mut counts = Vec::new();
+        for case in CASES {
+            let count = bench_support::per_round(&[subject, case], [1000, 3000])?;
+            counts.push(count);
+            println!("{subject:<16}{case:<8}{count:>10}");
+        }
+        let [right, wrong @ ..] = counts.as_slice() else {
+            return Err("no cases".into());
+        };
+        let spread = |counts: &[u64]| {
+            counts
+                .iter()
+                .max()
+                .zip(counts.iter().min())
+                .map(|(most, least)| most - least)
+        };
+        // Wherever a wrong byte is, it costs the same. To write down a verdict that everybody gets to hear may cost an instruction more.
+        let constant = spread(wrong) == Some(0) && spread(&[*right, wrong[0]]) <= Some(VERDICT);
+        let expected = subject != "control";
+        good &= constant == expected;
+        println!(
+            "{subject:<16}{}, as it {} be",
+            if constant { "constant" } else { "not constant" },
+            if constant == expected {
+                "must"
+            } else {
+                "must not"
+            }
+        );
+    }
+    Ok(good)
+}
+
+fn work(subject: &str, case: &str, rounds: &str) -> Result<(), Box<dyn Error>> {
+    let rounds: u32 = rounds.parse()?;
+    let is_right = case == "right";
+    let spoil = |bytes: &mut [u8], bit: u8| -> Result<(), Box<dyn Error>> {
+        if !is_right {
+            let byte = bytes.get_mut(case.parse::<usize>()?);
+            *byte.ok_or("no such byte")? ^= bit;
+        }
+        Ok(())
+    };
+    match subject {
+        "signature" | "second secret" => {
+            let mut secrets = vec![AppSecret::new(SECRET)?];
+            if subject == "second secret" {
+                secrets.insert(0, AppSecret::new("another")?);
+            }
+            let mut tag = tag()?;
+            spoil(&mut tag, 1)?;
+            let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+            let signature = Signature::parse(format!("sha256={hex}").as_bytes())?;
+            let mut verifier = Verifier::new(&secrets);
+            verifier.update(BODY);
+            for _ in 0..rounds {
+                let verdict = black_box(verifier.clone()).verify(black_box(&signature));
+                assert_eq!(black_box(verdict).is_ok(), is_right);
+            }
+        }
+        "token" => {
+            let token = VerifyToken::new(TOKEN)?;
+            let mut candidate = TOKEN.to_vec();
+            spoil(&mut candidate, 1)?;
+            for _ in 0..rounds {
+                let verdict = token.matches(black_box(&candidate));
+                assert_eq!(black_box(verdict), is_right);
+            }
+        }
+        _ => {
+            let mut candidate = TOKEN.to_vec();
+            spoil(&mut candidate, 1)?;
+            for _ in 0..rounds {
+                let pairs = black_box(TOKEN).iter().zip(black_box(&candidate));
+                let verdict = pairs.into_iter().all(|(one, other)| one == other);
+                assert_eq!(black_box(verdict), is_right);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tag() -> Result<Vec<u8>, Box<dyn Error>> {
+    use hmac::{Hmac, KeyInit, Mac};
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes())?;
+    mac.update(BODY);
+    Ok(mac.finalize().into_bytes().to_vec())
+}

@@ -1,0 +1,75 @@
+//! What the tests, the benchmarks and the fuzz targets share: signing, deliveries, and bodies made by hand.
+
+mod body;
+#[cfg(all(feature = "examples", target_os = "linux"))]
+pub mod exhaustion;
+pub mod json;
+pub mod mutants;
+pub mod oracle;
+pub mod port;
+#[cfg(feature = "examples")]
+pub mod process;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "examples")]
+pub mod webhook;
+
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tower_whatsapp::{WebhookLayer, WebhookLayerBuilder};
+
+pub use self::body::{Broken, Counted, Counter, Script, Step};
+
+/// Easy to find again in any output.
+pub const SECRET: &str = "canary-app-secret-5f1d";
+pub const TOKEN: &str = "canary-verify-token-77";
+pub const CHALLENGE: &str = "1158201444";
+pub const PATH: &str = "/wh";
+
+/// The default of the crate, written out again: a test must notice when it moves.
+pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
+
+pub fn builder() -> WebhookLayerBuilder {
+    WebhookLayer::builder()
+        .path(PATH)
+        .app_secret(SECRET)
+        .verify_token(TOKEN)
+}
+
+pub fn layer() -> WebhookLayer {
+    builder().build().expect("the settings are good")
+}
+
+pub fn tag(secret: impl AsRef<[u8]>, body: impl AsRef<[u8]>) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_ref()).expect("any length will do");
+    mac.update(body.as_ref());
+    mac.finalize().into_bytes().into()
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The value of the header, made without the crate's own code.
+pub fn sign(secret: impl AsRef<[u8]>, body: impl AsRef<[u8]>) -> String {
+    format!("sha256={}", hex(&tag(secret, body)))
+}
+
+/// The query of a good handshake.
+pub fn handshake(token: &str, challenge: &str) -> String {
+    format!("{PATH}?hub.mode=subscribe&hub.verify_token={token}&hub.challenge={challenge}")
+}
+
+/// Where the collection of real notifications is, on machines that have it.
+pub fn payloads() -> PathBuf {
+    shared("payloads")
+}
+
+/// A file of the collection beside the repository.
+pub fn shared(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared")
+        .join(name)
+}

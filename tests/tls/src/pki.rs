@@ -1,0 +1,172 @@
+//! Authorities, and certificates for who is to be told from whom.
+
+use std::{env, fs, path::PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A certificate with what is sent along with it, and its key.
+pub struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    /// Of each of them.
+    pub pems: Vec<String>,
+    pub key: KeyPair,
+}
+
+impl Identity {
+    pub fn leaf(&self) -> &CertificateDer<'static> {
+        &self.chain[0]
+    }
+
+    pub fn ders(&self) -> Vec<CertificateDer<'static>> {
+        self.chain.clone()
+    }
+
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.key.serialize_der()).unwrap()
+    }
+
+    pub fn pem(&self) -> String {
+        self.pems.concat()
+    }
+}
+
+/// The subject of a certificate, and what else there is to choose.
+pub struct Wanted(CertificateParams);
+
+impl Wanted {
+    pub fn nobody() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        Self(params)
+    }
+
+    pub fn named(name: impl Into<DnValue>) -> Self {
+        Self::nobody().and(DnType::CommonName, name)
+    }
+
+    /// What a caller of ours would have.
+    pub fn client(name: &str) -> Self {
+        Self::named(name).usage(ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    pub fn server(names: &[&str]) -> Self {
+        Self::named("a server")
+            .alternatives(names)
+            .usage(ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    pub fn and(mut self, kind: DnType, value: impl Into<DnValue>) -> Self {
+        self.0.distinguished_name.push(kind, value);
+        self
+    }
+
+    /// Beside the first, which `rcgen` would replace.
+    pub fn and_named(self, name: &str) -> Self {
+        self.and(DnType::CustomDnType(vec![2, 5, 4, 3]), name)
+    }
+
+    pub fn alternatives(mut self, names: &[&str]) -> Self {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        self.0.subject_alt_names = CertificateParams::new(names).unwrap().subject_alt_names;
+        self
+    }
+
+    pub fn usage(mut self, usage: ExtendedKeyUsagePurpose) -> Self {
+        self.0.extended_key_usages = vec![usage];
+        self
+    }
+
+    pub fn valid(mut self, from: i32, until: i32) -> Self {
+        self.0.not_before = date_time_ymd(from, 1, 1);
+        self.0.not_after = date_time_ymd(until, 1, 1);
+        self
+    }
+
+    pub fn self_signed(self) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = self.0.self_signed(&key).unwrap();
+        Identity {
+            chain: vec![certificate.der().clone()],
+            pems: vec![certificate.pem()],
+            key,
+        }
+    }
+}
+
+/// Signs certificates.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub fn new(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::self_signed(Self::params(name), key).unwrap())
+    }
+
+    pub fn intermediate(&self, name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::signed_by(Self::params(name), key, &self.0).unwrap())
+    }
+
+    fn params(name: &str) -> CertificateParams {
+        let Wanted(mut params) = Wanted::named(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    }
+
+    pub fn der(&self) -> &CertificateDer<'static> {
+        self.0.der()
+    }
+
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub fn sign(&self, Wanted(params): Wanted) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Identity {
+            chain: vec![certificate.der().clone()],
+            pems: vec![certificate.pem()],
+            key,
+        }
+    }
+
+    /// Sends its own certificate along.
+    pub fn sign_with_chain(&self, wanted: Wanted) -> Identity {
+        let mut identity = self.sign(wanted);
+        identity.chain.push(self.der().clone());
+        identity.pems.push(self.pem());
+        identity
+    }
+}
+
+/// The files of one test.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new(test: &str) -> Self {
+        // Beside the test program, because a library has no `CARGO_TARGET_TMPDIR`.
+        let program = env::current_exe().unwrap();
+        let path = program.with_file_name(format!("tls-{test}"));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    pub fn write(&self, name: &str, contents: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, contents).unwrap();
+        path.into_os_string().into_string().unwrap()
+    }
+
+    pub fn remove(&self, name: &str) {
+        fs::remove_file(self.0.join(name)).unwrap();
+    }
+}

@@ -1,0 +1,180 @@
+//! The fake Meta, and servers that Meta would call or not.
+#![cfg(unix)]
+
+use std::process::Output;
+
+use test_support::process::{command, run};
+use tls_tests::pki::{Authority, Directory, Identity, Wanted};
+
+use crate::{META, SECRET, TOKEN, https::Server};
+
+fn fake_meta(url: &str, options: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = command("example-fake-meta");
+    command
+        .arg(url)
+        .args([
+            "--events",
+            "20",
+            "--rate",
+            "4000",
+            "--time-scale",
+            "0.000001",
+        ])
+        .args(options)
+        .env("WHATSAPP_APP_SECRET", SECRET)
+        .env("WHATSAPP_VERIFY_TOKEN", TOKEN);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = run(&mut command, b"");
+    let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
+    (status.code(), stdout, stderr)
+}
+
+#[test]
+fn it_shows_a_certificate_of_its_own() {
+    let directory = Directory::new("fake-meta");
+    let meta = Authority::new("the authority of Meta");
+    let meta_ca = directory.write("meta.pem", &meta.pem());
+    let server = Server::start("fake-meta-server", &[("TLS_CLIENT_CA", &meta_ca)]);
+    let ca = directory.write("servers.pem", &server.authority.pem());
+    let url = format!("https://{}/webhook", server.address);
+
+    let files = |name: &str, identity: &Identity| {
+        let certificate = directory.write(&format!("{name}.pem"), &identity.pem());
+        let key = directory.write(&format!("{name}.key"), &identity.key.serialize_pem());
+        (certificate, key)
+    };
+    let intermediate = meta.intermediate("an intermediate");
+    let (certificate, key) = files(
+        "client",
+        &intermediate.sign_with_chain(Wanted::client(META)),
+    );
+    let options = [
+        "--ca",
+        &ca,
+        "--client-cert",
+        &certificate,
+        "--client-key",
+        &key,
+    ];
+    let (code, report, stderr) = fake_meta(&url, &options);
+    assert_eq!(code, Some(0), "{report}{stderr}");
+    assert!(
+        report.contains("certificate           ok\nhandshake             ok\n"),
+        "{report}"
+    );
+
+    // Registered, and then nothing is taken.
+    let (code, report, stderr) = fake_meta(&url, &["--ca", &ca]);
+    assert_eq!(code, Some(1), "{report}{stderr}");
+    assert!(
+        report.contains("handshake             ok") && report.contains("status 403"),
+        "{report}"
+    );
+
+    let (certificate, key) = files("stranger", &Wanted::client(META).self_signed());
+    let options = [
+        "--ca",
+        &ca,
+        "--client-cert",
+        &certificate,
+        "--client-key",
+        &key,
+    ];
+    let (code, report, stderr) = fake_meta(&url, &options);
+    assert_eq!(code, Some(1), "{report}{stderr}");
+    assert!(!report.contains("handshake"), "{report}");
+
+    for (options, words) in [
+        (
+            &["--ca", &ca, "--client-cert", &certificate][..],
+            "belong together",
+        ),
+        (&["--ca", &key], "no certificate in it"),
+        (&["--ca", "nowhere.pem"], "nowhere.pem: "),
+    ] {
+        let (code, _, stderr) = fake_meta(&url, options);
+        assert_eq!(code, Some(1));
+        assert!(stderr.contains(words), "{stderr}");
+    }
+    let (code, _, stderr) = fake_meta("http://127.0.0.1:9/webhook", &["--ca", &ca]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("for a URL with https://"), "{stderr}");
+}
+
+#[test]
+fn it_delivers_nothing_to_a_server_whose_certificate_is_wrong() {
+    let directory = Directory::new("wrong-servers");
+    let good = || Wanted::server(&["127.0.0.1"]);
+    let authority = Authority::new("an authority");
+    let intermediate = authority.intermediate("an intermediate");
+    let ca = directory.write("ca.pem", &authority.pem());
+    for (what, identity, words) in [
+        (
+            "expired",
+            authority.sign(good().valid(2020, 2021)),
+            "has expired",
+        ),
+        (
+            "early",
+            authority.sign(good().valid(3000, 3001)),
+            "is not valid yet",
+        ),
+        (
+            "named",
+            authority.sign(Wanted::server(&["example.com"])),
+            "is for another name",
+        ),
+        (
+            "unnamed",
+            authority.sign(Wanted::server(&[])),
+            "is for another name",
+        ),
+        (
+            "self-signed",
+            good().self_signed(),
+            "is self-signed, of an authority",
+        ),
+        (
+            "incomplete",
+            intermediate.sign(good()),
+            "comes without its intermediate",
+        ),
+        (
+            "client",
+            authority.sign(Wanted::client("x").alternatives(&["127.0.0.1"])),
+            "is refused (",
+        ),
+    ] {
+        let server = Server::with(
+            &format!("wrong-{what}"),
+            Authority::new("unused"),
+            &identity,
+            &[],
+        );
+        let url = format!("https://{}/webhook", server.address);
+        let (code, report, stderr) = fake_meta(&url, &["--ca", &ca]);
+        assert_eq!((code, &*report), (Some(1), ""), "{what}: {stderr}");
+        assert!(stderr.contains(words), "{what}: {stderr}");
+        assert!(
+            stderr.contains("the URL cannot be registered"),
+            "{what}: {stderr}"
+        );
+    }
+
+    // The authorities of the system know nothing of ours.
+    let server = Server::with(
+        "system",
+        Authority::new("unused"),
+        &authority.sign(good()),
+        &[],
+    );
+    let url = format!("https://{}/webhook", server.address);
+    let (code, report, _) = fake_meta(&url, &[]);
+    assert_eq!((code, &*report), (Some(1), ""));
+    // Ours does.
+    let (code, report, stderr) = fake_meta(&url, &["--ca", &ca]);
+    assert_eq!(code, Some(0), "{report}{stderr}");
+}
