@@ -290,6 +290,12 @@ impl fmt::Debug for Credentials {
 }
 
 impl KeyRing {
+    /// Labels of the secrets, separated by blanks.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn secret_labels(&self) -> String {
+        self.secrets.labels.join(" ")
+    }
+
     pub(crate) fn secrets(&self) -> &[AppSecret] {
         &self.secrets.values
     }

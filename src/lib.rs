@@ -137,6 +137,7 @@ mod receive;
 mod response;
 pub mod secret;
 pub mod signature;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod unreserved;

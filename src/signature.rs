@@ -49,18 +49,19 @@ impl Signature {
     ///
     /// Returns [`SignatureError::Malformed`] for any other value.
     pub fn parse(value: &[u8]) -> Result<Self, SignatureError> {
+        let malformed = SignatureError::Malformed;
         let digits = value
             .strip_prefix(PREFIX)
-            .ok_or(SignatureError::Malformed)?;
+            .ok_or(malformed(MalformedSignature::Prefix))?;
         let mut bytes = [0; hmac::LENGTH];
         if digits.len() != 2 * bytes.len() {
-            return Err(SignatureError::Malformed);
+            return Err(malformed(MalformedSignature::Length));
         }
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             let &[high, low] = pair else {
-                return Err(SignatureError::Malformed);
+                return Err(malformed(MalformedSignature::Length));
             };
-            *byte = 16 * nibble(high)? + nibble(low)?;
+            *byte = 16 * nibble(high).map_err(malformed)? + nibble(low).map_err(malformed)?;
         }
         Ok(Self(bytes))
     }
@@ -75,7 +76,7 @@ impl Signature {
         let mut values = headers.get_all(SIGNATURE_HEADER).iter();
         let value = values.next().ok_or(SignatureError::Missing)?;
         if values.next().is_some() {
-            return Err(SignatureError::Malformed);
+            return Err(SignatureError::Malformed(MalformedSignature::Repeated));
         }
         Self::parse(value.as_bytes())
     }
@@ -155,16 +156,44 @@ pub enum SignatureError {
     /// The `X-Hub-Signature-256` header is missing.
     Missing,
     /// The header is repeated, or is not `sha256=` and 64 lower-case hexadecimal digits.
-    Malformed,
+    Malformed(MalformedSignature),
     /// The signature does not match the body under any of the secrets.
     Mismatch,
+}
+
+/// What is wrong with a signature header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MalformedSignature {
+    /// The request has the header more than once.
+    Repeated,
+    /// The value does not begin with `sha256=` in lower case.
+    Prefix,
+    /// There are not 64 characters after `sha256=`.
+    Length,
+    /// A digit is in upper case.
+    UpperCase,
+    /// A character is not a hexadecimal digit.
+    Digit,
+}
+
+impl fmt::Display for MalformedSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Repeated => "the header is repeated",
+            Self::Prefix => "the value does not begin with sha256=",
+            Self::Length => "there are not 64 characters after sha256=",
+            Self::UpperCase => "a digit is in upper case",
+            Self::Digit => "a character is not a hexadecimal digit",
+        })
+    }
 }
 
 impl fmt::Display for SignatureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Missing => "the signature header is missing",
-            Self::Malformed => "the signature header is malformed",
+            Self::Malformed(_) => "the signature header is malformed",
             Self::Mismatch => "the signature does not match",
         })
     }
@@ -173,11 +202,12 @@ impl fmt::Display for SignatureError {
 impl Error for SignatureError {}
 
 /// Decodes one digit. The signature is not secret, so branching on it is safe.
-fn nibble(digit: u8) -> Result<u8, SignatureError> {
+fn nibble(digit: u8) -> Result<u8, MalformedSignature> {
     match digit {
         b'0'..=b'9' => Ok(digit - b'0'),
         b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(SignatureError::Malformed),
+        b'A'..=b'F' => Err(MalformedSignature::UpperCase),
+        _ => Err(MalformedSignature::Digit),
     }
 }
 

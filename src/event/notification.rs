@@ -174,7 +174,6 @@ impl Notification {
     }
 
     /// [`events`](Self::events), for the layers.
-    #[cfg(feature = "tokio")]
     pub(crate) fn peek_events(&self) -> &[Event] {
         &self.events
     }

@@ -22,6 +22,7 @@ use crate::{
     credentials::Credentials,
     receive::{Budget, Limits, MAX_BODY_LIMIT},
     secret::{AppSecret, SecretError, VerifyToken},
+    telemetry::WebhookTelemetry,
 };
 
 const DEFAULT_BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -109,7 +110,7 @@ impl WebhookLayerBuilder {
     /// The secrets and tokens set on this builder belong to this path. Set either this or
     /// [`any_path`](Self::any_path), once. For several paths or apps, use [`route`](Self::route).
     pub fn path(mut self, path: impl Into<String>) -> Self {
-        self.path = Some(Path::Exact(path.into()));
+        self.path = Some(Path::Exact(path.into().into()));
         self.path_calls += 1;
         self
     }
@@ -117,7 +118,7 @@ impl WebhookLayerBuilder {
     /// Handles every request that reaches the layer, whatever its path. For a layer around one
     /// route or method router, where the router has already matched the path.
     pub fn any_path(mut self) -> Self {
-        self.path = Some(Path::Any);
+        self.path = Some(Path::any());
         self.path_calls += 1;
         self
     }
@@ -359,6 +360,9 @@ impl WebhookLayerBuilder {
         validate_limits(&self.limits, &routes, longest_body)?;
         #[cfg(feature = "admission")]
         self.admission.validate()?;
+        let telemetry = Arc::new(WebhookTelemetry::default());
+        telemetry.built(&routes.to_string(), self.limits.body, self.memory_budget);
+        let warnings = SetupWarnings::new(self.on_setup_warning, Arc::clone(&telemetry));
         Ok(WebhookLayer {
             config: Arc::new(Config {
                 routes,
@@ -369,7 +373,8 @@ impl WebhookLayerBuilder {
                 budget: Arc::new(Budget::new(self.memory_budget)),
                 on_rejection: self.on_rejection,
                 on_handler_error: self.on_handler_error,
-                warnings: Arc::new(SetupWarnings::new(self.on_setup_warning)),
+                warnings: Arc::new(warnings),
+                telemetry,
             }),
         })
     }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Response};
 
 use super::{
-    rejection::{Rejection, RejectionKind},
+    context::RequestContext,
+    rejection::{Reason, Rejection, RejectionKind},
     routes::Routes,
     setup_warning::{SetupWarning, SetupWarnings},
 };
@@ -13,6 +14,7 @@ use crate::admission::Admission;
 use crate::{
     receive::{Budget, Limits},
     signature::SIGNATURE_HEADER,
+    telemetry::WebhookTelemetry,
 };
 
 /// Longest request path compared with the configured ones for a warning, in bytes. The comparison
@@ -33,12 +35,18 @@ pub(super) struct Config {
     pub(super) on_rejection: Option<Arc<OnRejection>>,
     pub(super) on_handler_error: OnHandlerError,
     pub(super) warnings: Arc<SetupWarnings>,
+    pub(super) telemetry: Arc<WebhookTelemetry>,
 }
 
 impl Config {
     /// Builds the response to a rejected request.
-    pub(super) fn reject(&self, kind: impl Into<RejectionKind>) -> Response<Bytes> {
-        let rejection = Rejection::from(kind.into());
+    pub(super) fn reject(
+        &self,
+        reason: impl Into<Reason>,
+        context: &RequestContext,
+    ) -> Response<Bytes> {
+        let rejection = reason.into().into_rejection(context);
+        self.telemetry.rejected(&rejection, context.ring.as_deref());
         let mut response = match &self.on_rejection {
             Some(hook) => hook(&rejection),
             None => rejection.to_response(),

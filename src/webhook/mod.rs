@@ -97,6 +97,7 @@ mod app;
 mod builder;
 mod config;
 mod content_length;
+mod context;
 mod delivery;
 mod error;
 mod future;
@@ -113,6 +114,7 @@ mod setup_warning;
 pub(crate) use self::setup_warning::SetupWarnings;
 pub use crate::{
     body::{RequestBody, ResponseBody},
+    handshake::{HandshakeParameter, MalformedHandshake},
     host_body::{HostBody, HostBodyFuture, HostBodyLayer, IntoHostBody},
     verified::Verified,
 };
@@ -126,7 +128,7 @@ pub use self::{
     error::ConfigError,
     future::ResponseFuture,
     layer::WebhookLayer,
-    rejection::{Rejection, RejectionKind},
+    rejection::{Rejection, RejectionDetail, RejectionKind},
     service::Webhook,
     setup_warning::SetupWarning,
 };

@@ -1,6 +1,6 @@
 //! Maps request paths to apps.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use http::uri::PathAndQuery;
 
@@ -20,7 +20,7 @@ const MAX_PREFIX_SEGMENTS: usize = 3;
 pub(super) struct Routes {
     /// Compared before `more`: most layers have one path.
     first: Option<(Path, App)>,
-    more: HashMap<String, App>,
+    more: HashMap<Arc<str>, App>,
     #[cfg(feature = "apps")]
     pattern: Option<Pattern>,
 }
@@ -28,31 +28,54 @@ pub(super) struct Routes {
 /// The path of the first app.
 #[derive(Debug)]
 pub(super) enum Path {
-    Exact(String),
-    Any,
+    Exact(Arc<str>),
+    /// Any path. The text is what telemetry calls it.
+    Any(Arc<str>),
+}
+
+impl Path {
+    pub(super) fn any() -> Self {
+        Self::Any(Arc::from("*"))
+    }
 }
 
 /// The app of a request path, or how to resolve it.
 #[derive(Clone, Copy)]
 pub(super) enum Route<'a> {
-    App(&'a App),
+    App {
+        path: &'a Arc<str>,
+        app: &'a App,
+    },
     /// The path contains the name of the app.
     #[cfg(feature = "apps")]
     Named(&'a Pattern),
+}
+
+impl<'a> Route<'a> {
+    /// The configured path or pattern.
+    pub(super) fn path(self) -> &'a Arc<str> {
+        match self {
+            Self::App { path, .. } => path,
+            #[cfg(feature = "apps")]
+            Self::Named(pattern) => &pattern.text,
+        }
+    }
 }
 
 impl Routes {
     /// Returns `None` if the path is not configured.
     pub(super) fn find(&self, path: &str) -> Option<Route<'_>> {
         match &self.first {
-            Some((Path::Any, app)) => return Some(Route::App(app)),
-            Some((Path::Exact(exact), app)) if exact == path => return Some(Route::App(app)),
+            Some((Path::Any(path), app)) => return Some(Route::App { path, app }),
+            Some((Path::Exact(exact), app)) if **exact == *path => {
+                return Some(Route::App { path: exact, app });
+            }
             _ => {}
         }
         if !self.more.is_empty()
-            && let Some(app) = self.more.get(path)
+            && let Some((path, app)) = self.more.get_key_value(path)
         {
-            return Some(Route::App(app));
+            return Some(Route::App { path, app });
         }
         #[cfg(feature = "apps")]
         if let Some(pattern) = &self.pattern
@@ -94,10 +117,10 @@ impl Routes {
     pub(super) fn add(&mut self, path: String, app: App) -> Result<(), ConfigError> {
         check_path(&path)?;
         match &self.first {
-            None => self.first = Some((Path::Exact(path), app)),
-            Some((Path::Any, _)) => return Err(ConfigError::PathConflict),
+            None => self.first = Some((Path::Exact(path.into()), app)),
+            Some((Path::Any(_), _)) => return Err(ConfigError::PathConflict),
             Some((Path::Exact(first), _)) => {
-                if *first == path || self.more.insert(path, app).is_some() {
+                if **first == *path || self.more.insert(path.into(), app).is_some() {
                     return Err(ConfigError::PathConflict);
                 }
             }
@@ -137,10 +160,11 @@ impl Routes {
                 check_path(before).is_ok() && (after.is_empty() || check_path(after).is_ok())
             })
             .ok_or(ConfigError::AppResolverPattern)?;
-        if matches!(self.first, Some((Path::Any, _))) {
+        if matches!(self.first, Some((Path::Any(_), _))) {
             return Err(ConfigError::PathConflict);
         }
         let pattern = Pattern {
+            text: pattern.into(),
             before: before.to_owned(),
             after: after.to_owned(),
             resolver,
@@ -155,6 +179,23 @@ impl Routes {
     pub(super) fn apps(&self) -> impl Iterator<Item = &App> {
         let first = self.first.iter().map(|(_, app)| app);
         first.chain(self.more.values())
+    }
+}
+
+/// The paths, separated by blanks.
+impl fmt::Display for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.first.iter().map(|(path, _)| match path {
+            Path::Exact(path) | Path::Any(path) => path,
+        });
+        let paths = first.chain(self.more.keys());
+        #[cfg(feature = "apps")]
+        let paths = paths.chain(self.pattern.iter().map(|pattern| &pattern.text));
+        for (index, path) in paths.enumerate() {
+            let separator = if index == 0 { "" } else { " " };
+            write!(f, "{separator}{path}")?;
+        }
+        Ok(())
     }
 }
 
@@ -174,6 +215,8 @@ impl fmt::Debug for Routes {
 #[cfg(feature = "apps")]
 #[derive(Debug)]
 pub(super) struct Pattern {
+    /// The whole pattern.
+    pub(super) text: Arc<str>,
     before: String,
     after: String,
     pub(super) resolver: CachedResolver,

@@ -11,7 +11,10 @@ use std::{
 use http::Response;
 
 use super::rejection::Rejection;
-use crate::response::{self, Refusal};
+use crate::{
+    response::{self, Refusal},
+    telemetry::WebhookTelemetry,
+};
 
 /// A probable mistake in the host's setup, detected while requests are served.
 ///
@@ -57,6 +60,23 @@ pub enum SetupWarning {
     DedupRepeated,
 }
 
+impl SetupWarning {
+    /// Returns the name of the warning in snake case (`route_missing`), for logs and metrics. The
+    /// names are stable across versions of this crate.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RouteMissing => "route_missing",
+            Self::DeliveryRefused => "delivery_refused",
+            Self::EventsIgnored => "events_ignored",
+            Self::PathMissed => "path_missed",
+            Self::LayersOverlap => "layers_overlap",
+            Self::DedupBypassed => "dedup_bypassed",
+            Self::DedupRepeated => "dedup_repeated",
+        }
+    }
+}
+
 impl fmt::Display for SetupWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -90,13 +110,15 @@ type OnSetupWarning = dyn Fn(SetupWarning) + Send + Sync;
 /// Reports each kind of warning once.
 pub(crate) struct SetupWarnings {
     hook: Option<Arc<OnSetupWarning>>,
+    telemetry: Arc<WebhookTelemetry>,
     reported: AtomicU8,
 }
 
 impl SetupWarnings {
-    pub(super) fn new(hook: Option<Arc<OnSetupWarning>>) -> Self {
+    pub(super) fn new(hook: Option<Arc<OnSetupWarning>>, telemetry: Arc<WebhookTelemetry>) -> Self {
         Self {
             hook,
+            telemetry,
             reported: AtomicU8::new(0),
         }
     }
@@ -140,8 +162,11 @@ impl SetupWarnings {
         if reported & bit(warning) != 0 {
             return;
         }
+        self.telemetry.setup_warning(warning);
         match &self.hook {
             Some(hook) => hook(warning),
+            // With `tracing` it is in the log.
+            None if cfg!(feature = "tracing") => {}
             None => eprintln!("tower-whatsapp: {warning}"),
         }
     }
