@@ -53,6 +53,7 @@ impl Error for LayerMissing {}
 
 impl IntoResponse for LayerMissing {
     fn into_response(self) -> Response {
+        crate::telemetry::layer_missing();
         (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
     }
 }

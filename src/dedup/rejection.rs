@@ -110,6 +110,29 @@ impl DedupRejection {
 }
 
 impl DedupRejectionKind {
+    /// Number of kinds.
+    #[cfg(feature = "tracing")]
+    pub(crate) const COUNT: usize = Self::Stale as usize + 1;
+
+    /// Returns the name of the kind in snake case (`store_unavailable`), for logs and metrics. The
+    /// names are stable across versions of this crate.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InFlight => "in_flight",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::StoreFull => "store_full",
+            Self::ResponseDeadline => "response_deadline",
+            Self::HandlerDeadline => "handler_deadline",
+            Self::HandlerRefused => "handler_refused",
+            Self::HandlerFailed => "handler_failed",
+            Self::HandlerPanicked => "handler_panicked",
+            Self::PartlyFailed => "partly_failed",
+            Self::Draining => "draining",
+            Self::Stale => "stale",
+        }
+    }
+
     fn describe(self) -> (StatusCode, &'static str) {
         match self {
             Self::InFlight => (

@@ -72,14 +72,11 @@ where
         let inner = self.inner.clone();
         // A task, because hyper drops the future when the sender disconnects, which Meta does. The
         // handler must still finish, and its result must reach the store.
-        tokio::spawn(handle_delivery(
-            shared,
-            inner,
-            request,
-            notification,
-            in_flight,
-            reply,
-        ));
+        let task = handle_delivery(shared, inner, request, notification, in_flight, reply);
+        // The events of the handler belong to the span of the delivery.
+        #[cfg(feature = "tracing")]
+        let task = tracing::Instrument::in_current_span(task);
+        tokio::spawn(task);
         ResponseFuture::waiting(response, deadline)
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn rejected(limits: &DedupLimits, rejection: &DedupRejection) {
         limit.and_then(RateLimit::admit),
         {
             reason = kind.name(),
-            cause = cause.as_deref(),
+            cause = cause.as_deref()
         },
         advice(kind)
     );
@@ -122,5 +122,48 @@ impl fmt::Display for Chain<'_> {
             next = cause.source();
         }
         Ok(())
+    }
+}
+
+/// What happened and what to do about it.
+fn advice(kind: DedupRejectionKind) -> &'static str {
+    match kind {
+        DedupRejectionKind::InFlight => {
+            "answered 503 because other copies of these events are being handled now"
+        }
+        DedupRejectionKind::StoreUnavailable => {
+            "answered 503 without calling the handler, because the store of handled events failed: \
+             see `cause`"
+        }
+        DedupRejectionKind::StoreFull => {
+            "answered 503 without calling the handler, because the store of handled events is full: \
+             give it more memory or a shorter `window`"
+        }
+        DedupRejectionKind::ResponseDeadline => {
+            "answered 503 because the handler was not ready within `response_deadline`; it goes on, \
+             and Meta's retry gets its result. Make it faster, or put slow work into a task or a \
+             queue"
+        }
+        DedupRejectionKind::HandlerDeadline => {
+            "answered 503 because the handler was dropped at its `handler_deadline`"
+        }
+        DedupRejectionKind::HandlerRefused => {
+            "the handler did not answer with 2xx, so Meta retries these events: see what the \
+             handler itself logged"
+        }
+        DedupRejectionKind::HandlerFailed => {
+            "the inner service returned an error, so Meta retries these events: log it with \
+             `tower::util::MapErrLayer` inside of the layer"
+        }
+        DedupRejectionKind::HandlerPanicked => {
+            "the handler panicked, so Meta retries these events: see the panic message"
+        }
+        DedupRejectionKind::PartlyFailed => {
+            "the handler reported that some events failed, so Meta retries those"
+        }
+        DedupRejectionKind::Draining => "answered 503 because the process is shutting down",
+        DedupRejectionKind::Stale => {
+            "refused a delivery whose events are all older than their windows"
+        }
     }
 }

@@ -91,6 +91,18 @@ pub(super) fn setup_warning(warning: SetupWarning) {
     warn!(target: TARGET, warning = warning.name(), "{warning}");
 }
 
+/// A sample that the *Test* button of the App Dashboard sends.
+pub(super) fn test_delivery(limit: &RateLimit) {
+    if limit.admit().is_some() {
+        info!(
+            target: TARGET,
+            "received a sample from the Test button of the App Dashboard: the setup works; real \
+             events come once the app is published and its account is subscribed"
+        );
+    }
+}
+
+#[cfg(feature = "axum")]
 pub(super) fn layer_missing() {
     static LIMIT: RateLimit = RateLimit::every(RateLimit::MINUTE);
     warn_or_debug!(

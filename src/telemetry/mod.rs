@@ -23,6 +23,8 @@ mod webhook;
 pub(crate) use self::dedup::DedupTelemetry;
 #[cfg(feature = "metrics")]
 pub(crate) use self::metrics::{memory_released, memory_reserved};
+#[cfg(feature = "axum")]
+pub(crate) use self::webhook::layer_missing;
 pub(crate) use self::{
     clock::Stopwatch,
     webhook::{DeliveryTelemetry, Outcome, VerifiedDelivery, WebhookTelemetry},

@@ -21,6 +21,8 @@ use super::{
     logs::{self, RejectionLimits},
     rate_limit::RateLimit,
 };
+#[cfg(feature = "tracing")]
+use crate::webhook::TEST_ENTRY_ID;
 use crate::{
     credentials::KeyRing,
     event::Event,
@@ -34,6 +36,8 @@ pub(crate) struct WebhookTelemetry {
     limits: RejectionLimits,
     #[cfg(feature = "tracing")]
     refused: RateLimit,
+    #[cfg(feature = "tracing")]
+    test_deliveries: RateLimit,
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     drift: Drift,
 }
@@ -80,6 +84,10 @@ impl WebhookTelemetry {
         });
         #[cfg(feature = "metrics")]
         super::metrics::verified(delivery);
+        #[cfg(feature = "tracing")]
+        if (delivery.events.first()).and_then(Event::entry_id) == Some(TEST_ENTRY_ID) {
+            logs::test_delivery(&self.test_deliveries);
+        }
         DeliveryTelemetry {
             #[cfg(feature = "tracing")]
             layer: Arc::clone(self),
@@ -95,7 +103,20 @@ impl WebhookTelemetry {
     }
 }
 
+/// Reports a request that reached a handler without passing through a `WebhookLayer`.
+#[cfg(feature = "axum")]
+pub(crate) fn layer_missing() {
+    #[cfg(feature = "tracing")]
+    logs::layer_missing();
+    #[cfg(feature = "metrics")]
+    super::metrics::setup_warning("layer_missing");
+}
+
 /// What is known of a delivery before the inner service is called.
+#[cfg_attr(
+    not(all(feature = "metrics", feature = "tracing")),
+    allow(dead_code, reason = "each feature uses a part of it")
+)]
 pub(crate) struct VerifiedDelivery<'a> {
     /// Label of the app.
     pub(crate) app: &'a Arc<str>,

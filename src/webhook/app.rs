@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Entry id of the samples sent by the dashboard's *Test* button. No account has it.
-const TEST_ENTRY_ID: &str = "0";
+pub(crate) const TEST_ENTRY_ID: &str = "0";
 
 /// A Meta app: the owner of one app secret, with its credentials, limits and filters.
 ///

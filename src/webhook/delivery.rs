@@ -158,10 +158,6 @@ where
 {
     /// Calls the inner service. Checks again that the secret is still configured, because parsing
     /// and readiness may have taken long.
-    #[cfg_attr(
-        not(feature = "tokio"),
-        expect(unused_variables, reason = "only `DedupLayer` reports through it")
-    )]
     pub(super) fn call(
         mut self,
         config: &Config,

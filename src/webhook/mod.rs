@@ -110,6 +110,8 @@ mod routes;
 mod service;
 mod setup_warning;
 
+#[cfg(feature = "tracing")]
+pub(crate) use self::app::TEST_ENTRY_ID;
 #[cfg(feature = "tokio")]
 pub(crate) use self::setup_warning::SetupWarnings;
 pub use crate::{

@@ -406,6 +406,13 @@ impl Reason {
     }
 }
 
+/// For tests of a hook: nothing but the kind is known.
+impl From<RejectionKind> for Rejection {
+    fn from(kind: RejectionKind) -> Self {
+        Reason::from(kind).into_rejection(&RequestContext::default())
+    }
+}
+
 impl From<RejectionKind> for Reason {
     fn from(kind: RejectionKind) -> Self {
         Self { kind, detail: None }
