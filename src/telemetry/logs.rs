@@ -10,6 +10,7 @@ use http::StatusCode;
 use tracing::{Span, debug, field, info, info_span, warn};
 
 use super::{
+    clock::Moment,
     rate_limit::RateLimit,
     webhook::{Outcome, VerifiedDelivery},
 };
@@ -114,7 +115,7 @@ pub(super) fn layer_missing() {
 }
 
 /// Opens the span that the events of the handler are inside.
-pub(super) fn delivery(delivery: &VerifiedDelivery<'_>) -> Span {
+pub(super) fn delivery(delivery: &VerifiedDelivery<'_>, now: Moment) -> Span {
     let span = info_span!(
         target: TARGET,
         "whatsapp.delivery",
@@ -124,7 +125,7 @@ pub(super) fn delivery(delivery: &VerifiedDelivery<'_>) -> Span {
         length = delivery.length,
         events = delivery.events.len(),
         first_key = field::Empty,
-        verdict_ms = millis(delivery.stopwatch.elapsed()),
+        verdict_ms = millis(now.since(delivery.started)),
         handler_ms = field::Empty,
         status = field::Empty,
         outcome = field::Empty,
