@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tracing::{Span, debug, field, info, info_span, warn};
+use tracing::{Level, Span, debug, enabled, field, info, info_span, warn};
 
 use super::{
     clock::Moment,
@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     credentials::KeyRing,
-    webhook::{Rejection, RejectionKind, SetupWarning},
+    event::Event,
+    webhook::{Rejection, RejectionKind, SetupWarning, TEST_ENTRY_ID},
 };
 
 /// The target of all spans and events, for filters.
@@ -92,9 +93,12 @@ pub(super) fn setup_warning(warning: SetupWarning) {
     warn!(target: TARGET, warning = warning.name(), "{warning}");
 }
 
-/// A sample that the *Test* button of the App Dashboard sends.
-pub(super) fn test_delivery(limit: &RateLimit) {
-    if limit.admit().is_some() {
+/// Reports a sample of the *Test* button of the App Dashboard.
+pub(super) fn verified(delivery: &VerifiedDelivery<'_>, limit: &RateLimit) {
+    if enabled!(target: TARGET, Level::INFO)
+        && (delivery.events.first()).and_then(Event::entry_id) == Some(TEST_ENTRY_ID)
+        && limit.admit().is_some()
+    {
         info!(
             target: TARGET,
             "received a sample from the Test button of the App Dashboard: the setup works; real \

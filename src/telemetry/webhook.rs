@@ -22,8 +22,6 @@ use super::drift::Drift;
 use super::logs::{self, RejectionLimits};
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::rate_limit::RateLimit;
-#[cfg(feature = "tracing")]
-use crate::webhook::TEST_ENTRY_ID;
 use crate::{
     credentials::KeyRing,
     event::Event,
@@ -97,6 +95,8 @@ impl WebhookTelemetry {
         }
         #[cfg(feature = "metrics")]
         super::metrics::verified(delivery, now.since(delivery.started));
+        #[cfg(feature = "tracing")]
+        logs::verified(delivery, &self.test_deliveries);
         DeliveryTelemetry {
             #[cfg(feature = "tracing")]
             layer: Arc::clone(self),
@@ -125,10 +125,6 @@ impl WebhookTelemetry {
         });
         #[cfg(feature = "metrics")]
         super::metrics::lag(delivery);
-        #[cfg(feature = "tracing")]
-        if (delivery.events.first()).and_then(Event::entry_id) == Some(TEST_ENTRY_ID) {
-            logs::test_delivery(&self.test_deliveries);
-        }
     }
 }
 
