@@ -14,6 +14,7 @@ use super::{
     schema::Timestamp,
     status::Status,
 };
+use crate::hex;
 
 /// Identifies an event across deliveries: 16 bytes, the beginning of a SHA-256.
 ///
@@ -170,16 +171,7 @@ impl FromStr for EventKey {
 
     /// Parses 32 hexadecimal digits.
     fn from_str(text: &str) -> Result<Self, ParseKeyError> {
-        let digits = text.as_bytes();
-        let mut bytes = [0; 16];
-        if digits.len() != 2 * bytes.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(ParseKeyError);
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| ParseKeyError)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| ParseKeyError)?;
-        }
-        Ok(Self(bytes))
+        hex::decode(text.as_bytes()).map(Self).ok_or(ParseKeyError)
     }
 }
 
