@@ -38,7 +38,7 @@ const PREFIX: &[u8] = b"sha256=";
 /// It is not secret, because the sender knows it. `Debug` is redacted all the same, so that logs do
 /// not collect valid pairs of body and signature.
 #[derive(Clone, Copy)]
-pub struct Signature([u8; hmac::LENGTH]);
+pub struct Signature([u8; hmac::TAG_LENGTH]);
 
 impl Signature {
     /// Parses the value of the header: `sha256=` and 64 lower-case hexadecimal digits.
@@ -129,7 +129,7 @@ impl Verifier {
     pub fn verify(self, signature: &Signature) -> Result<usize, SignatureError> {
         let mut matched = None;
         for (index, mac) in self.first.into_iter().chain(self.rest).enumerate() {
-            let equal = mac.finish().is(&signature.0);
+            let equal = mac.finalize().matches(&signature.0);
             if equal && matched.is_none() {
                 matched = Some(index);
             }
