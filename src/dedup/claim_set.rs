@@ -172,7 +172,7 @@ impl ClaimSet {
                 suppressed.push(event);
             }
         }
-        notification.with(fresh, suppressed, unprotected)
+        notification.with_events(fresh, suppressed, unprotected)
     }
 
     fn claim_of(&self, key: EventKey) -> Option<Claim> {

@@ -19,14 +19,14 @@ pub(super) struct Deduplicated(Notification);
 
 impl Clone for Deduplicated {
     fn clone(&self) -> Self {
-        Self(self.0.share())
+        Self(self.0.clone_unread())
     }
 }
 
 impl Deduplicated {
     /// Puts the events to handle into the extensions of a request.
     pub(super) fn mark(extensions: &mut Extensions, fresh: Notification) {
-        extensions.insert(Self(fresh.share()));
+        extensions.insert(Self(fresh.clone_unread()));
         extensions.insert(fresh);
     }
 
@@ -42,7 +42,7 @@ impl Deduplicated {
         if fresh.peek_body() != notification.peek_body() {
             return false;
         }
-        let fresh = fresh.share();
+        let fresh = fresh.clone_unread();
         extensions.insert(fresh);
         // The handler gets the other one instead.
         notification.mark_read();

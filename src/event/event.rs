@@ -14,7 +14,7 @@ use super::{
     history::AppStateMetadata,
     payload::{Kind, Payload},
     queue::QueueWriter,
-    schema::{Id, Person, Timestamp},
+    schema::{Id, PersonalId, Timestamp},
 };
 
 /// One element of a delivery: one message, one status, or one thing that this version does not
@@ -337,9 +337,9 @@ impl Event {
                 Kind::PhoneNumberName
                 | Kind::PhoneNumberQuality
                 | Kind::Security
-                | Kind::BusinessUsername => {
-                    element.cursor().member::<Person>(b"display_phone_number")
-                }
+                | Kind::BusinessUsername => element
+                    .cursor()
+                    .member::<PersonalId>(b"display_phone_number"),
                 _ => None,
             })
     }

@@ -5,7 +5,7 @@
 use super::{
     contact::Contact,
     error::Error,
-    schema::{Id, Lazy, List, Person, Text, Timestamp, names, object},
+    schema::{Id, Lazy, List, PersonalId, Timestamp, UserText, object, string_enum},
 };
 
 object! {
@@ -25,11 +25,11 @@ object! {
         /// Id of the API request that the event results from (`request_id`).
         pub request_id: Option<&'a str> = Id["request_id"],
         /// Subject (`subject`).
-        pub subject: Option<&'a str> = Text["subject"],
+        pub subject: Option<&'a str> = UserText["subject"],
         /// Description (`description`).
-        pub description: Option<&'a str> = Text["description"],
+        pub description: Option<&'a str> = UserText["description"],
         /// Invitation link (`invite_link`).
-        pub invite_link: Option<&'a str> = Text["invite_link"],
+        pub invite_link: Option<&'a str> = UserText["invite_link"],
         /// Whether users with the invitation link need approval to join (`join_approval_mode`).
         pub join_approval_mode: Option<&'a str> = Id["join_approval_mode"],
         /// Reason for the addition of a participant (`reason`): `invite_link`.
@@ -39,13 +39,13 @@ object! {
         /// Id of the request to join (`join_request_id`).
         pub join_request_id: Option<&'a str> = Id["join_request_id"],
         /// WhatsApp id of the user that requests to join (`wa_id`).
-        pub wa_id: Option<&'a str> = Person["wa_id"],
+        pub wa_id: Option<&'a str> = PersonalId["wa_id"],
         /// Business-scoped user id of the user that requests to join (`user_id`).
-        pub user_id: Option<&'a str> = Person["user_id"],
+        pub user_id: Option<&'a str> = PersonalId["user_id"],
         /// User id for a parent portfolio of the user that requests to join (`parent_user_id`).
-        pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
+        pub parent_user_id: Option<&'a str> = PersonalId["parent_user_id"],
         /// User name of the user that requests to join (`username`).
-        pub username: Option<&'a str> = Person["username"],
+        pub username: Option<&'a str> = PersonalId["username"],
         /// Result of a change of the picture (`profile_picture`).
         pub profile_picture: Option<GroupSetting<'a>> = GroupSetting<'a>["profile_picture"],
         /// Result of a change of the subject (`group_subject`).
@@ -58,7 +58,7 @@ object! {
     elsewhere ["added_participants" | "removed_participants" | "failed_participants"]
 }
 
-names! {
+string_enum! {
     /// The type of a [`Group`] event: `type`. Meta spells two of them in two ways.
     pub enum GroupEvent<'a> {
         /// Group created.
@@ -86,7 +86,7 @@ object! {
     /// The result of a change of a setting.
     pub struct GroupSetting<'a> {
         /// New text (`text`).
-        pub text: Option<&'a str> = Text["text"],
+        pub text: Option<&'a str> = UserText["text"],
         /// MIME type of the picture (`mime_type`).
         pub mime_type: Option<&'a str> = Id["mime_type"],
         /// SHA-256 of the picture (`sha256`).
@@ -103,15 +103,15 @@ object! {
     /// `added_participants[]`, `removed_participants[]` or `failed_participants[]`.
     pub struct GroupParticipant<'a> {
         /// Identifier that the business used in its request (`input`).
-        pub input: Option<&'a str> = Person["input"],
+        pub input: Option<&'a str> = PersonalId["input"],
         /// WhatsApp id (`wa_id`).
-        pub wa_id: Option<&'a str> = Person["wa_id"],
+        pub wa_id: Option<&'a str> = PersonalId["wa_id"],
         /// Business-scoped user id (`user_id`).
-        pub user_id: Option<&'a str> = Person["user_id"],
+        pub user_id: Option<&'a str> = PersonalId["user_id"],
         /// User id for a parent portfolio (`parent_user_id`).
-        pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
+        pub parent_user_id: Option<&'a str> = PersonalId["parent_user_id"],
         /// User name (`username`).
-        pub username: Option<&'a str> = Person["username"],
+        pub username: Option<&'a str> = PersonalId["username"],
         /// Reasons of a failure (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         /// Outcome, by the list that contains the participant.

@@ -104,7 +104,7 @@ macro_rules! payloads {
             }
 
             /// Decodes an element, without the parts of the envelope that belong to it.
-            pub(crate) fn read<'a>(self, cursor: &mut Cursor<'a>) -> Option<Payload<'a>> {
+            pub(crate) fn decode<'a>(self, cursor: &mut Cursor<'a>) -> Option<Payload<'a>> {
                 match self {
                     $(Self::$variant => <$body as Decode<'a>>::decode(cursor).map(Payload::$variant),)*
                     Self::Unknown(_) => None,
@@ -214,7 +214,7 @@ payloads! {
 /// Notes the members of an element without a type, or the element itself if it is not an object.
 fn unread_members(cursor: &mut Cursor<'_>, paths: &mut UnreadPaths) {
     if cursor.enter_object().is_none() {
-        paths.note();
+        paths.add();
         return;
     }
     while let Some(key) = cursor.next_key() {
@@ -222,7 +222,7 @@ fn unread_members(cursor: &mut Cursor<'_>, paths: &mut UnreadPaths) {
             let object = paths.enter(key);
             // The id is read: it is `Unknown::id`.
             if key != b"id" || Id::decode(&mut { *cursor }).is_none() {
-                paths.note();
+                paths.add();
             }
             paths.leave(object);
             cursor.skip();

@@ -9,7 +9,7 @@ use super::{
     json::Span,
     payload::{Kind, Payload},
     person::PersonIds,
-    schema::{Id, Person, Timestamp},
+    schema::{Id, PersonalId, Timestamp},
 };
 
 impl<'a> ElementRef<'a> {
@@ -51,7 +51,7 @@ impl<'a> ElementRef<'a> {
             }
             Payload::HistoryMessage(message) => {
                 let thread = self.envelope.thread(&self.element);
-                message.thread_id = self.decode_at::<Person>(thread.id);
+                message.thread_id = self.decode_at::<PersonalId>(thread.id);
                 message.thread = self.decode_at::<ThreadContext<'_>>(thread.context);
                 message.chunk = self.decode_at::<HistoryChunk>(thread.chunk);
                 message.contact = contact;
@@ -147,7 +147,7 @@ impl<'a> ElementRef<'a> {
                     users: [context.user_id, message.from_user_id, message.to_user_id],
                     numbers: [
                         context.wa_id,
-                        self.decode_at::<Person>(thread.id),
+                        self.decode_at::<PersonalId>(thread.id),
                         message.from,
                         message.to,
                     ],

@@ -18,11 +18,11 @@ use crate::event::{
 /// is cached in the change.
 const MAX_UNCACHED_EVENTS: usize = 4;
 
-/// Key of the queue form's version. Meta's deliveries do not have it.
-pub(crate) const QUEUE_KEY: &[u8] = b"tower_whatsapp";
+/// Key of the version of the queue format. Meta's deliveries do not have it.
+pub(crate) const QUEUE_VERSION_KEY: &[u8] = b"tower_whatsapp";
 
-/// Key of the queue form that selects the event, where the form contains more than one.
-pub(crate) const QUEUE_PART_KEY: &[u8] = b"tower_whatsapp_only";
+/// Key of the queue format that selects the event if a reader would find more than one.
+pub(crate) const QUEUE_SELECT_KEY: &[u8] = b"tower_whatsapp_only";
 
 impl Envelope {
     /// Splits a document into elements.
@@ -94,8 +94,8 @@ impl<'a> Splitter<'a> {
                     entered = true;
                     this.for_each_element(cursor, top.with_level(Level::Entry), Self::entry);
                 }
-                // Keys that this crate adds in the queue form.
-                _ if matches!(key, QUEUE_KEY | QUEUE_PART_KEY) => {
+                // Keys that this crate adds in the queue format.
+                _ if matches!(key, QUEUE_VERSION_KEY | QUEUE_SELECT_KEY) => {
                     cursor.skip();
                 }
                 _ => return false,

@@ -3,7 +3,7 @@
 //! Source: Meta's page `webhooks/reference/messages/image`.
 
 use crate::{
-    event::schema::{Id, Text, object},
+    event::schema::{Id, UserText, object},
     hex,
 };
 
@@ -17,12 +17,12 @@ object! {
         /// SHA-256 of the file (`sha256`): base64, in chat histories hexadecimal.
         pub sha256: Option<&'a str> = Id["sha256"],
         /// Caption (`caption`).
-        pub caption: Option<&'a str> = Text["caption"],
+        pub caption: Option<&'a str> = UserText["caption"],
         /// File name of a document (`filename`).
-        pub filename: Option<&'a str> = Text["filename"],
+        pub filename: Option<&'a str> = UserText["filename"],
         /// Download URL (`url`, since the end of 2025). Valid for some minutes, with an access
         /// token.
-        pub url: Option<&'a str> = Text["url"],
+        pub url: Option<&'a str> = UserText["url"],
         /// Whether an audio file is a voice message (`voice`). Absent from voicemail.
         pub voice: Option<bool> = bool["voice"],
         /// Whether a sticker is animated (`animated`).
