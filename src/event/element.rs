@@ -30,8 +30,8 @@ impl<'a> ElementRef<'a> {
         self.element.kind
     }
 
-    /// The payload without the contact, group and thread beside the element. Finding the contact
-    /// may require a look at all contacts.
+    /// The payload without the contact, group and thread of the envelope. Finding the contact may
+    /// require a search of all contacts.
     #[inline]
     pub(super) fn own_payload(&self) -> Payload<'a> {
         let payload = self.kind().decode(&mut self.cursor());

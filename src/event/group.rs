@@ -12,9 +12,9 @@ object! {
     /// An event of a group: an element of `groups[]` in the fields `group_lifecycle_update`,
     /// `group_participants_update`, `group_settings_update` and `group_status_update`.
     ///
-    /// Participants that were added, removed, or could not be, are separate events: see
-    /// [`GroupParticipant`]. A group that says nothing beyond what these events contain is not an
-    /// event itself.
+    /// Participants that were added or removed, and failed attempts to do so, are separate events:
+    /// see [`GroupParticipant`]. A group is not an event itself if these events contain all of its
+    /// members.
     pub struct Group<'a> {
         /// Id of the group (`group_id`). Absent if it could not be created.
         pub group_id: Option<&'a str> = Id["group_id"],
@@ -99,8 +99,8 @@ object! {
 }
 
 object! {
-    /// A participant that was added to a group, removed from it, or could not be: an element of
-    /// `added_participants[]`, `removed_participants[]` or `failed_participants[]`.
+    /// A participant that was added to a group or removed from it, or a failed attempt to do so: an
+    /// element of `added_participants[]`, `removed_participants[]` or `failed_participants[]`.
     pub struct GroupParticipant<'a> {
         /// Identifier that the business used in its request (`input`).
         pub input: Option<&'a str> = PersonalId["input"],
@@ -156,7 +156,7 @@ impl ParticipantOutcome {
         }
     }
 
-    /// The outcome that a list of participants stands for.
+    /// Returns the outcome of the participants in a list with this key.
     pub(super) fn of_list(list: Option<&str>) -> Option<Self> {
         match list? {
             "added_participants" => Some(Self::Added),

@@ -89,14 +89,14 @@ impl EventKey {
                     hash.add_json(number, event);
                 }
             }
-            // Only the group around its participants says what happened to them.
+            // The type, the time and the ids of the event are in the group, not in the participant.
             Kind::GroupParticipant => match event.payload() {
                 Payload::GroupParticipant(participant) => {
                     hash.add_participant(number, event, &participant);
                 }
                 _ => hash.add_json(number, event),
             },
-            // Only the contact beside a user action says whose action it is.
+            // A user action does not name its user; the contact in the value does.
             Kind::UserAction => {
                 hash.add_json(number, event);
                 if let Payload::UserAction(action) = event.payload() {

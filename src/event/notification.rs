@@ -29,7 +29,7 @@ pub struct Notification {
     unprotected: bool,
 }
 
-/// Counts as reading: the host keeps the events.
+/// Marks the delivery as read: the host keeps the events.
 impl Clone for Notification {
     fn clone(&self) -> Self {
         self.mark_read();
@@ -164,7 +164,7 @@ impl Notification {
         self.envelope.document.body()
     }
 
-    /// The same as [`Clone`], for the layers: not a sign that the host has read the delivery.
+    /// Clones without marking the delivery as read, for the layers.
     pub(crate) fn clone_unread(&self) -> Self {
         Self {
             envelope: Arc::clone(&self.envelope),
@@ -197,13 +197,13 @@ impl Notification {
         self.envelope.document.body()
     }
 
-    /// Records that somebody has taken care of the delivery.
+    /// Marks the delivery as read by the host.
     #[inline]
     pub(crate) fn mark_read(&self) {
         self.envelope.is_read.store(true, Ordering::Relaxed);
     }
 
-    /// Tells later whether the host has read the delivery.
+    /// Returns a handle that tells whether the host has read the delivery.
     pub(crate) fn read_state(&self) -> ReadState {
         ReadState(Arc::clone(&self.envelope))
     }

@@ -41,10 +41,10 @@ macro_rules! payloads {
         ///
         /// - Ids and numbers that Meta writes as a string in some places and as a number in others
         ///   are written in one form. Times are strings of seconds.
-        /// - JSON that is kept as text is written unchanged, with two exceptions, so that a host
-        ///   cannot fail on it: half a surrogate pair becomes U+FFFD, and a number that does not
-        ///   fit into 64 bits becomes a string.
-        /// - What Meta writes beside the element has keys of its own: `contact`,
+        /// - JSON that is kept as text is written unchanged, with two exceptions, which a JSON
+        ///   parser may refuse: a lone surrogate becomes U+FFFD, and a number that does not fit
+        ///   into 64 bits becomes a string.
+        /// - The parts of the envelope that belong to the element have their own keys: `contact`,
         ///   `conversation_context`, and for groups and histories the names of the fields.
         /// - Keys that [`Event::unread`](super::Event::unread) lists are left out;
         ///   [`Event::raw`](super::Event::raw) has them.
@@ -119,7 +119,7 @@ macro_rules! payloads {
                 }
             }
 
-            /// Whether an element is known in all its parts.
+            /// Whether this version knows all parts of an element.
             pub(crate) fn is_known<'a>(self, cursor: &mut Cursor<'a>) -> bool {
                 match self {
                     $(Self::$variant => <$body as Decode<'a>>::is_known(cursor),)*
@@ -165,7 +165,7 @@ payloads! {
     Flow(Flow<'a>) = "flow",
     /// Event of a group.
     Group(Group<'a>) = "group",
-    /// Participant that was added to a group, removed from it, or could not be.
+    /// Participant that was added to a group or removed from it, or a failed attempt to do so.
     GroupParticipant(GroupParticipant<'a>) = "group_participant",
     /// Message from before the business joined the platform.
     HistoryMessage(HistoryMessage<'a>) = "history_message",

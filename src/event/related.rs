@@ -13,7 +13,7 @@ use super::{
 };
 
 impl<'a> ElementRef<'a> {
-    /// The payload with everything that stands beside the element.
+    /// The payload, with the parts of the envelope that belong to the element.
     pub(super) fn payload(&self) -> Payload<'a> {
         let mut payload = self.own_payload();
         self.add_related(&mut payload);

@@ -11,7 +11,7 @@ use super::{
 };
 
 impl<'a> ElementRef<'a> {
-    /// Paths of the unread keys of the element, then of what stands beside it.
+    /// Paths of the unread keys of the element, then of those of the envelope that belong to it.
     pub(super) fn unread(&self) -> Vec<String> {
         let mut paths = UnreadPaths::default();
         self.kind().unread(&mut self.cursor(), &mut paths);

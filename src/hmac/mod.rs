@@ -26,7 +26,7 @@ pub(crate) const TAG_LENGTH: usize = 32;
 pub(crate) struct Tag(CtOutput<Hmac<Sha256>>);
 
 impl Tag {
-    /// Copies a tag of another library, which has the same length.
+    /// Copies a tag that another library has computed, which has the same length.
     #[cfg(feature = "aws-lc-rs")]
     fn from_slice(bytes: &[u8]) -> Self {
         let mut tag = Output::<Hmac<Sha256>>::default();

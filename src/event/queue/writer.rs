@@ -14,13 +14,14 @@ use crate::event::{
     payload::{Kind, Reason},
 };
 
-/// Capacity for what belongs to an element, bytes. Usually it takes less.
+/// Initial capacity for the parts of the envelope that belong to an element, bytes. They usually
+/// take less.
 const CONTEXT_CAPACITY: usize = 512;
 
 /// Kind of the remainder of a delivery with too many events.
 const OVERFLOW: Kind = Kind::Unknown(Reason::Overflow);
 
-/// Writes one element, and what belongs to it, in the queue format.
+/// Writes one element, and the parts of the envelope that belong to it, in the queue format.
 pub(in crate::event) struct QueueWriter<'a> {
     source: &'a Envelope,
     element: Element,
@@ -166,7 +167,7 @@ impl<'a> QueueWriter<'a> {
         self.entry.id = self.write_member("id", entry.id);
         self.entry.time = self.write_member("time", entry.time);
         match self.level() {
-            // The element comes before what belongs to it: readers take the first event.
+            // The element comes before the scalars of the entry: readers take the first event.
             Level::EntryKey => {
                 self.write_list();
                 self.push_str(",");

@@ -26,7 +26,8 @@ pub(crate) trait Decode<'a> {
         }
     }
 
-    /// Adds the paths of what [`decode`](Self::decode) ignores in the next value. Skips the value.
+    /// Adds the paths of the keys that [`decode`](Self::decode) ignores in the next value. Skips
+    /// the value.
     fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
         let mut again = *cursor;
         // Where no text is expected, Meta writes an empty string for an absent value.

@@ -160,7 +160,7 @@ pub(crate) trait TaggedUnion<'a>: Sized {
     /// body of another variant instead.
     fn is_known(index: usize, body: Option<Cursor<'a>>, other: bool) -> bool;
 
-    /// Adds the paths of what is not read of a variant's body. Skips the body.
+    /// Adds the paths of the unread keys in the body of a variant. Skips the body.
     fn unread(index: usize, body: &mut Cursor<'a>, paths: &mut UnreadPaths);
 
     /// Returns the documented tag of the variant.
@@ -252,7 +252,7 @@ where
             .unwrap_or_default()
     }
 
-    /// Adds the paths of what is not read of a member that belongs to no field. Skips the value.
+    /// Adds the paths of the unread keys in a member that belongs to no field. Skips the value.
     pub(crate) fn unread(&self, key: &[u8], cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
         let place = *cursor;
         let is_body = |index: &usize| {
