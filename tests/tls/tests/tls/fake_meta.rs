@@ -92,7 +92,7 @@ fn it_shows_a_certificate_of_its_own() {
             &["--ca", &ca, "--client-cert", &certificate][..],
             "belong together",
         ),
-        (&["--ca", &key], "no certificate in it"),
+        (&["--ca", &key], "no certificate found"),
         (&["--ca", "nowhere.pem"], "nowhere.pem: "),
     ] {
         let (code, _, stderr) = fake_meta(&url, options);
@@ -101,7 +101,7 @@ fn it_shows_a_certificate_of_its_own() {
     }
     let (code, _, stderr) = fake_meta("http://127.0.0.1:9/webhook", &["--ca", &ca]);
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("for a URL with https://"), "{stderr}");
+    assert!(stderr.contains("need a URL with https://"), "{stderr}");
 }
 
 #[test]
