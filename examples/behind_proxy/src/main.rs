@@ -17,7 +17,7 @@
 //! standard error, with the rule that rejected them:
 //!
 //! ```text
-//! refused with 403: CertificateMissing: the client certificate is missing
+//! rejected with 403: CertificateMissing: the client certificate is missing
 //! ```
 
 #[path = "../../common/mod.rs"]
@@ -102,7 +102,7 @@ fn without_brackets(text: &str) -> &str {
 fn log_rejection(rejection: &Rejection) -> http::Response<Bytes> {
     let response = rejection.to_response();
     let status = response.status().as_u16();
-    eprintln!("refused with {status}: {:?}: {rejection}", rejection.kind());
+    eprintln!("rejected with {status}: {:?}: {rejection}", rejection.kind());
     response
 }
 

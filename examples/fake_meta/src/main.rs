@@ -2,7 +2,8 @@
 //! and reports the responses.
 //!
 //! ```text
-//! cargo run -p example-fake-meta -- http://127.0.0.1:3000/webhook --events 5000 --rate 500
+//! WHATSAPP_APP_SECRET=… cargo run -p example-fake-meta -- \
+//!     http://127.0.0.1:3000/webhook --events 5000 --rate 500
 //! ```
 //!
 //! | option | default | |

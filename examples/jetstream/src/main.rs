@@ -2,6 +2,7 @@
 //! that prints the events.
 //!
 //! ```text
+//! # each in its own terminal
 //! nats-server -js -sd /var/lib/nats
 //! WHATSAPP_APP_SECRET=… WHATSAPP_VERIFY_TOKEN=… cargo run -p example-jetstream
 //! cargo run -p example-jetstream -- consume

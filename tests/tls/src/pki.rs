@@ -38,14 +38,14 @@ impl Identity {
 pub struct CertificateRequest(CertificateParams);
 
 impl CertificateRequest {
-    pub fn nobody() -> Self {
+    pub fn without_name() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = DistinguishedName::new();
         Self(params)
     }
 
     pub fn named(name: impl Into<DnValue>) -> Self {
-        Self::nobody().and(DnType::CommonName, name)
+        Self::without_name().and(DnType::CommonName, name)
     }
 
     /// A client certificate as Meta would have it.

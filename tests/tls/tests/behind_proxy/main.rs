@@ -215,10 +215,10 @@ async fn check(kind: Kind) {
     // The log lines of the rejections.
     let log = String::from_utf8(output.stderr).unwrap();
     for line in [
-        "refused with 403: CertificateMissing: the client certificate is missing",
-        "refused with 403: CertificateRefused: ",
-        "refused with 403: SignatureMissing: ",
-        "refused with 403: HandshakeRefused: ",
+        "rejected with 403: CertificateMissing: the client certificate is missing",
+        "rejected with 403: CertificateRefused: ",
+        "rejected with 403: SignatureMissing: ",
+        "rejected with 403: HandshakeRefused: ",
     ] {
         assert!(log.contains(line), "{line} is not in {log}");
     }

@@ -760,7 +760,7 @@ async fn only_trusted_peers_may_send_the_header_once() {
             MISSING,
         ),
         (
-            "nobody knows who",
+            "an unknown peer",
             nginx(),
             None,
             &[verified, named],

@@ -109,7 +109,7 @@ pub(crate) fn subjects() -> Vec<(&'static str, CertificateRequest, bool)> {
             false,
         ),
         ("an empty one", CertificateRequest::named(""), false),
-        ("nobody", CertificateRequest::nobody(), false),
+        ("nobody", CertificateRequest::without_name(), false),
         (
             "only an alternative name",
             CertificateRequest::named("example.com").alternatives(&[META]),
@@ -117,7 +117,7 @@ pub(crate) fn subjects() -> Vec<(&'static str, CertificateRequest, bool)> {
         ),
         (
             "an alternative name and no other",
-            CertificateRequest::nobody().alternatives(&[META]),
+            CertificateRequest::without_name().alternatives(&[META]),
             false,
         ),
         (
@@ -142,7 +142,7 @@ pub(crate) fn subjects() -> Vec<(&'static str, CertificateRequest, bool)> {
         ),
         (
             "in the organization, as if it were not",
-            CertificateRequest::nobody().and(DnType::OrganizationName, format!("x,CN={META}")),
+            CertificateRequest::without_name().and(DnType::OrganizationName, format!("x,CN={META}")),
             false,
         ),
         (
