@@ -102,7 +102,10 @@ fn without_brackets(text: &str) -> &str {
 fn log_rejection(rejection: &Rejection) -> http::Response<Bytes> {
     let response = rejection.to_response();
     let status = response.status().as_u16();
-    eprintln!("rejected with {status}: {:?}: {rejection}", rejection.kind());
+    eprintln!(
+        "rejected with {status}: {:?}: {rejection}",
+        rejection.kind()
+    );
     response
 }
 

@@ -163,7 +163,11 @@ async fn certificates_of_callers() {
             Refused,
         ),
         ("two names", meta.sign(client().and_named("x")), Refused),
-        ("no name", meta.sign(CertificateRequest::without_name()), Refused),
+        (
+            "no name",
+            meta.sign(CertificateRequest::without_name()),
+            Refused,
+        ),
         ("run out", meta.sign(client().valid(2020, 2021)), Cut),
         ("not yet valid", meta.sign(client().valid(3000, 3001)), Cut),
         ("self-signed", client().self_signed(), Cut),

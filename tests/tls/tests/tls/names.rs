@@ -142,7 +142,8 @@ pub(crate) fn subjects() -> Vec<(&'static str, CertificateRequest, bool)> {
         ),
         (
             "in the organization, as if it were not",
-            CertificateRequest::without_name().and(DnType::OrganizationName, format!("x,CN={META}")),
+            CertificateRequest::without_name()
+                .and(DnType::OrganizationName, format!("x,CN={META}")),
             false,
         ),
         (
