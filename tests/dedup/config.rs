@@ -1,4 +1,4 @@
-//! Settings that are wrong or contradict each other, and those at the limit, which do not.
+//! Wrong and contradictory settings, and valid ones at the limit.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -88,14 +88,14 @@ fn windows() {
     check(|builder| builder.status_window(30 * SECOND - NANO), wrong);
     check(|builder| builder.status_window(30 * SECOND), None);
     check(|builder| builder.status_window(None), None);
-    // As the window, if nothing is said of it: then the window is what is wrong.
+    // Defaults to the window, so the error names the window.
     check(
         |builder| builder.window(Duration::ZERO),
         Some(ConfigError::Window),
     );
 }
 
-/// Refusing is for what Meta does not repeat any more.
+/// Rejecting stale events is only valid for events that Meta no longer retries.
 #[test]
 fn on_stale() {
     const LONG_ENOUGH: Duration = Duration::from_secs((7 * 24 * 60 + 10) * 60);
@@ -113,7 +113,7 @@ fn on_stale() {
     check(|builder| builder.status_window(LONG_ENOUGH - NANO), None);
 }
 
-/// Each says which setting it is.
+/// Each error names its setting.
 #[test]
 fn words() {
     for (error, setting) in [

@@ -1,4 +1,4 @@
-//! Under which keys events are claimed, for how long they are remembered, and which are too old.
+//! Keys of claims, windows, and stale events.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{
     stack::{Answer, LEASE, Stack, Tally, WINDOW, keys, millis, now, sorted, status, text},
 };
 
-/// Messages have the default's key, statuses none.
+/// Messages have the default key, statuses have none.
 fn without_statuses(host: Host) -> Stack {
     Stack::with(host, |builder| {
         builder.key(|event, _| (event.kind() != "status").then(|| event.key()))
@@ -26,7 +26,7 @@ async fn no_keys_at_all() {
     let stack = without_statuses(Host::good());
     for time in 1..=3 {
         assert_eq!(stack.send(&status("A")).await, Answer::good());
-        // No key, no call of the store.
+        // Without a key there is no call of the store.
         stack.at_rest([0, 0, 0], Tally::handled(time)).await;
     }
     assert_eq!(stack.host.calls(), 3);
@@ -53,7 +53,7 @@ async fn no_key_beside_done() {
         .await;
 }
 
-/// What has no key waits with the rest: it would otherwise be handled with each try.
+/// Events without a key wait with the others, or they would be handled at each attempt.
 #[tokio::test(start_paused = true)]
 async fn no_key_beside_pending() {
     let stack = without_statuses(Host::good());
@@ -83,7 +83,7 @@ async fn no_key_beside_pending() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_of_the_hosts_own() {
-    // One for all: whatever comes second is known.
+    // One key for all events: every second event is a duplicate.
     let one = EventKey::from_bytes([7; 16]);
     let stack = Stack::with(Host::good(), |builder| builder.key(move |_, _| Some(one)));
     assert_eq!(stack.send(&text("A").and(text("B"))).await, Answer::good());
@@ -94,7 +94,7 @@ async fn a_key_of_the_hosts_own() {
         .await;
 }
 
-/// A function that panics costs the delivery, and nothing else.
+/// A panicking key function fails only its delivery.
 #[tokio::test(start_paused = true)]
 async fn a_key_function_that_panics() {
     let stack = Stack::with(Host::good(), |builder| {
@@ -149,8 +149,7 @@ async fn windows() {
         .await;
 }
 
-/// Statuses of messages have the window of statuses, also those of another app's; statuses of calls
-/// do not.
+/// Statuses of messages use the status window, also those of another app; statuses of calls do not.
 #[tokio::test(start_paused = true)]
 async fn the_window_of_each_kind() {
     let day = Duration::from_secs(24 * 60 * 60);
@@ -303,7 +302,7 @@ async fn stale_events_are_refused_if_told_so() {
     stack.rest().await;
 }
 
-/// What is fresh is handled, whatever it comes with.
+/// Fresh events are handled, whatever else is in the delivery.
 #[tokio::test(start_paused = true)]
 async fn what_is_beside_a_refused_event_is_handled() {
     let stack = Stack::with(Host::good(), |builder| builder.on_stale(OnStale::Refuse));
@@ -320,7 +319,7 @@ async fn what_is_beside_a_refused_event_is_handled() {
     };
     stack.at_rest([2, 1, 0], tally).await;
 
-    // Also if its handler fails and names it.
+    // Also if the handler fails and names it.
     let failed = keys(&old);
     let host = Host::new(move |_, _| {
         let failed = PartialFailure::of_keys(failed.clone());
@@ -336,7 +335,7 @@ async fn what_is_beside_a_refused_event_is_handled() {
     stack.rest().await;
 }
 
-/// Old by nature, or nobody knows how old, or remembered by nobody.
+/// Old by nature, of unknown age, or without a window.
 #[tokio::test(start_paused = true)]
 async fn what_is_never_stale() {
     let year = Duration::from_secs(365 * 24 * 60 * 60);
@@ -368,7 +367,7 @@ async fn what_is_never_stale() {
     stack.rest().await;
 }
 
-/// The clock of Meta may be ahead.
+/// Meta's clock may be ahead.
 #[tokio::test(start_paused = true)]
 async fn what_comes_from_the_future_is_not_stale() {
     let stack = Stack::with(Host::good(), |builder| builder.on_stale(OnStale::Refuse));
@@ -377,8 +376,8 @@ async fn what_comes_from_the_future_is_not_stale() {
     stack.rest().await;
 }
 
-/// An hour older or younger is all that becomes of an event. Only what Meta brings at the very end of its seven days is then taken for older than
-/// what is remembered, and says so.
+/// A wrong clock only changes the age of events by an hour. Only events at the very end of Meta's
+/// seven days are then considered stale, and this is reported.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_an_hour_off() {
     const HOUR: u64 = 60 * 60;

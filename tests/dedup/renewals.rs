@@ -1,4 +1,4 @@
-//! Handlers that run for longer than their lease.
+//! Handlers that run longer than their lease.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Meta repeats the delivery while the handler works, and long after.
+/// Meta redelivers while the handler runs, and long after.
 #[tokio::test(start_paused = true)]
 async fn forty_seconds_of_work_with_the_defaults() {
     let stack = Stack::new(Host::slow(seconds(40)));
@@ -70,7 +70,7 @@ async fn leases_are_renewed_every_third() {
     stack.at_rest([1, 1, 0], Tally::handled(2)).await;
 }
 
-/// What ends before its first renewal costs the store nothing.
+/// Handlers that end before the first renewal cost the store nothing.
 #[tokio::test(start_paused = true)]
 async fn a_quick_handler_renews_nothing() {
     let stack = Stack::new(Host::slow(LEASE / 3 - millis(1)));
@@ -94,7 +94,7 @@ async fn without_a_deadline_a_handler_has_all_the_time() {
     stack.at_rest([1, 1, 0], Tally::handled(1)).await;
 }
 
-/// Somebody else has one of two events: the handler goes on, and what is left to it is renewed.
+/// Another holder has one of two events: the handler continues, and the remaining one is renewed.
 #[tokio::test(start_paused = true)]
 async fn a_lost_lease() {
     let stack = Stack::new(Host::slow(seconds(35)));
@@ -123,11 +123,11 @@ async fn a_lost_lease() {
         ..Tally::handled(2)
     };
     stack.at_rest([1, 1, 0], tally).await;
-    // The claim of the other stands, and what was left is done.
+    // The other claim stays valid, and the remaining event is done.
     assert_eq!(stack.held(&batch).await, [Held::Pending, Held::Done]);
 }
 
-/// Nothing is left to be renewed, and the handler ends all the same.
+/// Nothing is left to renew, but the handler completes.
 #[tokio::test(start_paused = true)]
 async fn all_leases_lost() {
     let stack = Stack::new(Host::slow(seconds(35)));
@@ -148,7 +148,7 @@ async fn all_leases_lost() {
     stack.at_rest([1, 1, 0], tally).await;
 }
 
-/// A renewal that fails is tried again a second later.
+/// A failed renewal is retried after a second.
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_fails() {
     for (fault, at) in [
@@ -171,7 +171,7 @@ async fn a_renewal_that_fails() {
     }
 }
 
-/// The store is away for longer than the lease. When it is back, the event is taken again.
+/// The store is down for longer than the lease. When it is back, the event is claimed again.
 #[tokio::test(start_paused = true)]
 async fn an_outage_longer_than_the_lease() {
     let stack = Stack::new(Host::slow(seconds(60)));
@@ -193,7 +193,7 @@ async fn an_outage_longer_than_the_lease() {
     stack.rest().await;
 }
 
-/// A renewal that is under way ends before the release is sent.
+/// A renewal in flight completes before the release is sent.
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_fails_during_a_renewal() {
     let host = Host::new(|_, _| async {
@@ -212,7 +212,7 @@ async fn a_handler_that_fails_during_a_renewal() {
     stack.at_rest([1, 0, 1], Tally::handled(1)).await;
 }
 
-/// A handler that leaves nothing of the task's budget leaves time for renewals.
+/// A handler that uses up the task's cooperative budget must not block renewals.
 #[tokio::test]
 async fn a_busy_handler_is_renewed() {
     let store = Scripted::new();
