@@ -53,7 +53,9 @@ impl Signature {
         let digits = value
             .strip_prefix(PREFIX)
             .ok_or(SignatureError::Malformed)?;
-        if digits.iter().any(u8::is_ascii_uppercase) {
+        // `|` instead of `any`: without an early exit it compiles to SIMD instructions.
+        let has_upper_case = |found, digit: &u8| found | digit.is_ascii_uppercase();
+        if digits.iter().fold(false, has_upper_case) {
             return Err(SignatureError::Malformed);
         }
         // The signature is not secret, so decoding need not take constant time.
