@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_handshake_is_status_of() {
+    async fn the_handshake_is_answered() {
         let query = r#""queryStringParameters": {"hub.mode": "subscribe", "hub.verify_token": "token", "hub.challenge": "1158201444"}"#;
         let [_, _, alb] = EVENTS;
         let handshake = alb
