@@ -402,7 +402,7 @@ async fn a_fallback_inside_has_the_events_committed() {
         assert_eq!(send(&app, delivery()).await.0, 200);
     }
     let counters = handle.counters();
-    assert_eq!((counters.handled, counters.suppressed), (1, 1));
+    assert_eq!((counters.delivered, counters.suppressed), (1, 1));
 }
 
 /// Layers without labels share their keys, so the second app misses what both receive.
@@ -427,7 +427,7 @@ async fn two_apps_over_one_dedup_layer_need_labels() {
         assert_eq!(send(&app, delivery).await.0, 200);
     }
     let counters = handle.counters();
-    assert_eq!((counters.handled, counters.suppressed), (1, 1));
+    assert_eq!((counters.delivered, counters.suppressed), (1, 1));
 
     let dedup = DedupLayer::new(MemoryStore::new());
     let handle = dedup.handle();
@@ -445,5 +445,5 @@ async fn two_apps_over_one_dedup_layer_need_labels() {
         assert_eq!(send(&app, delivery).await.0, 200);
     }
     let counters = handle.counters();
-    assert_eq!((counters.handled, counters.suppressed), (2, 0));
+    assert_eq!((counters.delivered, counters.suppressed), (2, 0));
 }
