@@ -331,7 +331,7 @@ async fn two_layers_share_a_store() {
         let app = app.layer(dedup).layer(layer());
         assert_eq!(send(&app, delivery("/wh")).await.0, 200);
         let counters = counters.counters();
-        assert_eq!((counters.handled, counters.suppressed), expected);
+        assert_eq!((counters.delivered, counters.suppressed), expected);
     }
 }
 

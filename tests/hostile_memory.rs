@@ -383,7 +383,7 @@ async fn a_full_delivery_and_a_store() {
         .unwrap();
     let (taken, response) = peak(service.oneshot(request)).await;
     assert_eq!(response.unwrap().status(), 200);
-    assert_eq!(handle.counters().handled, EVENTS as u64);
+    assert_eq!(handle.counters().delivered, EVENTS as u64);
     println!(
         "memory: {EVENTS} events that are handled once take {taken} bytes at most, {} each, with what the store keeps",
         taken / EVENTS

@@ -3,20 +3,19 @@
 use std::{
     error::Error,
     fmt,
-    future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
 
 use tokio::time::{Instant, timeout};
 
-use super::store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, Token};
+use super::{
+    contain::{Contained, Panicked, contain},
+    store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, Token},
+};
 use crate::event::EventKey;
 
 /// Consecutive failures that open the circuit.
@@ -186,20 +185,15 @@ impl Circuit {
     }
 }
 
-/// Turns a panic of the store into an error. Otherwise the panic would end the task of the delivery
-/// without a release of its claims.
+/// Turns a panic of the store into an error. A panic when the call is dropped, at its timeout, has
+/// no effect.
 async fn catch_panics<F, T>(make: impl FnOnce() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let panicked = |_| StoreError::unavailable(CallError::Panicked);
-    let call = catch_unwind(AssertUnwindSafe(make)).map_err(panicked)?;
-    let mut call = pin!(call);
-    poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
-        polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic))))
-    })
-    .await
+    let panicked = |Panicked| StoreError::unavailable(CallError::Panicked);
+    let call = contain(make).map_err(panicked)?;
+    Contained::new(call).await.map_err(panicked)?
 }
 
 /// A failed call for which the store returned no error.
@@ -248,8 +242,9 @@ impl Error for CircuitOpen {
 #[cfg(test)]
 mod tests {
     use std::{
-        future::{pending, ready},
+        future::{pending, poll_fn, ready},
         sync::atomic::AtomicUsize,
+        task::Poll,
     };
 
     use tokio::time::advance;

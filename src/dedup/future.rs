@@ -119,9 +119,7 @@ where
                 Poll::Ready(Ok(DeliveryResponse::Inner(response))) => {
                     response.map(ResponseBody::inner)
                 }
-                // The task ended without a response: its runtime is shutting down, or the handler
-                // panicked again while it was dropped.
-                Poll::Ready(Err(_)) => reject(DedupRejectionKind::HandlerPanicked),
+                Poll::Ready(Err(_)) => reject(DedupRejectionKind::TaskFailed),
                 Poll::Pending => {
                     ready!(deadline.poll(cx));
                     reject(DedupRejectionKind::ResponseDeadline)

@@ -22,15 +22,10 @@ pub(super) struct PendingWrites {
 }
 
 impl PendingWrites {
-    pub(super) const NONE: Self = Self {
-        commit: Vec::new(),
-        release: Vec::new(),
-    };
-
     pub(super) fn release(release: Vec<EventKey>) -> Self {
         Self {
+            commit: Vec::new(),
             release,
-            ..Self::NONE
         }
     }
 
@@ -71,7 +66,7 @@ pub(super) async fn retry_pending<S: Store>(
         }
         // Boxed, because the futures of a store are most of the size of this task, which mostly
         // waits.
-        Box::pin(shared.commit(&mut writes.commit, token)).await;
+        Box::pin(shared.commit(&mut writes.commit, token, lease_start)).await;
         Box::pin(shared.release(&mut writes.release, token)).await;
         if is_last {
             count(&shared.tracker.unrecorded, writes.commit.len());

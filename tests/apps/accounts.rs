@@ -264,6 +264,6 @@ async fn deduplication_leaves_foreign_events_alone() {
     ];
     assert_eq!(*calls.lock().unwrap(), expected.map(Result::unwrap));
     let counters = handle.counters();
-    assert_eq!((counters.handled, counters.suppressed), (1, 1));
+    assert_eq!((counters.delivered, counters.suppressed), (1, 1));
     assert_eq!(app.foreign_events(), 4);
 }

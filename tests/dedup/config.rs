@@ -34,7 +34,8 @@ fn store_timeout() {
 fn handler_deadline() {
     let wrong = Some(ConfigError::HandlerDeadline);
     check(|builder| builder.handler_deadline(Duration::ZERO), wrong);
-    check(|builder| builder.handler_deadline(NANO), None);
+    check(|builder| builder.handler_deadline(SECOND / 4), wrong);
+    check(|builder| builder.handler_deadline(SECOND / 4 + NANO), None);
     check(|builder| builder.handler_deadline(Duration::MAX), None);
     check(|builder| builder.handler_deadline(None), None);
 }
@@ -48,6 +49,9 @@ fn lease() {
     check(|builder| builder.lease(3600 * SECOND + NANO), wrong);
     check(|builder| builder.lease(Duration::ZERO), wrong);
     check(|builder| builder.store_timeout(8 * SECOND), wrong);
+    let quick = |builder: Builder| builder.store_timeout(NANO);
+    check(|builder| quick(builder).lease(SECOND - NANO), wrong);
+    check(|builder| quick(builder).lease(SECOND), None);
 }
 
 #[test]
@@ -137,7 +141,7 @@ fn words() {
 async fn what_is_shown() {
     let layer = DedupLayer::new(MemoryStore::new());
     let shown = format!("{:?}", layer.handle());
-    let expected = "DedupHandle(Counters { running: 0, handled: 0, suppressed: 0, ";
+    let expected = "DedupHandle(Counters { running: 0, delivered: 0, suppressed: 0, ";
     assert!(shown.starts_with(expected), "{shown}");
     let host = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(())));
     let mut service = layer.layer(host);

@@ -63,6 +63,28 @@ async fn handlers_that_end() {
     stack.at_rest([2, 2, 0], Tally::handled(2)).await;
 }
 
+/// The shorter one stops the handlers, and both tell of it.
+#[tokio::test(start_paused = true)]
+async fn two_drains_at_once() {
+    let stack = Stack::new(Host::new(|_, _| pending()));
+    let sent = stack.begin(&text("A")).await;
+    assert!(!stack.handle.is_draining());
+    let long = tokio::spawn({
+        let stack = stack.clone();
+        async move { drain(&stack, TEN).await }
+    });
+    sleep(millis(10)).await;
+    assert!(stack.handle.is_draining());
+    assert_eq!(drain(&stack, millis(100)).await, (1, 1, 0));
+    assert_eq!(long.await.unwrap(), (1, 1, 0));
+    // What was stopped before a drain is none of its own.
+    assert_eq!(drain(&stack, TEN).await, (0, 0, 0));
+    drop(sent);
+    stack
+        .at_rest([1, 0, 1], Tally::handled(1).and_aborted(1))
+        .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_has_to_be_stopped() {
     let stack = Stack::new(Host::new(|call, _| async move {

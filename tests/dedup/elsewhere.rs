@@ -196,8 +196,8 @@ async fn a_layer_around_another_one_misses_nothing() {
     let answered = service.oneshot(request(text("A").body())).await;
     assert_eq!(answered.unwrap().status(), StatusCode::OK);
     let [inner, outer] = [inner, outer].map(|layer| layer.handle().counters());
-    assert_eq!((inner.handled, inner.bypassed), (1, 0));
-    assert_eq!((outer.handled, outer.bypassed), (0, 0));
+    assert_eq!((inner.delivered, inner.bypassed), (1, 0));
+    assert_eq!((outer.delivered, outer.bypassed), (0, 0));
 }
 
 /// It is always ready. The inner service is made ready in the task.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tower_whatsapp::{
-    dedup::{DedupRejectionKind, OnStale, PartialFailure, Store, Token},
+    dedup::{DedupLayerBuilder, DedupRejectionKind, OnStale, PartialFailure, Store, Token},
     event::EventKey,
     testing::sample::{self, Sample},
 };
@@ -13,6 +13,8 @@ use super::{
     scripted::{Held, Op, Scripted},
     stack::{Answer, LEASE, Stack, Tally, WINDOW, keys, millis, now, sorted, status, text},
 };
+
+type Builder = DedupLayerBuilder<Scripted>;
 
 /// Messages have the default key, statuses have none.
 fn without_statuses(host: Host) -> Stack {
@@ -103,8 +105,8 @@ async fn a_key_function_that_panics() {
             Some(event.key())
         })
     });
-    let panicked = Answer::own(500, DedupRejectionKind::HandlerPanicked);
-    assert_eq!(stack.send(&text("A").and(status("A"))).await, panicked);
+    let failed = Answer::own(500, DedupRejectionKind::TaskFailed);
+    assert_eq!(stack.send(&text("A").and(status("A"))).await, failed);
     stack.at_rest([0, 0, 0], Tally::default()).await;
     assert_eq!(stack.send(&text("A")).await, Answer::good());
 }
@@ -355,15 +357,45 @@ async fn what_is_never_stale() {
         stack.rest().await;
     }
     assert!(exempt >= 2, "{exempt}");
+}
 
+/// The age of events without a key is that of the window, and they are refused like others.
+#[tokio::test(start_paused = true)]
+async fn stale_events_without_a_key() {
+    let old = |name| aged(name, WINDOW + millis(1000));
+    let no_statuses = |builder: Builder| builder.status_window(None);
+    let no_keys = |builder: Builder| builder.key(|_, _| None);
+    for (name, without_keys) in [
+        ("status_read", no_statuses as fn(Builder) -> Builder),
+        ("text", no_keys),
+    ] {
+        let stack = Stack::with(Host::good(), without_keys);
+        assert_eq!(stack.send(&old(name)).await, Answer::good());
+        assert_eq!(stack.host.seen()[0].stale, [true], "{name}");
+        stack.rest().await;
+
+        let stack = Stack::with(Host::good(), |builder| {
+            without_keys(builder).on_stale(OnStale::Refuse)
+        });
+        let refused = Answer::own(403, DedupRejectionKind::Stale);
+        assert_eq!(stack.send(&old(name)).await, refused, "{name}");
+        let young = aged(name, WINDOW - Duration::from_secs(20 * 60));
+        assert_eq!(stack.send(&young).await, Answer::good(), "{name}");
+        let tally = Tally {
+            refused: 1,
+            ..Tally::handled(1)
+        };
+        stack.at_rest([0, 0, 0], tally).await;
+    }
+
+    // A refused event is none to call the handler for.
     let stack = Stack::with(Host::good(), |builder| {
         builder.status_window(None).on_stale(OnStale::Refuse)
     });
-    let old = sample::named("status_read")
-        .unwrap()
-        .timestamp(now() - year.as_secs());
-    assert_eq!(stack.send(&old).await, Answer::good());
-    assert_eq!(stack.host.seen()[0].stale, [false]);
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    let beside = text("A").and(old("status_read"));
+    assert_eq!(stack.send(&beside).await, Answer::known());
+    assert_eq!(stack.host.calls(), 1);
     stack.rest().await;
 }
 

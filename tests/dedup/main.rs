@@ -13,6 +13,7 @@ mod causes;
 mod config;
 mod connections;
 mod drains;
+mod drops;
 mod duplicates;
 mod elsewhere;
 mod faults;
@@ -21,6 +22,7 @@ mod keys;
 mod outcomes;
 mod overlaps;
 mod renewals;
+mod replays;
 mod scripted;
 mod stack;
 #[cfg(feature = "redis")]

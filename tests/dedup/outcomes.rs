@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::StatusCode;
+use test_support::{PATH, SECRET, TOKEN};
 use tower_whatsapp::{
-    Event, Notification,
+    App, Credentials, Event, Notification, WebhookLayer,
     dedup::{Claim, DedupRejectionKind, PartialFailure, Store, Token},
     event::EventKey,
     testing::Sample,
@@ -138,7 +139,7 @@ async fn failed_without_a_key() {
 async fn foreign_keys() {
     let stack = Stack::new(once(200, keys(&text("X").and(text("B")))));
     let batch = text("A").and(text("B"));
-    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::FailureUnmatched));
     assert_eq!(stack.send(&batch).await, partly);
     assert_eq!(stack.held(&batch).await, [Held::Absent; 2]);
     stack.at_rest([1, 0, 1], Tally::handled(2)).await;
@@ -149,7 +150,7 @@ async fn foreign_keys() {
 async fn foreign_keys_beside_an_event_without_one() {
     let failing = once(200, keys(&text("X")));
     let stack = Stack::with(failing, |builder| builder.status_window(None));
-    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::FailureUnmatched));
     assert_eq!(stack.send(&text("A").and(status("B"))).await, partly);
     assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
     stack.rest().await;
@@ -161,7 +162,7 @@ async fn keys_without_the_app() {
     let failing = once(200, keys(&text("A")));
     let stack = Stack::of_app("app", Scripted::new(), failing);
     let batch = text("A").and(text("B"));
-    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::FailureUnmatched));
     assert_eq!(stack.send(&batch).await, partly);
     assert_eq!(stack.send(&batch).await, Answer::good());
     assert_eq!(stack.host.seen()[1].fresh.len(), 2);
@@ -302,7 +303,8 @@ async fn failed_by_event_without_a_key_or_from_elsewhere() {
 
     let foreign = text("X").notification().events()[0].clone();
     let stack = Stack::new(once_with(move |_| PartialFailure::of_events([&foreign])));
-    assert_eq!(stack.send(&batch).await, partly);
+    let unmatched = Answer::of_host(500, Some(DedupRejectionKind::FailureUnmatched));
+    assert_eq!(stack.send(&batch).await, unmatched);
     assert_eq!(stack.held(&batch).await, [Held::Absent; 2]);
     stack.rest().await;
 }
@@ -340,4 +342,35 @@ async fn many_events_without_keys_by_key() {
     let stack = Stack::with(failing, |builder| builder.status_window(None));
     assert_eq!(stack.send(&batch).await.status, 500);
     stack.at_rest([0, 0, 0], Tally::handled(8000)).await;
+}
+
+/// Events that the app keeps apart are not the layer's to repeat: naming them fails no other.
+#[tokio::test(start_paused = true)]
+async fn failed_events_that_are_foreign_to_the_app() {
+    #[derive(Debug, Clone, Copy)]
+    enum By {
+        Event,
+        Copy,
+        Key,
+    }
+    let batch = text("A").entry_id("1").and(text("B").entry_id("2"));
+    for by in [By::Event, By::Copy, By::Key] {
+        let credentials = Credentials::new([("1", SECRET)], [("1", TOKEN)]).unwrap();
+        let app = App::builder("app", credentials).accounts(["1"]).build();
+        let failing = once_with(move |all| {
+            assert_eq!((all.events().len(), all.foreign().len()), (1, 1));
+            let foreign = &all.foreign()[0];
+            match by {
+                By::Event => PartialFailure::of_events([foreign]),
+                By::Copy => PartialFailure::of_events([&foreign.detach()]),
+                By::Key => PartialFailure::of_keys([foreign.key_in("app")]),
+            }
+        });
+        let webhook = WebhookLayer::builder().route(PATH, app.unwrap());
+        let stack = Stack::under(webhook, Scripted::new(), failing, |builder| builder);
+        let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
+        assert_eq!(stack.send(&batch).await, partly, "{by:?}");
+        assert_eq!(stack.send(&batch).await, Answer::known(), "{by:?}");
+        stack.rest().await;
+    }
 }

@@ -230,3 +230,49 @@ async fn a_busy_handler_is_renewed() {
     assert_eq!(stack.send(&text("A")).await, Answer::good());
     stack.at_rest([1, 1, 0], Tally::handled(1)).await;
 }
+
+/// A handler that blocks its thread for longer than the lease, and a repetition that is quick.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_done_twice_is_counted() {
+    for first_says in [http::StatusCode::OK, http::StatusCode::BAD_GATEWAY] {
+        let host = Host::new(move |call, _| async move {
+            if call == 1 {
+                std::thread::sleep(millis(1600));
+                return says(first_says);
+            }
+            good()
+        });
+        let stack = Stack::with(host, |builder| builder.lease(seconds(1)));
+        let first = stack.spawn(&text("A"));
+        tokio::time::sleep(millis(1200)).await;
+        assert_eq!(stack.send(&text("A")).await, Answer::good());
+        assert_eq!(first.await.unwrap().status, first_says.as_u16());
+        stack.rest().await;
+        assert_eq!(
+            stack.host.handled(),
+            [keys(&text("A")), keys(&text("A"))].concat()
+        );
+        let tally = Tally {
+            lease_overruns: 1,
+            ..Tally::handled(2)
+        };
+        assert_eq!(stack.tally(), tally, "{first_says}");
+    }
+}
+
+/// The handler has ended in time, and its commit comes too late to tell whether somebody else was faster.
+#[tokio::test(start_paused = true)]
+async fn a_late_commit_is_counted() {
+    let stack = Stack::new(Host::good());
+    stack.store.at(Op::Commit, 1, Fault::Fail);
+    let sent = stack.begin(&text("A")).await;
+    assert_eq!(sent.await.unwrap(), Answer::good());
+    // As when the process is suspended between two attempts.
+    tokio::time::advance(LEASE).await;
+    stack.rest().await;
+    let tally = Tally {
+        lease_overruns: 1,
+        ..Tally::handled(1).and_failures(1)
+    };
+    stack.at_rest([1, 2, 0], tally).await;
+}

@@ -70,6 +70,7 @@ pub(crate) struct Tally {
     pub(crate) stale: u64,
     pub(crate) fenced: u64,
     pub(crate) leases_lost: u64,
+    pub(crate) lease_overruns: u64,
     pub(crate) unrecorded: u64,
     pub(crate) timed_out: u64,
     pub(crate) aborted: u64,
@@ -221,16 +222,17 @@ impl<S: Store + Clone> Stack<S> {
     pub(crate) fn tally(&self) -> Tally {
         let counters = self.handle.counters();
         Tally {
-            handled: counters.handled,
+            handled: counters.delivered,
             suppressed: counters.suppressed,
             unprotected: counters.unprotected,
             stale: counters.stale,
             fenced: counters.fenced,
             leases_lost: counters.leases_lost,
+            lease_overruns: counters.lease_overruns,
             unrecorded: counters.unrecorded,
             timed_out: counters.timed_out,
             aborted: counters.aborted,
-            refused: counters.refused,
+            refused: counters.refused_stale,
             bypassed: counters.bypassed,
             store_failures: counters.store_failures,
         }

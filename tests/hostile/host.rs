@@ -208,7 +208,7 @@ impl Subject {
         let dedup = DedupLayer::builder(self.store.clone())
             .store_timeout(PATIENCE)
             .response_deadline(2 * PATIENCE)
-            .handler_deadline(PATIENCE)
+            .handler_deadline(2 * PATIENCE)
             .lease(4 * PATIENCE)
             .build()
             .unwrap();

@@ -176,7 +176,7 @@ async fn serve<S: Store>(store: S, settings: Settings<'_>) {
     let counters = handle.counters();
     println!(
         "{} handled, {} suppressed, {} fenced, {} store failures, {} waits, {} looks",
-        counters.handled,
+        counters.delivered,
         counters.suppressed,
         counters.fenced,
         counters.store_failures,

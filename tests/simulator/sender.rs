@@ -74,7 +74,7 @@ async fn what_is_answered_with_200_comes_once() {
         (report.retries(), report.redeliveries(), report.failed()),
         (0, 0, 0)
     );
-    assert_eq!(report.acknowledged(), report.deliveries().len());
+    assert_eq!(report.deliveries_acknowledged(), report.deliveries().len());
     assert_eq!(report.unacknowledged().count(), 0);
     // 100 per second.
     let last = report.deliveries().last().unwrap();
@@ -96,7 +96,7 @@ async fn anything_else_comes_again_at_these_times_for_seven_days() {
     assert!(last <= 7 * DAY && last > 6 * DAY, "{last:?}");
     assert_eq!(report.unacknowledged().count(), 1);
     assert_eq!((report.retries(), report.redeliveries()), (gaps.len(), 0));
-    assert_eq!(report.acknowledged(), 0);
+    assert_eq!(report.deliveries_acknowledged(), 0);
     assert!(
         STATUSES
             .iter()

@@ -119,7 +119,8 @@ return 0",
 ///
 /// A connection is closed when it breaks, when three consecutive calls got no answer, and when the
 /// server reports that it is a replica. An attempt to connect may take 1 s and an answer 2 s;
-/// `DedupLayer` waits less.
+/// `DedupLayer` waits less. All callers wait for one attempt and get its error. An attempt that has
+/// not ended after 2 s, because nobody drives the runtime that it began in, is replaced.
 ///
 /// A server that resumes after a hang still executes queued commands. An event can be claimed by
 /// such a command after its caller has given up; it can be claimed again when that lease has

@@ -403,7 +403,7 @@ async fn a_fallback_inside_commits_the_events() {
         assert_eq!(send(&app, delivery()).await.0, 200);
     }
     let counters = handle.counters();
-    assert_eq!((counters.handled, counters.suppressed), (1, 1));
+    assert_eq!((counters.delivered, counters.suppressed), (1, 1));
 }
 
 /// Layers without labels share their keys, so the second app misses events that both receive.
@@ -428,7 +428,7 @@ async fn two_apps_over_one_dedup_layer_need_labels() {
         assert_eq!(send(&app, delivery).await.0, 200);
     }
     let counters = handle.counters();
-    assert_eq!((counters.handled, counters.suppressed), (1, 1));
+    assert_eq!((counters.delivered, counters.suppressed), (1, 1));
 
     let dedup = DedupLayer::new(MemoryStore::new());
     let handle = dedup.handle();
@@ -446,5 +446,5 @@ async fn two_apps_over_one_dedup_layer_need_labels() {
         assert_eq!(send(&app, delivery).await.0, 200);
     }
     let counters = handle.counters();
-    assert_eq!((counters.handled, counters.suppressed), (2, 0));
+    assert_eq!((counters.delivered, counters.suppressed), (2, 0));
 }

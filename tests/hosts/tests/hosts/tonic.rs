@@ -95,7 +95,7 @@ macro_rules! not_handled {
 fn assert_seen(handle: &DedupHandle, handled: u64, suppressed: u64) {
     let counters = handle.counters();
     assert_eq!(
-        (counters.handled, counters.suppressed),
+        (counters.delivered, counters.suppressed),
         (handled, suppressed)
     );
 }
