@@ -566,6 +566,42 @@ async fn after_64_kib_of_json_others_have_their_turn() {
     }
 }
 
+/// What is made of a large body is charged as it grows. Charged at the end only, bodies that are
+/// parsed at the same time would exceed the budget together.
+#[tokio::test]
+async fn a_large_body_is_charged_while_it_is_parsed() {
+    // The places of lists of this length are kept.
+    let list = format!(r#"["{}"],"#, "x".repeat(32));
+    let body = format!(r#"{{"x":[{}0]}}"#, list.repeat(20_000));
+    let layer = layer();
+    let free = layer.available_memory();
+    let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
+    let request = Request::post("/wh")
+        .header("x-hub-signature-256", sign(SECRET, &body))
+        .body(Script::new([Step::data(body.clone())]))
+        .unwrap();
+    let mut future = pin!(layer.clone().layer(host).oneshot(request));
+    let mut charged = Vec::new();
+    let response = loop {
+        match future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(response) => break response.unwrap(),
+            Poll::Pending => charged.push(free - layer.available_memory()),
+        }
+    };
+    assert_eq!(response.status(), 200);
+    // Not while it is hashed: it came in one frame.
+    let turns_to_receive = body.len() / (64 * 1024);
+    let (received, parsed) = charged.split_at(turns_to_receive);
+    assert!(received.iter().all(|charged| *charged == 0), "{charged:?}");
+    assert_eq!(parsed.len(), body.len().div_ceil(64 * 1024));
+    assert!(parsed.is_sorted() && parsed[0] > body.len(), "{charged:?}");
+    assert!(parsed.last().unwrap() - body.len() > 2 * (parsed[0] - body.len()));
+    assert_eq!(layer.available_memory(), free);
+}
+
 /// Not only ready tasks run in between, but also tasks that wait for sockets and
 /// timers, and tasks that yield.
 #[cfg(feature = "tokio")]

@@ -14,7 +14,7 @@ use axum::{
     response::Response,
     routing::{any, post},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceBuilder, ServiceExt as _, util::option_layer};
 use tower_whatsapp::{
@@ -234,6 +234,48 @@ async fn a_dedup_layer_outside_is_reported_once() {
     send_twice(inside.clone()).await;
     send_twice(inside.layer(dedup())).await;
     assert_eq!(warned.take(), []);
+}
+
+/// What was reported of one kind does not silence another.
+#[tokio::test]
+async fn each_kind_of_answer_in_place_of_the_handler_is_reported_once() {
+    use SetupWarning::{DeliveryRefused, EventsIgnored, RouteMissing};
+
+    async fn answer(headers: HeaderMap) -> StatusCode {
+        StatusCode::from_bytes(headers["x-answer"].as_bytes()).unwrap()
+    }
+    for with_dedup in [false, true] {
+        let warned = Warned::default();
+        let mut app = Router::new().route("/wh", post(answer));
+        if with_dedup {
+            app = app.layer(DedupLayer::new(MemoryStore::new()));
+        }
+        let app = app.layer(warned.layer(builder()));
+        for (number, (status, expected)) in [
+            (503, &[][..]),
+            (401, &[DeliveryRefused]),
+            (303, &[]),
+            (200, &[EventsIgnored]),
+            (204, &[]),
+            (404, &[RouteMissing]),
+            (405, &[]),
+            (200, &[]),
+            (413, &[]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            // A new event each time, which no `DedupLayer` suppresses.
+            let body = messages(&text(&format!("wamid.{number}"), ""));
+            let request = Request::post("/wh")
+                .header("x-hub-signature-256", sign(SECRET, &body))
+                .header("x-answer", status)
+                .body(body.into())
+                .unwrap();
+            send(&app, request).await;
+            assert_eq!(warned.take(), expected, "{number}: {status}");
+        }
+    }
 }
 
 /// On the route and on the router: without a mark the inner layer would find the

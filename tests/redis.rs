@@ -529,6 +529,11 @@ async fn a_server_that_is_down() {
         assert_unavailable(claim(&store, 1, A).await, refused);
         assert_unavailable(store.check().await, refused);
     }
+    // The reason has the error of the client as its source.
+    let error = claim(&store, 1, A).await.unwrap_err();
+    let cause = error.source().and_then(Error::source).unwrap();
+    let cause: &redis::RedisError = cause.downcast_ref().unwrap();
+    assert!(cause.is_connection_refusal(), "{cause:?}");
     server.spawn();
     assert_eq!(claim(&store, 1, A).await.unwrap(), Claim::Claimed);
     server.kill();
@@ -716,6 +721,19 @@ async fn a_node_of_a_cluster() {
     assert_eq!(server.run::<usize>("DBSIZE"), 50);
 }
 
+/// What the docs of the store say that an ACL user needs: commands, keys, and the command for a
+/// database other than 0.
+fn documented_acl() -> [&'static str; 3] {
+    const DOCS: &str = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../src/dedup/redis/mod.rs"
+    ));
+    let (_, needs) = DOCS.split_once("An ACL user needs ").unwrap();
+    let (needs, _) = needs.split_once(".\n").unwrap();
+    let quoted: Vec<_> = needs.split('`').skip(1).step_by(2).collect();
+    quoted.try_into().unwrap()
+}
+
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn passwords() {
@@ -738,9 +756,9 @@ async fn passwords() {
         );
     }
     // A user with exactly the documented permissions, in each database and with each operation.
-    server.run::<()>(
-        "ACL SETUSER ann on >canary-ann ~wa:* +eval +evalsha +get +set +pexpire +del +select",
-    );
+    let [commands, keys, select] = documented_acl();
+    let all = format!("ACL SETUSER ann on >canary-ann {keys} {commands} {select}");
+    server.run::<()>(&all);
     // The first two are the same database.
     for (database, first) in [("", 1), ("/0", 3), ("/3", 5)] {
         let url = format!("redis://ann:canary-ann@{}{database}", server.address());
@@ -758,8 +776,12 @@ async fn passwords() {
     }
     // Without `select`, connections to other databases than the first one fail.
     server.run::<()>("ACL SETUSER ann -select");
-    let ann = format!("redis://ann:canary-ann@{}/3", server.address());
-    let error = RedisStore::open(&ann).unwrap().check().await.unwrap_err();
+    let ann = |database: &str| {
+        let url = format!("redis://ann:canary-ann@{}{database}", server.address());
+        RedisStore::open(&url).unwrap()
+    };
+    ann("/0").check().await.unwrap();
+    let error = ann("/3").check().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     // A password that is corrected on the server needs no new store.
     server.run::<()>("CONFIG SET requirepass canary-wrong");

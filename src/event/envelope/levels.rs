@@ -340,3 +340,37 @@ impl<'a> Splitter<'a> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Notification;
+
+    /// Otherwise the key of each of 20,000 events would read a metadata of 2 MB again.
+    #[test]
+    fn the_metadata_is_read_once_for_many_events() {
+        let metadata = format!(
+            r#""metadata":{{"display_phone_number":"{}","phone_number_id":"1"}},"#,
+            "0".repeat(1000)
+        );
+        for (metadata, id) in [(&*metadata, Some("1")), ("", None)] {
+            for (events, is_cached) in [
+                (MAX_UNCACHED_EVENTS, false),
+                (MAX_UNCACHED_EVENTS + 1, true),
+                (2000, true),
+            ] {
+                let statuses = vec![r#"{"id":"wamid.A"}"#; events].join(",");
+                let body = format!(
+                    r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{{metadata}"statuses":[{statuses}]}}}}]}}]}}"#
+                );
+                let notification = Notification::parse(body).unwrap();
+                assert_eq!(notification.events().len(), events);
+                for event in notification.events() {
+                    let change = event.element().change();
+                    assert_eq!(change.phone_number_id.is_some(), is_cached, "{events}");
+                    assert_eq!(event.phone_number_id(), id);
+                }
+            }
+        }
+    }
+}
