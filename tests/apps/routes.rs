@@ -2,10 +2,10 @@ use http::Method;
 use tower_whatsapp::{RejectionKind, WebhookLayer};
 
 use super::{
+    resolvers::Tenants,
     subject::{
         Outcome, app, credentials, delivered, delivery, handshake, refused, send, with_method,
     },
-    tenants::Tenants,
 };
 
 fn layer() -> WebhookLayer {

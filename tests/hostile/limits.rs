@@ -1,6 +1,6 @@
 //! Limits whose two sides are shown nowhere else: so much passes, and one more does not.
 //!
-//! Those of the body, the handshake and JSON are rows; those of settings are in `tests/config.rs`, `tests/apps` and `tests/dedup`.
+//! Those of the body, the handshake and JSON are rows; those of settings are in `tests/webhook/config.rs`, `tests/apps` and `tests/dedup`.
 
 use tower_whatsapp::{Credentials, CredentialsError, Notification, Payload};
 
