@@ -24,18 +24,6 @@ use test_support::{
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-#[test]
-fn the_demo_goes_as_documented() {
-    for env in [&[][..], &ENV] {
-        let output = run(command("quickstart").arg("--demo").envs(env.to_vec()), b"");
-        let stdout = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{stdout}");
-        assert_eq!(output.stderr, b"");
-        assert!(stdout.ends_with("\nAll as documented.\n"), "{stdout}");
-        assert!(!stdout.contains(SECRET) && !stdout.contains(TOKEN));
-    }
-}
-
 #[tokio::test]
 async fn quickstart() {
     let (process, address) = Process::serve("quickstart", &ENV);

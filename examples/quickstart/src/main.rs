@@ -1,14 +1,14 @@
 //! A WhatsApp webhook on axum that prints every event on one line.
 //!
 //! ```text
-//! cargo run --example quickstart              # prints the commands to try it with
-//! cargo run --example quickstart -- --demo    # tries itself
+//! cargo run -p quickstart              # prints the commands to try it with
+//! cargo run -p quickstart -- --demo    # tries itself
 //! ```
 //!
 //! `WHATSAPP_APP_SECRET` and `WHATSAPP_VERIFY_TOKEN` are what the App Dashboard knows too; without them, random ones are made. `ADDR`
 //! is where to listen (`127.0.0.1:3000`).
 
-#[path = "../common/mod.rs"]
+#[path = "../../common/mod.rs"]
 mod common;
 mod credentials;
 mod demo;
