@@ -215,11 +215,19 @@ mod tests {
             for byte in 0..=u8::MAX {
                 let mut value = good.clone();
                 value[place] = byte;
-                let allowed = match place {
-                    0..7 => byte == good[place],
-                    _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+                let expected = match (place, byte) {
+                    (0..7, byte) if byte == good[place] => Ok(()),
+                    (0..7, _) => Err(MalformedSignature::Prefix),
+                    (_, b'0'..=b'9' | b'a'..=b'f') => Ok(()),
+                    (_, b'A'..=b'Z') => Err(MalformedSignature::UpperCase),
+                    _ => Err(MalformedSignature::Digit),
                 };
-                assert_eq!(Signature::parse(&value).is_ok(), allowed, "{place} {byte}");
+                let parsed = Signature::parse(&value).map(drop);
+                assert_eq!(
+                    parsed,
+                    expected.map_err(SignatureError::Malformed),
+                    "{place} {byte}"
+                );
             }
         }
     }
@@ -227,14 +235,20 @@ mod tests {
     #[test]
     fn other_lengths_are_malformed() {
         let good = format!("sha256={}", "a".repeat(64));
+        let problem = |value: &[u8]| match Signature::parse(value) {
+            Err(SignatureError::Malformed(problem)) => Some(problem),
+            _ => None,
+        };
         for len in 0..good.len() {
-            assert_eq!(
-                Signature::parse(&good.as_bytes()[..len]).unwrap_err(),
-                SignatureError::Malformed
-            );
+            let expected = match len {
+                0..7 => MalformedSignature::Prefix,
+                _ => MalformedSignature::Length,
+            };
+            assert_eq!(problem(&good.as_bytes()[..len]), Some(expected));
         }
         for more in ["a", "aa", " ", ","] {
-            assert!(Signature::parse(format!("{good}{more}").as_bytes()).is_err());
+            let longer = format!("{good}{more}");
+            assert_eq!(problem(longer.as_bytes()), Some(MalformedSignature::Length));
         }
     }
 
@@ -247,7 +261,7 @@ mod tests {
         for (error, text) in [
             (SignatureError::Missing, "the signature header is missing"),
             (
-                SignatureError::Malformed,
+                SignatureError::Malformed(MalformedSignature::Repeated),
                 "the signature header is malformed",
             ),
             (SignatureError::Mismatch, "the signature does not match"),

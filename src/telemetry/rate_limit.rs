@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn one_event_per_minute_with_the_number_left_out() {
         let limit = RateLimit::default();
-        let at = |seconds| limit.admit_at(seconds * 1_000_000_000);
+        let at = |seconds: u64| limit.admit_at(seconds * 1_000_000_000);
         assert_eq!(at(0), Some(0));
         assert_eq!([at(0), at(30), at(59)], [None, None, None]);
         assert_eq!(at(60), Some(3));

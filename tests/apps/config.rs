@@ -6,8 +6,8 @@ use tower_whatsapp::{
 };
 
 use super::{
+    resolvers::Tenants,
     subject::{app, credentials, down, secret},
-    tenants::Tenants,
 };
 
 #[track_caller]

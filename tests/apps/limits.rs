@@ -8,8 +8,8 @@ use test_support::{Script, Step, sign};
 use tower_whatsapp::{App, RejectionKind, WebhookLayer};
 
 use super::{
+    resolvers::Tenants,
     subject::{Outcome, app, credentials, delivered, delivery_of, secret, send},
-    tenants::Tenants,
 };
 
 fn body(len: usize) -> String {

@@ -3,10 +3,10 @@
 
 mod accounts;
 mod config;
-mod found;
 mod limits;
-mod many;
+mod lookups;
+mod made_up_names;
+mod resolvers;
 mod routes;
-mod strangers;
 mod subject;
-mod tenants;
+mod ten_thousand;

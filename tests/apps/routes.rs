@@ -2,10 +2,10 @@ use http::Method;
 use tower_whatsapp::{RejectionKind, WebhookLayer};
 
 use super::{
+    resolvers::Tenants,
     subject::{
         Outcome, app, credentials, delivered, delivery, handshake, refused, send, with_method,
     },
-    tenants::Tenants,
 };
 
 fn layer() -> WebhookLayer {
@@ -46,7 +46,7 @@ async fn each_path_has_its_app_and_its_secret() {
             let expected = if signer == label {
                 Outcome::Challenge
             } else {
-                refused(RejectionKind::HandshakeRefused)
+                refused(RejectionKind::HandshakeToken)
             };
             assert_eq!(
                 send(&layer, handshake(path, signer)).await,

@@ -1,29 +1,33 @@
 //! `DedupLayer` in the whole stack: the response, what the handler sees, what the store is asked,
 //! and what is left behind.
 //!
-//! `answers`, `overlaps`, `faults`, `keys` and `drains` follow the table of the module's docs, row
-//! by row. `duplicates` runs all kinds of duplicates on every store. `cancels` drops a delivery at
-//! every await point, and `connections` does the same over sockets. `troubles` injects faults of a
-//! real Redis. `scripts/faults` lists all fault points with their tests.
+//! `responses`, `in_flight_elsewhere`, `faults`, `keys` and `shutdown` follow the table of the
+//! module's docs, row by row. `duplicates` runs all kinds of duplicates on every store. `cancels`
+//! drops a delivery at every await point, and `connections` does the same over sockets.
+//! `redis_failures` injects faults of a real Redis. `scripts/faults` lists all fault points with
+//! their tests.
 #![cfg(test)]
 
-mod answers;
 mod cancels;
-mod causes;
 mod config;
 mod connections;
-mod drains;
 mod drops;
 mod duplicates;
-mod elsewhere;
 mod faults;
 mod host;
+mod in_flight_elsewhere;
 mod keys;
-mod outcomes;
-mod overlaps;
+mod partial_failures;
+mod passthrough;
+#[cfg(feature = "redis")]
+mod redis_failures;
+#[cfg(feature = "redis")]
+mod redis_store;
 mod renewals;
 mod replays;
+mod responses;
 mod scripted;
+mod shutdown;
 mod stack;
-#[cfg(feature = "redis")]
-mod troubles;
+mod store;
+mod store_errors;

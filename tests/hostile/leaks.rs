@@ -12,7 +12,7 @@ use tower::Layer;
 use tower_whatsapp::{
     ConfigError, Notification, Rejection, RejectionKind, WebhookLayer,
     secret::{AppSecret, VerifyToken},
-    signature::{Signature, SignatureError, Verifier},
+    signature::{MalformedSignature, Signature, SignatureError, Verifier},
 };
 
 use crate::{
@@ -114,7 +114,7 @@ async fn nothing_that_can_be_shown_shows_it() {
     shown(mismatch);
     check(&mismatch.to_string());
     shown(AppSecret::new(" ").unwrap_err());
-    check(&SignatureError::Malformed.to_string());
+    check(&SignatureError::Malformed(MalformedSignature::Digit).to_string());
 }
 
 #[test]
@@ -131,8 +131,8 @@ fn no_error_says_it() {
         check(&error.to_string());
     }
     let rejection = Rejection::from(RejectionKind::SignatureMismatch);
-    shown(rejection);
     check(&rejection.to_string());
+    shown(rejection);
     let error = Notification::parse(format!("{}!", one_text())).unwrap_err();
     shown(error);
     check(&error.to_string());

@@ -1,7 +1,7 @@
 //! Limits whose edges are tested nowhere else: the limit itself passes, one more does not.
 //!
 //! Limits of the body, the handshake and JSON are rows. Limits of settings are in
-//! `tests/config.rs`, `tests/apps` and `tests/dedup`.
+//! `tests/webhook/config.rs`, `tests/apps` and `tests/dedup`.
 
 use tower_whatsapp::{Credentials, CredentialsError, Notification, Payload};
 

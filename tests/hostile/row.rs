@@ -320,7 +320,11 @@ pub(crate) fn refusal(kind: RejectionKind) -> (u16, &'static [(&'static str, &'s
         RejectionKind::MethodNotAllowed => (405, &[("allow", "GET, POST")]),
         RejectionKind::MemoryBudget => (503, &[("retry-after", "1")]),
         RejectionKind::HandshakeMalformed | RejectionKind::BodyBroken => (400, &[]),
-        RejectionKind::HandshakeRefused
+        RejectionKind::NotHandshake
+        | RejectionKind::HandshakeIncomplete
+        | RejectionKind::HandshakeRepeated
+        | RejectionKind::HandshakeMode
+        | RejectionKind::HandshakeToken
         | RejectionKind::SignatureMissing
         | RejectionKind::SignatureMalformed
         | RejectionKind::SignatureMismatch

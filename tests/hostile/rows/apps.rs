@@ -7,7 +7,7 @@ use test_support::{
 };
 use tower_whatsapp::{
     App, Credentials,
-    RejectionKind::{AccountRefused, HandshakeRefused, SignatureMismatch},
+    RejectionKind::{AccountRefused, HandshakeToken, SignatureMismatch},
     WebhookLayer, WebhookLayerBuilder,
     webhook::OnForeignEvent,
 };
@@ -53,7 +53,7 @@ fn routes() -> Vec<Row> {
         of("T3", "/nobody", "shop").passed_through(),
         of("T3 prefix", "/shop/", "shop").passed_through(),
         echo("T4", "/shop", "shop"),
-        echo("T4 other", "/shop", "bank").unread(HandshakeRefused),
+        echo("T4 other", "/shop", "bank").unread(HandshakeToken),
         about("T5", account("1")).read(AccountRefused),
         // Events without an account are not foreign.
         about("T5 none", account(""))
@@ -129,8 +129,9 @@ mod names {
     use tower_whatsapp::{
         App,
         RejectionKind::{
-            AppResolverUnavailable, AppUnknown, BodyTooLarge, HandshakeMalformed, HandshakeRefused,
-            MethodNotAllowed, SignatureMalformed, SignatureMismatch, SignatureMissing,
+            AppResolverUnavailable, AppUnknown, BodyTooLarge, HandshakeMalformed, HandshakeToken,
+            MethodNotAllowed, NotHandshake, SignatureMalformed, SignatureMismatch,
+            SignatureMissing,
         },
         WebhookLayer, WebhookLayerBuilder,
         webhook::{AppResolver, ResolveError},
@@ -173,7 +174,7 @@ mod names {
             of("T14", "down", "shop").unread(AppResolverUnavailable),
             ask("T14 asked", "down", "shop").unread(AppResolverUnavailable),
             ask("T15", "shop", "shop"),
-            ask("T15 other", "shop", "bank").unread(HandshakeRefused),
+            ask("T15 other", "shop", "bank").unread(HandshakeToken),
             ask("T16", "nobody", "shop").unread(AppUnknown),
             // These cause no lookup, so the response does not show that the resolver is down.
             Row::one("T17", Sent::unsigned(one_text()).target("/hooks/down/in"))
@@ -192,7 +193,7 @@ mod names {
                 .unread(MethodNotAllowed),
             Row::one("T17 no query", Sent::get("/hooks/down/in"))
                 .with(found)
-                .unread(HandshakeRefused),
+                .unread(NotHandshake),
             Row::one(
                 "T17 parameters",
                 Sent::get(asked("/hooks/down/in", "shop") + &"&a".repeat(20)),

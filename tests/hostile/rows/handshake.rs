@@ -2,7 +2,8 @@
 
 use test_support::{CHALLENGE, PATH, TOKEN, handshake};
 use tower_whatsapp::RejectionKind::{
-    HandshakeMalformed, HandshakeRefused, MethodNotAllowed, SignatureMissing,
+    HandshakeIncomplete, HandshakeMalformed, HandshakeMode, HandshakeRepeated, HandshakeToken,
+    MethodNotAllowed, NotHandshake, SignatureMissing,
 };
 
 use crate::row::{Answer, Driver, Row, Sent};
@@ -12,13 +13,18 @@ const MAX_QUERY: usize = 2048;
 
 pub(crate) fn rows() -> Vec<Row> {
     let ask = |id, query: String| Row::one(id, Sent::get(query));
-    let token = |id, token: &str| ask(id, handshake(token, CHALLENGE)).unread(HandshakeRefused);
+    let token = |id, token: &str| ask(id, handshake(token, CHALLENGE)).unread(HandshakeToken);
     let mode = |id, mode: &str| {
         let query = format!("{PATH}?{mode}hub.verify_token={TOKEN}&hub.challenge={CHALLENGE}");
-        ask(id, query).unread(HandshakeRefused)
+        let is_missing = mode.is_empty();
+        ask(id, query).unread(if is_missing {
+            HandshakeIncomplete
+        } else {
+            HandshakeMode
+        })
     };
     let good = || handshake(TOKEN, CHALLENGE);
-    let again = |id, more: &str| ask(id, good() + more).unread(HandshakeRefused);
+    let again = |id, more: &str| ask(id, good() + more).unread(HandshakeRepeated);
     let challenge =
         |id, challenge: &str| ask(id, handshake(TOKEN, challenge)).unread(HandshakeMalformed);
     let padded = |id, len: usize| {
@@ -58,7 +64,7 @@ pub(crate) fn rows() -> Vec<Row> {
         challenge("H19", "a+b"),
         challenge("H19 encoded", "a%2Bb"),
         // Callers without the token learn nothing about the challenge.
-        ask("H19 wrong token", handshake("wrong", "a+b")).unread(HandshakeRefused),
+        ask("H19 wrong token", handshake("wrong", "a+b")).unread(HandshakeToken),
         // hyper allows at most 16 KiB of headers over HTTP/2.
         ask("H20 long", good() + "&x=" + &"x".repeat(60_000))
             .unread(HandshakeMalformed)
@@ -72,8 +78,8 @@ pub(crate) fn rows() -> Vec<Row> {
             "H21",
             format!("{PATH}?hub_mode=subscribe&hub_verify_token={TOKEN}&hub_challenge={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
-        ask("H21 no query", PATH.to_owned()).unread(HandshakeRefused),
+        .unread(NotHandshake),
+        ask("H21 no query", PATH.to_owned()).unread(NotHandshake),
         Row::one("H22", Sent::get(good()).body(vec![b'x'; 1_000_000])),
         // Other encodings of the same query.
         written(
@@ -95,39 +101,39 @@ pub(crate) fn rows() -> Vec<Row> {
             "H24 semicolons",
             &format!("hub.mode=subscribe;hub.verify_token={TOKEN};hub.challenge={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(HandshakeIncomplete),
         written(
             "H24 second question mark",
             &format!("?hub.mode=subscribe&hub.verify_token={TOKEN}&hub.challenge={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(HandshakeIncomplete),
         written(
             "H24 upper case",
             &format!("HUB.MODE=subscribe&HUB.VERIFY_TOKEN={TOKEN}&HUB.CHALLENGE={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(NotHandshake),
         written(
             "H24 brackets",
             &format!("hub[mode]=subscribe&hub[verify_token]={TOKEN}&hub[challenge]={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(NotHandshake),
         written(
             "H24 list",
             &format!("hub.mode=subscribe&hub.verify_token[]={TOKEN}&hub.challenge={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(HandshakeIncomplete),
         written(
             "H24 escaped twice",
             &format!("hub%252Emode=subscribe&hub.verify_token={TOKEN}&hub.challenge={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(HandshakeIncomplete),
         written(
             "H24 escaped signs",
             &format!(
                 "hub.mode%3Dsubscribe%26hub.verify_token%3D{TOKEN}%26hub.challenge%3D{CHALLENGE}"
             ),
         )
-        .unread(HandshakeRefused),
+        .unread(NotHandshake),
         mode("H25 space", "hub.mode=subscribe%20&"),
         mode("H25 zero", "hub.mode=subscribe%00&"),
         mode("H25 plus", "hub.mode=+subscribe&"),
@@ -189,7 +195,7 @@ pub(crate) fn rows() -> Vec<Row> {
                 .header("content-type", "application/x-www-form-urlencoded")
                 .body(form()),
         )
-        .unread(HandshakeRefused),
+        .unread(NotHandshake),
         Row::one("H29 posted", Sent::unsigned("").target(good())).unread(SignatureMissing),
         Row::one("H29 head", Sent::get(good()).method("HEAD")).unread(MethodNotAllowed),
     ]

@@ -218,7 +218,7 @@ async fn check(kind: Kind) {
         "rejected with 403: CertificateMissing: the client certificate is missing",
         "rejected with 403: CertificateRefused: ",
         "rejected with 403: SignatureMissing: ",
-        "rejected with 403: HandshakeRefused: ",
+        "rejected with 403: HandshakeToken: ",
     ] {
         assert!(log.contains(line), "{line} is not in {log}");
     }
