@@ -294,7 +294,7 @@ async fn shutdown_finishes_what_has_begun() {
     }
     let last = printed.lines().last().unwrap();
     assert!(last.contains("aborted: 0, left: 0"), "{last}");
-    assert!(last.contains("running: 0, handled: 2"), "{last}");
+    assert!(last.contains("running: 0, delivered: 2"), "{last}");
     assert!(TcpStream::connect(address).await.is_err());
 }
 

@@ -295,7 +295,7 @@ fn every_key_has_a_sample() {
                     missing.push(format!("{name}: {key}"));
                 }
             }
-            let hidden = ["Text", "Person", "Json", "Degrees"].contains(&reader);
+            let hidden = ["UserText", "PersonalId", "RawJson", "Coordinate"].contains(&reader);
             if !name.starts_with("Wire")
                 && !hidden
                 && !shown
@@ -338,7 +338,7 @@ fn every_name_has_a_sample() {
     }
     let mut missing = Vec::new();
     let mut count = 0;
-    for block in blocks("names") {
+    for block in blocks("string_enum") {
         let name = name_behind("enum ", block);
         for line in lines(block) {
             let Some((variant, names)) = line.split_once(" = ") else {
@@ -371,7 +371,7 @@ fn every_type_of_content_has_a_sample() {
         .collect();
     let seen = Seen::new();
     let mut count = 0;
-    for block in blocks("tagged") {
+    for block in blocks("tagged_union") {
         let before = match name_behind("enum ", block) {
             "Content" => "content: ",
             "Interactive" => "Interactive(",
