@@ -10,7 +10,7 @@ use super::{
     store::{Commit, Store, Token},
     tracker::{Tracker, count},
 };
-use crate::event::EventKey;
+use crate::{event::EventKey, verified::Verified, webhook::Labels};
 
 /// Maximum number of events with a pending commit or release. Beyond it, leases expire on their
 /// own.
@@ -32,6 +32,8 @@ pub(super) struct Shared<S> {
     /// Permits of events with a pending write.
     pub(super) pending_writes: Semaphore,
     notifiers: [Notify; NOTIFIERS],
+    /// The apps whose events were claimed, and the address of the warnings of their layers.
+    labels: Labels<usize>,
     pub(super) tracker: Arc<Tracker>,
 }
 
@@ -56,8 +58,18 @@ impl<S: Store> Shared<S> {
             waiters: Semaphore::new(waiters.min(Semaphore::MAX_PERMITS)),
             pending_writes: Semaphore::new(MAX_PENDING_WRITES),
             notifiers: std::array::from_fn(|_| Notify::new()),
+            labels: Labels::new(),
             tracker,
         }
+    }
+
+    /// Reports an app that has the label of another layer's app. Within one layer, the layer itself
+    /// compares them.
+    pub(super) fn check_label(&self, verified: &Verified) {
+        let warnings = verified.warnings();
+        // An address that is used again after a layer was dropped hides a warning, no more.
+        let layer = Arc::as_ptr(warnings).addr();
+        warnings.check_label(|| self.labels.is_shared(verified.signer(), layer));
     }
 
     /// Returns the notifier that wakes the deliveries waiting for a key.

@@ -174,7 +174,6 @@ impl Notification {
     }
 
     /// [`events`](Self::events), for the layers.
-    #[cfg(feature = "tokio")]
     pub(crate) fn peek_events(&self) -> &[Event] {
         &self.events
     }
@@ -183,11 +182,6 @@ impl Notification {
     #[cfg(feature = "tokio")]
     pub(crate) fn peek_suppressed(&self) -> &[Event] {
         &self.suppressed
-    }
-
-    /// [`foreign`](Self::foreign), for the layers.
-    pub(crate) fn peek_foreign(&self) -> &[Event] {
-        &self.foreign
     }
 
     /// [`body`](Self::body), for the layers.
@@ -230,13 +224,16 @@ impl Notification {
     }
 
     /// Moves the foreign events out of [`events`](Self::events). Both lists keep their order.
-    pub(crate) fn set_aside(&mut self, mut is_foreign: impl FnMut(&Event) -> bool) {
+    /// Returns the number of events moved.
+    pub(crate) fn set_aside(&mut self, mut is_foreign: impl FnMut(&Event) -> bool) -> usize {
         if !self.events.iter().any(&mut is_foreign) {
-            return;
+            return 0;
         }
         let (foreign, own): (Vec<_>, Vec<_>) = self.events.iter().cloned().partition(is_foreign);
+        let moved = foreign.len();
         self.events = own.into();
-        self.foreign = foreign.into();
+        self.foreign = self.foreign.iter().cloned().chain(foreign).collect();
+        moved
     }
 
     /// Parses the JSON that [`Event::to_queue`] wrote.

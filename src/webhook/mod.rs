@@ -100,6 +100,8 @@ mod content_length;
 mod delivery;
 mod error;
 mod future;
+#[cfg(feature = "tokio")]
+mod labels;
 mod layer;
 mod preconditions;
 mod rejection;
@@ -110,7 +112,7 @@ mod service;
 mod setup_warning;
 
 #[cfg(feature = "tokio")]
-pub(crate) use self::setup_warning::SetupWarnings;
+pub(crate) use self::{labels::Labels, setup_warning::SetupWarnings};
 pub use crate::{
     body::{RequestBody, ResponseBody},
     host_body::{HostBody, HostBodyFuture, HostBodyLayer, IntoHostBody},

@@ -10,7 +10,8 @@ use crate::{handshake::HandshakeError, receive::ReceiveError, signature::Signatu
 /// The methods of a webhook path.
 pub(super) const ALLOW: HeaderValue = HeaderValue::from_static("GET, POST");
 
-/// Why the layer rejected a request. It is in the extensions of every rejection response.
+/// Why the layer rejected a request. It is in the extensions of every rejection response, and of no
+/// other response: the answer to a valid handshake does not have it.
 ///
 /// It contains no data of the request.
 ///
@@ -131,7 +132,8 @@ impl Rejection {
     /// Corrects the response of a hook: see
     /// [`on_rejection`](crate::WebhookLayerBuilder::on_rejection).
     pub(super) fn apply_to(self, response: &mut Response<Bytes>) {
-        if response.status().is_success() {
+        let status = response.status();
+        if !(status.is_client_error() || status.is_server_error()) {
             *response.status_mut() = self.status();
         }
         if let Some((name, value)) = self.header() {
@@ -156,7 +158,7 @@ impl Rejection {
 }
 
 impl RejectionKind {
-    // Longer than 60 lines: a table with one row per reason.
+    // Long because it is a table with one row per reason.
     fn describe(self) -> (StatusCode, &'static str) {
         match self {
             Self::MethodNotAllowed => (
