@@ -120,7 +120,9 @@ pub use crate::{
 };
 
 #[cfg(feature = "apps")]
-pub use self::resolver::{AppResolver, CachedResolver, CachedResolverBuilder, ResolveError};
+pub use self::resolver::{
+    AppResolver, CachedResolver, CachedResolverBuilder, ResolveError, ResolverCounters,
+};
 pub use self::{
     app::{App, AppBuilder, OnForeignEvent},
     builder::WebhookLayerBuilder,

@@ -69,7 +69,8 @@ pub enum RejectionKind {
     #[cfg(feature = "apps")]
     AppUnknown,
     /// The app resolver failed, timed out, or reached a limit. 503 with `Retry-After: 1`; the body
-    /// is not read.
+    /// is not read. [`CachedResolver::counters`](super::CachedResolver::counters) tells which, and
+    /// [`last_error`](super::CachedResolver::last_error) has the cause.
     #[cfg(feature = "apps")]
     AppResolverUnavailable,
     /// The `X-Hub-Signature-256` header is missing. 403; the body is not read.
