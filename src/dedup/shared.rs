@@ -13,7 +13,7 @@ use super::{
     store::{Commit, Store, Token},
     tracker::{Tracker, add_capped},
 };
-use crate::{event::EventKey, telemetry::EventOutcome};
+use crate::{event::EventKey, telemetry::EventOutcome, verified::Verified, webhook::Labels};
 
 /// Maximum number of events with a pending commit or release. Beyond it, leases expire on their
 /// own.
@@ -35,6 +35,8 @@ pub(super) struct Shared<S> {
     /// Permits of events with a pending write.
     pub(super) pending_writes: Semaphore,
     notifiers: [Notify; NOTIFIERS],
+    /// The apps whose events were claimed, and the address of the warnings of their layers.
+    labels: Labels<usize>,
     pub(super) tracker: Arc<Tracker>,
 }
 
@@ -59,6 +61,7 @@ impl<S: Store> Shared<S> {
             waiters: Semaphore::new(waiters.min(Semaphore::MAX_PERMITS)),
             pending_writes: Semaphore::new(MAX_PENDING_WRITES),
             notifiers: std::array::from_fn(|_| Notify::new()),
+            labels: Labels::new(),
             tracker,
         }
     }
@@ -66,6 +69,15 @@ impl<S: Store> Shared<S> {
     /// Whether a lease that started then may have expired.
     pub(super) fn is_lease_over(&self, lease_start: Instant) -> bool {
         Instant::now() > add_capped(lease_start, self.timeouts.lease)
+    }
+
+    /// Reports an app that has the label of another layer's app. Within one layer, the layer itself
+    /// compares them.
+    pub(super) fn check_label(&self, verified: &Verified) {
+        let warnings = verified.warnings();
+        // An address that is used again after a layer was dropped hides a warning, no more.
+        let layer = Arc::as_ptr(warnings).addr();
+        warnings.check_label(|| self.labels.is_shared(verified.signer(), layer));
     }
 
     /// Returns the notifier that wakes the deliveries waiting for a key.

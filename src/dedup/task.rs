@@ -72,6 +72,9 @@ pub(super) async fn handle_delivery<S, H, B, R>(
     H: Service<Request<B>, Response = Response<R>>,
 {
     let verified = request.extensions().get::<Verified>().cloned();
+    if let Some(verified) = &verified {
+        shared.check_label(verified);
+    }
     let app = verified.as_ref().map_or("", Verified::app);
     let mut delivery = Delivery {
         shared: &shared,

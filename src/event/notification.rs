@@ -187,6 +187,7 @@ impl Notification {
     }
 
     /// [`foreign`](Self::foreign), for the layers.
+    #[cfg(feature = "tokio")]
     pub(crate) fn peek_foreign(&self) -> &[Event] {
         &self.foreign
     }
@@ -231,13 +232,16 @@ impl Notification {
     }
 
     /// Moves the foreign events out of [`events`](Self::events). Both lists keep their order.
-    pub(crate) fn separate_foreign(&mut self, mut is_foreign: impl FnMut(&Event) -> bool) {
+    /// Returns the number of events moved.
+    pub(crate) fn separate_foreign(&mut self, mut is_foreign: impl FnMut(&Event) -> bool) -> usize {
         if !self.events.iter().any(&mut is_foreign) {
-            return;
+            return 0;
         }
         let (foreign, own): (Vec<_>, Vec<_>) = self.events.iter().cloned().partition(is_foreign);
+        let moved = foreign.len();
         self.events = own.into();
-        self.foreign = foreign.into();
+        self.foreign = self.foreign.iter().cloned().chain(foreign).collect();
+        moved
     }
 
     /// Parses the JSON that [`Event::to_queue`] wrote.

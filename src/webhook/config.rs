@@ -1,8 +1,14 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response};
 
+#[cfg(feature = "apps")]
+use super::{app::App, labels::Labels};
 use super::{
     context::RequestContext,
     rejection::{Reason, Rejection, RejectionKind},
@@ -21,6 +27,9 @@ use crate::{
 /// copies the path, and servers accept paths of up to 64 KiB from any sender.
 const MAX_COMPARED_PATH: usize = 1024;
 
+/// In every webhook of GitHub, which signs with the same header as Meta.
+const GITHUB_HEADER: HeaderName = HeaderName::from_static("x-github-event");
+
 pub(super) type OnRejection = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 
 /// The validated settings of a layer.
@@ -36,6 +45,9 @@ pub(super) struct Config {
     pub(super) on_handler_error: OnHandlerError,
     pub(super) warnings: Arc<SetupWarnings>,
     pub(super) telemetry: Arc<WebhookTelemetry>,
+    /// The apps of the routes, and those resolved so far with their names.
+    #[cfg(feature = "apps")]
+    pub(super) labels: Labels<Option<Arc<str>>>,
 }
 
 impl Config {
@@ -47,10 +59,11 @@ impl Config {
     ) -> Response<Bytes> {
         let rejection = reason.into().into_rejection(context);
         self.telemetry.rejected(&rejection, context.ring.as_deref());
-        let mut response = match &self.on_rejection {
-            Some(hook) => hook(&rejection),
-            None => rejection.to_response(),
-        };
+        let hook = self.on_rejection.as_ref();
+        // A panic in `Service::call` would stop a `Buffer` around the layer for good.
+        let response =
+            hook.and_then(|hook| catch_unwind(AssertUnwindSafe(|| hook(&rejection))).ok());
+        let mut response = response.unwrap_or_else(|| rejection.to_response());
         rejection.apply_to(&mut response);
         response
     }
@@ -63,6 +76,14 @@ impl Config {
         }
     }
 
+    /// Warns about a resolved app that has the label of another app of the layer. The labels of
+    /// the routes differ, and are known from the start.
+    #[cfg(feature = "apps")]
+    pub(super) fn check_label(&self, app: &App, name: Arc<str>) {
+        self.warnings
+            .check_label(|| self.labels.is_shared(app, Some(name)));
+    }
+
     /// Warns about a signed POST that passes through because its path is not configured, if the
     /// path is similar to a configured one.
     #[cold]
@@ -70,6 +91,7 @@ impl Config {
     pub(super) fn check_missed_path(&self, headers: &HeaderMap, path: &str) {
         if path.len() <= MAX_COMPARED_PATH
             && headers.contains_key(SIGNATURE_HEADER)
+            && !headers.contains_key(GITHUB_HEADER)
             && !self.warnings.is_reported(SetupWarning::PathMissed)
             && self.routes.has_similar(path)
         {

@@ -108,21 +108,36 @@ impl<S> Delivery<S> {
     }
 
     /// Splits the delivery into events. Fails if it has foreign events and the app refuses those.
-    pub(super) fn accept<B>(mut self) -> Result<AcceptedRequest<S, B>, Reason> {
-        let mut notification = Notification::finish(self.validator);
-        if !self.signer.app.filter(&mut notification) {
+    pub(super) fn accept<B>(mut self, config: &Config) -> Result<AcceptedRequest<S, B>, Reason> {
+        let mut parts = self.parts;
+        let extensions = &mut parts.extensions;
+        let parsed = Notification::finish(self.validator);
+        let mut notification = match extensions.get::<Notification>() {
+            // An outer layer has verified this delivery, and a `DedupLayer` in between may have
+            // suppressed some of its events: they must stay suppressed.
+            Some(outer) if outer.peek_body() == parsed.peek_body() => {
+                config.warnings.report(SetupWarning::WebhookRepeated);
+                outer.clone_unread()
+            }
+            // It belongs to another body. Nobody will read it.
+            Some(outer) => {
+                outer.mark_read();
+                parsed
+            }
+            None => parsed,
+        };
+        let filtered = self.signer.app.filter(&mut notification);
+        if filtered.is_list_suspect {
+            config.warnings.report(SetupWarning::AllEventsForeign);
+        }
+        if filtered.is_refused {
             return Err(RejectionKind::AccountRefused.into());
         }
         (self.reservation).grow_to(self.body_bytes + notification.memory())?;
         let reservation = Arc::new(self.reservation);
         let body = notification.peek_body().clone();
         let read_state = notification.read_state();
-        let mut parts = self.parts;
-        let extensions = &mut parts.extensions;
-        // An outer layer has verified the delivery too. Its copy is not read any more.
-        if let Some(outer) = extensions.insert(notification) {
-            outer.mark_read();
-        }
+        extensions.insert(notification);
         // A task may outlive this future and still hold the body.
         extensions.insert(Arc::clone(&reservation));
         Ok(AcceptedRequest {
@@ -175,7 +190,7 @@ where
             started: context.started,
         });
         let verified = Verified::new(
-            app,
+            self.signer.app,
             secret,
             &self.reservation,
             #[cfg(feature = "tokio")]

@@ -162,7 +162,7 @@ where
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
-    // Longer than 60 lines: one arm per state, in the order that a delivery takes.
+    // Long because it has one arm per state, in the order that a delivery takes.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (mut state, context) = (this.state, this.context);
@@ -232,7 +232,10 @@ where
                         return Poll::Pending;
                     }
                     let delivery = delivery.take().ok_or(RejectionKind::NotJson.into());
-                    match parsed.and(delivery).and_then(Delivery::accept) {
+                    let accepted = parsed
+                        .and(delivery)
+                        .and_then(|delivery| delivery.accept(config));
+                    match accepted {
                         Ok(accepted) => State::Readying {
                             accepted: Some(accepted),
                             config: Arc::clone(config),

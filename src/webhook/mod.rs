@@ -101,6 +101,8 @@ mod context;
 mod delivery;
 mod error;
 mod future;
+#[cfg(feature = "tokio")]
+mod labels;
 mod layer;
 mod preconditions;
 mod rejection;
@@ -113,7 +115,7 @@ mod setup_warning;
 #[cfg(feature = "tracing")]
 pub(crate) use self::app::TEST_ENTRY_ID;
 #[cfg(feature = "tokio")]
-pub(crate) use self::setup_warning::SetupWarnings;
+pub(crate) use self::{labels::Labels, setup_warning::SetupWarnings};
 pub use crate::{
     body::{RequestBody, ResponseBody},
     handshake::{HandshakeParameter, MalformedHandshake},
@@ -122,7 +124,9 @@ pub use crate::{
 };
 
 #[cfg(feature = "apps")]
-pub use self::resolver::{AppResolver, CachedResolver, CachedResolverBuilder, ResolveError};
+pub use self::resolver::{
+    AppResolver, CachedResolver, CachedResolverBuilder, ResolveError, ResolverCounters,
+};
 pub use self::{
     app::{App, AppBuilder, OnForeignEvent},
     builder::WebhookLayerBuilder,

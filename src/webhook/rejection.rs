@@ -16,7 +16,8 @@ use crate::{
 pub(super) const ALLOW: HeaderValue = HeaderValue::from_static("GET, POST");
 
 /// Why the layer rejected a request. It is in the extensions of every rejection response, and
-/// [`on_rejection`](crate::WebhookLayerBuilder::on_rejection) gets it.
+/// [`on_rejection`](crate::WebhookLayerBuilder::on_rejection) gets it. Other responses do not have
+/// it, such as the answer to a valid handshake.
 ///
 /// It contains no text of the request: kinds, lengths, and texts from the configuration.
 ///
@@ -93,7 +94,8 @@ pub enum RejectionKind {
     #[cfg(feature = "apps")]
     AppUnknown,
     /// The app resolver failed, timed out, or reached a limit. 503 with `Retry-After: 1`; the body
-    /// is not read.
+    /// is not read. [`CachedResolver::counters`](super::CachedResolver::counters) tells which, and
+    /// [`last_error`](super::CachedResolver::last_error) has the cause.
     #[cfg(feature = "apps")]
     AppResolverUnavailable,
     /// The `X-Hub-Signature-256` header is missing. 403; the body is not read.
@@ -208,7 +210,8 @@ impl Rejection {
     /// Corrects the response of a hook: see
     /// [`on_rejection`](crate::WebhookLayerBuilder::on_rejection).
     pub(super) fn apply_to(self, response: &mut Response<Bytes>) {
-        if response.status().is_success() {
+        let status = response.status();
+        if !(status.is_client_error() || status.is_server_error()) {
             *response.status_mut() = self.status();
         }
         if let Some((name, value)) = self.header() {

@@ -1,6 +1,10 @@
 //! Maps request paths to apps.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use http::uri::PathAndQuery;
 
@@ -23,6 +27,9 @@ pub(super) struct Routes {
     more: HashMap<Arc<str>, App>,
     #[cfg(feature = "apps")]
     pattern: Option<Pattern>,
+    /// The ends of the paths from each slash but the first, without a trailing slash: what a layer
+    /// inside of a nested router sees.
+    suffixes: HashSet<String>,
 }
 
 /// The path of the first app.
@@ -89,26 +96,39 @@ impl Routes {
     /// Whether a path equals a configured one except for its first segments or a trailing slash.
     /// The number of candidates is limited, because anyone can send any path.
     pub(super) fn has_similar(&self, path: &str) -> bool {
+        // A layer inside of a router that is nested at the whole path. If `/` were configured, the
+        // request would not have passed through.
+        if path == "/" {
+            return true;
+        }
         let trimmed = path.strip_suffix('/').unwrap_or(path);
         let starts = trimmed.match_indices('/').map(|(start, _)| start);
         let mut candidates = (starts.take(1 + MAX_PREFIX_SEGMENTS))
             .filter_map(|start| trimmed.get(start..))
             .filter(|candidate| candidate.len() > 1);
+        // Only as a whole: a pattern that ends with its placeholder would match any last segment.
+        #[cfg(feature = "apps")]
+        if (self.pattern.as_ref()).is_some_and(|pattern| pattern.has_suffix(trimmed)) {
+            return true;
+        }
         candidates.any(|candidate| {
             self.find(candidate).is_some()
                 || self.find(&format!("{candidate}/")).is_some()
-                || self.has_suffix(candidate)
+                || self.suffixes.contains(candidate)
         })
     }
 
-    /// Whether the first path ends with `path`, as inside of a nested router.
-    fn has_suffix(&self, path: &str) -> bool {
-        matches!(&self.first, Some((Path::Exact(exact), _)) if exact.ends_with(path))
+    fn add_suffixes(&mut self, path: &str) {
+        let trimmed = path.strip_suffix('/').unwrap_or(path);
+        let ends = trimmed.match_indices('/').skip(1);
+        let ends = ends.filter_map(|(start, _)| trimmed.get(start..));
+        self.suffixes.extend(ends.map(str::to_owned));
     }
 
     pub(super) fn set_first(&mut self, path: Path, app: App) -> Result<(), ConfigError> {
         if let Path::Exact(path) = &path {
             check_path(path)?;
+            self.add_suffixes(path);
         }
         self.first = Some((path, app));
         Ok(())
@@ -116,6 +136,7 @@ impl Routes {
 
     pub(super) fn add(&mut self, path: String, app: App) -> Result<(), ConfigError> {
         check_path(&path)?;
+        self.add_suffixes(&path);
         match &self.first {
             None => self.first = Some((Path::Exact(path.into()), app)),
             Some((Path::Any(_), _)) => return Err(ConfigError::PathConflict),
@@ -227,6 +248,18 @@ impl Pattern {
     /// Returns the name in a path, or `None` if the segment is not a valid name.
     pub(super) fn name<'a>(&self, path: &'a str) -> Option<&'a str> {
         self.segment(path).filter(|segment| is_name(segment))
+    }
+
+    /// Whether the pattern ends with `path`, with a name in place of its placeholder if `path` goes
+    /// that far.
+    fn has_suffix(&self, path: &str) -> bool {
+        let after = self.after.strip_suffix('/').unwrap_or(&self.after);
+        if after.ends_with(path) {
+            return true;
+        }
+        let head = path.strip_suffix(after);
+        let head = head.and_then(|head| Some(head.split_at(head.rfind('/')? + 1)));
+        head.is_some_and(|(before, name)| is_name(name) && self.before.ends_with(before))
     }
 
     /// Returns the segment in place of the name, if the rest of the path matches.

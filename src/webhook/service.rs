@@ -109,7 +109,13 @@ impl<S> Webhook<S> {
                     let action = dispatch(intent, request, &app?, config, context)?;
                     return Ok(State::start(action, &self.inner, config));
                 }
-                let resolving = resolver.clone().resolve(name.into());
+                let (resolver, name) = (resolver.clone(), Arc::<str>::from(name));
+                let layer = Arc::clone(config);
+                let resolving = async move {
+                    let app = resolver.resolve(Arc::clone(&name)).await?;
+                    layer.check_label(&app, name);
+                    Ok(app)
+                };
                 let inner = self.inner.clone();
                 let config = Arc::clone(config);
                 Ok(State::resolve(resolving, intent, request, inner, config))

@@ -645,6 +645,9 @@ fn settings_without_effect() {
     let unused = error(builder().trusted_proxies(proxies()));
     assert_eq!(unused, ConfigError::TrustedProxiesUnused);
     // The second would replace the first, but the user relies on both.
+    let lists = error(builder().ip_allow_list(list()).ip_allow_list(list()));
+    assert_eq!(lists, ConfigError::IpAllowListConflict);
+    assert!(lists.to_string().starts_with("`ip_allow_list`: "));
     let twice = builder().ip_allow_list(list());
     let twice = twice
         .trusted_proxies(proxies())

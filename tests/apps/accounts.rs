@@ -209,7 +209,7 @@ async fn foreign_events_refuse_a_delivery_if_the_host_asks_for_it() {
         assert_eq!(send(&app, &own).await, called(&["a"], &[]));
     }
     // Without a list no event is foreign.
-    let all = refusing(|app| app);
+    let all = app(|app| app);
     assert_eq!(send(&all, &mixed).await, called(&["a", "b"], &[]));
 }
 

@@ -2,7 +2,7 @@ use std::{error::Error, time::Duration};
 
 use tower_whatsapp::{
     App, ConfigError, WebhookLayer, WebhookLayerBuilder,
-    webhook::{AppBuilder, CachedResolver, CachedResolverBuilder},
+    webhook::{AppBuilder, CachedResolver, CachedResolverBuilder, OnForeignEvent},
 };
 
 use super::{
@@ -201,6 +201,18 @@ fn apps() {
         build(|app| app.body_idle_timeout(Duration::ZERO)),
         Err(ConfigError::BodyIdleTimeout)
     );
+    let refusing = |app: AppBuilder| app.on_foreign_event(OnForeignEvent::Refuse);
+    let unused = ConfigError::OnForeignEventUnused;
+    assert_eq!(build(refusing), Err(unused));
+    assert!(unused.to_string().starts_with("`on_foreign_event`: "));
+    assert_eq!(
+        build(|app| app.on_foreign_event(OnForeignEvent::SetAside)),
+        Ok(())
+    );
+    let app = || App::builder("a", credentials("a"));
+    for listed in [app().accounts(["1"]), app().phone_numbers(["1"])] {
+        assert!(refusing(listed).build().is_ok());
+    }
     assert_eq!(build(|app| app.accounts(["1"]).body_limit(1)), Ok(()));
     let large = App::builder("a", credentials("a"))
         .body_limit(100 << 20)

@@ -1,14 +1,17 @@
 //! App lookup by name, and how long results are cached.
 
-use std::time::Duration;
+use std::{error::Error, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use http::Request;
 use http_body_util::Full;
 use test_support::sign;
-use tokio::time::{advance, sleep};
+use tokio::{
+    runtime::Builder,
+    time::{advance, sleep},
+};
 use tower_whatsapp::{
     RejectionKind, WebhookLayer,
-    webhook::{CachedResolver, CachedResolverBuilder},
+    webhook::{CachedResolver, CachedResolverBuilder, ResolverCounters},
 };
 
 use super::{
@@ -181,6 +184,98 @@ async fn a_lookup_that_takes_too_long() {
     assert_eq!(tenants.asked(), ["a"]);
 }
 
+/// The runtime of the first request is alive and nobody drives it.
+#[test]
+fn a_lookup_that_has_stalled_gives_way() {
+    let runtime = || Builder::new_current_thread().enable_time().build().unwrap();
+    let (stalled, live) = (runtime(), runtime());
+    let tenants = Tenants::of(&["a"]);
+    let limit = SECOND / 20;
+    let (layer, resolver) = with(&tenants, |resolver| resolver.lookup_timeout(limit));
+    stalled.block_on(async {
+        let mut first = pin!(send(&layer, delivery("/a", "a")));
+        poll_fn(|cx| Poll::Ready(assert!(first.as_mut().poll(cx).is_pending()))).await;
+    });
+    let send = || live.block_on(send(&layer, delivery("/a", "a")));
+    assert_eq!(send(), UNAVAILABLE);
+    std::thread::sleep(2 * limit + SECOND);
+    assert_eq!(send(), delivered("a"));
+    assert_eq!(tenants.asked(), ["a"]);
+    // The stalled lookup goes on and finds no app. What is cached has begun later.
+    tenants.remove("a");
+    stalled.block_on(async { sleep(limit).await });
+    assert_eq!(tenants.asked(), ["a"]);
+    assert_eq!(send(), delivered("a"));
+    assert_eq!(resolver.counters().lookups, 2);
+}
+
+/// A runtime that ends with its lookup leaves the name free.
+#[test]
+fn a_lookup_that_was_dropped_gives_way_at_once() {
+    let runtime = || Builder::new_current_thread().enable_time().build().unwrap();
+    let (ended, live) = (runtime(), runtime());
+    let tenants = Tenants::of(&["a"]);
+    let layer = layer(&tenants);
+    ended.block_on(async {
+        let mut first = pin!(send(&layer, delivery("/a", "a")));
+        poll_fn(|cx| Poll::Ready(assert!(first.as_mut().poll(cx).is_pending()))).await;
+    });
+    // One request waits already, and another comes later.
+    live.block_on(async {
+        let mut waiting = pin!(send(&layer, delivery("/a", "a")));
+        poll_fn(|cx| Poll::Ready(assert!(waiting.as_mut().poll(cx).is_pending()))).await;
+        tokio::task::spawn_blocking(|| drop(ended)).await.unwrap();
+        assert_eq!(waiting.await, delivered("a"));
+    });
+    assert_eq!(tenants.asked(), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_lookups_failed() {
+    let tenants = Tenants::of(&["a"]);
+    let (layer, resolver) = with(&tenants, |resolver| resolver.lookups_per_second(4));
+    let cause = || {
+        let error = resolver.last_error()?;
+        Some(error.source().unwrap().to_string())
+    };
+    let counts = || {
+        let counters = resolver.counters();
+        let ResolverCounters {
+            lookups, failed, ..
+        } = counters;
+        [lookups, failed, counters.timed_out, counters.rate_limited]
+    };
+    let send = async |name: &str| send(&layer, delivery(&format!("/{name}"), "a")).await;
+    assert_eq!(send("nobody").await, refused(UNKNOWN));
+    assert_eq!((counts(), cause()), ([1, 0, 0, 0], None));
+    tenants.set_down(true);
+    assert_eq!(send("a").await, UNAVAILABLE);
+    let down = "the database is down".to_owned();
+    assert_eq!((counts(), cause()), ([2, 1, 0, 0], Some(down.clone())));
+    tenants.set_down(false);
+    let slow = tenants.clone().slow(60 * SECOND);
+    assert_eq!(send("b").await, UNAVAILABLE);
+    // The request and its lookup reach the limit at the same time.
+    sleep(SECOND).await;
+    assert_eq!((counts(), cause()), ([3, 1, 1, 0], Some(down)));
+    slow.slow(Duration::ZERO).set_panics(true);
+    assert_eq!(send("c").await, UNAVAILABLE);
+    let panicked = Some("the app resolver panicked".to_owned());
+    assert_eq!((counts(), cause()), ([4, 2, 1, 0], panicked.clone()));
+    tenants.set_panics(false);
+    for number in 0..5 {
+        let _ = send(&number.to_string()).await;
+    }
+    let [lookups, failed, timed_out, rate_limited] = counts();
+    assert_eq!((failed, timed_out), (2, 1));
+    assert!(
+        rate_limited > 0 && lookups + rate_limited == 9,
+        "{:?}",
+        counts()
+    );
+    assert_eq!(cause(), panicked);
+}
+
 #[tokio::test(start_paused = true)]
 async fn forgetting() {
     let tenants = Tenants::default();
@@ -193,7 +288,7 @@ async fn forgetting() {
     assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
     resolver.forget("a");
     assert_eq!(send(&layer, delivery("/a", "a")).await, refused(UNKNOWN));
-    assert_eq!(resolver.lookups(), 3);
+    assert_eq!(resolver.counters().lookups, 3);
     resolver.forget("nobody");
 }
 

@@ -212,7 +212,7 @@ async fn preloaded_names_do_not_wait_for_strangers() {
     }
     let resolver = CachedResolver::new(tenants.clone());
     resolver.preload(names.iter().map(String::as_str));
-    assert_eq!(resolver.lookups(), 0);
+    assert_eq!(resolver.counters().lookups, 0);
     let layer = layer(&resolver);
     for (number, name) in names.iter().enumerate() {
         for stranger in 0..10 {

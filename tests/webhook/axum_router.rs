@@ -3,13 +3,14 @@
 use axum::{
     Extension, Json, Router,
     body::Body,
+    middleware::map_request,
     routing::{any, post},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use tower_whatsapp::{Notification, Verified, WebhookLayer};
+use tower_whatsapp::{Notification, Verified, WebhookLayer, extract::LayerMissing};
 
 use test_support::{
     CHALLENGE, SECRET, TOKEN, builder, handshake,
@@ -84,15 +85,27 @@ async fn the_arguments_of_a_handler() {
 #[tokio::test]
 async fn without_the_layer_500_and_a_text_that_helps() {
     async fn verified(_: Verified) {}
-    let text =
-        "the request did not pass through WebhookLayer: is the layer's path that of the route?";
+    let text = "the request did not pass through WebhookLayer: is the layer's path that of the route, or has a middleware in between made a new request?";
     for app in [
         Router::new().route("/wh/", post(count)),
         Router::new().route("/wh/", post(verified)),
         Router::new().route("/wh/", post(count)).layer(layer()),
     ] {
         assert_eq!(send(&app, delivery("/wh/")).await, (500, text.to_owned()));
+        // For the operator's own layer outside.
+        let response = app.oneshot(delivery("/wh/")).await.unwrap();
+        let missing = response.extensions().get::<LayerMissing>();
+        assert_eq!(missing.unwrap().to_string(), text);
     }
+    let remade = map_request(async |request: axum::extract::Request| {
+        let (parts, body) = request.into_parts();
+        let mut remade = Request::new(body);
+        (*remade.method_mut(), *remade.uri_mut()) = (parts.method, parts.uri);
+        remade
+    });
+    let app = Router::new().route("/wh", post(count)).layer(remade);
+    let response = app.layer(layer()).oneshot(delivery("/wh")).await.unwrap();
+    assert!(response.extensions().get::<LayerMissing>().is_some());
     let app = Router::new().route("/wh/", post(maybe)).layer(layer());
     assert_eq!(
         send(&app, delivery("/wh/")).await,

@@ -13,11 +13,14 @@ use axum::{
     response::Response,
     routing::{any, post},
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
-use tower::{Layer, ServiceBuilder, ServiceExt as _, util::option_layer};
+use tower::{Layer, ServiceBuilder, ServiceExt as _, buffer::Buffer, util::option_layer};
+#[cfg(feature = "apps")]
+use tower_whatsapp::webhook::{AppResolver, CachedResolver, ResolveError};
 use tower_whatsapp::{
-    Notification, Verified, WebhookLayer, WebhookLayerBuilder,
+    App, Credentials, Notification, Rejection, RejectionKind, Verified, WebhookLayer,
+    WebhookLayerBuilder,
     dedup::{DedupLayer, MemoryStore, PartialFailure},
     webhook::{HostBodyLayer, RequestBody, ResponseBody, SetupWarning},
 };
@@ -161,8 +164,8 @@ async fn a_layer_on_a_router_without_the_route_says_so_once() {
 
 #[tokio::test]
 async fn a_path_that_is_nearly_that_of_the_layer_is_reported_once() {
-    let near = ["/prod/wh", "/prod/wh/", "/v1/a/b/wh", "/wh/"];
-    let far = ["/", "/other", "/wh/more", "/whx", "/a/b/c/d/wh"];
+    let near = ["/prod/wh", "/prod/wh/", "/v1/a/b/wh", "/wh/", "/"];
+    let far = ["/other", "/wh/more", "/whx", "/a/b/c/d/wh"];
     for (paths, expected) in [(&near[..], &[SetupWarning::PathMissed][..]), (&far, &[])] {
         for path in paths {
             let warned = Warned::default();
@@ -189,6 +192,379 @@ async fn a_path_that_is_nearly_that_of_the_layer_is_reported_once() {
     let app = Router::new().nest("/hooks", hooks.layer(layer));
     assert_eq!(send(&app, delivery("/hooks/whatsapp")).await.0, 500);
     assert_eq!(warned.take(), [SetupWarning::PathMissed]);
+}
+
+/// `nest("/webhook", …)` around a route `/`, and a layer inside with the whole path.
+#[tokio::test]
+async fn a_layer_inside_of_a_router_nested_at_its_whole_path_is_reported() {
+    for dedup in [false, true] {
+        let warned = Warned::default();
+        let mut hooks = Router::new().route("/", post(count));
+        if dedup {
+            hooks = hooks.layer(DedupLayer::new(MemoryStore::new()));
+        }
+        let hooks = hooks.layer(warned.layer(builder()));
+        let app = Router::new().nest("/wh", hooks);
+        assert_eq!(send(&app, delivery("/wh")).await.0, 500);
+        assert_eq!(warned.take(), [SetupWarning::PathMissed]);
+    }
+}
+
+fn app(label: &str, secret: &str) -> App {
+    let credentials = Credentials::new([("1", secret)], [("1", TOKEN)]).unwrap();
+    App::new(label, credentials).unwrap()
+}
+
+/// The second route too is seen without its first segments, and so is the name of an app.
+#[cfg(feature = "apps")]
+#[tokio::test]
+async fn every_route_and_the_pattern_are_compared_with_a_missed_path() {
+    let builders = || {
+        let routes = WebhookLayer::builder()
+            .route("/hooks/a", app("a", "a"))
+            .route("/hooks/meta/b/", app("b", "b"));
+        let plain = WebhookLayer::builder().app_resolver("/hooks/{app}", Nobody);
+        let after = WebhookLayer::builder().app_resolver("/hooks/{app}/wh/", Nobody);
+        [routes, plain, after]
+    };
+    let paths = [
+        "/a",
+        "/b",
+        "/meta/b",
+        "/x/meta/b/",
+        "/x/y",
+        "/wh",
+        "/acme/wh",
+        "/x/acme/wh",
+        "/hooks",
+        "/c/wh/d",
+        "/v1/hooks/x/wh",
+    ];
+    let missed = [
+        &paths[..4],
+        &["/a", "/b", "/wh", "/hooks"],
+        &["/wh", "/acme/wh", "/v1/hooks/x/wh"],
+    ];
+    for (number, missed) in missed.into_iter().enumerate() {
+        for path in paths {
+            let warned = Warned::default();
+            let [routes, plain, after] = builders();
+            let builder = [routes, plain, after].into_iter().nth(number).unwrap();
+            let app = Router::new().fallback(any(async || {}));
+            let app = app.layer(warned.layer(builder));
+            assert_eq!(send(&app, delivery(path)).await.0, 200);
+            let expected: &[_] = if missed.contains(&path) {
+                &[SetupWarning::PathMissed]
+            } else {
+                &[]
+            };
+            assert_eq!(warned.take(), expected, "{number} {path}");
+        }
+    }
+}
+
+#[cfg(feature = "apps")]
+struct Nobody;
+
+#[cfg(feature = "apps")]
+impl AppResolver for Nobody {
+    async fn resolve(&self, _: &str) -> Result<Option<App>, ResolveError> {
+        Ok(None)
+    }
+}
+
+/// A new app for each lookup, as of a database: its name, its label and its secret.
+#[cfg(feature = "apps")]
+struct Rows(&'static [(&'static str, &'static str, &'static str)]);
+
+#[cfg(feature = "apps")]
+impl AppResolver for Rows {
+    async fn resolve(&self, name: &str) -> Result<Option<App>, ResolveError> {
+        let row = self.0.iter().find(|(known, ..)| *known == name);
+        Ok(row.map(|(_, label, secret)| app(label, secret)))
+    }
+}
+
+/// Labels are unique within the routes, but nobody checks what a resolver returns.
+#[cfg(feature = "apps")]
+#[tokio::test]
+async fn an_app_of_a_resolver_with_the_label_of_another_is_reported_once() {
+    let cases: [(&[_], bool); 4] = [
+        (&[("x", "shop", "of x")], true),
+        (&[("x", "shop", SECRET)], false),
+        (&[("x", "tenant", "of x"), ("y", "tenant", "of y")], true),
+        (
+            &[("x", "x", "of x"), ("y", "x", "of x"), ("z", "z", "of z")],
+            false,
+        ),
+    ];
+    for (rows, is_shared) in cases {
+        for has_dedup in [false, true] {
+            let warned = Warned::default();
+            let builder = WebhookLayer::builder().route("/shop", app("shop", SECRET));
+            let resolver = CachedResolver::new(Rows(rows));
+            let builder = builder.app_resolver("/apps/{app}", resolver.clone());
+            let mut router = Router::new().fallback(post(count));
+            if has_dedup {
+                router = router.layer(DedupLayer::new(MemoryStore::new()));
+            }
+            let router = router.layer(warned.layer(builder));
+            for _ in 0..2 {
+                for (name, _, secret) in rows {
+                    let path = format!("/apps/{name}");
+                    assert_eq!(send(&router, signed(&path, secret)).await.0, 200);
+                }
+                // The next lookups return other values for the same apps.
+                for (name, ..) in rows {
+                    resolver.forget(name);
+                }
+            }
+            let expected: &[_] = if is_shared {
+                &[SetupWarning::LabelShared]
+            } else {
+                &[]
+            };
+            assert_eq!(warned.take(), expected, "{rows:?}");
+        }
+    }
+}
+
+/// GitHub signs with the same header.
+#[tokio::test]
+async fn a_webhook_of_github_is_no_missed_path() {
+    let warned = Warned::default();
+    let app = Router::new().fallback(any(async || {}));
+    let app = app.layer(warned.layer(builder()));
+    let mut github = delivery("/github/wh");
+    let event = HeaderValue::from_static("push");
+    github.headers_mut().insert("x-github-event", event);
+    assert_eq!(send(&app, github).await.0, 200);
+    assert_eq!(warned.take(), []);
+    assert_eq!(send(&app, delivery("/github/wh")).await.0, 200);
+    assert_eq!(warned.take(), [SetupWarning::PathMissed]);
+}
+
+/// Layers without labels share their keys, so the second app misses what both receive.
+#[tokio::test]
+async fn two_apps_with_one_label_over_one_dedup_layer_are_reported_once() {
+    const OTHER: &str = "another";
+    fn unnamed<const N: usize>(path: &str, secrets: [&str; N]) -> WebhookLayerBuilder {
+        let builder = WebhookLayer::builder().path(path).verify_token(TOKEN);
+        secrets
+            .into_iter()
+            .fold(builder, |builder, secret| builder.app_secret(secret))
+    }
+    fn named(path: &str, label: &str, secret: &str) -> WebhookLayerBuilder {
+        WebhookLayer::builder().route(path, app(label, secret))
+    }
+    type Case = (&'static str, fn() -> [WebhookLayerBuilder; 2], bool);
+    let cases: [Case; 5] = [
+        (
+            "no labels",
+            || [unnamed("/a", [SECRET]), unnamed("/b", [OTHER])],
+            true,
+        ),
+        (
+            "one label",
+            || [named("/a", "shop", SECRET), named("/b", "shop", OTHER)],
+            true,
+        ),
+        (
+            "two labels",
+            || [named("/a", "shop", SECRET), named("/b", "bank", OTHER)],
+            false,
+        ),
+        (
+            "one has a label",
+            || [unnamed("/a", [SECRET]), named("/b", "bank", OTHER)],
+            false,
+        ),
+        (
+            "a common secret",
+            || [unnamed("/a", [SECRET]), unnamed("/b", [OTHER, SECRET])],
+            false,
+        ),
+    ];
+    for (case, builders, is_shared) in cases {
+        for has_dedup in [true, false] {
+            let warned = Warned::default();
+            let dedup = DedupLayer::new(MemoryStore::new());
+            let handle = dedup.handle();
+            let routes = Router::new().route("/a", post(count));
+            let mut app = routes.route("/b", post(count));
+            if has_dedup {
+                app = app.layer(dedup);
+            }
+            for builder in builders() {
+                app = app.layer(warned.layer(builder));
+            }
+            for _ in 0..2 {
+                assert_eq!(send(&app, signed("/a", SECRET)).await.0, 200, "{case}");
+                assert_eq!(send(&app, signed("/b", OTHER)).await.0, 200, "{case}");
+            }
+            let expected: &[_] = if is_shared && has_dedup {
+                &[SetupWarning::LabelShared]
+            } else {
+                &[]
+            };
+            assert_eq!(warned.take(), expected, "{case}, {has_dedup}");
+            if has_dedup {
+                let handled = if case.contains("secret") || is_shared {
+                    1
+                } else {
+                    2
+                };
+                assert_eq!(handle.counters().delivered, handled, "{case}");
+            }
+        }
+    }
+}
+
+/// Two layers on one path, with one secret.
+#[tokio::test]
+async fn two_layers_that_verify_one_delivery_are_reported_once() {
+    for has_dedup in [false, true] {
+        let warned = Warned::default();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let called = Arc::clone(&calls);
+        let handler = async move |notification: Notification| {
+            let new = notification.events().len();
+            let known = notification.suppressed().len();
+            called.lock().unwrap().push((new, known));
+        };
+        let inner = warned.layer(
+            WebhookLayer::builder()
+                .any_path()
+                .app_secret(SECRET)
+                .verify_token(TOKEN),
+        );
+        let mut app = Router::new().route("/wh", post(handler)).layer(inner);
+        if has_dedup {
+            app = app.layer(DedupLayer::new(MemoryStore::new()));
+        }
+        let app = app.layer(warned.layer(builder()));
+        assert_eq!(send(&app, signed("/wh", "a third")).await.0, 403);
+        assert_eq!(warned.take(), []);
+        let two = messages(&[text("wamid.A", ""), text("wamid.B", "")].join(","));
+        for body in [one_text(), one_text(), two] {
+            let request = Request::post("/wh").header("x-hub-signature-256", sign(SECRET, &body));
+            let request = request.body(body.into()).unwrap();
+            assert_eq!(send(&app, request).await.0, 200);
+        }
+        assert_eq!(warned.take(), [SetupWarning::WebhookRepeated]);
+        // A suppressed event stays suppressed.
+        let expected: &[_] = if has_dedup {
+            &[(1, 0), (1, 1)]
+        } else {
+            &[(1, 0), (1, 0), (2, 0)]
+        };
+        assert_eq!(*calls.lock().unwrap(), expected);
+    }
+}
+
+/// The events that a handler names are those of the outer layer.
+#[tokio::test]
+async fn a_partial_failure_inside_of_a_repeated_layer_is_that_of_its_event() {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let called = Arc::clone(&calls);
+    let handler = async move |notification: Notification| {
+        let ids = notification.messages().filter_map(|message| message.id);
+        called
+            .lock()
+            .unwrap()
+            .push(ids.map(str::to_owned).collect::<Vec<_>>());
+        let failed = notification
+            .events()
+            .iter()
+            .filter(|event| event.id() == Some("wamid.B"));
+        Extension(PartialFailure::of_events(failed))
+    };
+    let app = Router::new().route("/wh", post(handler)).layer(layer());
+    let app = app
+        .layer(DedupLayer::new(MemoryStore::new()))
+        .layer(layer());
+    for _ in 0..2 {
+        let two = messages(&[text("wamid.A", ""), text("wamid.B", "")].join(","));
+        let request = Request::post("/wh").header("x-hub-signature-256", sign(SECRET, &two));
+        let request = request.body(two.into()).unwrap();
+        assert_eq!(send(&app, request).await.0, 500);
+    }
+    assert_eq!(
+        *calls.lock().unwrap(),
+        [vec!["wamid.A", "wamid.B"], vec!["wamid.B"]]
+    );
+}
+
+/// A phone number in place of its id: nothing reaches the handler.
+#[tokio::test]
+async fn a_list_that_no_event_matches_is_reported_once() {
+    let own = "106540352242922";
+    let body = |number: &str, id: &str| {
+        messages(&text(id, "")).replace(
+            r#""messages":["#,
+            &format!(r#""metadata":{{"phone_number_id":"{number}"}},"messages":["#),
+        )
+    };
+    let cases = [
+        // The numbers of the deliveries, and whether their list is suspect.
+        (&["7", "7", own][..], true),
+        (&[own, "7", "7"], false),
+    ];
+    for (numbers, is_suspect) in cases {
+        for has_dedup in [false, true] {
+            let warned = Warned::default();
+            let credentials = Credentials::new([("1", SECRET)], [("1", TOKEN)]).unwrap();
+            let app = App::builder("a", credentials)
+                .phone_numbers([own])
+                .build()
+                .unwrap();
+            let mut router = Router::new().route("/wh", post(count));
+            if has_dedup {
+                router = router.layer(DedupLayer::new(MemoryStore::new()));
+            }
+            let router = router.layer(warned.layer(WebhookLayer::builder().route("/wh", app)));
+            for (position, number) in numbers.iter().enumerate() {
+                let body = body(number, &format!("wamid.{position}"));
+                let request =
+                    Request::post("/wh").header("x-hub-signature-256", sign(SECRET, &body));
+                let request = request.body(body.into()).unwrap();
+                let seen = if *number == own { "11" } else { "10" };
+                assert_eq!(send(&router, request).await, (200, seen.to_owned()));
+            }
+            let expected: &[_] = if is_suspect {
+                &[SetupWarning::AllEventsForeign]
+            } else {
+                &[]
+            };
+            assert_eq!(warned.take(), expected, "{numbers:?} {has_dedup}");
+        }
+    }
+}
+
+/// A `Buffer` around the layer calls it in a worker, which a panic would end for good.
+#[tokio::test]
+async fn a_hook_that_panics_does_not_stop_a_worker_around_the_layer() {
+    let layer = builder()
+        .on_rejection(|_| panic!("a bug of the host"))
+        .on_setup_warning(|_| panic!("a bug of the host"));
+    let app = Router::new().fallback(any(async || {}));
+    let service = Buffer::new(layer.build().unwrap().layer(app), 1);
+    let call = async |request: Request| {
+        let response = service.clone().oneshot(request).await.unwrap();
+        (
+            response.status(),
+            response
+                .extensions()
+                .get::<Rejection>()
+                .map(Rejection::kind),
+        )
+    };
+    let unsigned = || Request::post("/wh").body(Body::empty()).unwrap();
+    for _ in 0..2 {
+        let missing = Some(RejectionKind::SignatureMissing);
+        assert_eq!(call(unsigned()).await, (StatusCode::FORBIDDEN, missing));
+        assert_eq!(call(delivery("/prod/wh")).await, (StatusCode::OK, None));
+    }
 }
 
 #[tokio::test]
@@ -338,7 +714,16 @@ async fn a_delivery_is_deduplicated_once_however_many_layers_it_passes() {
             .unwrap();
         assert_eq!(send(&app, request).await.0, 200, "{case}");
         assert_eq!(calls.load(Ordering::Relaxed), 2, "{case}");
-        assert_eq!(warned.take(), [SetupWarning::DedupRepeated], "{case}");
+        let reported = warned.take();
+        let (last, first) = reported.split_last().unwrap();
+        assert_eq!(*last, SetupWarning::DedupRepeated, "{case}");
+        let is_repeated = case == "both layers on the route and on the router";
+        let expected: &[_] = if is_repeated {
+            &[SetupWarning::WebhookRepeated]
+        } else {
+            &[]
+        };
+        assert_eq!(first, expected, "{case}");
     }
 }
 

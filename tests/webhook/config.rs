@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
-    ConfigError, Rejection, RejectionKind, WebhookLayer, WebhookLayerBuilder,
+    ConfigError, Credentials, Rejection, RejectionKind, WebhookLayer, WebhookLayerBuilder,
     webhook::{RequestBody, ResponseBody},
 };
 
@@ -103,6 +103,24 @@ fn secrets() {
         assert!(error.to_string().contains("newline"));
     }
     assert!(without().app_secret("x").build().is_ok());
+}
+
+/// The second would replace the first, and a delivery may be signed with either.
+#[test]
+fn credentials_are_set_once() {
+    let credentials = || Credentials::new([("1", SECRET)], [("1", TOKEN)]).unwrap();
+    let once = || {
+        let builder = WebhookLayer::builder().path("/wh");
+        builder.credentials(credentials())
+    };
+    assert!(once().build().is_ok());
+    for twice in [
+        once().credentials(credentials()),
+        once().app_secret(SECRET),
+        once().verify_token(TOKEN),
+    ] {
+        refused(twice, ConfigError::CredentialsConflict, "credentials");
+    }
 }
 
 #[test]
@@ -244,7 +262,7 @@ async fn answer(
 }
 
 fn hooked(
-    hook: fn(&Rejection) -> Response<Bytes>,
+    hook: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static,
 ) -> (WebhookLayer, Arc<Mutex<Vec<RejectionKind>>>) {
     let seen = Arc::<Mutex<Vec<_>>>::default();
     let log = Arc::clone(&seen);
@@ -258,17 +276,22 @@ fn hooked(
     (layer, seen)
 }
 
+/// Only 4xx and 5xx are kept: after a 2xx Meta would not send the delivery again, and the others
+/// are no answer to a POST.
 #[tokio::test]
-async fn a_hook_cannot_make_a_refusal_a_success() {
-    for status in [200, 201, 204, 299] {
-        let (layer, seen) = match status {
-            200 => hooked(|_| Response::new(Bytes::from_static(b"fine"))),
-            201 => hooked(|_| with_status(201)),
-            204 => hooked(|_| with_status(204)),
-            _ => hooked(|_| with_status(299)),
-        };
+async fn a_hook_cannot_make_a_refusal_anything_but_an_error() {
+    for status in [
+        100, 101, 200, 201, 204, 299, 301, 304, 399, 400, 499, 500, 599, 600, 999,
+    ] {
+        let hook = move |_: &Rejection| with_status(status);
+        let (layer, seen) = hooked(hook);
         let response = answer(layer, "POST", vec![]).await;
-        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{status}");
+        let expected = if (400..600).contains(&status) {
+            status
+        } else {
+            403
+        };
+        assert_eq!(response.status(), expected, "{status}");
         let rejection = response.extensions().get::<Rejection>().unwrap();
         assert_eq!(rejection.kind(), RejectionKind::SignatureMismatch);
         assert_eq!(*seen.lock().unwrap(), [RejectionKind::SignatureMismatch]);
@@ -302,6 +325,19 @@ async fn a_hook_dresses_an_answer_and_what_is_needed_is_added() {
     assert_eq!(*seen.lock().unwrap(), [RejectionKind::MethodNotAllowed]);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "only GET and POST are allowed");
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_is_replaced_by_the_default_answer() {
+    let (layer, seen) = hooked(|_| panic!("a bug of the host"));
+    for _ in 0..2 {
+        let response = answer(layer.clone(), "PUT", vec![]).await;
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(response.headers()[header::ALLOW], "GET, POST");
+        let rejection = response.extensions().get::<Rejection>().unwrap();
+        assert_eq!(rejection.kind(), RejectionKind::MethodNotAllowed);
+    }
+    assert_eq!(seen.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ use tower_whatsapp::{
 
 use super::support::{
     BODY, CHALLENGE, HANDSHAKE, SECRET, any_path, at, delivery, delivery_to, get, layer, read,
-    take_warnings,
+    signed_with, take_warnings,
 };
 
 const CHAPTER: &str = include_str!("../../../../docs/hosts.md");
@@ -422,13 +422,14 @@ async fn two_apps_over_one_dedup_layer_need_labels() {
 
     let dedup = DedupLayer::new(MemoryStore::new());
     let handle = dedup.handle();
-    let unlabelled = WebhookLayer::new("/two", other, "token").unwrap();
+    let unlabelled = signed_with(other, "/two");
     let app = routes().layer(dedup).layer(at("/one")).layer(unlabelled);
     for delivery in deliveries() {
         assert_eq!(send(&app, delivery).await.0, 200);
     }
     let counters = handle.counters();
     assert_eq!((counters.delivered, counters.suppressed), (1, 1));
+    assert_eq!(take_warnings(), [SetupWarning::LabelShared]);
 
     let dedup = DedupLayer::new(MemoryStore::new());
     let handle = dedup.handle();

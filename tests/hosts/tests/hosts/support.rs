@@ -21,17 +21,21 @@ pub(crate) fn layer() -> WebhookLayer {
 }
 
 pub(crate) fn at(path: &str) -> WebhookLayer {
-    build(WebhookLayer::builder().path(path))
+    signed_with(SECRET, path)
+}
+
+pub(crate) fn signed_with(secret: &str, path: &str) -> WebhookLayer {
+    build(WebhookLayer::builder().path(path).app_secret(secret))
 }
 
 /// A layer for a single route, which accepts any path.
 pub(crate) fn any_path() -> WebhookLayer {
-    build(WebhookLayer::builder().any_path())
+    build(WebhookLayer::builder().any_path().app_secret(SECRET))
 }
 
 fn build(builder: WebhookLayerBuilder) -> WebhookLayer {
     let report = |warning| WARNINGS.with_borrow_mut(|warnings| warnings.push(warning));
-    let builder = builder.app_secret(SECRET).verify_token("token");
+    let builder = builder.verify_token("token");
     builder.on_setup_warning(report).build().unwrap()
 }
 

@@ -609,6 +609,10 @@ fn settings_without_effect() {
     };
     let list = || IpAllowList::from_prefixes(["203.0.113.0/24"]).unwrap();
     let of_connection = || builder(ClientCertificate::meta());
+    let twice = of_connection().client_certificate(ClientCertificate::meta());
+    let twice = twice.build().unwrap_err();
+    assert_eq!(twice, ConfigError::ClientCertificateConflict);
+    assert!(twice.to_string().starts_with("`client_certificate`: "));
     let error = of_connection().trusted_proxies(proxies()).build();
     assert_eq!(error.unwrap_err(), ConfigError::TrustedProxiesUnused);
     let error = of_connection()
