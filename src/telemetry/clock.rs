@@ -9,37 +9,51 @@ use std::{
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 const HAS_CLOCK: bool = !cfg!(all(target_family = "wasm", target_os = "unknown"));
 
-/// Measures how long something takes, if anybody can see it.
-/// Not started by default.
+/// A point in time, in nanoseconds since the first one of the process. Empty without telemetry.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Stopwatch(#[cfg(any(feature = "metrics", feature = "tracing"))] Option<Instant>);
+pub(crate) struct Moment(#[cfg(any(feature = "metrics", feature = "tracing"))] u64);
 
-impl Stopwatch {
-    pub(crate) fn start() -> Self {
-        Self(
-            #[cfg(any(feature = "metrics", feature = "tracing"))]
-            HAS_CLOCK.then(Instant::now),
-        )
+impl Moment {
+    #[cfg(not(any(feature = "metrics", feature = "tracing")))]
+    pub(crate) fn now() -> Self {
+        Self()
     }
 
-    /// Returns the time since the start, or zero if it was not started or there is no clock.
+    /// Without a clock, every moment is an hour after the one before, so that rate limits leave
+    /// nothing out.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(crate) fn now() -> Self {
+        if HAS_CLOCK {
+            static START: OnceLock<Instant> = OnceLock::new();
+            let now = Instant::now();
+            let uptime = now.saturating_duration_since(*START.get_or_init(|| now));
+            return Self(u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX));
+        }
+        const HOUR: u64 = 3_600_000_000_000;
+        static CALLS: std::sync::Mutex<u64> = std::sync::Mutex::new(0);
+        let mut calls = CALLS
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *calls = calls.saturating_add(HOUR);
+        Self(*calls)
+    }
+
+    /// Returns the time since `earlier`.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(super) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Returns the time since now.
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(super) fn elapsed(self) -> Duration {
-        self.0.map_or(Duration::ZERO, |start| start.elapsed())
+        Self::now().since(self)
     }
-}
 
-/// Time since the first call in this process. Without a clock every call is an hour later, so that
-/// nothing is left out.
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-pub(super) fn uptime() -> Duration {
-    static START: OnceLock<Instant> = OnceLock::new();
-    if HAS_CLOCK {
-        return START.get_or_init(Instant::now).elapsed();
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(super) fn nanos(self) -> u64 {
+        self.0
     }
-    static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let calls = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    Duration::from_secs(3600).saturating_mul(calls)
 }
 
 /// Unix time, in seconds.

@@ -8,7 +8,7 @@
     )
 )]
 
-use super::clock::Stopwatch;
+use super::clock::Moment;
 #[cfg(feature = "tracing")]
 use super::{dedup_logs as logs, rate_limit::RateLimit};
 use crate::dedup::{DedupRejection, StoreError};
@@ -99,11 +99,11 @@ impl DedupTelemetry {
     pub(crate) fn store_called(
         &self,
         operation: StoreOperation,
-        stopwatch: Stopwatch,
+        started: Moment,
         failure: Option<&StoreError>,
     ) {
         #[cfg(feature = "metrics")]
-        super::metrics::store_called(operation, stopwatch.elapsed());
+        super::metrics::store_called(operation, started.elapsed());
         if let Some(error) = failure {
             self.store_failed(operation, error);
         }

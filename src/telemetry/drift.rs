@@ -6,43 +6,29 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
-use super::rate_limit::RateLimit;
 use crate::event::Event;
 
 /// Maximum number of different paths that are remembered, and so reported.
 const MAX_PATHS: usize = 256;
 
-/// The search walks over the whole JSON of an event. These bound what it adds to one delivery: some
-/// tenths of a millisecond, a few times a second.
+/// The search walks over the whole JSON of an event. This bounds what it adds to a delivery: some
+/// tenths of a millisecond.
 const MAX_BYTES: usize = 32 * 1024;
-const INTERVAL: Duration = Duration::from_millis(250);
 
 /// The paths seen so far.
-#[derive(Debug)]
-pub(crate) struct Drift {
-    turn: RateLimit,
+#[derive(Debug, Default)]
+pub(super) struct Drift {
     is_full: AtomicBool,
     seen: Mutex<HashSet<(&'static str, String)>>,
 }
 
-impl Default for Drift {
-    fn default() -> Self {
-        Self {
-            turn: RateLimit::every(INTERVAL),
-            is_full: AtomicBool::new(false),
-            seen: Mutex::default(),
-        }
-    }
-}
-
 impl Drift {
     /// Calls `report` with the kind of event and the path of each unread key that was not seen
-    /// before. Looks at the first events of a delivery, at most four deliveries a second.
-    pub(crate) fn check(&self, events: &[Event], mut report: impl FnMut(&'static str, &str)) {
-        if self.is_full.load(Ordering::Relaxed) || self.turn.admit().is_none() {
+    /// before. Looks at the first events of a delivery.
+    pub(super) fn check(&self, events: &[Event], mut report: impl FnMut(&'static str, &str)) {
+        if self.is_full.load(Ordering::Relaxed) {
             return;
         }
         let mut bytes = 0;

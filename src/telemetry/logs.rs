@@ -7,15 +7,17 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tracing::{Span, debug, field, info, info_span, warn};
+use tracing::{Level, Span, debug, enabled, field, info, info_span, warn};
 
 use super::{
+    clock::Moment,
     rate_limit::RateLimit,
     webhook::{Outcome, VerifiedDelivery},
 };
 use crate::{
     credentials::KeyRing,
-    webhook::{Rejection, RejectionKind, SetupWarning},
+    event::Event,
+    webhook::{Rejection, RejectionKind, SetupWarning, TEST_ENTRY_ID},
 };
 
 /// The target of all spans and events, for filters.
@@ -91,9 +93,12 @@ pub(super) fn setup_warning(warning: SetupWarning) {
     warn!(target: TARGET, warning = warning.name(), "{warning}");
 }
 
-/// A sample that the *Test* button of the App Dashboard sends.
-pub(super) fn test_delivery(limit: &RateLimit) {
-    if limit.admit().is_some() {
+/// Reports a sample of the *Test* button of the App Dashboard.
+pub(super) fn verified(delivery: &VerifiedDelivery<'_>, limit: &RateLimit) {
+    if enabled!(target: TARGET, Level::INFO)
+        && (delivery.events.first()).and_then(Event::entry_id) == Some(TEST_ENTRY_ID)
+        && limit.admit().is_some()
+    {
         info!(
             target: TARGET,
             "received a sample from the Test button of the App Dashboard: the setup works; real \
@@ -114,7 +119,7 @@ pub(super) fn layer_missing() {
 }
 
 /// Opens the span that the events of the handler are inside.
-pub(super) fn delivery(delivery: &VerifiedDelivery<'_>) -> Span {
+pub(super) fn delivery(delivery: &VerifiedDelivery<'_>, now: Moment) -> Span {
     let span = info_span!(
         target: TARGET,
         "whatsapp.delivery",
@@ -124,7 +129,7 @@ pub(super) fn delivery(delivery: &VerifiedDelivery<'_>) -> Span {
         length = delivery.length,
         events = delivery.events.len(),
         first_key = field::Empty,
-        verdict_ms = millis(delivery.stopwatch.elapsed()),
+        verdict_ms = millis(now.since(delivery.started)),
         handler_ms = field::Empty,
         status = field::Empty,
         outcome = field::Empty,

@@ -12,46 +12,27 @@ use metrics::{
 
 #[cfg(feature = "tokio")]
 use super::dedup::{CutOff, EventOutcome, StoreOperation};
-use super::webhook::VerifiedDelivery;
+use super::webhook::{Outcome, VerifiedDelivery};
 use crate::event::Event;
-
-const REJECTIONS: &str = "whatsapp_rejections_total";
-const HANDSHAKES: &str = "whatsapp_handshakes_total";
-const DELIVERIES: &str = "whatsapp_deliveries_total";
-const IN_FLIGHT: &str = "whatsapp_deliveries_in_flight";
-const EVENTS: &str = "whatsapp_events_total";
-const UNREAD_KEYS: &str = "whatsapp_unread_keys_total";
-const SETUP_WARNINGS: &str = "whatsapp_setup_warnings_total";
-const BODY_SIZE: &str = "whatsapp_body_size_bytes";
-const VERDICT_TIME: &str = "whatsapp_verdict_duration_seconds";
-const HANDLER_TIME: &str = "whatsapp_handler_duration_seconds";
-const LAG: &str = "whatsapp_event_lag_seconds";
-const MEMORY: &str = "whatsapp_memory_reserved_bytes";
-#[cfg(feature = "tokio")]
-const DEDUP_EVENTS: &str = "whatsapp_dedup_events_total";
-#[cfg(feature = "tokio")]
-const DEDUP_REJECTIONS: &str = "whatsapp_dedup_rejections_total";
-#[cfg(feature = "tokio")]
-const CUT_OFF: &str = "whatsapp_handlers_cut_off_total";
-#[cfg(feature = "tokio")]
-const STORE_TIME: &str = "whatsapp_store_duration_seconds";
-#[cfg(feature = "tokio")]
-const STORE_FAILURES: &str = "whatsapp_store_failures_total";
-#[cfg(feature = "tokio")]
-const CIRCUIT_OPEN: &str = "whatsapp_store_circuits_open";
-#[cfg(feature = "tokio")]
-const STORE_ENTRIES: &str = "whatsapp_memory_store_entries";
 
 /// Number of events of a delivery whose lag is recorded. The events of a batch have nearly the same.
 const LAG_SAMPLES: usize = 16;
 
 /// Calls a macro of `metrics` with the label `app`, if the app has a label.
 macro_rules! for_app {
-    ($metric:ident, $name:expr, $app:expr $(, $key:literal => $value:expr)*) => {
+    ($metric:ident, $name:literal, $app:expr $(, $key:literal => $value:literal)?) => {
         if $app.is_empty() {
-            $metric!($name $(, $key => $value)*)
+            // With literals only, the key of the metric is a static.
+            $metric!($name $(, $key => $value)?)
         } else {
-            $metric!($name, "app" => SharedString::from(Arc::clone($app)) $(, $key => $value)*)
+            $metric!($name, "app" => SharedString::from(Arc::clone($app)) $(, $key => $value)?)
+        }
+    };
+    ($metric:ident, $name:literal, $app:expr, $key:literal => $value:expr) => {
+        if $app.is_empty() {
+            $metric!($name, $key => $value)
+        } else {
+            $metric!($name, "app" => SharedString::from(Arc::clone($app)), $key => $value)
         }
     };
 }
@@ -59,104 +40,125 @@ macro_rules! for_app {
 /// Describes all metrics to the recorder that is installed, if there is one.
 pub(super) fn describe() {
     describe_counter!(
-        REJECTIONS,
+        "whatsapp_rejections_total",
         "Requests refused before their signature was found valid, and verified deliveries that the layer answered itself, by `reason`."
     );
-    describe_counter!(HANDSHAKES, "Handshakes answered with the challenge.");
     describe_counter!(
-        DELIVERIES,
+        "whatsapp_handshakes_total",
+        "Handshakes answered with the challenge."
+    );
+    describe_counter!(
+        "whatsapp_deliveries_total",
         "Verified deliveries, by `outcome`: acknowledged, refused, failed or abandoned."
     );
-    describe_gauge!(IN_FLIGHT, "Verified deliveries that have no response yet.");
+    describe_gauge!(
+        "whatsapp_deliveries_in_flight",
+        "Verified deliveries that have no response yet."
+    );
     describe_counter!(
-        EVENTS,
+        "whatsapp_events_total",
         "Events received in verified deliveries, by `kind`, duplicates included."
     );
     describe_counter!(
-        UNREAD_KEYS,
+        "whatsapp_unread_keys_total",
         "Different JSON keys seen that this version does not read."
     );
-    describe_counter!(SETUP_WARNINGS, "Mistakes of the setup, by `warning`.");
-    describe_histogram!(BODY_SIZE, Unit::Bytes, "Length of verified bodies.");
+    describe_counter!(
+        "whatsapp_setup_warnings_total",
+        "Mistakes of the setup, by `warning`."
+    );
     describe_histogram!(
-        VERDICT_TIME,
+        "whatsapp_body_size_bytes",
+        Unit::Bytes,
+        "Length of verified bodies."
+    );
+    describe_histogram!(
+        "whatsapp_verdict_duration_seconds",
         Unit::Seconds,
         "Time from the head of a request to its valid signature: mostly the time of the sender."
     );
     describe_histogram!(
-        HANDLER_TIME,
+        "whatsapp_handler_duration_seconds",
         Unit::Seconds,
         "Time from the call of the inner service to its response."
     );
     describe_histogram!(
-        LAG,
+        "whatsapp_event_lag_seconds",
         Unit::Seconds,
         "Age of received events by their own timestamps: rises when Meta or this service has a backlog."
     );
     describe_gauge!(
-        MEMORY,
+        "whatsapp_memory_reserved_bytes",
         Unit::Bytes,
         "Memory reserved by requests, of the memory budgets of all layers."
     );
     #[cfg(feature = "tokio")]
     {
         describe_counter!(
-            DEDUP_EVENTS,
+            "whatsapp_dedup_events_total",
             "Events that were not simply handled once, by `outcome`."
         );
         describe_counter!(
-            DEDUP_REJECTIONS,
+            "whatsapp_dedup_rejections_total",
             "Deliveries that a DedupLayer answered with anything but 2xx, by `reason`."
         );
         describe_counter!(
-            CUT_OFF,
+            "whatsapp_handlers_cut_off_total",
             "Handlers that were dropped before their end, by `reason`."
         );
         describe_histogram!(
-            STORE_TIME,
+            "whatsapp_store_duration_seconds",
             Unit::Seconds,
             "Time of the calls of the store, by `operation`."
         );
         describe_counter!(
-            STORE_FAILURES,
+            "whatsapp_store_failures_total",
             "Calls of the store that failed or that an open circuit refused."
         );
         describe_gauge!(
-            CIRCUIT_OPEN,
+            "whatsapp_store_circuits_open",
             "Circuit breakers that are open: their stores are not called."
         );
-        describe_gauge!(STORE_ENTRIES, "Keys in the MemoryStores.");
+        describe_gauge!("whatsapp_memory_store_entries", "Keys in the MemoryStores.");
     }
 }
 
 pub(super) fn rejected(app: Option<&Arc<str>>, reason: &'static str) {
     match app {
-        Some(app) => for_app!(counter, REJECTIONS, app, "reason" => reason).increment(1),
-        None => counter!(REJECTIONS, "reason" => reason).increment(1),
+        Some(app) => {
+            for_app!(counter, "whatsapp_rejections_total", app, "reason" => reason).increment(1)
+        }
+        None => counter!("whatsapp_rejections_total", "reason" => reason).increment(1),
     }
 }
 
 pub(super) fn handshake(app: &Arc<str>) {
-    for_app!(counter, HANDSHAKES, app).increment(1);
+    for_app!(counter, "whatsapp_handshakes_total", app).increment(1);
 }
 
 pub(super) fn setup_warning(warning: &'static str) {
-    counter!(SETUP_WARNINGS, "warning" => warning).increment(1);
+    counter!("whatsapp_setup_warnings_total", "warning" => warning).increment(1);
 }
 
-pub(super) fn verified(delivery: &VerifiedDelivery<'_>) {
+pub(super) fn verified(delivery: &VerifiedDelivery<'_>, verdict: Duration) {
     let app = delivery.app;
-    gauge!(IN_FLIGHT).increment(1.0);
-    for_app!(histogram, BODY_SIZE, app).record(as_f64(delivery.length));
-    for_app!(histogram, VERDICT_TIME, app).record(delivery.stopwatch.elapsed());
+    gauge!("whatsapp_deliveries_in_flight").increment(1.0);
+    for_app!(histogram, "whatsapp_body_size_bytes", app).record(as_f64(delivery.length));
+    for_app!(histogram, "whatsapp_verdict_duration_seconds", app).record(verdict);
     count_kinds(app, delivery.events);
-    if let Some(now) = super::clock::unix_time() {
-        let lag = for_app!(histogram, LAG, app);
-        let sample = delivery.events.iter().take(LAG_SAMPLES);
-        for time in sample.filter_map(Event::timestamp) {
-            // The clocks of two machines differ by a little.
-            lag.record(as_f64(now.saturating_sub(time.seconds())));
-        }
+}
+
+/// Records the age of the first events of a delivery.
+pub(super) fn lag(delivery: &VerifiedDelivery<'_>) {
+    let app = delivery.app;
+    let Some(now) = super::clock::unix_time() else {
+        return;
+    };
+    let lag = for_app!(histogram, "whatsapp_event_lag_seconds", app);
+    let sample = delivery.events.iter().take(LAG_SAMPLES);
+    for time in sample.filter_map(Event::timestamp) {
+        // The clocks of two machines differ by a little.
+        lag.record(as_f64(now.saturating_sub(time.seconds())));
     }
 }
 
@@ -166,26 +168,44 @@ fn count_kinds(app: &Arc<str>, events: &[Event]) {
         let Some(kind) = run.first().map(Event::kind) else {
             continue;
         };
-        for_app!(counter, EVENTS, app, "kind" => kind).increment(run.len() as u64);
+        let count = run.len() as u64;
+        // A label that is a literal needs no allocation. Most events are of two kinds.
+        match kind {
+            "message" => for_app!(counter, "whatsapp_events_total", app, "kind" => "message")
+                .increment(count),
+            "status" => {
+                for_app!(counter, "whatsapp_events_total", app, "kind" => "status").increment(count)
+            }
+            kind => {
+                for_app!(counter, "whatsapp_events_total", app, "kind" => kind).increment(count)
+            }
+        }
     }
 }
 
-pub(super) fn answered(app: &Arc<str>, outcome: &'static str, handler: Duration) {
-    gauge!(IN_FLIGHT).decrement(1.0);
-    for_app!(counter, DELIVERIES, app, "outcome" => outcome).increment(1);
-    for_app!(histogram, HANDLER_TIME, app).record(handler);
+pub(super) fn answered(app: &Arc<str>, outcome: Outcome, handler: Duration) {
+    gauge!("whatsapp_deliveries_in_flight").decrement(1.0);
+    match outcome {
+        Outcome::Acknowledged => {
+            for_app!(counter, "whatsapp_deliveries_total", app, "outcome" => "acknowledged")
+                .increment(1);
+        }
+        other => for_app!(counter, "whatsapp_deliveries_total", app, "outcome" => other.name())
+            .increment(1),
+    }
+    for_app!(histogram, "whatsapp_handler_duration_seconds", app).record(handler);
 }
 
 pub(crate) fn memory_reserved(more: usize) {
-    gauge!(MEMORY).increment(as_f64(more));
+    gauge!("whatsapp_memory_reserved_bytes").increment(as_f64(more));
 }
 
 pub(crate) fn memory_released(bytes: usize) {
-    gauge!(MEMORY).decrement(as_f64(bytes));
+    gauge!("whatsapp_memory_reserved_bytes").decrement(as_f64(bytes));
 }
 
 pub(super) fn unread_key() {
-    counter!(UNREAD_KEYS).increment(1);
+    counter!("whatsapp_unread_keys_total").increment(1);
 }
 
 /// Precise up to 2^53, which no length or age in seconds reaches.
@@ -196,32 +216,32 @@ fn as_f64(number: impl TryInto<u64>) -> f64 {
 
 #[cfg(feature = "tokio")]
 pub(super) fn dedup_rejected(reason: &'static str) {
-    counter!(DEDUP_REJECTIONS, "reason" => reason).increment(1);
+    counter!("whatsapp_dedup_rejections_total", "reason" => reason).increment(1);
 }
 
 #[cfg(feature = "tokio")]
 pub(super) fn dedup_events(outcome: EventOutcome, count: usize) {
-    counter!(DEDUP_EVENTS, "outcome" => outcome.name()).increment(count as u64);
+    counter!("whatsapp_dedup_events_total", "outcome" => outcome.name()).increment(count as u64);
 }
 
 #[cfg(feature = "tokio")]
 pub(super) fn cut_off(reason: CutOff) {
-    counter!(CUT_OFF, "reason" => reason.name()).increment(1);
+    counter!("whatsapp_handlers_cut_off_total", "reason" => reason.name()).increment(1);
 }
 
 #[cfg(feature = "tokio")]
 pub(super) fn store_called(operation: StoreOperation, time: Duration) {
-    histogram!(STORE_TIME, "operation" => operation.name()).record(time);
+    histogram!("whatsapp_store_duration_seconds", "operation" => operation.name()).record(time);
 }
 
 #[cfg(feature = "tokio")]
 pub(super) fn store_failed(operation: StoreOperation) {
-    counter!(STORE_FAILURES, "operation" => operation.name()).increment(1);
+    counter!("whatsapp_store_failures_total", "operation" => operation.name()).increment(1);
 }
 
 #[cfg(feature = "tokio")]
 pub(super) fn circuit(is_open: bool) {
-    let open = gauge!(CIRCUIT_OPEN);
+    let open = gauge!("whatsapp_store_circuits_open");
     if is_open {
         open.increment(1.0);
     } else {
@@ -232,5 +252,5 @@ pub(super) fn circuit(is_open: bool) {
 /// Changes the number of entries in all stores from `before` to `now`, those of one store.
 #[cfg(feature = "tokio")]
 pub(crate) fn store_entries(before: usize, now: usize) {
-    gauge!(STORE_ENTRIES).increment(as_f64(now) - as_f64(before));
+    gauge!("whatsapp_memory_store_entries").increment(as_f64(now) - as_f64(before));
 }

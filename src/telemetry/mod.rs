@@ -26,6 +26,6 @@ pub(crate) use self::metrics::{memory_released, memory_reserved};
 #[cfg(feature = "axum")]
 pub(crate) use self::webhook::layer_missing;
 pub(crate) use self::{
-    clock::Stopwatch,
+    clock::Moment,
     webhook::{DeliveryTelemetry, Outcome, VerifiedDelivery, WebhookTelemetry},
 };

@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use super::clock;
+use super::clock::Moment;
 
 /// Admits the first event of a kind, and after that one per interval.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     interval: Duration,
-    /// Milliseconds since the start of the process until which events are left out.
+    /// [`Moment`] until which events are left out, in nanoseconds.
     closed_until: AtomicU64,
     left_out: AtomicU64,
 }
@@ -37,19 +37,24 @@ impl RateLimit {
     /// Returns the number of events left out since the last admitted one, or `None` if this one is
     /// to be left out too.
     pub(super) fn admit(&self) -> Option<u64> {
-        self.admit_at(clock::uptime())
+        self.admit_at(Moment::now().nanos())
     }
 
-    fn admit_at(&self, uptime: Duration) -> Option<u64> {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let now = millis(uptime);
+    /// The same as [`admit`](Self::admit), for callers that know the time.
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        now.nanos() >= self.closed_until.load(Ordering::Relaxed)
+            && self.admit_at(now.nanos()).is_some()
+    }
+
+    fn admit_at(&self, now: u64) -> Option<u64> {
+        let interval = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX);
         let closed_until = self.closed_until.load(Ordering::Relaxed);
         // Only one of several threads gets the turn.
         let admitted = now >= closed_until
             && (self.closed_until)
                 .compare_exchange(
                     closed_until,
-                    now.saturating_add(millis(self.interval)),
+                    now.saturating_add(interval),
                     Ordering::Relaxed,
                     Ordering::Relaxed,
                 )
@@ -69,7 +74,7 @@ mod tests {
     #[test]
     fn one_event_per_minute_with_the_number_left_out() {
         let limit = RateLimit::default();
-        let at = |seconds| limit.admit_at(Duration::from_secs(seconds));
+        let at = |seconds| limit.admit_at(seconds * 1_000_000_000);
         assert_eq!(at(0), Some(0));
         assert_eq!([at(0), at(30), at(59)], [None, None, None]);
         assert_eq!(at(60), Some(3));

@@ -10,19 +10,18 @@
 )]
 
 use std::sync::Arc;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+use std::time::Duration;
 
 use http::StatusCode;
 
-use super::clock::Stopwatch;
+use super::clock::Moment;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::drift::Drift;
 #[cfg(feature = "tracing")]
-use super::{
-    logs::{self, RejectionLimits},
-    rate_limit::RateLimit,
-};
-#[cfg(feature = "tracing")]
-use crate::webhook::TEST_ENTRY_ID;
+use super::logs::{self, RejectionLimits};
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+use super::rate_limit::RateLimit;
 use crate::{
     credentials::KeyRing,
     event::Event,
@@ -40,6 +39,20 @@ pub(crate) struct WebhookTelemetry {
     test_deliveries: RateLimit,
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     drift: Drift,
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    samples: Samples,
+}
+
+/// Limits what is looked at closely to four deliveries a second.
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+#[derive(Debug)]
+struct Samples(RateLimit);
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+impl Default for Samples {
+    fn default() -> Self {
+        Self(RateLimit::every(Duration::from_millis(250)))
+    }
 }
 
 impl WebhookTelemetry {
@@ -75,7 +88,35 @@ impl WebhookTelemetry {
 
     /// Reports a verified delivery that is about to be handed to the inner service.
     pub(crate) fn verified(self: &Arc<Self>, delivery: &VerifiedDelivery<'_>) -> DeliveryTelemetry {
+        let now = Moment::now();
         #[cfg(any(feature = "metrics", feature = "tracing"))]
+        if self.samples.0.is_due(now) {
+            self.sample(delivery);
+        }
+        #[cfg(feature = "metrics")]
+        super::metrics::verified(delivery, now.since(delivery.started));
+        #[cfg(feature = "tracing")]
+        logs::verified(delivery, &self.test_deliveries);
+        DeliveryTelemetry {
+            #[cfg(feature = "tracing")]
+            layer: Arc::clone(self),
+            #[cfg(feature = "tracing")]
+            span: logs::delivery(delivery, now),
+            #[cfg(feature = "metrics")]
+            app: Arc::clone(delivery.app),
+            #[cfg(any(feature = "metrics", feature = "tracing"))]
+            called: now,
+            #[cfg(any(feature = "metrics", feature = "tracing"))]
+            is_answered: false,
+        }
+    }
+}
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+impl WebhookTelemetry {
+    /// Reads what takes longer than the rest.
+    #[cold]
+    fn sample(&self, delivery: &VerifiedDelivery<'_>) {
         self.drift.check(delivery.events, |kind, path| {
             #[cfg(feature = "tracing")]
             logs::unread_key(kind, path);
@@ -83,23 +124,7 @@ impl WebhookTelemetry {
             super::metrics::unread_key();
         });
         #[cfg(feature = "metrics")]
-        super::metrics::verified(delivery);
-        #[cfg(feature = "tracing")]
-        if (delivery.events.first()).and_then(Event::entry_id) == Some(TEST_ENTRY_ID) {
-            logs::test_delivery(&self.test_deliveries);
-        }
-        DeliveryTelemetry {
-            #[cfg(feature = "tracing")]
-            layer: Arc::clone(self),
-            #[cfg(feature = "tracing")]
-            span: logs::delivery(delivery),
-            #[cfg(feature = "metrics")]
-            app: Arc::clone(delivery.app),
-            #[cfg(any(feature = "metrics", feature = "tracing"))]
-            handler: Stopwatch::start(),
-            #[cfg(any(feature = "metrics", feature = "tracing"))]
-            is_answered: false,
-        }
+        super::metrics::lag(delivery);
     }
 }
 
@@ -126,8 +151,8 @@ pub(crate) struct VerifiedDelivery<'a> {
     pub(crate) events: &'a [Event],
     /// Length of the body in bytes.
     pub(crate) length: usize,
-    /// Runs since the head of the request arrived.
-    pub(crate) stopwatch: Stopwatch,
+    /// When the head of the request arrived.
+    pub(crate) started: Moment,
 }
 
 /// Telemetry of one delivery while the inner service handles it.
@@ -139,7 +164,7 @@ pub(crate) struct DeliveryTelemetry {
     #[cfg(feature = "metrics")]
     app: Arc<str>,
     #[cfg(any(feature = "metrics", feature = "tracing"))]
-    handler: Stopwatch,
+    called: Moment,
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     is_answered: bool,
 }
@@ -174,11 +199,11 @@ impl DeliveryTelemetry {
         #[cfg(any(feature = "metrics", feature = "tracing"))]
         {
             self.is_answered = true;
-            let handler = self.handler.elapsed();
+            let handler = self.called.elapsed();
             #[cfg(feature = "tracing")]
             logs::answered(&self.span, &self.layer.refused, outcome, status, handler);
             #[cfg(feature = "metrics")]
-            super::metrics::answered(&self.app, outcome.name(), handler);
+            super::metrics::answered(&self.app, outcome, handler);
         }
     }
 }

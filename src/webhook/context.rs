@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{credentials::KeyRing, telemetry::Stopwatch};
+use crate::{credentials::KeyRing, telemetry::Moment};
 
 /// Filled in while the request is processed.
 #[derive(Default)]
@@ -14,14 +14,14 @@ pub(super) struct RequestContext {
     pub(super) ring: Option<Arc<KeyRing>>,
     pub(super) declared_length: Option<usize>,
     pub(super) received_length: Option<usize>,
-    pub(super) stopwatch: Stopwatch,
+    pub(super) started: Moment,
 }
 
 impl RequestContext {
     pub(super) fn new(path: &Arc<str>) -> Self {
         Self {
             path: Some(Arc::clone(path)),
-            stopwatch: Stopwatch::start(),
+            started: Moment::now(),
             ..Self::default()
         }
     }

@@ -172,7 +172,7 @@ where
             secret: &secret,
             events: notification.map_or(&[], Notification::peek_events),
             length: context.received_length.unwrap_or_default(),
-            stopwatch: context.stopwatch,
+            started: context.started,
         });
         let verified = Verified::new(
             app,

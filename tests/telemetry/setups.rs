@@ -273,9 +273,7 @@ async fn start_and_handshake() {
     let app = host(builder().build().unwrap());
     lines.only("the webhook layer is ready");
     let query = handshake(TOKEN, CHALLENGE);
-    let request = Request::get(query)
-        .body("".into())
-        .unwrap();
+    let request = Request::get(query).body("".into()).unwrap();
     assert_eq!(status(&app, request).await, StatusCode::OK.as_u16());
     lines.only("answered a handshake");
 }
