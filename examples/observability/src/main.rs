@@ -49,20 +49,11 @@ const SECONDS: [f64; 12] = [
     0.0001, 0.0005, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 /// Meta retries for 7 days.
-const LAG_SECONDS: [f64; 9] = [
-    1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 3_600.0, 86_400.0, 604_800.0,
+const LAG_SECONDS: [f64; 11] = [
+    1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 172_800.0, 604_800.0,
 ];
 /// A delivery of one text message has 0.7 kB; the default body limit is 4 MiB.
-const BYTES: [f64; 8] = [
-    512.0,
-    1024.0,
-    2048.0,
-    4096.0,
-    16_384.0,
-    65_536.0,
-    1_048_576.0,
-    4_194_304.0,
-];
+const BYTES: [f64; 8] = [512.0, 1e3, 2e3, 4e3, 16e3, 64e3, 1e6, 4.2e6];
 
 async fn on_event(State(faults): State<Faults>, notification: Notification) -> StatusCode {
     for event in notification.events() {
@@ -93,14 +84,12 @@ fn subscribe() -> Result<Option<SdkTracerProvider>, Box<dyn Error>> {
         .with_writer(io::stderr)
         .with_filter(EnvFilter::try_new(filter)?);
     // The exporter reads the address of the collector from this variable itself.
-    let provider = match variable("OTEL_EXPORTER_OTLP_ENDPOINT")? {
-        Some(_) => Some(
-            SdkTracerProvider::builder()
-                .with_batch_exporter(SpanExporter::builder().with_http().build()?)
-                .build(),
-        ),
-        None => None,
-    };
+    let mut provider = None;
+    if variable("OTEL_EXPORTER_OTLP_ENDPOINT")?.is_some() {
+        let exporter = SpanExporter::builder().with_http().build()?;
+        let builder = SdkTracerProvider::builder().with_batch_exporter(exporter);
+        provider = Some(builder.build());
+    }
     let traces = provider.as_ref().map(|provider| {
         // Named targets only: the HTTP client of the exporter has spans too, and would trace itself.
         let targets = Targets::new()
@@ -143,20 +132,18 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+async fn run() -> Result<(), Box<dyn Error>> {
+    let provider = subscribe()?;
+    let served = serve().await;
+    // Sends the spans that are still queued.
+    let flushed = provider.map_or(Ok(()), |provider| provider.shutdown());
+    served?;
+    Ok(flushed?)
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = match subscribe() {
-        Ok(provider) => {
-            let served = serve().await;
-            // Sends the spans that are still queued.
-            if let Some(Err(error)) = provider.map(|provider| provider.shutdown()) {
-                eprintln!("observability: spans may be lost: {error}");
-            }
-            served
-        }
-        Err(error) => Err(error),
-    };
-    match result {
+    match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("observability: {error}");
