@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::http::StatusCode;
-use tokio::time::sleep;
+use tokio::time::{interval, sleep};
 use tower_whatsapp::{
     dedup::Store,
     testing::{FaultRates, FaultyStore},
@@ -18,8 +18,9 @@ use tower_whatsapp::{
 /// One delivery in 20 fails.
 const PERIOD: usize = 20;
 
-/// The store fails for two seconds after every ten.
-const STORE_WORKS: Duration = Duration::from_secs(10);
+/// The store fails for two seconds out of 30.
+const STORE_PERIOD: Duration = Duration::from_secs(30);
+const FIRST_FAILURE: Duration = Duration::from_secs(5);
 const STORE_FAILS: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
@@ -67,8 +68,10 @@ impl Faults {
         if self.is_on {
             let store = store.clone();
             tokio::spawn(async move {
+                sleep(FIRST_FAILURE).await;
+                let mut period = interval(STORE_PERIOD);
                 loop {
-                    sleep(STORE_WORKS).await;
+                    period.tick().await;
                     store.enable_faults();
                     sleep(STORE_FAILS).await;
                     store.disable_faults();

@@ -13,7 +13,7 @@
 //! | `ADDR` | `127.0.0.1:3000` | where Meta's requests arrive |
 //! | `METRICS_ADDR` | `127.0.0.1:9464` | where Prometheus scrapes: never on the public port |
 //! | `RUST_LOG` | `info` | filter of the log; `tower_whatsapp=debug` logs each delivery |
-//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | none | collector for traces, for example `http://127.0.0.1:4318` |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | none | collector of traces, as `http://127.0.0.1:4318` |
 //! | `OTEL_SERVICE_NAME` | `unknown_service` | name of this service in the traces |
 //! | `FAULTS` | none | any value: some deliveries and store calls fail on purpose |
 
@@ -91,7 +91,7 @@ fn subscribe() -> Result<Option<SdkTracerProvider>, Box<dyn Error>> {
         provider = Some(builder.build());
     }
     let traces = provider.as_ref().map(|provider| {
-        // Named targets only: the HTTP client of the exporter has spans too, and would trace itself.
+        // Only these targets: the HTTP client of the exporter would trace itself.
         let targets = Targets::new()
             .with_target("tower_whatsapp", Level::INFO)
             .with_target(env!("CARGO_CRATE_NAME"), Level::INFO);

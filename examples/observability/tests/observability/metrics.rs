@@ -14,7 +14,7 @@ use crate::{
     service::{PRIVATE, Service, accepted, refused, send_to, signed, text},
 };
 
-/// The store fails for the first time after eight seconds.
+/// The store fails for the first time after five seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Names of the metrics with their types.

@@ -21,7 +21,7 @@ use crate::service::{Service, accepted, get, now, refused, send_to, signed, text
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// Long enough for a handler to be cut off and for the store to fail twice.
+/// Long enough for a handler to be cut off and for the store to fail.
 const SECONDS: u64 = 24;
 
 /// What `$__rate_interval` becomes: some scrapes, which are a second apart.

@@ -170,7 +170,9 @@ pub(crate) fn accepted() -> Vec<Request<Bytes>> {
         .filter(|(name, _)| name.starts_with("unknown"))
         .map(|(_, sample)| signed(&sample));
     let body = String::from_utf8(text(1).body().into()).unwrap();
-    let with_key = body.replacen("\"type\"", "\"brand_new\":1,\"type\"", 1);
+    // A key that is a phone number must not be in the log.
+    let keys = format!("\"brand_new\":1,\"{PHONE}\":1,\"type\"");
+    let with_key = body.replacen("\"type\"", &keys, 1);
     assert_ne!(body, with_key);
     let status = sample::status(State::Delivered)
         .from(PHONE)
