@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::{secret::VerifyToken, unreserved::is_unreserved};
+use crate::{hex, secret::VerifyToken, unreserved::is_unreserved};
 
 /// Maximum length of the query, in bytes. Meta's is about 100 bytes plus the token.
 const MAX_QUERY: usize = 2048;
@@ -190,12 +190,12 @@ fn decode(text: &str) -> Cow<'_, [u8]> {
         let mut ahead = bytes.clone();
         decoded.push(match byte {
             b'+' => b' ',
-            b'%' => match (hex(ahead.next()), hex(ahead.next())) {
-                (Some(high), Some(low)) => {
+            b'%' => match decode_percent(&mut ahead) {
+                Some(decoded) => {
                     bytes = ahead;
-                    16 * high + low
+                    decoded
                 }
-                _ => b'%',
+                None => b'%',
             },
             _ => byte,
         });
@@ -203,9 +203,9 @@ fn decode(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
-fn hex(digit: Option<u8>) -> Option<u8> {
-    let value = char::from(digit?).to_digit(16)?;
-    u8::try_from(value).ok()
+/// Decodes the two digits after a `%`.
+fn decode_percent(digits: &mut impl Iterator<Item = u8>) -> Option<u8> {
+    hex::decode_byte(digits.next()?, digits.next()?)
 }
 
 #[cfg(test)]

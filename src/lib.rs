@@ -131,6 +131,7 @@ pub mod event;
 pub mod extract;
 pub mod guide;
 mod handshake;
+mod hex;
 mod hmac;
 mod host_body;
 mod receive;

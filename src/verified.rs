@@ -17,7 +17,7 @@ use crate::webhook::SetupWarnings;
 pub struct Verified {
     app: Arc<str>,
     secret: Arc<str>,
-    /// The request that was verified. Its reservation lives until it has been handled.
+    /// The request that was verified. Its reservation lives until the request has been handled.
     request: Weak<Reservation>,
     /// The warnings of the layer that verified the request.
     #[cfg(feature = "tokio")]

@@ -1,4 +1,5 @@
-//! A hundred thousand made-up names leave the memory as it was. In a program of its own, which has its heap for itself.
+//! A hundred thousand invented names do not grow the memory. A separate program, because it
+//! measures the heap of the process.
 #![cfg(test)]
 
 use std::{
@@ -44,14 +45,14 @@ async fn made_up_names() {
     });
     let service = layer.layer(host);
     let send = async |number: usize| {
-        // As long as names may be.
+        // Names of the maximum length.
         let request = Request::post(format!("/hooks/{number:0>128}"))
             .header("x-hub-signature-256", format!("sha256={}", "0".repeat(64)))
             .body(Full::default())
             .unwrap();
         service.clone().oneshot(request).await.unwrap().status()
     };
-    // The memory of unknown names is full after this.
+    // After this the cache of unknown names is full.
     let start = Instant::now();
     for number in 0..NAMES / 2 {
         send(number).await;

@@ -1,4 +1,4 @@
-//! The layer in an axum application, and the handler arguments of the feature `axum`.
+//! The layer in an axum application, and the extractors of the feature `axum`.
 #![cfg(test)]
 
 use axum::{
@@ -101,7 +101,7 @@ async fn without_the_layer_500_and_a_text_that_helps() {
     );
 }
 
-/// A layer on the outer router sees the whole path, one inside of `nest` what is left of it.
+/// A layer on the outer router sees the whole path, one inside `nest` only the rest of it.
 #[tokio::test]
 async fn nested_routers() {
     let hooks = || Router::new().route("/whatsapp", post(count));
@@ -125,13 +125,13 @@ async fn the_handshake_reaches_a_layer_on_a_router() {
     assert_eq!((status, &*body), (200, CHALLENGE));
 }
 
-/// A layer on a handler, and a layer on a method router: which methods reach it is the router's choice.
+/// A layer on a handler or on a method router: the router decides which methods reach it.
 #[tokio::test]
 async fn a_layer_on_one_route() {
     use axum::handler::Handler;
 
     let handler = || count.layer(on_route());
-    // Apps, and whether the handshake reaches the layer.
+    // Routers, and whether the handshake reaches the layer.
     let apps = [
         (Router::new().route("/x", any(handler())), true),
         (
@@ -166,8 +166,8 @@ async fn a_layer_on_one_route() {
     }
 }
 
-/// axum adds its own `Allow: POST` to whatever the fallback of a `post` route answers. That would
-/// deny the GET of the handshake.
+/// axum adds `Allow: POST` to every response of a `post` route's fallback. That would contradict
+/// the handshake's GET.
 #[tokio::test]
 async fn handshakes_and_other_methods_are_told_get_and_post() {
     let apps = [
@@ -205,10 +205,10 @@ async fn handshakes_and_other_methods_are_told_get_and_post() {
     }
 }
 
-/// `MethodRouter::layer` wraps its answer to other methods, too.
+/// `MethodRouter::layer` also wraps the response to other methods.
 const POST_LAYER_GETS_GET: bool = true;
 
-/// axum's own limit is 2 MiB, Meta's deliveries have up to 3 MB.
+/// axum's limit is 2 MiB, but deliveries have up to 3 MB.
 #[tokio::test]
 async fn b26_handlers_may_read_bodies_over_the_limit_of_axum() {
     async fn bytes(_: Notification, body: Bytes) -> String {
@@ -228,7 +228,7 @@ async fn b26_handlers_may_read_bodies_over_the_limit_of_axum() {
     }
 }
 
-/// The limit is lifted for what was verified, and for nothing else.
+/// The limit is lifted for verified deliveries only.
 #[tokio::test]
 async fn b26_other_paths_keep_the_limit_of_axum() {
     async fn bytes(body: Bytes) -> String {

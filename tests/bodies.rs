@@ -1,4 +1,4 @@
-//! What the host and the sender get to see of bodies, and that the memory of a body is given back whatever happens.
+//! How the host and the sender see bodies, and that the memory of a body is always released.
 #![cfg(test)]
 
 use std::{
@@ -49,7 +49,7 @@ fn halves() -> [Step; 2] {
     [Step::Data(body.slice(..50)), Step::Data(body.slice(50..))]
 }
 
-/// The request as the host gets it.
+/// The request as the host receives it.
 async fn received(request: Request<Script>) -> Inner {
     let (kept, mut found) = tokio::sync::mpsc::unbounded_channel();
     let host = service_fn(move |request: Inner| {
@@ -208,7 +208,8 @@ async fn the_headers_are_true_of_the_body() {
     }
 }
 
-/// A host that asks for the length, as proxies and older frameworks do, need not know how the body came.
+/// A host that reads the length, as proxies and older frameworks do, need not know
+/// how the body arrived.
 #[tokio::test]
 async fn a_delivery_without_a_length_gets_one() {
     let chunked = || {
@@ -225,7 +226,7 @@ async fn a_delivery_without_a_length_gets_one() {
     }
 }
 
-/// Two that agree are one too many for a host that reads the last or joins them.
+/// Two equal values are still wrong for a host that reads the last one or joins them.
 #[tokio::test]
 async fn equal_lengths_become_one() {
     let length = one_text().len().to_string();
@@ -239,7 +240,7 @@ async fn equal_lengths_become_one() {
     assert_eq!(lengths, [length.as_str()]);
 }
 
-/// What no server lets through says nothing: the bytes decide.
+/// An invalid length that no server would pass on is ignored: the received bytes count.
 #[tokio::test]
 async fn a_length_that_is_no_number_is_none() {
     for length in ["", "+7", "-1", "7 ", "0x10", "many"] {
@@ -252,7 +253,7 @@ async fn a_length_that_is_no_number_is_none() {
     }
 }
 
-/// HTTP allows zeros before a number, and a host may know the length by its text or by a number with a prefix.
+/// HTTP allows leading zeros, and hosts may parse the length in different ways.
 #[tokio::test]
 async fn a_length_with_zeros_before_it_is_written_anew() {
     let length = one_text().len().to_string();
@@ -286,7 +287,7 @@ async fn a_body_of_one_frame_is_not_copied() {
     assert!(sent.as_ptr_range().contains(&raw.as_ptr()));
 }
 
-/// Every way out that is an answer.
+/// Every way in which a request can end with a response.
 #[tokio::test]
 async fn the_memory_is_back_after_every_answer() {
     let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
@@ -313,7 +314,8 @@ async fn the_memory_is_back_after_every_answer() {
     }
 }
 
-/// A stranger's head is held for as long as the body is awaited, over HTTP/2 for thousands of streams at once.
+/// An attacker's request head is held while the body is awaited, for thousands of
+/// HTTP/2 streams at once.
 #[tokio::test]
 async fn a_large_head_is_charged_while_its_body_is_awaited() {
     let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
@@ -335,7 +337,7 @@ async fn a_large_head_is_charged_while_its_body_is_awaited() {
             let polled = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
             assert!(polled.is_pending());
             let taken = free - layer.available_memory();
-            // The buffer of the body comes on top.
+            // Plus the buffer of the body.
             assert!(
                 (least..=most + 512).contains(&taken),
                 "{headers} headers of {value}, {} pieces: {taken}",
@@ -347,7 +349,7 @@ async fn a_large_head_is_charged_while_its_body_is_awaited() {
     }
 }
 
-/// The body is accounted for until the host has answered, and a future that is dropped gives it back at whatever point.
+/// The body is charged until the host has responded. A dropped future releases it at any point.
 #[test]
 fn the_memory_is_back_wherever_the_future_is_dropped() {
     let layer = layer();
@@ -396,7 +398,7 @@ fn the_memory_is_back_wherever_the_future_is_dropped() {
             break;
         }
     }
-    // Nothing is taken before the first byte, and something until the answer.
+    // Nothing is charged before the first byte, then something until the response.
     assert_eq!((taken[0], taken[1]), (0, 0));
     assert!(
         taken[2..taken.len() - 1].iter().all(|taken| *taken > 0),
@@ -405,7 +407,7 @@ fn the_memory_is_back_wherever_the_future_is_dropped() {
     assert!(taken.len() >= 8, "{taken:?}");
 }
 
-/// The memory that is taken while a body comes in, after each of its frames.
+/// Returns the charged memory after each frame of a body.
 fn taken(layer: &WebhookLayer, declared: Option<usize>, frames: &[usize]) -> Vec<usize> {
     let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
     let free = layer.available_memory();
@@ -427,20 +429,20 @@ fn taken(layer: &WebhookLayer, declared: Option<usize>, frames: &[usize]) -> Vec
     taken
 }
 
-/// The capacity of the buffer is charged. It is at most twice what has come, and at most what the sender
-/// declares, as long as that is true.
+/// The capacity of the buffer is charged: at most twice the received length, and at most the
+/// declared length while that is correct.
 #[tokio::test]
 async fn a_buffer_is_at_most_twice_as_large_as_what_has_come() {
     const KIB: usize = 1024;
     let layer = builder().body_limit(100 * KIB).build().unwrap();
     for (declared, frames, expected) in [
-        // A little for the first small ones, or what is declared.
+        // A small buffer at first, or the declared length.
         (None, &[7][..], &[512][..]),
         (None, &[1, 1, 510, 1], &[512, 512, 512, 1026]),
         (Some(700), &[1, 1, 600], &[512, 512, 700]),
         (Some(20), &[1, 1], &[20, 20]),
         (None, &[20 * KIB, 20 * KIB], &[40 * KIB, 40 * KIB]),
-        // Filled to the last byte without more, and then twice that, up to the limit.
+        // The buffer is filled completely before it is doubled, up to the limit.
         (
             None,
             &[1, 1, 16 * KIB - 2, 1, 16 * KIB, 32 * KIB],
@@ -451,9 +453,9 @@ async fn a_buffer_is_at_most_twice_as_large_as_what_has_come() {
             &[1, 1, 16 * KIB, 4 * KIB - 2],
             &[512, 512, 20 * KIB, 20 * KIB],
         ),
-        // More than was declared: that says nothing any more.
+        // More than was declared: the declared length is then ignored.
         (Some(2), &[1, 1, 1, 1, 1], &[2, 2, 512, 512, 512]),
-        // More than twice as much at once.
+        // More than doubles at once.
         (None, &[1, 1, 60 * KIB], &[512, 512, 100 * KIB]),
     ] {
         assert_eq!(taken(&layer, declared, frames), expected, "{frames:?}");
@@ -481,10 +483,11 @@ impl Wake for Woken {
     }
 }
 
-/// A sender whose frames are always there already must not keep a thread to itself, and neither must the hash of a large frame.
+/// A sender whose frames are always ready must not monopolise a thread, and neither
+/// must hashing a large frame.
 #[tokio::test]
 async fn after_64_frames_or_64_kib_others_have_their_turn() {
-    // How long each frame is, how many secrets there are, and how many frames have been read after each turn.
+    // Length of each frame, number of secrets, and frames read after each poll.
     for (length, secrets, frames) in [
         (0, 1, [64, 128, 192]),
         (1, 1, [64, 128, 192]),
@@ -509,14 +512,14 @@ async fn after_64_frames_or_64_kib_others_have_their_turn() {
             let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
             assert!(polled.is_pending());
             assert_eq!(counter.frames(), frames, "{length}, {secrets}");
-            // It is woken when the others have had their turn.
+            // It is woken after the other tasks have run.
             tokio::task::yield_now().await;
             assert_eq!(woken.0.load(Ordering::SeqCst), turn + 1, "{length}");
         }
     }
 }
 
-/// The same while a large body is taken apart, and what comes out is whole.
+/// The same while a large body is parsed. The result must be complete.
 #[tokio::test]
 async fn after_64_kib_of_json_others_have_their_turn() {
     for kib in [100, 200, 1000] {
@@ -563,7 +566,44 @@ async fn after_64_kib_of_json_others_have_their_turn() {
     }
 }
 
-/// Not only tasks that are ready get their turn: those that wait for sockets and timers, and those that give way themselves, are woken in between.
+/// What is made of a large body is charged as it grows. Charged at the end only, bodies that are
+/// parsed at the same time would exceed the budget together.
+#[tokio::test]
+async fn a_large_body_is_charged_while_it_is_parsed() {
+    // The places of lists of this length are kept.
+    let list = format!(r#"["{}"],"#, "x".repeat(32));
+    let body = format!(r#"{{"x":[{}0]}}"#, list.repeat(20_000));
+    let layer = layer();
+    let free = layer.available_memory();
+    let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
+    let request = Request::post("/wh")
+        .header("x-hub-signature-256", sign(SECRET, &body))
+        .body(Script::new([Step::data(body.clone())]))
+        .unwrap();
+    let mut future = pin!(layer.clone().layer(host).oneshot(request));
+    let mut charged = Vec::new();
+    let response = loop {
+        match future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(response) => break response.unwrap(),
+            Poll::Pending => charged.push(free - layer.available_memory()),
+        }
+    };
+    assert_eq!(response.status(), 200);
+    // Not while it is hashed: it came in one frame.
+    let turns_to_receive = body.len() / (64 * 1024);
+    let (received, parsed) = charged.split_at(turns_to_receive);
+    assert!(received.iter().all(|charged| *charged == 0), "{charged:?}");
+    assert_eq!(parsed.len(), body.len().div_ceil(64 * 1024));
+    assert!(parsed.is_sorted() && parsed[0] > body.len(), "{charged:?}");
+    assert!(parsed.last().unwrap() - body.len() > 2 * (parsed[0] - body.len()));
+    assert_eq!(layer.available_memory(), free);
+}
+
+/// Not only ready tasks run in between, but also tasks that wait for sockets and
+/// timers, and tasks that yield.
 #[cfg(feature = "tokio")]
 #[tokio::test]
 async fn each_turn_is_one_for_everybody() {
@@ -604,7 +644,7 @@ async fn each_turn_is_one_for_everybody() {
     assert!(turns + 2 >= polls, "{turns} of {polls}");
 }
 
-/// A sender must not be able to choose between a delivery that works and one that panics.
+/// A sender must not be able to trigger a panic.
 #[cfg(feature = "tokio")]
 #[test]
 fn without_a_timer_every_delivery_panics_whatever_its_size() {
@@ -660,7 +700,7 @@ fn what_goes_between_threads_may() {
     sync::<Rejection>();
 }
 
-/// Neither `Send` nor `'static` is asked of the host.
+/// The host need be neither `Send` nor `'static`.
 #[tokio::test]
 async fn a_host_of_one_thread_that_borrows_will_do() {
     let calls = Cell::new(0);

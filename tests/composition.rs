@@ -1,4 +1,4 @@
-//! Several layers, and mistakes in the setup of a host.
+//! Several layers, and setup mistakes of hosts.
 #![cfg(test)]
 
 use std::sync::{
@@ -14,7 +14,7 @@ use axum::{
     response::Response,
     routing::{any, post},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceBuilder, ServiceExt as _, util::option_layer};
 use tower_whatsapp::{
@@ -75,15 +75,15 @@ async fn two_layers_on_one_router_serve_both_paths() {
         routes().layer((at("/a").host_body(), at("/b").host_body())),
     ] {
         assert_eq!(send(&app, delivery("/a")).await, seen());
-        // A second one, also for a layer of which the first has seen the same events.
+        // A second layer, even for events that the first one has seen.
         assert_eq!(send(&app, delivery("/b")).await.0, 200);
         assert_eq!(send(&app, signed("/a", "another")).await.0, 403);
         assert_eq!(send(&app, signed("/b", "another")).await.0, 403);
     }
 }
 
-/// The events of one request for the handler of another: what an outer layer has not made for this
-/// request is removed.
+/// A handler must not get the events of another request: the layer removes extensions that an outer
+/// layer did not set for this request.
 #[tokio::test]
 async fn what_no_layer_has_made_for_this_request_is_removed() {
     async fn forge(mut request: Request) -> Request {
@@ -135,7 +135,7 @@ impl Warned {
     }
 }
 
-/// The handshake succeeds, and no delivery reaches the handler.
+/// The handshake succeeds, but no delivery reaches the handler.
 #[tokio::test]
 async fn a_layer_on_a_router_without_the_route_says_so_once() {
     for (routes, status) in [
@@ -178,7 +178,7 @@ async fn a_path_that_is_nearly_that_of_the_layer_is_reported_once() {
             assert_eq!(warned.take(), expected, "{path}");
         }
     }
-    // A layer inside of a nested router that has the whole path.
+    // A layer inside a nested router that is configured with the whole path.
     let warned = Warned::default();
     let hooks = Router::new().route("/whatsapp", post(count));
     let layer = warned.layer(
@@ -213,7 +213,7 @@ async fn two_layers_with_different_secrets_on_one_path_are_reported_once() {
     assert_eq!(warned.take(), [SetupWarning::LayersOverlap]);
 }
 
-/// The layer that is added last is the outermost, which the deduplicating one must not be.
+/// The layer that is added last is the outermost. `DedupLayer` must not be.
 #[tokio::test]
 async fn a_dedup_layer_outside_is_reported_once() {
     let dedup = || DedupLayer::new(MemoryStore::new());
@@ -236,7 +236,50 @@ async fn a_dedup_layer_outside_is_reported_once() {
     assert_eq!(warned.take(), []);
 }
 
-/// On the route and on the router: without the mark the inner layer finds the claims of the outer one.
+/// What was reported of one kind does not silence another.
+#[tokio::test]
+async fn each_kind_of_answer_in_place_of_the_handler_is_reported_once() {
+    use SetupWarning::{DeliveryRefused, EventsIgnored, RouteMissing};
+
+    async fn answer(headers: HeaderMap) -> StatusCode {
+        StatusCode::from_bytes(headers["x-answer"].as_bytes()).unwrap()
+    }
+    for with_dedup in [false, true] {
+        let warned = Warned::default();
+        let mut app = Router::new().route("/wh", post(answer));
+        if with_dedup {
+            app = app.layer(DedupLayer::new(MemoryStore::new()));
+        }
+        let app = app.layer(warned.layer(builder()));
+        for (number, (status, expected)) in [
+            (503, &[][..]),
+            (401, &[DeliveryRefused]),
+            (303, &[]),
+            (200, &[EventsIgnored]),
+            (204, &[]),
+            (404, &[RouteMissing]),
+            (405, &[]),
+            (200, &[]),
+            (413, &[]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            // A new event each time, which no `DedupLayer` suppresses.
+            let body = messages(&text(&format!("wamid.{number}"), ""));
+            let request = Request::post("/wh")
+                .header("x-hub-signature-256", sign(SECRET, &body))
+                .header("x-answer", status)
+                .body(body.into())
+                .unwrap();
+            send(&app, request).await;
+            assert_eq!(warned.take(), expected, "{number}: {status}");
+        }
+    }
+}
+
+/// On the route and on the router: without a mark the inner layer would find the
+/// claims of the outer one.
 #[tokio::test]
 async fn a_delivery_is_deduplicated_once_however_many_layers_it_passes() {
     let dedup = DedupLayer::new(MemoryStore::new());
@@ -288,7 +331,7 @@ async fn a_delivery_is_deduplicated_once_however_many_layers_it_passes() {
         for _ in 0..3 {
             assert_eq!(send(&app, delivery("/wh")).await.0, 200, "{case}");
         }
-        // Another delivery with the same event, and one more.
+        // Another delivery with the same event and a new one.
         let two = messages(&[text("wamid.A", ""), text("wamid.B", "")].join(","));
         let request = Request::post("/wh")
             .header("x-hub-signature-256", sign(SECRET, &two))
@@ -300,8 +343,8 @@ async fn a_delivery_is_deduplicated_once_however_many_layers_it_passes() {
     }
 }
 
-/// Two servers of one process, or a layer and a host that looks into its store.
-/// Nobody could record the others as done: all events come again, and none is acknowledged that failed.
+/// Two servers of one process, or a host that looks into the store. Nobody records the other's
+/// events as done: all are retried, and no failed event is acknowledged.
 #[tokio::test]
 async fn a_partial_failure_without_a_dedup_layer_is_a_failure() {
     let partly = |notification: Notification, failed: bool| async move {
@@ -314,7 +357,7 @@ async fn a_partial_failure_without_a_dedup_layer_is_a_failure() {
             .route("/webhook", post(handler))
             .layer(at("/webhook"));
         assert_eq!(send(&app, delivery("/webhook")).await.0, status);
-        // Outside of the layer a `DedupLayer` has no say either.
+        // A `DedupLayer` outside the layer has no effect either.
         let app = app.layer(DedupLayer::new(MemoryStore::new()));
         assert_eq!(send(&app, delivery("/webhook")).await.0, status);
     }
@@ -330,7 +373,7 @@ async fn two_layers_share_a_store() {
         let app = app.layer(dedup).layer(layer());
         assert_eq!(send(&app, delivery("/wh")).await.0, 200);
         let counters = counters.counters();
-        assert_eq!((counters.handled, counters.suppressed), expected);
+        assert_eq!((counters.delivered, counters.suppressed), expected);
     }
 }
 
@@ -342,7 +385,7 @@ async fn untouched(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// What does not compile with the body types of ours.
+/// Compositions that do not compile with the layer's own body types.
 #[tokio::test]
 async fn the_body_types_of_the_host_are_kept() {
     let app = || Router::new().route("/wh", post(count));
@@ -361,11 +404,11 @@ async fn the_body_types_of_the_host_are_kept() {
         assert_eq!(response.status() == 200, is_there);
         let _: Response = response;
     }
-    // What `axum::serve` takes.
+    // The argument of `axum::serve`.
     let _ = ServiceExt::<Request>::into_make_service(host_body().layer(app()));
 }
 
-/// Handlers read the verified bytes, in a body of the host's type.
+/// Handlers read the verified bytes, as a body of the host's type.
 #[tokio::test]
 async fn the_body_of_the_host_has_the_verified_bytes() {
     async fn bytes(Extension(_): Extension<Notification>, body: bytes::Bytes) -> bytes::Bytes {
@@ -373,7 +416,7 @@ async fn the_body_of_the_host_has_the_verified_bytes() {
     }
     let app = Router::new().route("/wh", post(bytes)).layer(host_body());
     assert_eq!(send(&app, delivery("/wh")).await, (200, one_text()));
-    // Over axum's own limit, which is lifted.
+    // Above axum's own limit, which is lifted.
     let large = padded(2_621_440);
     let request = Request::post("/wh").header("x-hub-signature-256", sign(SECRET, &large));
     let found = send(&app, request.body(large.clone().into()).unwrap()).await;

@@ -1,4 +1,5 @@
-//! The settings: each error by the setting that it names, each limit at its edge, and the hook for refusals.
+//! Settings: each error names its setting, each limit is tested at its edge, and the
+//! rejection hook.
 #![cfg(test)]
 
 use std::{
@@ -19,7 +20,7 @@ use test_support::{SECRET, Script, TOKEN, builder};
 
 const MIB: usize = 1024 * 1024;
 
-/// An error must name its setting in words, and come from nothing else.
+/// The error must name its setting, and have no source.
 #[track_caller]
 fn refused(builder: WebhookLayerBuilder, error: ConfigError, setting: &str) {
     assert_eq!(builder.build().unwrap_err(), error);
@@ -73,7 +74,7 @@ fn paths() {
     for path in ["/", "/wh", "/wh/", "//wh", "/a/b;c=1", "/%77h", "/a%2Bb"] {
         assert!(without_path().path(path).build().is_ok(), "{path}");
     }
-    // No request can have it where `http` does not take it.
+    // Only relevant if `http` accepts such a path.
     let taken = "/é".parse::<http::uri::PathAndQuery>().is_ok();
     assert_eq!(without_path().path("/é").build().is_ok(), taken);
     assert!(without_path().any_path().build().is_ok());
@@ -152,7 +153,7 @@ fn sizes() {
         ConfigError::MemoryBudget,
         "memory_budget",
     );
-    // Three quarters of it and 16 KiB must be room for a body.
+    // A body may use three quarters of the budget and 16 KiB.
     let limit = 3 * MIB + 16 * 1024;
     let budget = |bytes| builder().body_limit(limit).memory_budget(bytes);
     refused(
@@ -185,7 +186,7 @@ fn times() {
     }
 }
 
-/// A time too long for the clock must not make it panic.
+/// A duration beyond the range of the clock must not panic.
 #[cfg(feature = "tokio")]
 #[tokio::test]
 async fn the_longest_times_work() {
@@ -318,7 +319,7 @@ async fn a_header_of_the_hook_is_kept() {
     assert_eq!(allow, ["POST"]);
 }
 
-/// Two bodies at once in a budget for one.
+/// Two concurrent bodies in a budget for one.
 #[tokio::test]
 async fn retry_after_is_added_to_the_answer_of_a_hook() {
     let layer = builder()
@@ -334,12 +335,12 @@ async fn retry_after_is_added_to_the_answer_of_a_hook() {
         vec![large(), test_support::Step::Stall],
     );
     let mut first = Box::pin(first);
-    // Once for the hash of each 64 KiB, and once for the end of what has come.
+    // One poll per hashed 64 KiB, and one for the end of the received data.
     for _ in 0..3 {
         let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx)));
         assert!(polled.await.is_pending());
     }
-    // A faster body takes the place of the one that stalls.
+    // A faster body displaces the stalled one.
     let second = vec![large(), test_support::Step::data(vec![b' '])];
     assert_eq!(answer(layer, "POST", second).await.status(), 403);
     let response = first.await;

@@ -1,15 +1,18 @@
-//! Which contact goes with an event: the user id decides before the phone number, and of several equal contacts the first counts.
+//! Which contact belongs to an event: the user id takes precedence over the phone number, and the
+//! first of several equal contacts counts.
 //!
-//! There are always several contacts here: one alone may be taken without a comparison.
+//! There are always several contacts here, because a single one may be used without a comparison.
 
 #![cfg(test)]
 
 use tower_whatsapp::{Event, Notification, Payload, event::Contact};
 
-/// Up to four contacts of a change are looked through, more are found in a sorted directory. The result must be the same.
+/// Up to four contacts are searched linearly, more in a sorted directory. The result
+/// must be the same.
 const COUNTS: [usize; 4] = [2, 4, 5, 6];
 
-/// Contacts of which the first two have the ids of the deliveries below, and as many others as are asked for.
+/// Contacts: the first two have the ids of the deliveries below, followed by `count`
+/// minus two others.
 fn contacts(first: &[&str], count: usize) -> String {
     let others = (first.len()..count).map(|number| {
         format!(r#"{{"profile":{{"name":"Other {number}"}},"wa_id":"1999{number}","user_id":"US.9{number}"}}"#)
@@ -34,7 +37,7 @@ fn event(field: &str, element: &str, contacts: &str) -> Event {
     event.clone()
 }
 
-/// The name of the contact that goes with the event.
+/// The name of the event's contact.
 fn name(event: &Event) -> Option<String> {
     let contact = match event.payload() {
         Payload::Message(message) | Payload::StandbyMessage(message) => message.sender.contact,
@@ -51,7 +54,7 @@ fn name(event: &Event) -> Option<String> {
     contact.profile?.name.map(str::to_owned)
 }
 
-/// An element that names a person in two ways: by the phone number in the place of `$phone`, by the user id in that of `$user`.
+/// An element with two ids of a person: the phone number replaces `$phone`, the user id `$user`.
 const TWO_WAYS: [(&str, &str); 9] = [
     (
         "messages",
@@ -121,7 +124,7 @@ fn the_user_id_decides_before_the_phone_number() {
     }
 }
 
-/// A contact need not have the user id that the element has.
+/// A contact may lack the user id that the element has.
 #[test]
 fn the_phone_number_decides_where_the_user_id_finds_nobody() {
     for (field, element) in TWO_WAYS {
@@ -149,7 +152,7 @@ fn of_equal_contacts_the_first_counts() {
             for count in COUNTS {
                 let found = event(field, &element, &contacts(&TWICE, count));
                 assert_eq!(name(&found).as_deref(), Some("First"), "{count}: {element}");
-                // Not because it is at the beginning, nor because of how the directory is sorted.
+                // The result must not depend on the position or the sorting of the directory.
                 let other = r#"{"profile":{"name":"Zero"},"wa_id":"0","user_id":"US.0"}"#;
                 let three = [other, TWICE[1], TWICE[0]];
                 let found = event(field, &element, &contacts(&three, count.max(3)));
@@ -163,7 +166,7 @@ fn of_equal_contacts_the_first_counts() {
     }
 }
 
-/// In `standby` the contacts stand beside the list, inside of `standby` or around it.
+/// In `standby` the contacts are next to the list, inside or around `standby`.
 #[test]
 fn a_standby_message_has_its_contact_too() {
     for count in COUNTS {
@@ -180,7 +183,7 @@ fn a_standby_message_has_its_contact_too() {
     }
 }
 
-/// What the message says of its sender counts before what the contact says.
+/// The sender's name in the message takes precedence over the contact's.
 #[test]
 fn the_ids_of_a_sender_are_those_of_the_message_first() {
     let contact = r#"{"wa_id":"16500","user_id":"US.contact","parent_user_id":"US.ENT.contact"}"#;

@@ -1,5 +1,5 @@
-//! Real notifications, where the collection of them is at hand beside the project. None is refused, no element is lost, and all that
-//! is said in them is known.
+//! Real notifications, if the collection is available next to the project. None may be rejected, no
+//! element may be lost, and all their fields must be known.
 
 #![cfg(test)]
 
@@ -33,7 +33,7 @@ fn no_element_of_a_real_notification_is_lost() {
                 _ => others += 1,
             }
         }
-        // Whatever they are there: the other test knows.
+        // Their payloads are checked by the other test.
         let found: Vec<Value> = notification
             .events()
             .iter()
@@ -63,7 +63,8 @@ fn no_element_of_a_real_notification_is_lost() {
     assert!(files > 400 && messages.all > 150 && statuses.all > 40);
 }
 
-/// Field by field: a walk that knows nothing but the names of the lists finds the same elements, in the same order.
+/// An independent walk that knows only the names of the lists finds the same
+/// elements, in the same order.
 #[test]
 fn every_field_delivers_what_a_naive_walk_finds_in_it() {
     let Some(root) = collection() else { return };
@@ -75,7 +76,7 @@ fn every_field_delivers_what_a_naive_walk_finds_in_it() {
         let (Ok(value), Ok(notification)) = (value, Notification::parse(body)) else {
             continue;
         };
-        // The files that are of another product have no place in the tables below.
+        // Files of another product are not in the tables below.
         if value["object"]
             .as_str()
             .is_some_and(|object| object != "whatsapp_business_account")
@@ -88,7 +89,7 @@ fn every_field_delivers_what_a_naive_walk_finds_in_it() {
             let payload = event.payload();
             let field = event.field().unwrap_or("messages").to_owned();
             let name = match payload {
-                // What has no shape for the crate has none for the walk: it is there all the same, as itself.
+                // An element of unknown shape is compared as a whole.
                 Payload::Unknown(unknown)
                     if matches!(unknown.reason, Reason::Shape | Reason::Key) =>
                 {
@@ -112,14 +113,14 @@ fn every_field_delivers_what_a_naive_walk_finds_in_it() {
         println!("{field} {payload}: {count}, lost 0");
     }
     println!("{shapeless} without a shape");
-    // Otherwise the walk found nothing, and agrees with anything.
+    // Otherwise the walk may have found nothing.
     for field in FIELDS_OF_THE_COLLECTION {
         assert!(totals.keys().any(|(name, _)| name == field), "{field}");
     }
     assert!(totals.values().sum::<usize>() > 400);
 }
 
-/// What was taken whole from a page, a test or a log of somebody is known in all its parts.
+/// Complete samples from documentation, tests or logs must be known in all their parts.
 #[test]
 fn all_that_is_complete_is_known() {
     let Some(root) = collection() else { return };
@@ -147,21 +148,21 @@ fn all_that_is_complete_is_known() {
     assert!(files > 300 && events > 300);
 }
 
-/// Complete files with something in them that is rightly not known.
+/// Complete files that contain something that must be unknown.
 const NOT_KNOWN: &[&str] = &[
-    // A unit test of others that puts another type's body beside the type.
+    // A test of another project with the body of a different type.
     "MarcosNicolau__whatsapp-business-sdk/002_message.audio.message.json",
-    // Words in the place of numbers: `message_timestamp`, `number-of-item`.
+    // Words instead of numbers: `message_timestamp`, `number-of-item`.
     "dogalyir__whatsapp-cloud-api-types/009_messages.reaction.json",
-    // Fields and an event that do not exist, made to be unknown.
+    // Fields and an event that do not exist, invented to be unknown.
     "dogalyir__whatsapp-cloud-api-types/018_template-status-update.json",
     "dogalyir__whatsapp-cloud-api-types/021_message-template-status-update.INVALID-EVENT.json",
     "dogalyir__whatsapp-cloud-api-types/025_invalid-field.json",
-    // Words in the place of numbers, again.
+    // Words instead of numbers.
     "wazapin__wa-sdk/023_messages.order.json",
 ];
 
-/// Fields that the collection has samples of.
+/// Fields for which the collection has samples.
 const FIELDS_OF_THE_COLLECTION: &[&str] = &[
     "messages",
     "calls",
@@ -179,7 +180,7 @@ const FIELDS_OF_THE_COLLECTION: &[&str] = &[
     "messaging_handovers",
 ];
 
-/// What is known of how many.
+/// Known events, and all events.
 #[derive(Debug, Default)]
 struct Share {
     all: usize,
@@ -196,7 +197,7 @@ impl Share {
 /// Field and name of the payload.
 type Label = (String, String);
 
-/// The name for what has no type: elements of several lists have no order that an object in memory would keep.
+/// The label of elements without a type, because the order of several lists is lost in a map.
 fn of_list(list: Option<&str>) -> String {
     format!("unknown {}", list.unwrap_or("value"))
 }
@@ -256,7 +257,7 @@ const STANDBY: &[(&str, &str)] = &[
     ("message_echoes", "standby_echo"),
 ];
 
-/// What is said of a group that its participants carry.
+/// Members of a group that are copied to its participants.
 const CARRIED: &[&str] = &[
     "group_id",
     "type",
@@ -272,7 +273,7 @@ const PARTICIPANTS: &[&str] = &[
     "failed_participants",
 ];
 
-/// All elements of a body by field and payload, as the documentation of the protocol has them.
+/// All elements of a body by field and payload, following the documentation of the protocol.
 fn walk(body: &Value) -> BTreeMap<Label, Vec<Value>> {
     let mut found: BTreeMap<Label, Vec<Value>> = BTreeMap::new();
     for change in items(&body["entry"]).flat_map(|entry| items(&entry["changes"])) {
@@ -345,7 +346,7 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
-/// The lists among the members of a value, but for `contacts`, whose elements belong to those of the others.
+/// The lists of a value, except `contacts`, which belong to elements of the others.
 fn arrays(value: &Value) -> impl Iterator<Item = (&str, impl Iterator<Item = &Value>)> {
     let members = value.as_object().into_iter().flatten();
     members
@@ -365,14 +366,14 @@ fn collection() -> Option<PathBuf> {
 /// A file of the collection.
 struct Sample {
     file: String,
-    /// How much of an envelope it is.
+    /// Which part of the envelope the sample is.
     kind: String,
     quality: String,
     body: Vec<u8>,
 }
 
 impl Sample {
-    /// A delivery with it: what was found without an envelope gets one.
+    /// A delivery with the sample. Adds an envelope if it has none.
     fn envelope(&self) -> Vec<u8> {
         let (before, after) = match self.kind.as_str() {
             "message" => (
@@ -383,7 +384,7 @@ impl Sample {
                 r#"{"entry":[{"changes":[{"field":"messages","value":{"statuses":["#,
                 "]}}]}]}",
             ),
-            // The one that is of another field tells by its list.
+            // Samples of another field are recognised by their list.
             "value" if self.body.windows(9).any(|part| part == b"\"history\"") => (
                 r#"{"entry":[{"changes":[{"field":"history","value":"#,
                 "}]}]}",

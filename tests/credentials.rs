@@ -1,4 +1,4 @@
-//! Secrets and tokens that change while requests are served.
+//! Secrets and tokens are replaced while requests are served.
 #![cfg(test)]
 
 use std::{
@@ -35,7 +35,7 @@ fn layer(credentials: &Credentials) -> WebhookLayer {
     builder.credentials(credentials.clone()).build().unwrap()
 }
 
-/// The status, why it was refused, and what the host has seen of the secret.
+/// Status, reason of the rejection, and the label of the secret that the host saw.
 type Answer = (StatusCode, Option<RejectionKind>, Option<String>);
 
 async fn send<B>(layer: &WebhookLayer, request: Request<B>) -> Answer
@@ -94,7 +94,7 @@ async fn each_change_holds_from_the_next_request_on() {
     assert_eq!(send(&layer, signed(old)).await, refused(MISMATCH));
     assert_eq!(send(&layer, signed(new)).await, taken("new"));
 
-    // A blank one is refused, and what was there before goes on.
+    // A blank one is rejected, and the previous ones stay.
     assert!(credentials.replace_secrets([("next", " ")]).is_err());
     assert_eq!(send(&layer, signed(new)).await, taken("new"));
 
@@ -133,7 +133,7 @@ async fn tokens_change_as_secrets_do() {
     );
 }
 
-/// Not even one that had begun to arrive before.
+/// Not even a delivery that had begun to arrive before.
 #[tokio::test(start_paused = true)]
 async fn a_removed_secret_verifies_nothing_that_is_on_its_way() {
     let [old, new] = ["the old secret", "the new secret"];
@@ -170,7 +170,7 @@ async fn a_removed_secret_verifies_nothing_that_is_on_its_way() {
     }
 }
 
-/// A host that is ready at the third look, and counts its calls.
+/// A host that is ready at the third poll, and counts its calls.
 #[derive(Clone)]
 struct SlowlyReady {
     looks: usize,
@@ -200,12 +200,12 @@ impl Service<Request<RequestBody<Full<Bytes>>>> for SlowlyReady {
     }
 }
 
-/// However far a delivery has come when its secrets change: while it is hashed, while it is parsed,
-/// or while it waits for the inner service.
+/// Secrets change at any stage of a delivery: while it is hashed, parsed, or waiting
+/// for the inner service.
 #[tokio::test]
 async fn secrets_change_at_any_point_before_the_call() {
     let old = "the old secret";
-    // Some looks at the future for the hash, and some for the JSON.
+    // Several polls for the hash, and several for the JSON.
     let body = format!(r#"{{"entry":[{}0]}}"#, "0,".repeat(200_000));
     type Change = fn(&Credentials);
     let changes: [(&str, Change, Answer); 6] = [
@@ -290,8 +290,8 @@ async fn secrets_change_at_any_point_before_the_call() {
     }
 }
 
-/// 100,000 deliveries from four senders, while secrets come and go. A sender asks what is configured before it sends and after: what was
-/// there at both times must have been taken, what was there at neither must not.
+/// 100,000 deliveries from four senders during rotation. A secret that is configured before and
+/// after a request must be accepted. One that is configured at neither time must be rejected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_under_load() {
     const SENDERS: usize = 4;
@@ -300,8 +300,8 @@ async fn rotation_under_load() {
         Credentials::new([("0", "secret 0"), ("1", "secret 1")], [("t", TOKEN)]).unwrap();
     let layer = layer(&credentials);
     let busy = Arc::new(AtomicUsize::new(SENDERS));
-    // The numbers of the secrets that are configured for certain. The lock is the test's: changes are announced when they have returned,
-    // and withdrawn before they begin.
+    // Numbers of the secrets that are certainly configured. Additions are announced after they
+    // return, removals before they start.
     let configured = Arc::new(RwLock::new((vec![0_usize, 1], 0_usize)));
     let mut senders = Vec::new();
     for sender in 0..SENDERS {
@@ -310,7 +310,7 @@ async fn rotation_under_load() {
             let mut counts = [0; 4];
             for round in 0..EACH {
                 let (before, removed) = configured.read().await.clone();
-                // Half with the older of the two, half with the newer; now and then with one that is gone.
+                // Half of them use the older secret, half the newer one, and a few a removed one.
                 let number = match (round + sender) % 8 {
                     7 if removed > 0 => removed - 1,
                     odd if odd % 2 == 1 => *before.last().unwrap(),

@@ -1,6 +1,6 @@
-//! The examples, as processes that may open few files, under more connections than that.
+//! Runs the examples with a low limit of open files, and more connections than that.
 #![cfg(test)]
-// What a process has open, and whether it is busy, is asked of /proc.
+// Open files and CPU usage are read from /proc.
 #![cfg(target_os = "linux")]
 
 use test_support::exhaustion::goes_on;

@@ -1,4 +1,4 @@
-//! What a body says, and what is left of it when its shapes are odd.
+//! Parsed events, and what is left of bodies with unexpected shapes.
 
 #![cfg(test)]
 
@@ -100,7 +100,7 @@ fn what_goes_with_an_element_is_beside_it() {
 #[test]
 fn a_sender_is_found_by_id_and_never_by_position() {
     let cases = [
-        // The third contact, by user id alone: there is no phone number.
+        // The third contact, by user id only: there is no phone number.
         (r#""from_user_id":"US.3""#, Some("Hedy"), None, Some("US.3")),
         (
             r#""from":"16505550002""#,
@@ -108,7 +108,7 @@ fn a_sender_is_found_by_id_and_never_by_position() {
             Some("16505550002"),
             Some("US.2"),
         ),
-        // A user id in the place of the phone number.
+        // A user id instead of the phone number.
         (r#""from":"US.1""#, Some("Ada"), Some("US.1"), Some("US.1")),
         (
             r#""from":16505550001"#,
@@ -116,7 +116,7 @@ fn a_sender_is_found_by_id_and_never_by_position() {
             Some("16505550001"),
             Some("US.1"),
         ),
-        // Nobody's.
+        // Without a matching contact.
         (r#""from":"1""#, None, Some("1"), None),
         (r#""from":"","from_user_id":null"#, None, None, None),
     ];
@@ -352,7 +352,7 @@ fn what_comes_with_a_status() {
     let status = status(&event);
     assert!(event.is_known());
     assert_eq!(status.timestamp.unwrap().millis(), 1_760_000_000_123);
-    // In a group the person is the participant.
+    // In a group the recipient is the participant.
     assert_eq!(
         status
             .recipient
@@ -470,7 +470,7 @@ fn all_lists_of_all_values_of_all_entries_are_delivered_in_order() {
 #[test]
 fn what_is_not_known_arrives_with_its_json() {
     let cases = [
-        // Another field: the value, or the elements where they look like messages.
+        // Another field: the whole value, or its elements if they look like messages.
         (
             r#"{"entry":[{"changes":[{"field":"x","value":{"a":[1,2]}}]}]}"#,
             Reason::Field,
@@ -561,7 +561,7 @@ fn what_is_not_known_arrives_with_its_json() {
         "{}",
         r#"{"object":"whatsapp_business_account"}"#,
         r#"{"object":"whatsapp_business_account","entry":[]}"#,
-        // Nothing in them that is an event.
+        // Without any event.
         r#"{"entry":[{"id":"1","changes":[]}]}"#,
         r#"{"entry":[{"changes":[{"field":"messages","value":{}}]}]}"#,
         r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[],"statuses":null,"metadata":{}}}]}]}"#,
@@ -638,7 +638,7 @@ fn new_names_and_types_are_kept() {
     assert_eq!(status(&event).state, Some(State::Other("teleported")));
     assert!(!event.is_known());
 
-    // A type without its body, and a body that is not the type's.
+    // A type without its body, and a body of another type.
     for (element, known) in [
         (r#"{"type":"text"}"#, true),
         (r#"{"type":"text","text":null}"#, true),
@@ -739,7 +739,7 @@ fn beyond_the_cap_the_rest_of_a_list_is_one_event() {
     const CAP: usize = 32_768;
     let list = |count: usize| vec![r#"{"id":"1"}"#; count].join(",");
     for (count, events) in [
-        // The contacts are all that it says.
+        // The value contains only contacts.
         (0, 1),
         (1, 1),
         (1000, 1000),
@@ -757,7 +757,8 @@ fn beyond_the_cap_the_rest_of_a_list_is_one_event() {
             assert_eq!(found[CAP].field(), Some("messages"));
         }
     }
-    // Lists, values and entries behind it are there too, and of very many lists the body is.
+    // Later lists, values and entries are kept as well, and if there are too many,
+    // the rest of the body is.
     let full = list(CAP);
     let body = format!(
         r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"messages":[{full}],"statuses":[{{"id":"2"}},{{"id":"3"}}]}}}},{{"id":"4"}}]}},{{"id":"5"}}]}}"#
@@ -804,7 +805,7 @@ fn debug_shows_no_person_and_no_text() {
     assert!(shown.contains("wamid.A") && shown.contains("wamid.B"));
 }
 
-/// One change of a field.
+/// A delivery with one change of a field.
 fn change(field: &str, value: &str) -> String {
     format!(
         r#"{{"object":"whatsapp_business_account","entry":[{{"id":"9","changes":[{{"field":"{field}","value":{value}}}]}}]}}"#
@@ -813,7 +814,7 @@ fn change(field: &str, value: &str) -> String {
 
 #[test]
 fn every_kind_has_its_name_and_says_what_it_is_more_closely() {
-    // The field, the value, the kind, and what it is more closely.
+    // Field, value, kind, and subtype.
     let cases = [
         (
             "messages",
@@ -1070,7 +1071,7 @@ fn every_kind_has_its_name_and_says_what_it_is_more_closely() {
             "user_preference",
             Some("stop"),
         ),
-        // Of what is unknown and in no list, the reason.
+        // For unknown events outside a list, the reason.
         ("holograms", r#"{"a":1}"#, "unknown", Some("field")),
         ("messages", r#"{"new":1}"#, "unknown", Some("shape")),
     ];
@@ -1160,7 +1161,7 @@ fn an_event_becomes_a_type_of_the_host() {
         error.to_string(),
         "the JSON of the event does not match the requested type"
     );
-    // What is wrong with it stands in the source alone, which may quote the JSON.
+    // Details are only in the source, which may quote the JSON.
     assert!(error.source().unwrap().to_string().contains("CANARY"));
 }
 
@@ -1185,7 +1186,7 @@ fn every_refusal_says_why_and_nothing_of_the_body() {
         assert_eq!(found, error);
         assert_eq!(found.to_string(), text);
     }
-    // Nobody wants to make one.
+    // Too large to create in a test.
     assert_eq!(ParseError::TooLarge.to_string(), "the body is too large");
 }
 
@@ -1291,7 +1292,8 @@ fn of_two_states_the_later_one_ranks_higher() {
 #[test]
 fn a_person_is_found_among_any_number_of_contacts() {
     let contact = |number: usize| {
-        // Every key of a contact may be a text, a number or escaped, and one of the two may be missing.
+        // Each id of a contact may be a text, a number or escaped, and one of the two
+        // may be missing.
         match number % 4 {
             0 => format!(
                 r#"{{"profile":{{"name":"N{number}"}},"wa_id":"1650{number}","user_id":"US.{number}"}}"#
@@ -1309,7 +1311,7 @@ fn a_person_is_found_among_any_number_of_contacts() {
     };
     let message =
         |key: &str, id: &str| format!(r#"{{"{key}":"{id}","type":"text","text":{{"body":"b"}}}}"#);
-    // Up to four are looked through, more are found in a directory: the result is the same.
+    // Up to four contacts are searched linearly, more in a directory. The result is the same.
     for count in [2, 4, 5, 6, 64] {
         let list: Vec<_> = (0..count).rev().map(contact).collect();
         let messages: Vec<_> = (0..count)
@@ -1327,7 +1329,7 @@ fn a_person_is_found_among_any_number_of_contacts() {
                 messages.join(",")
             )
         };
-        // Contacts of another change, with the same ids, belong to the messages of that.
+        // Contacts of another change with the same ids belong to that change's messages.
         let others: Vec<_> = list
             .iter()
             .map(|contact| contact.replace(":\"N", ":\"Other"))
@@ -1404,7 +1406,7 @@ fn others_than_senders_are_found_among_the_contacts_too() {
                 "{members}"
             );
         }
-        // An action names nobody: with more than one contact it is nobody's.
+        // An action has no id: with several contacts it has none of them.
         let action = |contacts: &str| {
             let event = only(&change(
                 "messages",
@@ -1445,7 +1447,7 @@ fn lists_inside_of_events_are_iterated_compared_and_shown() {
     for error in &one {
         codes.push(error.code);
     }
-    // What is no error is passed over.
+    // Elements that are not errors are skipped.
     assert_eq!(codes, [Some(1), Some(2), Some(1), Some(2)]);
     assert!(!one.is_empty());
     assert!(message(&none).errors.is_empty());
@@ -1457,7 +1459,7 @@ fn lists_inside_of_events_are_iterated_compared_and_shown() {
         "{shown}"
     );
     assert!(!shown.contains("CANARY"), "{shown}");
-    // At its end an iterator stays there.
+    // The iterator is fused.
     let mut iter = one.iter();
     assert_eq!(iter.by_ref().count(), 2);
     assert!(iter.next().is_none());
@@ -1493,7 +1495,7 @@ fn debug_shows_names_that_meta_made() {
     );
     assert!(!shown.contains("1650555"), "{shown}");
 
-    // A name that nobody knows may be anything.
+    // Unknown names may contain anything.
     let event = only(&change("account_update", r#"{"event":"CANARY"}"#));
     let shown = format!("{event:?}");
     assert!(

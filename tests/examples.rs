@@ -1,4 +1,4 @@
-//! Runs the examples as a user does, as processes, and talks to them over their sockets.
+//! Runs the examples as processes, as a user does, and connects to them.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -62,7 +62,7 @@ async fn one_event_is_one_line_whatever_is_in_it() {
     );
 }
 
-/// What it prints to try it with is itself tried, if there is a shell with `curl` and `openssl`.
+/// Runs the commands that quickstart prints, if there is a shell with `curl` and `openssl`.
 #[cfg(unix)]
 #[tokio::test]
 async fn the_commands_that_quickstart_prints_work() {
@@ -139,7 +139,7 @@ async fn hyper_serves_both_versions_of_http() {
     ends_with(process, &["wamid.signed.1", "wamid.signed.2"]).await;
 }
 
-/// A directory that goes when the test does.
+/// A temporary directory that is removed when it is dropped.
 struct Files(PathBuf);
 
 impl Files {
@@ -167,7 +167,7 @@ impl Drop for Files {
     }
 }
 
-/// The exit code, one value per line of standard output, and standard error.
+/// Returns the exit code, one value per line of standard output, and standard error.
 fn inspect(files: &[&str], input: &[u8]) -> (Option<i32>, Vec<Value>, String) {
     let output = run(command("inspect").args(files), input);
     let stdout = String::from_utf8(output.stdout).unwrap();
@@ -267,7 +267,7 @@ fn inspect_goes_on_after_a_bad_file() {
     assert_eq!((code, &*stderr), (Some(0), ""));
     expected(&lines);
 
-    // What cannot be read at all costs the exit code, and the others nothing.
+    // An unreadable file changes the exit code, but not the output for the others.
     let (missing, directory) = (&*files.path("missing.json"), &*files.path("."));
     let (code, lines, stderr) = inspect(&[missing, batch, directory, broken, text], b"");
     assert_eq!(code, Some(1));
@@ -278,7 +278,8 @@ fn inspect_goes_on_after_a_bad_file() {
     expected(&lines);
 }
 
-/// A handler is at work on a delivery whose sender has given up, and one is not begun yet, when the process is told to end.
+/// At shutdown one handler runs for a delivery whose client is gone, and another one
+/// has not started yet.
 #[cfg(unix)]
 #[tokio::test]
 async fn shutdown_finishes_what_has_begun() {
@@ -311,7 +312,7 @@ async fn shutdown_finishes_what_has_begun() {
     assert!(TcpStream::connect(address).await.is_err());
 }
 
-/// A stranger holds half of a request head.
+/// A client holds half of a request head.
 #[cfg(unix)]
 #[tokio::test]
 async fn servers_end_whatever_strangers_hold_open() {
@@ -321,14 +322,14 @@ async fn servers_end_whatever_strangers_hold_open() {
         let mut stranger = TcpStream::connect(address).await.unwrap();
         let half = b"POST /webhook HTTP/1.1\r\nHost: x\r\n";
         stranger.write_all(half).await.unwrap();
-        // The connections before this one have been accepted.
+        // Connections are accepted in order, so those before this one have been accepted.
         let answer = send(address, Version::HTTP_11, Request::get(HANDSHAKE), "").await;
         assert_eq!(answer.0, StatusCode::OK);
         process.signal("-TERM");
         ended.push(tokio::task::spawn_blocking(move || {
             (example, process.end())
         }));
-        // Held until all have ended.
+        // Held open until all processes have exited.
         std::mem::forget(stranger);
     }
     for ended in ended {

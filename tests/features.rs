@@ -1,4 +1,4 @@
-//! The features that are on by default, in the manifest and in the docs.
+//! The default features in the manifest and in the docs.
 
 #![cfg(test)]
 
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const MANIFEST: &str = include_str!("../Cargo.toml");
 
-/// The features of the manifest with what each turns on.
+/// The features of the manifest, with what each of them enables.
 fn features() -> BTreeMap<&'static str, &'static str> {
     let (_, section) = MANIFEST.split_once("\n[features]\n").unwrap();
     let (section, _) = section.split_once("\n[").unwrap();
@@ -21,7 +21,8 @@ fn is_default(feature: &str) -> bool {
     features()["default"].contains(&format!("\"{feature}\""))
 }
 
-/// Without it a slow body is bounded by nobody, and there is no `DedupLayer`: a host must opt out of that, not in.
+/// Without it slow bodies have no deadline, and there is no `DedupLayer`: a host must
+/// opt out of that.
 #[test]
 fn tokio_is_on_by_default() {
     assert!(is_default("tokio"));

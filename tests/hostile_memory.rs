@@ -1,6 +1,7 @@
-//! What a hostile request costs in memory, row by row: the table of `tests/hostile` once more, by an allocator that keeps the peak.
+//! Memory that a hostile request costs, row by row: the table of `tests/hostile`, with an allocator
+//! that records the peak.
 //!
-//! One test alone in its process, because it measures the heap of the process.
+//! A single test per process, because it measures the heap of the process.
 #![cfg(test)]
 
 use std::{convert::Infallible, io::Write, pin::Pin};
@@ -31,19 +32,19 @@ static HEAP: PeakAlloc = PeakAlloc;
 const KIB: usize = 1024;
 const MIB: usize = KIB * KIB;
 
-/// What any request may take for its future, its headers and the host's answer.
+/// Limit for the future, the headers and the host's response of any request.
 const SMALL: usize = 8 * KIB;
 
-/// The same with the least buffer of a body that comes in pieces.
+/// The same with the minimum buffer of a body that arrives in pieces.
 const BEGUN: usize = SMALL + 512;
 
-/// An event and what is kept of where it stands. Of the tiniest elements that is more than four times their length, but there are 33,025
-/// at most: 5 MB.
+/// Memory of an event with its position. For the smallest elements this is more than four times
+/// their length, but there are at most 33,025: 5 MB.
 const EVENT: usize = 160;
 
 type Host = Pin<Box<dyn Future<Output = Result<u16, Infallible>>>>;
 
-/// A host that reads everything of a delivery and keeps nothing.
+/// A host that reads all of a delivery and keeps nothing.
 fn host<B>(layer: &WebhookLayer) -> impl Fn(Request<B>) -> Host + use<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
@@ -62,7 +63,7 @@ where
     }
 }
 
-/// The most that was taken while this was done, beyond what was taken before.
+/// Peak of the memory during this work, above the level before.
 async fn peak<T>(work: impl Future<Output = T>) -> (usize, T) {
     let before = HEAP.current_usage();
     HEAP.reset_peak_usage();
@@ -70,7 +71,7 @@ async fn peak<T>(work: impl Future<Output = T>) -> (usize, T) {
     (HEAP.peak_usage() - before, done)
 }
 
-/// What was measured of a class of rows.
+/// Measurements of a class of rows.
 #[derive(Default)]
 struct Most {
     rows: usize,
@@ -107,7 +108,7 @@ async fn rows_of_the_table() {
         }
         let layer = (row.settings)().build().unwrap();
         let call = host(&layer);
-        // The rows with hundreds of requests have the same request again and again.
+        // Rows with hundreds of requests repeat the same one.
         for sent in row.requests.iter().take(3) {
             let request = request(sent, row.dress);
             let (taken, _) = peak(call(request)).await;
@@ -124,9 +125,9 @@ async fn rows_of_the_table() {
                 (_, Polled::OneFrameOver(limit)) => (limit, 0),
                 _ => (sent.data().len(), 0),
             };
-            // What comes in one piece is the sender's, and counted as if it were not.
+            // A body in one piece is allocated by the test, so it is added to the measurement.
             let whole = taken + sent.data().len() * usize::from(sent.steps.len() == 1);
-            // A long certificate's subject is taken apart.
+            // A long certificate subject is parsed.
             let headers: usize = sent.headers.iter().map(|(_, value)| value.len()).sum();
             let bound = (4 * body).max(body + EVENT * events) + BEGUN + 2 * headers;
             assert!(whole <= bound, "{id}: {whole} for {body}");
@@ -170,7 +171,7 @@ fn request(sent: &Sent, dress: row::Dress) -> Request<Script> {
     request
 }
 
-/// B4 to B9: two small frames, and before them whatever the sender says of the length.
+/// B4 to B9: two small frames, with a wrong declared length.
 async fn lies_about_the_length() {
     let declared = [None, Some(5), Some(BODY_LIMIT)];
     let hints = [0, 1, BODY_LIMIT as u64, 1 << 40, 1 << 62, u64::MAX].map(|lower| {
@@ -199,7 +200,7 @@ async fn lies_about_the_length() {
     }
 }
 
-/// B22.
+/// B22: a decompression bomb.
 async fn a_bomb_behind_a_layer_that_decompresses() {
     const LIMIT: usize = 256 * KIB;
     let mut zip = GzEncoder::new(Vec::new(), Compression::best());
@@ -224,8 +225,8 @@ async fn a_bomb_behind_a_layer_that_decompresses() {
     assert!(taken <= 2 * LIMIT + 128 * KIB, "{taken}");
 }
 
-/// A frame is a part of the buffer that the server has read into. Bodies that are waited for must not
-/// keep it: all that they take is what is charged.
+/// A frame is a slice of the server's read buffer. Waiting bodies must not keep that buffer alive:
+/// all their memory must be charged.
 async fn frames_that_pin_a_larger_buffer() {
     const BODIES: usize = 1000;
     let layer = layer();
@@ -250,7 +251,7 @@ async fn frames_that_pin_a_larger_buffer() {
     assert!(taken <= charged + BODIES * SMALL, "{taken}");
 }
 
-/// A short body of tiny events takes many times its length, so the events are charged as well.
+/// The events of a short body can take many times its length, so they are charged as well.
 async fn tiny_events_are_charged() {
     let elements = vec!["{}"; 6000].join(",");
     let body = Bytes::from(test_support::json::messages(&elements));
@@ -277,7 +278,7 @@ async fn tiny_events_are_charged() {
         "memory: {} bytes of tiny events take {taken} bytes beside the body while they are handled, {charged} are charged",
         body.len()
     );
-    // The body itself was there before.
+    // The body itself was allocated before.
     assert!(
         charged >= body.len() && taken <= charged - body.len() + SMALL,
         "{taken}, {charged}"
@@ -293,7 +294,7 @@ async fn many_near_the_limit() {
     let call = host(&layer);
     let body = Bytes::from(padded(39 * MIB / 10));
     let signature = sign(SECRET, &body);
-    // All are half way before one is done.
+    // All are half complete before the first one ends.
     let steps: Vec<_> = (0..body.len())
         .step_by(64 * KIB)
         .flat_map(|at| {
@@ -337,7 +338,8 @@ async fn many_near_the_limit() {
         body.len()
     );
     assert!(taken > 0 && refused > 0 && taken + refused == SENDERS);
-    // Beside the budget what is made of one body, which is parsed when it is complete, and the growth of one buffer.
+    // The budget, plus the events of one body, which is parsed when it is complete, and the growth
+    // of one buffer.
     assert!(
         most <= BUDGET + 4 * body.len() + SENDERS * 16 * KIB,
         "{most}"
@@ -352,7 +354,7 @@ async fn many_near_the_limit() {
     }
 }
 
-/// J19, where each event is remembered.
+/// J19 with deduplication of each event.
 #[cfg(feature = "tokio")]
 async fn a_full_delivery_and_a_store() {
     use tower_whatsapp::dedup::{DedupLayer, MemoryStore};
@@ -362,7 +364,7 @@ async fn a_full_delivery_and_a_store() {
         .map(|id| format!(r#"{{"id":"{id}"}}"#))
         .collect();
     let body = Bytes::from(test_support::json::messages(&elements.join(",")));
-    // However busy the machine is.
+    // A timeout that is long enough for a busy machine.
     let patience = std::time::Duration::from_secs(60);
     let dedup = DedupLayer::builder(MemoryStore::new())
         .store_timeout(patience)
@@ -381,7 +383,7 @@ async fn a_full_delivery_and_a_store() {
         .unwrap();
     let (taken, response) = peak(service.oneshot(request)).await;
     assert_eq!(response.unwrap().status(), 200);
-    assert_eq!(handle.counters().handled, EVENTS as u64);
+    assert_eq!(handle.counters().delivered, EVENTS as u64);
     println!(
         "memory: {EVENTS} events that are handled once take {taken} bytes at most, {} each, with what the store keeps",
         taken / EVENTS

@@ -1,6 +1,6 @@
-//! What it costs to keep events: an event keeps the body of its delivery alive, its copy does not.
+//! Memory of kept events: an event keeps the body of its delivery alive, a copy does not.
 //!
-//! One test alone in its process, because it measures the heap of the process.
+//! A single test per process, because it measures the heap of the process.
 
 #![cfg(test)]
 
@@ -10,7 +10,7 @@ use tower_whatsapp::{Event, Notification, Payload, event::Content};
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// More than a copy takes beside the text of its event: its tables, and the contact and the numbers that go with it.
+/// Upper bound of a copy's memory in addition to its text: tables, contact, and numbers.
 const BESIDE: usize = 2 * 1024;
 
 const DELIVERIES: usize = 200;
@@ -19,7 +19,7 @@ const EVENTS: usize = 10_000;
 
 #[test]
 fn a_copy_costs_what_it_says_and_an_event_its_delivery() {
-    // One message is kept out of each of many large deliveries.
+    // One message of each of many large deliveries is kept.
     let start = HEAP.current_usage();
     let kept: Vec<Event> = (0..DELIVERIES)
         .map(|number| one_of(&large(number)))
@@ -60,11 +60,11 @@ fn a_copy_costs_what_it_says_and_an_event_its_delivery() {
     );
     assert_eq!(copies.len(), EVENTS);
     assert!(alone <= bound(&copies), "{alone}");
-    // Copies live without their delivery, and nothing of it lives with them.
+    // Copies outlive their delivery and keep nothing of it alive.
     drop(kept);
     check(&copies);
     assert!(HEAP.current_usage() - start <= bound(&copies));
-    // What they took is given back.
+    // Their memory is released.
     drop(copies);
     assert!(
         HEAP.current_usage() - start < BESIDE,
@@ -108,7 +108,7 @@ fn delivery(messages: &str) -> String {
     )
 }
 
-/// A message, and one behind it that fills the delivery.
+/// A message, followed by one that fills the delivery.
 fn large(number: usize) -> String {
     let filler = |text: &str| {
         format!(

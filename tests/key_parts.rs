@@ -1,17 +1,17 @@
-//! Every part that the docs of `EventKey` name tells two events apart, and what they do not name does not.
+//! Every part that the docs of `EventKey` list distinguishes events, and other parts do not.
 
 #![cfg(test)]
 
 use serde_json::{Value, json};
 use tower_whatsapp::{Notification, event::EventKey};
 
-/// One event, and what its key is made of.
+/// One event, and the parts of its key.
 struct Case {
     name: &'static str,
     body: Value,
-    /// Places that are in the key, with another value for each.
+    /// Paths that are part of the key, with a different value for each.
     parts: Vec<(&'static str, Value)>,
-    /// Places that are not.
+    /// Paths that are not part of the key.
     others: Vec<(&'static str, Value)>,
 }
 
@@ -22,7 +22,7 @@ fn body(field: &str, value: &Value) -> Value {
     })
 }
 
-/// The value of a change with a phone number, and a list with one element.
+/// The value of a change, with a phone number and a list of one element.
 fn listed(list: &str, element: &Value) -> Value {
     json!({
         "metadata": {"display_phone_number": "15550000001", "phone_number_id": "100000000000001"},
@@ -131,7 +131,7 @@ fn cases() -> Vec<Case> {
                     "/entry/0/changes/0/value/statuses/0/recipient_participant_user_id",
                     json!("US.9"),
                 ),
-                // Two attempts to pay are two events.
+                // Two payment attempts are two events.
                 (
                     "/entry/0/changes/0/value/statuses/0/payment/transaction/id",
                     json!("t2"),
@@ -247,7 +247,8 @@ fn each_part_alone_makes_another_key() {
             let mut body = case.body.clone();
             *body.pointer_mut(place).unwrap() = other;
             assert_ne!(key(&body), original, "{}: {place}", case.name);
-            // Absent is something else than present. Without its type or list an event is of another kind.
+            // A missing part differs from a present one. Without its type or list an
+            // event has another kind.
             *body.pointer_mut(place).unwrap() = Value::Null;
             assert_ne!(key(&body), original, "{}: no {place}", case.name);
         }

@@ -1,4 +1,4 @@
-//! Event keys: the same for the same event however it comes, and never the same for two events.
+//! Event keys: equal for the same event in any delivery, and different for two events.
 
 #![cfg(test)]
 
@@ -11,13 +11,13 @@ use std::{
 use sha2::{Digest, Sha256};
 use tower_whatsapp::{Event, Notification, event::EventKey};
 
-/// How many events are told apart, if `EVENTS` does not say another number.
+/// Number of distinct events, unless `EVENTS` is set.
 const EVENTS: usize = 1_000_000;
 
-/// An element: field, the JSON around it, itself.
+/// An element: field, and the JSON before, of and after it.
 type Element = (&'static str, &'static str, &'static str, &'static str);
 
-/// Elements whose keys are made of what they say themselves and of their phone number.
+/// Elements whose keys depend on their content and their phone number.
 const ELEMENTS: &[Element] = &[
     (
         "messages",
@@ -183,7 +183,7 @@ fn a_copy_and_another_reading_have_the_same_key_and_another_app_has_not() {
         .iter()
         .map(|element| (PHONES[0], element))
         .collect();
-    // Keys made of the exact JSON and of what stands around it.
+    // Keys that depend on the exact JSON and its surroundings.
     let others = [
         r#"{"object":"whatsapp_business_account","entry":[{"id":"9","time":1760000000,"changes":[{"field":"account_update","value":{"event":"VERIFIED_ACCOUNT"}}]}]}"#,
         r#"{"object":"whatsapp_business_account","entry":[{"id":"9","time":"1760000000","changes":[{"field":"holograms","value":{"a":1}}]}]}"#,
@@ -211,7 +211,7 @@ fn a_copy_and_another_reading_have_the_same_key_and_another_app_has_not() {
     assert_eq!(seen.len(), 4 * (ELEMENTS.len() + 7));
 }
 
-/// Of what stands beside the text of a known event nothing matters that Meta changes when it repeats a delivery.
+/// Surroundings of a known event that Meta changes in redeliveries do not affect its key.
 #[test]
 fn what_is_said_beside_the_ids_does_not_change_a_key() {
     let key = |element: &str| {
@@ -246,7 +246,8 @@ fn what_is_said_beside_the_ids_does_not_change_a_key() {
     );
 }
 
-/// Keys are stored for days and by processes of different versions: these may never change.
+/// Keys are stored for days, and shared by processes of different versions, so they
+/// must never change.
 #[test]
 fn the_format_of_keys_is_for_ever() {
     let body = r#"{"object":"whatsapp_business_account","entry":[{"id":"9","time":1760000005,"changes":[
@@ -323,7 +324,8 @@ const LITERALS: [&str; 3] = [
     "be15c771b2e0f031600cda7a5019c386",
 ];
 
-/// The documented tuple, written down again: each part behind its length and one, nothing as zero; then a number, if one belongs to it.
+/// The documented encoding, implemented again: each part with its length plus one, a missing part
+/// as zero, then an optional number.
 fn hash(parts: &[Option<&str>], number: Option<u64>) -> String {
     let mut text = Vec::new();
     for part in parts {
@@ -354,7 +356,7 @@ fn a_key_is_written_as_32_digits_and_read_again() {
         let json = serde_json::to_string(&key).unwrap();
         assert_eq!(json, format!("\"{text}\""));
         assert_eq!(serde_json::from_str::<EventKey>(&json).unwrap(), key);
-        // From a reader too, where nothing can be borrowed, and as the key of a map.
+        // Also from a reader, which cannot lend its data, and as the key of a map.
         assert_eq!(
             serde_json::from_reader::<_, EventKey>(json.as_bytes()).unwrap(),
             key
@@ -378,7 +380,7 @@ fn a_key_is_written_as_32_digits_and_read_again() {
         &format!("+{}", &good[1..]),
         &format!("0x{}", &good[2..]),
         &format!("g{}", &good[1..]),
-        // Two bytes for one character, 32 in all.
+        // A character of two bytes, 32 bytes in total.
         &format!("é{}", &good[2..]),
         "01234567-89ab-cdef-0123-456789abcdef",
     ] {
@@ -393,7 +395,7 @@ fn a_key_is_written_as_32_digits_and_read_again() {
     }
 }
 
-/// Events that differ in one thing alone, each in the thing that careless keys leave out.
+/// Events that differ in one part only, each in a part that a careless key omits.
 #[test]
 fn no_two_events_have_one_key() {
     let wanted = env::var("EVENTS").map_or(EVENTS, |number| number.parse().unwrap());
@@ -418,24 +420,24 @@ fn no_two_events_have_one_key() {
     assert_eq!(seen.len(), wanted);
 }
 
-/// `count` events of eight kinds, from the one with this number.
+/// `count` events of eight kinds, starting with this number.
 fn batch_of(first: usize, count: usize) -> String {
     const STATES: [&str; 4] = ["sent", "delivered", "read", "played"];
     let mut lists: [Vec<String>; 8] = Default::default();
     for number in first..first + count {
         let kind = number % 8;
-        // The number among those of its kind; ids are shared by forty of them.
+        // Its number within its kind. Forty events share an id.
         let own = number / 8;
         let shared = own / 40;
         let part = own % 40;
         lists[kind].push(match kind {
             // Messages, and echoes with the ids of messages.
             0 | 7 => format!(r#"{{"id":"wamid.M{own}","type":"text"}}"#),
-            // With ids of their own, all for the same original.
+            // With their own ids, all for the same original.
             1 => format!(r#"{{"id":"wamid.E{own}","type":"edit","edit":{{"original_message_id":"wamid.M{shared}"}}}}"#),
-            // In a group: one per participant.
+            // Group statuses: one per participant.
             2 => format!(r#"{{"id":"wamid.M{shared}","status":"read","timestamp":"1760000000","recipient_id":"g","recipient_participant_id":"{part}"}}"#),
-            // One message, in different states at different times.
+            // Statuses of one message, with different states and times.
             3 => format!(
                 r#"{{"id":"wamid.M{shared}","status":"{}","timestamp":"{}","recipient_id":"1"}}"#,
                 STATES[part % 4],
@@ -443,7 +445,7 @@ fn batch_of(first: usize, count: usize) -> String {
             ),
             // Participants without a phone number.
             4 => format!(r#"{{"id":"wamid.M{shared}","status":"read","timestamp":"1760000000","recipient_id":"g","recipient_participant_user_id":"US.{part}"}}"#),
-            // People who were added to a group, and the same, who could not be.
+            // Participants that were added to a group, and others that could not be added.
             _ => format!(r#"{{"wa_id":"{own}"}}"#),
         });
     }
@@ -476,12 +478,13 @@ fn batch_of(first: usize, count: usize) -> String {
     )
 }
 
-/// A delivery with these elements in any order, some alone and some in a list with others of their kind, in one entry or several.
+/// A delivery with these elements in random order, single or in lists of the same kind, in one or
+/// several entries.
 fn delivery(elements: &mut [(&str, &Element)], random: &mut Random) -> String {
     for index in (1..elements.len()).rev() {
         elements.swap(index, random.below(index + 1));
     }
-    // What stands before the elements of a change, they, and what stands behind them.
+    // For each change the JSON before, of and after its elements.
     let mut entries: Vec<Vec<(String, Vec<&str>, String)>> = vec![Vec::new()];
     for (phone, (field, before, element, after)) in elements {
         if random.below(4) == 0 {
@@ -546,7 +549,7 @@ impl Random {
     }
 }
 
-/// Long metadata is looked through once. What comes of it is the same.
+/// Long metadata is scanned once, with the same result.
 #[test]
 fn the_length_of_metadata_changes_nothing() {
     let event = |metadata: &str| {

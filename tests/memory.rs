@@ -1,6 +1,7 @@
-//! What a delivery may cost: whatever it says, its body and all that is made of it take at most four times its length.
+//! Memory of a delivery: body and events together take at most four times its length,
+//! whatever it contains.
 //!
-//! One test alone in its process, because it measures the heap of the process.
+//! A single test per process, because it measures the heap of the process.
 
 #![cfg(test)]
 
@@ -23,7 +24,7 @@ fn a_bomb_takes_at_most_four_times_its_length() {
         )
     };
     let bombs = [
-        // Where nothing is known, and where lists, elements and parts of elements are.
+        // Unknown structures, lists, elements, and parts of elements.
         ("body", r#"["#, r#"{"":0},"#, r#"0]"#),
         ("unknown key", r#"{"x":["#, r#"{"":0},"#, r#"0]}"#),
         ("entries", r#"{"entry":["#, r#"{},"#, r#"{}]}"#),
@@ -81,7 +82,7 @@ fn a_bomb_takes_at_most_four_times_its_length() {
             r#"{"wa_id":1},"#,
             r#"{}]}}]}]}"#,
         ),
-        // The way to the contact of a sender.
+        // The lookup of a sender's contact.
         (
             "contacts of a sender",
             r#"{"entry":[{"changes":[{"value":{"messages":[{"from":"2"}],"contacts":["#,
@@ -112,7 +113,7 @@ fn a_bomb_takes_at_most_four_times_its_length() {
             r#"{},"#,
             r#"{}]}]}}]}]}"#,
         ),
-        // Strings that have to be decoded.
+        // Strings with escapes.
         ("escapes", r#"{"x":["#, r#""\n","#, r#"0]}"#),
         ("escaped text", r#"{"x":""#, r"\n", r#""}"#),
         (
@@ -122,7 +123,7 @@ fn a_bomb_takes_at_most_four_times_its_length() {
             r#"0]}"#,
         ),
         ("escaped keys", r#"{"x":{"#, r#""\n":0,"#, r#""":0}}"#),
-        // And no bombs: texts of 1 KiB, with and without escapes.
+        // Ordinary texts of 1 KiB, with and without escapes.
         ("texts", texts, &text("plain"), "{}]}}]}]}"),
         ("escaped texts", texts, &text(r"gr\u00fcn"), "{}]}}]}]}"),
         (
@@ -142,13 +143,13 @@ fn a_bomb_takes_at_most_four_times_its_length() {
         HEAP.reset_peak_usage();
         let notification = Notification::parse(body).unwrap();
         let parsed = HEAP.peak_usage();
-        // Keys are made of the event: nothing is looked up for them that a sender could have made long.
+        // Keys are computed from the event, without a lookup that a sender could make expensive.
         let kept = HEAP.current_usage();
         HEAP.reset_peak_usage();
         for event in notification.events().iter().take(1000) {
             std::hint::black_box(event.key());
         }
-        // The harness has a thread of its own, which may say something.
+        // The test harness has a separate thread, which may print something.
         assert!(HEAP.peak_usage() < kept + 16 * 1024, "{name}");
         for event in notification.events() {
             if let Payload::Message(message) = event.payload() {

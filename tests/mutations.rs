@@ -1,5 +1,6 @@
-//! Deliveries that somebody has spoilt: keys gone or doubled, values of another type, names in another case, texts cut in half. Whatever
-//! is still JSON is taken, and no message and no status in it is lost.
+//! Mutated deliveries: keys missing or duplicated, values of another type, names in
+//! another case, texts truncated. Everything that is still JSON must be accepted, and
+//! no message or status may be lost.
 
 #![cfg(test)]
 
@@ -10,10 +11,10 @@ use test_support::oracle::{elements, missing};
 
 use tower_whatsapp::{Notification, Payload};
 
-/// How many mutants there are, if `MUTANTS` does not say another number.
+/// Number of mutants, unless `MUTANTS` is set.
 const MUTANTS: usize = 20_000;
 
-/// The same mutants in every run, if `SEED` does not say another number.
+/// Seed of the mutants, unless `SEED` is set.
 const SEED: u64 = 0x5eed_0001;
 
 #[test]
@@ -26,7 +27,7 @@ fn no_mutant_is_refused_and_no_element_of_it_is_lost() {
     let mut random = Random(seed);
     let mut seen = Seen::default();
     for (name, body) in &bodies {
-        // The originals must be good, or the mutants prove nothing.
+        // The originals must pass, or the mutants prove nothing.
         let elements = seen.check(body, name);
         assert!(seen.refused == 0, "{name}");
         seen.of_originals += elements;
@@ -59,7 +60,7 @@ fn no_mutant_is_refused_and_no_element_of_it_is_lost() {
         started.elapsed()
     );
     println!("{by_kind:?}");
-    // Otherwise this test is one of nothing.
+    // Otherwise the test has checked nothing.
     if mutants >= MUTANTS {
         assert!(by_kind.len() == MUTATIONS.len(), "{by_kind:?}");
         assert!(
@@ -73,7 +74,7 @@ fn no_mutant_is_refused_and_no_element_of_it_is_lost() {
     }
 }
 
-/// The oracle is worth as much as it notices.
+/// Shows that the oracle detects faults.
 #[test]
 fn a_loss_would_be_noticed() {
     let body = OWN[0];
@@ -82,12 +83,12 @@ fn a_loss_would_be_noticed() {
     assert_eq!(wanted.len(), 2);
     assert_eq!(missing(&wanted, notification.events()), None);
     assert!(missing(&wanted, &notification.events()[1..]).is_some());
-    // The same element twice is wanted twice.
+    // A duplicated element must be found twice.
     let twice = [wanted.clone(), wanted].concat();
     assert!(missing(&twice, notification.events()).is_some());
 }
 
-/// What was seen of the mutants.
+/// Statistics of the mutants.
 #[derive(Default)]
 struct Seen {
     events: usize,
@@ -100,7 +101,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Returns how many messages and statuses there are in the body.
+    /// Returns the number of messages and statuses in the body.
     fn check(&mut self, body: &str, name: &str) -> usize {
         let Some((notification, wanted)) = oracle::check(body, name) else {
             self.refused += 1;

@@ -1,5 +1,5 @@
-//! Each key has a value of its own here, so that a getter which reads its neighbour's key is seen, and so is a spelling that was
-//! dropped.
+//! Each key has a unique value here. This detects getters that read a neighbouring key, and
+//! spellings that were dropped.
 
 #![cfg(test)]
 
@@ -40,7 +40,7 @@ fn status(event: &Event) -> Status<'_> {
     }
 }
 
-/// `$payload` is that of an event of the kind.
+/// `$payload` is the variant of the event's kind.
 macro_rules! payload {
     ($event:expr, $kind:ident) => {
         match $event.payload() {
@@ -50,7 +50,7 @@ macro_rules! payload {
     };
 }
 
-/// Each of the fields has its own name as its value.
+/// Each field has its own name as its value.
 macro_rules! assert_named {
     ($object:expr, $($field:ident),+) => {
         $(assert_eq!($object.$field, Some(stringify!($field)));)+
@@ -390,7 +390,7 @@ fn in_what_users_want_and_in_groups() {
         "removed_participants",
         "failed_participants",
     ] {
-        // What is said of the group may be an event too.
+        // Statements about the group may be an event as well.
         let body = format!(
             r#"{{"entry":[{{"changes":[{{"field":"group_participants_update","value":{{"groups":[{{"{list}":[{{"input":"input",
                 "wa_id":"wa_id","user_id":"user_id","parent_user_id":"parent_user_id","username":"username"}}]}}]}}}}]}}]}}"#

@@ -1,4 +1,5 @@
-//! The order of keys means nothing: sorted, reversed or shuffled at every level, a delivery has the same events.
+//! The order of keys has no effect: sorted, reversed or shuffled at every level, a
+//! delivery has the same events.
 
 #![cfg(test)]
 
@@ -16,10 +17,10 @@ fn the_order_of_keys_changes_nothing() {
             continue;
         }
         let tree = Node::parse(&body);
-        // White space is not what is tested here, and the crate keeps some values as they are written.
+        // Normalises white space, because the crate keeps some values as written.
         let original = Notification::parse(tree.write()).unwrap();
         if tree.has_equal_keys() {
-            // Of two equal keys the last counts.
+            // Of two equal keys the last one counts.
             println!("has a key twice: {name}");
             twice += 1;
             continue;
@@ -43,7 +44,7 @@ fn the_order_of_keys_changes_nothing() {
     assert!(bodies >= CHANGES.len() && events >= CHANGES.len());
 }
 
-/// The lists that a value or a group has side by side may change places; the elements of each may not.
+/// Sibling lists of a value or group may change places; the elements of each list may not.
 fn assert_same(before: &[Event], after: &[Event], name: &str) {
     assert_eq!(before.len(), after.len(), "{name}");
     let (before, after) = (by_list(before), by_list(after));
@@ -55,7 +56,7 @@ fn assert_same(before: &[Event], after: &[Event], name: &str) {
     for (list, before) in &before {
         for (left, right) in before.iter().zip(&after[list]) {
             match (left.payload(), right.payload()) {
-                // Its raw JSON is what has another order.
+                // Only its raw JSON is ordered differently.
                 (Payload::Unknown(left), Payload::Unknown(right)) => {
                     let said =
                         |unknown: Unknown<'_>| (unknown.reason, unknown.id.map(str::to_owned));
@@ -78,7 +79,7 @@ fn assert_same(before: &[Event], after: &[Event], name: &str) {
                 right.display_phone_number(),
                 "{name}: {list}"
             );
-            // Members come in another order, but none is gone.
+            // Members may be reordered, but none may be missing.
             assert_eq!(sorted(left.raw()), sorted(right.raw()), "{name}: {list}");
         }
     }
@@ -91,7 +92,7 @@ fn by_list(events: &[Event]) -> BTreeMap<String, Vec<&Event>> {
         let list = match payload {
             Payload::Unknown(unknown) => format!("{:?}", unknown.list),
             Payload::GroupParticipant(participant) => format!("{:?}", participant.outcome),
-            // Not every thread has an id; what stands beside the history is in no chunk.
+            // Not every thread has an id, and members next to the history belong to no chunk.
             Payload::HistoryMessage(message) => {
                 format!("{:?} {:?}", message.thread_id, message.chunk)
             }
@@ -114,7 +115,7 @@ fn sorted(json: &str) -> String {
 enum Order {
     Sorted,
     Reversed,
-    /// With this seed.
+    /// Shuffled with this seed.
     Shuffled(u64),
 }
 
@@ -137,8 +138,8 @@ impl Order {
     }
 }
 
-/// A JSON text as a tree in which scalars and keys are as they are written: numbers that no type holds and half surrogate pairs among
-/// them, and members in their order.
+/// A JSON text as a tree that keeps scalars and keys as written, including numbers that fit no type
+/// and half surrogate pairs, with members in order.
 #[derive(Debug, Clone)]
 enum Node {
     Scalar(String),
@@ -147,7 +148,7 @@ enum Node {
 }
 
 impl Node {
-    /// `text` is valid.
+    /// Parses `text`, which must be valid.
     fn parse(text: &str) -> Self {
         Self::take(&mut { text })
     }
@@ -213,9 +214,9 @@ impl Node {
         }
     }
 
-    /// `key` is that of this value, `above` that of the object that it is in.
+    /// `key` is the key of this value, `above` that of its parent object.
     fn reorder(&mut self, order: &mut Order, key: &str, above: &str) {
-        // Kept as JSON by the crate, to the byte.
+        // The crate keeps these values as JSON text.
         let kept = ["\"calling\"", "\"template\"", "\"flow\""].contains(&key)
             || (key == "\"message\"" && above != "\"edit\"");
         if kept {
@@ -238,7 +239,7 @@ impl Node {
     }
 }
 
-/// Takes a bracket, comma, colon, string, number or word.
+/// Takes the next bracket, comma, colon, string, number or word.
 fn next<'a>(rest: &mut &'a str) -> &'a str {
     let text = rest.trim_start();
     let end = match text.as_bytes()[0] {
@@ -261,7 +262,8 @@ fn next<'a>(rest: &mut &'a str) -> &'a str {
     token
 }
 
-/// Those of the test one by one and all in one delivery, and those of the collection beside the project, where it is.
+/// Deliveries of the test, one by one and combined, and those of the collection next to the
+/// project, if it is there.
 fn bodies_of_all() -> Vec<(String, String)> {
     let deliver = |changes: &str| {
         format!(
@@ -297,7 +299,7 @@ fn bodies_of_all() -> Vec<(String, String)> {
     bodies
 }
 
-/// Field and value, in which what belongs together comes in the worst order.
+/// Fields and values whose related parts are in the worst order.
 const CHANGES: &[(&str, &str)] = &[
     (
         "messages",

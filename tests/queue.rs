@@ -1,4 +1,5 @@
-//! An event that went through a queue is the event that went in, whatever it is and however odd its delivery was.
+//! An event that went through a queue is unchanged, whatever its kind and however
+//! unusual its delivery.
 
 #![cfg(test)]
 
@@ -13,13 +14,13 @@ use tower_whatsapp::{
 
 use test_support::mutants::{Node, Random, bodies, depth, variable};
 
-/// How many mutants there are, if `MUTANTS` does not say another number.
+/// Number of mutants, unless `MUTANTS` is set.
 const MUTANTS: usize = 6_000;
 
-/// The same mutants in every run, if `SEED` does not say another number.
+/// Seed of the mutants, unless `SEED` is set.
 const SEED: u64 = 0x5eed_0002;
 
-/// `serde_json` goes no deeper.
+/// Recursion limit of `serde_json`.
 const MAX_DEPTH: usize = 127;
 
 #[test]
@@ -28,7 +29,7 @@ fn every_sample_comes_out_as_it_went_in() {
     for (name, sample) in sample::all() {
         events += check(&sample.notification(), name);
     }
-    // What goes with the events of one is not taken for that of another.
+    // Surroundings of one event are not used for another.
     let all = sample::all()
         .into_iter()
         .map(|(_, sample)| sample.repeat(3))
@@ -50,7 +51,7 @@ fn every_real_notification_comes_out_as_it_went_in() {
     for line in index.lines().skip(1) {
         let file = line.split('\t').next().unwrap();
         let body = fs::read(root.join(file)).unwrap();
-        // Those without an envelope too: they are bodies without one.
+        // Also deliveries without an envelope.
         if let Ok(notification) = Notification::parse(body) {
             files += 1;
             events += check(&notification, file);
@@ -110,7 +111,7 @@ fn every_mutant_comes_out_as_it_went_in() {
     assert!(events > mutants / 2 && refused < mutants / 10);
 }
 
-/// A consumer that knows nothing of this crate, in any language, finds the event where Meta would have put it.
+/// A consumer without this crate, in any language, finds the event where Meta would have put it.
 #[test]
 fn a_naive_consumer_finds_one_element_where_meta_has_it() {
     let mut found = 0;
@@ -163,7 +164,8 @@ fn the_form_is_small_and_has_only_the_contacts_that_are_meant() {
         let again = Notification::from_queue(form).unwrap();
         assert_eq!(again.events().len(), 1);
     }
-    // Thousands of contacts, one of them meant; of several with the same id the first, as among few.
+    // Thousands of contacts, one of which matches. Of several with the same id the
+    // first one counts.
     let mut contacts = String::new();
     let mut messages = String::new();
     for number in 0..2000 {
@@ -249,7 +251,7 @@ fn an_overflow_comes_out_as_what_it_stands_for() {
         assert_eq!(rest.detach().to_queue(), rest.to_queue());
         let again = Notification::from_queue(rest.to_queue()).unwrap();
         assert_eq!(again.events().len(), ALL - CAP, "{before}");
-        // They are what they would be in a delivery without those before them.
+        // They are the same as in a delivery without the preceding ones.
         let alone = format!("{before}{}{after}", elements[CAP..].join(","));
         let alone = Notification::parse(alone).unwrap();
         assert_eq!(alone.events().len(), ALL - CAP, "{before}");
@@ -272,7 +274,7 @@ fn what_is_left_of_a_body_comes_out_too() {
             .collect();
         elements.join(",")
     };
-    // Every list beyond the cap is an event of its own, but not for ever.
+    // Every list beyond the cap is a separate event, up to a limit.
     let mut body = format!(
         r#"{{"entry":[{{"id":"1","changes":[{{"field":"messages","value":{{"metadata":{{"phone_number_id":"2"}},"messages":[{}],"statuses":[{}]"#,
         list(0, CAP),
@@ -359,7 +361,7 @@ fn what_is_no_event_of_a_queue_is_told() {
             QueueError::LaterVersion
         );
     }
-    // A later form may be anything.
+    // A later version may have any form.
     let later = r#"{"event":{},"tower_whatsapp":3}"#;
     assert_eq!(
         Notification::from_queue(later).unwrap_err(),
@@ -394,7 +396,7 @@ fn what_is_no_event_of_a_queue_is_told() {
         assert_eq!(found, QueueError::NotJson(error));
         assert!(std::error::Error::source(&found).is_some());
     }
-    // Stages in between may write the keys in another order and with other white space.
+    // Intermediaries may change the order of keys and white space.
     let value: Value = serde_json::from_str(&form).unwrap();
     let pretty = serde_json::to_string_pretty(&value).unwrap();
     let again = Notification::from_queue(pretty).unwrap();
@@ -402,7 +404,7 @@ fn what_is_no_event_of_a_queue_is_told() {
     assert_eq!(again.events()[0].key(), event.key());
 }
 
-/// The check is worth as much as it notices.
+/// Shows that the check detects faults.
 #[test]
 fn another_event_would_be_noticed() {
     let events = sample::batch(2).notification().events().to_vec();
@@ -410,7 +412,7 @@ fn another_event_would_be_noticed() {
     assert!(other.is_err());
 }
 
-/// Returns how many events there were.
+/// Returns the number of events.
 fn check(notification: &Notification, name: &str) -> usize {
     for event in notification.events() {
         check_one(event, notification, name);
@@ -435,7 +437,7 @@ fn check_one(event: &Event, notification: &Notification, name: &str) {
     };
     same(one, event, name);
     same(&event.detach(), event, name);
-    // However often.
+    // A second round gives the same.
     assert_eq!(one.to_queue(), form, "{name}");
     assert_eq!(event.detach().to_queue(), form, "{name}");
     same(&one.detach(), event, name);
@@ -472,16 +474,16 @@ fn same(one: &Event, other: &Event, name: &str) {
 }
 
 const ODDITIES: &[&str] = &[
-    // Keys twice, everywhere.
+    // Duplicate keys everywhere.
     r#"{"object":"page","object":"whatsapp_business_account","entry":[{"id":"1","id":"2","time":1,"time":1760000000,"changes":[{"field":"calls","field":"messages","value":{"metadata":{"phone_number_id":"1","phone_number_id":"2"},"metadata":{"phone_number_id":"3","display_phone_number":4},"contacts":[{"wa_id":"1","wa_id":"2"}],"contacts":[{"wa_id":"3"}],"messages":[{"id":"a","id":"b","from":"2","from":"3"}],"messages":[{"id":"c","from":"1"}]}}],"changes":[{"field":"messages","value":{"statuses":[{"id":"d"}]}}]}],"entry":[{"changes":[{"field":"messages","value":{"messages":[{"id":"e"}]}}]}]}"#,
-    // A value twice: what is said in one goes with the elements of both.
+    // A duplicate `value`: members of one belong to the elements of both.
     r#"{"entry":[{"changes":[{"field":"messages","value":{"new":1},"value":{"metadata":{"phone_number_id":"2"},"contacts":[{"wa_id":"1"}],"messages":[{"id":"a","from":"1"}]}}]}]}"#,
     r#"{"entry":[{"changes":[{"field":"messages","value":{"metadata":{"phone_number_id":"2"},"messages":[{"id":"a"}]},"value":{"new":1}}]}]}"#,
     r#"{"entry":[{"changes":[{"field":"messages","value":{"metadata":{"phone_number_id":"2"},"new":1},"value":{"metadata":{"phone_number_id":"3"},"more":1}}]}]}"#,
     r#"{"entry":[{"changes":[{"field":"holograms","value":{"new":1},"value":{"metadata":{"phone_number_id":"2"},"messages":[{"id":"a"}]},"value":7,"value":null}]}]}"#,
     r#"{"entry":[{"changes":[{"field":"account_update","value":{"event":"a"},"value":{"event":"b"}}]}]}"#,
     r#"{"entry":[{"changes":[{"value":7,"value":[],"value":{"conversation_context":{},"messages":[{}]}}]}]}"#,
-    // No field, another one, one that is none.
+    // No field, an unknown one, an invalid one.
     r#"{"entry":[{"changes":[{"value":{"messages":[{"id":"a","from":"1"}],"statuses":[{"id":"b"}]}}]}]}"#,
     r#"{"entry":[{"changes":[{"field":null,"value":{"messages":[{"id":"a"}]}},{"field":"","value":{"messages":[{"id":"b"}]}},{"field":7,"value":{"messages":[{"id":"c"}]}},{"field":{"messages":1},"value":{"x":1}},{"field":["messages"],"value":{"messages":[{"id":"d"}],"x":[1]}}]}]}"#,
     r#"{"entry":[{"changes":[{"field":"holograms","value":{"messages":[{"id":"a"}],"statuses":[7],"more":[{"id":"b"},null,[1]],"contacts":[{"wa_id":"1"}],"metadata":{"phone_number_id":"2"}}},{"field":"holograms","value":{"more":[1]}},{"field":"holograms","value":[{"messages":[]}]},{"field":"holograms","value":{"messages":[],"x":1}},{"field":"holograms","value":"\ud83d"}]}]}"#,
@@ -499,12 +501,12 @@ const ODDITIES: &[&str] = &[
     r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":{"id":"a"},"statuses":"b","errors":7,"new":[[{"id":"c"}],null,true,"\ud83d\ude00","\ud83d",-1.5e400]}}]}]}"#,
     r#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[1,null,[],[{"id":"x"}],"x",{}],"statuses":[[]]}}]}]}"#,
     r#"{"entry":[{"changes":[{"field":"account_update","value":[]},{"field":"flows","value":7},{"field":"security","value":{}}]}]}"#,
-    // What goes with an element is odd.
+    // Elements with unusual surroundings.
     r#"{"entry":[{"id":{"x":1},"time":"soon","changes":[{"field":"messages","value":{"metadata":null,"contacts":null,"messages":[{"id":"a"}]}},{"field":"messages","value":{"metadata":[],"contacts":{},"messages":[{"id":"a"}]}},{"field":"messages","value":{"metadata":"x","contacts":[7],"messages":[{"id":"a"}]}},{"field":"messages","value":{"metadata":"","conversation_context":7,"messages":[{"id":"a"}]}}]}]}"#,
     r#"{"entry":[{"id":7000000000000000000000000,"time":1760000000.5,"changes":[{"field":"messages","value":{"metadata":{"phone_number_id":123,"display_phone_number":4.5},"messages":[{"id":17,"from":16505550001,"timestamp":1760000000}],"contacts":[{"wa_id":16505550001,"profile":{"name":"a"}}]}}]}]}"#,
     r#"{"entry":[{"changes":[{"field":"messages","value":{"conversation_context":{"a":1},"conversation_context":{"conversation_id":"c"},"contacts":[{"wa_id":"1"},{"wa_id":"2","user_id":"1"},{"user_id":"2"}],"user_actions":[{"action_type":"a","wa_id":"1"}],"messages":[{"id":"a","from":"2","from_user_id":"1","context":{"from":"1"}}]}}]}]}"#,
     r#"{"entry":[{"changes":[{"field":"messages","value":{"contacts":[{"wa_id":"1"}],"user_actions":[{"action_type":"a"}]}}]}]}"#,
-    // Escapes and halves of pairs in names.
+    // Escapes and half surrogate pairs in names.
     "{\"en\\u0074ry\":[{\"\\u0069d\":\"\\u0031\",\"chang\\u0065s\":[{\"f\\u0069eld\":\"mess\\u0061ges\",\"v\\u0061lue\":{\"met\\u0061data\":{\"phone_number\\u005fid\":\"\\u0032\"},\"c\\u006fntacts\":[{\"wa\\u005fid\":\"\\u0031\"}],\"mess\\u0061ges\" : [ {\"\\u0069d\":\"a\",\"from\":\"1\"} ],\"\\ud83d\":[{\"id\":1}] , \"a\\\"]}\\\\\":[2],\"\\u0000\\n\":[3],\"\":[4],\"\\ud83d\\ude00\":[{}]}}]}]}",
     "{\"entry\":[{\"changes\":[{\"field\":\"\\ud83d\",\"value\":{\"messages\":[{\"id\":\"\\udc00\"}],\"\\\\\":[5]}},{\"field\":\"holo\\u0067rams\",\"value\":{}}]}],\"\\ud83d\":1}",
     // White space of all kinds.
@@ -520,14 +522,14 @@ const ODDITIES: &[&str] = &[
     "\"\\ud83d\"",
     " \"x\" ",
     r#"[{"entry":[{"changes":[{"field":"messages","value":{"messages":[{"id":"a"}]}}]}]}]"#,
-    // The form's own keys in a delivery.
+    // The queue format's own keys in a delivery.
     r#"{"tower_whatsapp":7,"body":1,"entry":[{"tower_whatsapp":1,"changes":[{"field":"messages","value":{"tower_whatsapp":[1],"body":[2],"entry":[{"changes":[]}],"messages":[{"id":"a","tower_whatsapp":1}]}}]}]}"#,
-    // Groups with several lists, and those that are none.
+    // Groups with several lists, and invalid groups.
     r#"{"entry":[{"id":"1","changes":[{"field":"group_participants_update","value":{"metadata":{"phone_number_id":"2"},"contacts":[{"wa_id":"1"},{"wa_id":"2"}],"errors":[{"code":1}],"groups":[{"group_id":"G","type":"group_participants_add","timestamp":"1760000000","request_id":"R","reason":"r","initiated_by":"i","added_participants":[{"wa_id":"1"},{"input":"2"},7],"failed_participants":[{"input":"3"}],"removed_participants":{"wa_id":"2"}},{"group_id":"H","type":"group_suspend"},7,null,{},[{"added_participants":[{}]}]],"more":[{"id":"m"}]}},{"field":"group_settings_update","value":{"groups":{"group_id":"G"}}},{"field":"group_status_update","value":{"groups":"x","groups":[{"group_id":"K","group_id":"L","added_participants":[{}],"added_participants":[{"wa_id":"5"}]}]}},{"field":"group_lifecycle_update","value":{"groups":[],"x":1}}]}]}"#,
     // History.
     r#"{"entry":[{"id":"1","changes":[{"field":"history","value":{"metadata":{"phone_number_id":"2"},"contacts":[{"wa_id":"1"}],"history":[{"metadata":{"phase":0,"chunk_order":1,"progress":55},"threads":[{"id":"1","context":{"wa_id":"1"},"messages":[{"id":"a","from":"1"},7],"new":[{"id":"b"}],"contacts":[{"wa_id":"9"}]},{"id":"2","messages":[{"id":"c"}]},{},7,[],{"id":"3","messages":{"id":"d"}}],"errors":[{"code":1},2],"more":[{"id":"e"}]},{"threads":{"id":"4","messages":[{"id":"f"}]}},{"metadata":{"progress":100}},{"errors":{"code":1}},7,null,[]],"messages":[{"id":"g"}],"message_echoes":[{"id":"h"}],"errors":[{"code":3}],"strange":[{"id":"i"}]}},{"field":"history","value":{"history":{"threads":[{"messages":[{"id":"j"}]}]}}},{"field":"history","value":{"history":[{"threads":[{"messages":[{"id":"k"}]}],"threads":[{"messages":[{"id":"l"}]}],"metadata":{"phase":2},"metadata":{"phase":1}}]}}]}]}"#,
     // Standby.
     r#"{"entry":[{"id":"1","changes":[{"field":"standby","value":{"metadata":{"phone_number_id":"2"},"standby":{"contacts":[{"wa_id":"1"},{"wa_id":"2"}],"messages":[{"id":"a","from":"1"},7],"statuses":[{"id":"b","recipient_id":"2"}],"message_echoes":[{"id":"c"}],"new":[{"id":"d"}]},"messages":[{"id":"e"}],"contacts":[{"wa_id":"3"}]}},{"field":"standby","value":{"standby":7}},{"field":"standby","value":{"standby":[1]}},{"field":"standby","value":{"standby":{"messages":{"id":"f"}}}},{"field":"standby","value":{"standby":{"messages":[{"id":"g"}]},"standby":{"statuses":[{"id":"h"}]}}}]}]}"#,
-    // More contacts than are looked through one by one, some with the same ids.
+    // More contacts than are searched linearly, some with the same ids.
     r#"{"entry":[{"changes":[{"field":"messages","value":{"contacts":[{"wa_id":"1","profile":{"name":"a"}},{"wa_id":"1","user_id":"U","profile":{"name":"b"}},{"wa_id":"2","wa_id":"3","profile":{"name":"c"}},{"user_id":"2","profile":{"name":"d"}},{"user_id":"U","profile":{"name":"e"}},{"wa_id":"","user_id":null},{"wa_id":"3","wa_id":null},{"wa_id":"4","wa_id":[]},7],"messages":[{"id":"1","from":"1","from_user_id":"U"},{"id":"2","from":"2"},{"id":"3","from":"3"},{"id":"4","from":"4","from_user_id":"2"}],"user_actions":[{"action_type":"1"}]}},{"field":"user_id_update","value":{"contacts":[{"user_id":"a"},{"user_id":"b"}],"user_id_update":[{"wa_id":"1","user_id":{"previous":"a","current":"b"}}]}}]}]}"#,
 ];

@@ -1,5 +1,6 @@
-//! A differential walk: every scalar of an element stands in the serialised typed view under its path, or is named by
-//! `Event::unread`. Deliveries are samples, real ones where they are beside the project, and mutants of both.
+//! A differential walk: every scalar of an element is in the serialised typed view under its path,
+//! or is listed by `Event::unread`. The deliveries are samples, real ones if the collection is next
+//! to the project, and mutants of both.
 
 #![cfg(test)]
 
@@ -10,16 +11,16 @@ use tower_whatsapp::{Event, Notification, Payload, event::Reason, testing::sampl
 
 use test_support::mutants::{Node, Random, bodies, variable};
 
-/// Deliveries that are walked over, if `WALKS` does not say another number.
+/// Number of deliveries, unless `WALKS` is set.
 const WALKS: usize = 1_000;
 
 /// Maximum number of paths that `Event::unread` names.
 const MAX_PATHS: usize = 64;
 
-/// The same mutants in every run, if `SEED` does not say another number.
+/// Seed of the mutants, unless `SEED` is set.
 const SEED: u64 = 0x5eed_0003;
 
-/// Keys that Meta writes in more than one way, and the one under which the value is serialised.
+/// Keys with several spellings, and the one that is serialised.
 const ALIASES: &[(&str, &str)] = &[
     ("participant_recipient_id", "recipient_participant_id"),
     ("parent_recipient_user_id", "recipient_parent_user_id"),
@@ -28,7 +29,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("voice", "audio"),
 ];
 
-/// One step from an object or a list to what is in it.
+/// One step of a path into an object or list.
 #[derive(Debug, Clone, PartialEq)]
 enum Step {
     Key(String),
@@ -55,7 +56,7 @@ fn every_scalar_is_typed_or_named_as_unread() {
     }
     println!("{walked:?}");
     assert!(walked.gaps.is_empty(), "{:#?}", walked.gaps);
-    // Otherwise this is a test of nothing.
+    // Otherwise the test has checked nothing.
     assert!(
         walked.events >= walks / 2 && walked.scalars > 5 * walks,
         "{walked:?}"
@@ -63,7 +64,8 @@ fn every_scalar_is_typed_or_named_as_unread() {
     assert!(walked.typed > walked.unread, "{walked:?}");
 }
 
-/// The walk is worth as much as it notices: a view without one scalar has a gap, and so has a scalar that stands in the neighbour's place.
+/// Shows that the walk detects faults: a view without one scalar, and a scalar in the
+/// place of its neighbour.
 #[test]
 fn a_gap_would_be_noticed() {
     let notification = sample::named("location").unwrap().notification();
@@ -85,7 +87,7 @@ fn a_gap_would_be_noticed() {
     assert_eq!(gaps(&view), 2);
 }
 
-/// Samples, and everything that the mutations of other tests begin with.
+/// Samples, and the originals of the other mutation tests.
 fn deliveries() -> Vec<(String, String)> {
     let samples = sample::all().into_iter().map(|(name, sample)| {
         let body = String::from_utf8(sample.body().to_vec()).unwrap();
@@ -100,7 +102,7 @@ struct Walked {
     scalars: usize,
     typed: usize,
     unread: usize,
-    /// In an event of its own, or the same in every delivery.
+    /// Scalars in another event, or constant ones.
     elsewhere: usize,
     left_out: usize,
     gaps: Vec<String>,
@@ -108,7 +110,7 @@ struct Walked {
 
 impl Walked {
     fn delivery(&mut self, name: &str, body: &str) {
-        // Too deep, for example.
+        // Rejected, for example because it is too deep.
         let Ok(notification) = Notification::parse(body.to_owned()) else {
             return;
         };
@@ -124,7 +126,7 @@ impl Walked {
             .iter()
             .map(|path| plain(path.as_ref()))
             .collect();
-        // What is left of a list is no JSON by itself, and a list of paths has an end.
+        // The overflow of a list is not JSON by itself, and the list of paths has a limit.
         let is_overflow =
             matches!(payload, Payload::Unknown(unknown) if unknown.reason == Reason::Overflow);
         if is_overflow || event.unread().len() >= MAX_PATHS {
@@ -162,7 +164,7 @@ impl Walked {
     }
 }
 
-/// All scalars that say something, with the way to each. Half a surrogate pair has no text to compare.
+/// All non-empty scalars with their paths. Half a surrogate pair has no text to compare.
 fn collect(node: &Node, path: &mut Vec<Step>, scalars: &mut Vec<(Vec<Step>, String)>) {
     match node {
         Node::Scalar(scalar) => {
@@ -176,7 +178,7 @@ fn collect(node: &Node, path: &mut Vec<Step>, scalars: &mut Vec<(Vec<Step>, Stri
             }
         }
         Node::Array(elements) => {
-            // The view has no `null`.
+            // The view omits `null`.
             let present = elements
                 .iter()
                 .filter(|element| !matches!(element, Node::Scalar(text) if text == "null"));
@@ -197,8 +199,8 @@ fn collect(node: &Node, path: &mut Vec<Step>, scalars: &mut Vec<(Vec<Step>, Stri
     }
 }
 
-/// Scalars that are in an event of their own, are the same in every value, or stand in JSON that is kept as text (where of two equal
-/// keys a `Value` has the last only); and names that have two spellings.
+/// Scalars that are in another event, are constant, or are inside JSON that is kept as text (where
+/// a `Value` keeps only the last of equal keys), and names with two spellings.
 fn is_elsewhere(kind: &str, path: &[Step], text: &str) -> bool {
     let first = match path.first() {
         Some(Step::Key(key)) => key.as_str(),
@@ -221,7 +223,7 @@ fn is_elsewhere(kind: &str, path: &[Step], text: &str) -> bool {
     }
 }
 
-/// What stands at the end of a path. A text on the way may be JSON that is kept as it was.
+/// The value at the end of a path. Texts on the way may be JSON that is kept as written.
 fn found(view: &Value, path: &[Step]) -> Option<Value> {
     let Some((step, rest)) = path.split_first() else {
         return Some(view.clone());
@@ -242,7 +244,8 @@ fn found(view: &Value, path: &[Step]) -> Option<Value> {
     }
 }
 
-/// Whether a value of the view says what the text says: numbers may be texts, and names are written in several ways.
+/// Whether a value of the view equals the text: numbers may be texts, and names have
+/// several spellings.
 fn is_same(found: Value, text: &str) -> bool {
     let found = match found {
         Value::String(found) => found,
@@ -255,7 +258,7 @@ fn is_same(found: Value, text: &str) -> bool {
         || (number(text).is_some() && number(&found) == number(text))
 }
 
-/// Whether the path, or something that it is in, is named. A key that may be data is shown as `*`.
+/// Whether the path or a prefix of it is listed. A key that may be data is shown as `*`.
 fn is_named(unread: &BTreeSet<String>, path: &[Step]) -> bool {
     let is_same = |named: &str, path: &str| {
         let mut keys = path.split('.');
@@ -271,7 +274,7 @@ fn is_named(unread: &BTreeSet<String>, path: &[Step]) -> bool {
         })
 }
 
-/// The keys of a path. Indices are left out: what is unread in one element of a list is unread in all.
+/// The keys of a path, without indices, because elements of a list share their unread keys.
 fn dotted(path: &[Step]) -> String {
     let keys = path.iter().filter_map(|step| match step {
         Step::Key(key) => Some(key.as_str()),
@@ -280,7 +283,8 @@ fn dotted(path: &[Step]) -> String {
     keys.collect::<Vec<_>>().join(".")
 }
 
-/// A path of `Event::unread` without its indices, however they are written: `errors[].new`, `errors[0].new`, `errors.0.new`.
+/// A path of `Event::unread` without its indices, in any notation: `errors[].new`, `errors[0].new`,
+/// `errors.0.new`.
 fn plain(path: &str) -> String {
     path.split(['.', '[', ']'])
         .filter(|part| !part.is_empty() && !part.bytes().all(|byte| byte.is_ascii_digit()))

@@ -1,4 +1,5 @@
-//! Who is polled, readied and called, and when; and what becomes of the inner service's answer.
+//! Readiness of the inner service: when it is polled and called, and how its response and errors
+//! are passed on.
 #![cfg(test)]
 
 use std::{
@@ -72,7 +73,7 @@ async fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 
 #[tokio::test]
 async fn a_busy_host_is_not_waited_for_before_the_verdict() {
-    // Without a permit the mock is never ready.
+    // Without a permit the mock is not ready.
     let (inner, mut host) = mock::pair::<Inner, Response<Full<Bytes>>>();
     host.allow(0);
     let mut service = layer().layer(inner);
@@ -96,7 +97,7 @@ async fn a_busy_host_is_not_waited_for_before_the_verdict() {
     assert_eq!(response.unwrap().status(), 200);
 }
 
-/// The mock panics in `call` if it is not the one that was readied.
+/// The mock panics in `call` unless this instance was made ready.
 #[tokio::test]
 async fn what_is_called_was_readied() {
     let (inner, mut host) = mock::pair::<Inner, Response<Full<Bytes>>>();
@@ -120,7 +121,7 @@ async fn what_is_called_was_readied() {
     assert_eq!(answers.await.unwrap(), 3);
 }
 
-/// Counts how often it is polled for readiness and called.
+/// Counts polls for readiness and calls.
 #[derive(Clone, Default)]
 struct Counting {
     readied: Arc<AtomicUsize>,
@@ -165,7 +166,7 @@ async fn nobody_unverified_touches_the_host() {
     assert_eq!(counts(), (1, 1));
 }
 
-// By a paused clock: 100 ms pass only if nothing else can happen.
+// With a paused clock, 100 ms pass only if nothing else can run.
 #[tokio::test(start_paused = true)]
 async fn b24_stalled_senders_do_not_hold_the_permits_of_the_host() {
     let service = layer().layer(ConcurrencyLimit::new(Counting::default(), 1));
@@ -190,7 +191,7 @@ async fn load_shed_inside_sees_that_the_host_is_busy() {
     let elsewhere = Request::post("/elsewhere").body(Script::new([])).unwrap();
     let error = service.clone().oneshot(elsewhere).await.unwrap_err();
     assert!(error.is::<Overloaded>());
-    // Who is refused is not shed.
+    // Rejected requests are not shed.
     for request in refused() {
         assert!(service.clone().oneshot(request).await.is_ok());
     }
@@ -210,7 +211,7 @@ fn reason<B>(response: &Response<B>) -> Option<RejectionKind> {
     rejection.map(Rejection::kind)
 }
 
-/// What is outside could turn the error into a 200, as tonic does.
+/// Outer layers could turn the error into a 200, as tonic does.
 #[tokio::test]
 async fn an_error_of_the_host_is_503_for_a_delivery_and_passes_elsewhere() {
     let host = service_fn(async |_: Inner| Err::<Response<Full<Bytes>>, _>(OfTheHost));
@@ -236,7 +237,7 @@ async fn an_error_of_the_host_is_handed_on_if_it_wants_that() {
     assert_eq!(layer.available_memory(), free);
 }
 
-/// Fails while it is readied, as a `Buffer` whose worker has died does.
+/// Fails in `poll_ready`, as a `Buffer` whose worker has died does.
 #[derive(Clone)]
 struct NeverReady;
 
@@ -273,7 +274,7 @@ async fn an_error_of_readiness_counts_as_one_of_the_handler() {
     assert_eq!(layer.available_memory(), free);
 }
 
-/// gRPC answers 200 and says elsewhere that it failed.
+/// gRPC responds with 200 and reports the failure elsewhere.
 #[tokio::test]
 async fn a_failure_of_grpc_is_503() {
     for (headers, expected) in [

@@ -1,4 +1,5 @@
-//! The store on Redis, on real servers that the tests start themselves: its states, and all that can go wrong on the way to it.
+//! Tests of `RedisStore` with real servers that the tests start: its states, and faults of the
+//! server and the connection.
 //!
 //! `cargo test --all-features --test redis -- --ignored`, with `redis-server` on the PATH.
 
@@ -36,7 +37,7 @@ use tower_whatsapp::{
 
 const LEASE: Duration = Duration::from_secs(30);
 const WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// What the layer waits for.
+/// The layer's timeout for a call.
 const LIMIT: Duration = Duration::from_millis(250);
 
 const A: Token = Token::from_bytes(*b"worker A's token");
@@ -48,7 +49,7 @@ fn open(server: &Server) -> RedisStore {
 
 fn key(number: u32) -> EventKey {
     let mut bytes = [0; 16];
-    // No text, and with the bytes that end lines in the protocol.
+    // Not UTF-8, and with the line terminators of the protocol.
     bytes[..6].copy_from_slice(b"\r\n\0\xff $");
     bytes[12..].copy_from_slice(&number.to_be_bytes());
     EventKey::from_bytes(bytes)
@@ -62,7 +63,7 @@ fn windows(keys: &[EventKey]) -> Vec<(EventKey, Duration)> {
     keys.iter().map(|key| (*key, WINDOW)).collect()
 }
 
-/// The name of a key on the server.
+/// Name of an event's key on the server.
 fn name(prefix: &str, key: EventKey) -> Vec<u8> {
     [prefix.as_bytes(), &key.to_bytes()].concat()
 }
@@ -90,7 +91,7 @@ async fn release(store: &RedisStore, number: u32, token: Token) -> Result<(), St
     store.release(&[key(number)], token).await
 }
 
-/// Waits until a call succeeds, and says how many did not.
+/// Waits until a call succeeds, and returns the number of failures.
 async fn recovers(store: &RedisStore) -> u32 {
     let start = Instant::now();
     let mut failures = 0;
@@ -117,20 +118,20 @@ fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>, expecte
 async fn states() {
     let server = Server::start();
     let store = open(&server);
-    // Absent: one claim gets it, once more under the same token too.
+    // Absent: a claim succeeds, and again under the same token.
     assert_eq!(claim(&store, 1, A).await.unwrap(), Claim::Claimed);
     assert_eq!(claim(&store, 1, B).await.unwrap(), Claim::Pending);
     assert_eq!(claim(&store, 1, A).await.unwrap(), Claim::Claimed);
-    // Nobody else ends it.
+    // Other tokens cannot release it.
     release(&store, 1, B).await.unwrap();
     assert_eq!(claim(&store, 1, B).await.unwrap(), Claim::Pending);
     assert_eq!(commit(&store, 1, B).await.unwrap(), Commit::Fenced);
     assert_eq!(claim(&store, 1, B).await.unwrap(), Claim::Pending);
-    // Released, twice: for anyone.
+    // Released twice: free for anyone.
     release(&store, 1, A).await.unwrap();
     release(&store, 1, A).await.unwrap();
     assert_eq!(claim(&store, 1, B).await.unwrap(), Claim::Claimed);
-    // Done, twice: for nobody, and not to be taken back.
+    // Committed twice: nobody can claim it, and it cannot be released.
     assert_eq!(commit(&store, 1, B).await.unwrap(), Commit::Recorded);
     assert_eq!(commit(&store, 1, B).await.unwrap(), Commit::Recorded);
     assert_eq!(commit(&store, 1, A).await.unwrap(), Commit::Recorded);
@@ -138,7 +139,7 @@ async fn states() {
     release(&store, 1, B).await.unwrap();
     assert_eq!(claim(&store, 1, B).await.unwrap(), Claim::Done);
     assert_eq!(claim(&store, 1, A).await.unwrap(), Claim::Done);
-    // Absent, and done all the same.
+    // Absent: a commit succeeds as well.
     assert_eq!(commit(&store, 2, A).await.unwrap(), Commit::Recorded);
     assert_eq!(claim(&store, 2, B).await.unwrap(), Claim::Done);
 }
@@ -186,7 +187,7 @@ async fn answers_are_in_the_order_of_the_keys() {
     store.release(&[], A).await.unwrap();
 }
 
-/// What has passed is decided by the time to live that the server was given, and by nothing else.
+/// Only the server's time to live decides whether a key has expired.
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn the_clock_of_the_server_decides() {
@@ -205,28 +206,28 @@ async fn the_clock_of_the_server_decides() {
 
     claim(&store, 1, A).await.unwrap();
     assert!(left(1) <= LEASE && left(1) > LEASE - PATIENCE / 3);
-    // Renewed by a claim of the same token, not by one of another.
+    // A claim with the same token renews the lease, one with another token does not.
     let long = LEASE * 100;
     store.claim(&[key(1)], A, long).await.unwrap();
     store.claim(&[key(1)], B, 2 * long).await.unwrap();
     assert!(left(1) <= long && left(1) > long - PATIENCE);
-    // The lease passes: others may have it, and its holder is fenced.
+    // The lease expires: others may claim it, and its holder is fenced.
     expire(1);
     assert_eq!(claim(&store, 1, B).await.unwrap(), Claim::Claimed);
     assert_eq!(commit(&store, 1, A).await.unwrap(), Commit::Fenced);
     release(&store, 1, A).await.unwrap();
     assert_eq!(claim(&store, 1, A).await.unwrap(), Claim::Pending);
-    // The lease passes and nobody has taken it: done all the same.
+    // The lease expires and nobody claims it: the commit succeeds.
     expire(1);
     assert_eq!(commit(&store, 1, B).await.unwrap(), Commit::Recorded);
     assert!(left(1) <= WINDOW && left(1) > WINDOW - PATIENCE);
-    // Not shortened by anything.
+    // Never shortened.
     let short = Duration::from_millis(1);
     store.commit(&[(key(1), short)], B).await.unwrap();
     store.claim(&[key(1)], B, short).await.unwrap();
     release(&store, 1, B).await.unwrap();
     assert!(left(1) > WINDOW - PATIENCE);
-    // The window passes.
+    // The window expires.
     expire(1);
     assert_eq!(claim(&store, 1, A).await.unwrap(), Claim::Claimed);
     // Ends of the range.
@@ -255,7 +256,7 @@ async fn prefixes_set_keys_apart() {
     assert_eq!(server.run::<usize>("DBSIZE"), 2);
 }
 
-/// Eight callers with a connection each ask for the same keys, in batches that overlap.
+/// Eight callers with separate connections claim the same keys in overlapping batches.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn of_many_racers_one_wins() {
@@ -267,7 +268,7 @@ async fn of_many_racers_one_wins() {
             tokio::spawn(async move {
                 let token = Token::from_bytes([racer; 16]);
                 let mut all = keys(KEYS);
-                // Half of them come from the other end, and sizes differ.
+                // Half of them use the reverse order, and sizes differ.
                 if racer % 2 == 1 {
                     all.reverse();
                 }
@@ -293,7 +294,8 @@ async fn of_many_racers_one_wins() {
     assert!(winners > 1, "there was no race");
 }
 
-/// No answer comes back before all thousand calls were sent. A store that waited for one would wait for ever.
+/// Responses are held back until all thousand calls were sent. A store that waited for each
+/// response would hang.
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn a_batch_is_one_round_trip() {
@@ -303,7 +305,7 @@ async fn a_batch_is_one_round_trip() {
     let store = RedisStore::open(&proxy.url()).unwrap();
     let all = keys(KEYS as u32);
     let batch = windows(&all);
-    // If the server has forgotten the scripts all is sent again, once.
+    // If the server has lost the scripts, everything is sent again once.
     for trips in [1, 2] {
         server.run::<()>("FLUSHALL");
         store.check().await.unwrap();
@@ -336,7 +338,7 @@ async fn a_batch_is_one_round_trip() {
 }
 
 /// 14,000 statuses need 3.7 MB to Redis, twice: 0.6 s each at 50 Mbit/s, more than the timeout of a
-/// call. A call of the store carries a part of them, so none takes too long, and others come
+/// call. The store splits them into several calls, so none takes too long, and other deliveries get
 /// through in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
@@ -363,8 +365,7 @@ async fn a_large_delivery_through_a_narrow_line() {
             async { Ok::<_, Infallible>(response) }
         })
     };
-    // The default timeout for a call of the store. That for the answer is none for a test on a busy
-    // machine.
+    // The default timeout of a store call. The response deadline is too short for a busy machine.
     let dedup = DedupLayer::builder(store)
         .response_deadline(PATIENCE)
         .build()
@@ -374,7 +375,7 @@ async fn a_large_delivery_through_a_narrow_line() {
         .path(PATH)
         .app_secret(SECRET)
         .verify_token("token")
-        // The samples are longer than Meta's statuses.
+        // The samples are longer than real statuses.
         .body_limit(16 * 1024 * 1024)
         .build()
         .unwrap();
@@ -388,7 +389,7 @@ async fn a_large_delivery_through_a_narrow_line() {
     let statuses = statuses.body();
 
     proxy.throttle(50_000_000);
-    // Claimed, and released because the handler fails.
+    // Claimed, then released because the handler fails.
     assert_eq!(
         send(statuses.clone()).await,
         StatusCode::INTERNAL_SERVER_ERROR
@@ -396,7 +397,7 @@ async fn a_large_delivery_through_a_narrow_line() {
     assert_eq!(handled.swap(0, Ordering::SeqCst), EVENTS);
     assert_eq!(server.run::<usize>("DBSIZE"), 0);
 
-    // Claimed and committed, while small deliveries come through too.
+    // Claimed and committed, while small deliveries also get through.
     fails.store(false, Ordering::SeqCst);
     let large = tokio::spawn(send(statuses.clone()));
     let mut small = 0;
@@ -410,13 +411,13 @@ async fn a_large_delivery_through_a_narrow_line() {
     assert_eq!(handled.load(Ordering::SeqCst), EVENTS + small);
     assert_eq!(server.run::<usize>("DBSIZE"), EVENTS + small);
 
-    // Known.
+    // Done, so a duplicate.
     assert_eq!(send(statuses).await, StatusCode::OK);
     assert_eq!(handled.load(Ordering::SeqCst), EVENTS + small);
     assert_eq!(handle.counters().store_failures, 0);
 }
 
-/// Callers that give up do not end the attempt to connect.
+/// Callers that time out do not cancel the connection attempt.
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn a_handshake_that_takes_longer_than_callers_wait() {
@@ -425,6 +426,38 @@ async fn a_handshake_that_takes_longer_than_callers_wait() {
     proxy.slow();
     let store = RedisStore::open(&proxy.url()).unwrap();
     assert!(recovers(&store).await > 0);
+}
+
+/// The runtime in which the attempt to connect began is alive, and nobody drives it: that of a test, or of a thread that is blocked.
+#[test]
+#[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
+fn an_attempt_in_a_runtime_that_nobody_drives() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let server = Server::start();
+    let store = open(&server);
+    let idle = runtime();
+    idle.block_on(async {
+        let mut check = std::pin::pin!(store.check());
+        // Polled once: the attempt has begun, and its runtime is left.
+        std::future::poll_fn(|cx| {
+            assert!(check.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    });
+    runtime().block_on(async {
+        // Callers that wait for less than the attempt may take, and one that waits as long as it takes.
+        let began = Instant::now();
+        let patient = timeout(PATIENCE, store.check());
+        let (failures, checked) = tokio::join!(recovers(&store), patient);
+        checked.unwrap().unwrap();
+        assert!(failures > 0);
+        assert!(began.elapsed() < Duration::from_secs(4));
+    });
+    drop(idle);
 }
 
 #[tokio::test]
@@ -457,12 +490,12 @@ async fn all_data_lost_between_claim_and_commit() {
     server.run::<()>("FLUSHALL");
     assert_eq!(commit(&store, 1, A).await.unwrap(), Commit::Recorded);
     assert_eq!(claim(&store, 1, B).await.unwrap(), Claim::Done);
-    // Somebody else was faster.
+    // Another token claimed it first.
     claim(&store, 2, B).await.unwrap();
     assert_eq!(commit(&store, 2, A).await.unwrap(), Commit::Fenced);
 }
 
-/// The connection is found closed and the scripts are gone, and no call fails.
+/// The connection was closed and the scripts are lost, but no call fails.
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn a_restart_between_two_calls() {
@@ -484,7 +517,7 @@ async fn a_restart_between_two_calls() {
     assert_eq!(claim(&store, 2, B).await.unwrap(), Claim::Claimed);
 }
 
-/// A service starts while its server is down, and the first call after it is up succeeds.
+/// A service starts while the server is down. The first call after the server is up succeeds.
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn a_server_that_is_down() {
@@ -496,6 +529,11 @@ async fn a_server_that_is_down() {
         assert_unavailable(claim(&store, 1, A).await, refused);
         assert_unavailable(store.check().await, refused);
     }
+    // The reason has the error of the client as its source.
+    let error = claim(&store, 1, A).await.unwrap_err();
+    let cause = error.source().and_then(Error::source).unwrap();
+    let cause: &redis::RedisError = cause.downcast_ref().unwrap();
+    assert!(cause.is_connection_refusal(), "{cause:?}");
     server.spawn();
     assert_eq!(claim(&store, 1, A).await.unwrap(), Claim::Claimed);
     server.kill();
@@ -512,7 +550,7 @@ async fn a_server_without_memory() {
     let store = open(&server);
     let all = keys(100);
     store.claim(&all, A, LEASE).await.unwrap();
-    // The bodies of all scripts are known, which take memory too.
+    // All scripts are loaded, because they take memory too.
     commit(&store, 1000, A).await.unwrap();
     server.run::<()>("CONFIG SET maxmemory-policy noeviction");
     server.run::<()>("CONFIG SET maxmemory 1");
@@ -520,13 +558,13 @@ async fn a_server_without_memory() {
         let error = claim(&store, number, A).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Full);
     }
-    // What was seen without writing is still told.
+    // Results that need no write are still returned.
     assert_eq!(claim(&store, 5, B).await.unwrap(), Claim::Pending);
     assert_eq!(claim(&store, 1000, B).await.unwrap(), Claim::Done);
-    // Not all of a batch failed, but it did as a whole.
+    // One key of the batch failed, so the whole batch fails.
     let error = store.claim(&[key(1000), key(1001)], A, LEASE).await;
     assert_eq!(error.unwrap_err().kind(), StoreErrorKind::Full);
-    // What is pending can be ended.
+    // Pending events can be committed.
     let commits = store.commit(&windows(&all[..50]), A).await.unwrap();
     assert_eq!(commits, [Commit::Recorded; 50]);
     store.release(&all[50..], A).await.unwrap();
@@ -543,21 +581,22 @@ async fn a_server_that_hangs() {
     let store = open(&server);
     claim(&store, 1, A).await.unwrap();
     server.signal("-STOP");
-    // Two seconds, with more calls than are waited for on one connection.
+    // Two seconds, with more calls than the maximum in flight per connection.
     for _ in 0..8 {
-        assert!(timeout(LIMIT, claim(&store, 2, A)).await.is_err());
+        let claimed = timeout(LIMIT, claim(&store, 2, A)).await;
+        assert!(!matches!(claimed, Ok(Ok(_))));
     }
-    // Without a limit of the caller too, it ends.
+    // The call also ends without a timeout of the caller.
     let error = timeout(PATIENCE, claim(&store, 3, A)).await.unwrap();
     assert_unavailable(error, "the Redis server did not answer in time");
     server.signal("-CONT");
     recovers(&store).await;
-    // Applied late or not: it is ours.
+    // Whether it was applied late or not, this token holds it.
     assert_eq!(claim(&store, 2, A).await.unwrap(), Claim::Claimed);
     assert_eq!(commit(&store, 1, A).await.unwrap(), Commit::Recorded);
 }
 
-/// The calls end when the server goes on, on the connection that they were sent on.
+/// When the server resumes, the calls complete on their original connection.
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn a_server_that_pauses_its_clients() {
@@ -566,7 +605,7 @@ async fn a_server_that_pauses_its_clients() {
     let store = RedisStore::open(&proxy.url()).unwrap();
     store.check().await.unwrap();
     server.run::<()>("CLIENT PAUSE 1500 ALL");
-    // One caller gives up, and what it has sent is done before the release that follows it.
+    // A caller times out. Its command is executed before the release that follows.
     let claimed = timeout(Duration::from_millis(50), claim(&store, 1, A)).await;
     assert!(claimed.is_err());
     release(&store, 1, A).await.unwrap();
@@ -574,7 +613,7 @@ async fn a_server_that_pauses_its_clients() {
     assert_eq!(proxy.connections(), 1);
 }
 
-/// A connection whose other end is gone without a word is given up after three calls.
+/// A dead connection is replaced after three calls.
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn a_connection_that_leads_nowhere() {
@@ -587,13 +626,13 @@ async fn a_connection_that_leads_nowhere() {
         assert_eq!(proxy.connections(), 1);
         assert!(timeout(LIMIT, claim(&store, 1, A)).await.is_err());
     }
-    // The way is free again, but not for what was sent on the old connection.
+    // The network works again, but not for commands on the old connection.
     proxy.hold(0);
     assert_eq!(claim(&store, 1, A).await.unwrap(), Claim::Claimed);
     assert_eq!(proxy.connections(), 2);
 }
 
-/// The server has done it and the answer is lost.
+/// The server executed the call, but the response is lost.
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn an_answer_that_is_lost() {
@@ -604,7 +643,7 @@ async fn an_answer_that_is_lost() {
     store.check().await.unwrap();
     commit(&store, 1000, A).await.unwrap();
 
-    // Once: the store repeats the call.
+    // Once: the store retries the call.
     proxy.cut(1);
     assert_eq!(claim(&store, 1, A).await.unwrap(), Claim::Claimed);
     proxy.cut(1);
@@ -614,7 +653,7 @@ async fn an_answer_that_is_lost() {
     release(&store, 2, A).await.unwrap();
     assert_eq!(on_key::<usize>(&server, "EXISTS", key(2)), 0);
 
-    // Twice: the caller repeats it.
+    // Twice: the caller retries it.
     proxy.cut(2);
     assert_unavailable(claim(&store, 3, A).await, failed);
     assert_eq!(on_key::<Vec<u8>>(&server, "GET", key(3)), A.to_bytes());
@@ -626,14 +665,14 @@ async fn an_answer_that_is_lost() {
     claim(&store, 4, A).await.unwrap();
     proxy.cut(2);
     assert_unavailable(release(&store, 4, A).await, failed);
-    // Somebody else has it by then: the repetition takes nothing away.
+    // Another token holds it by then: the retry takes nothing away.
     assert_eq!(claim(&store, 4, B).await.unwrap(), Claim::Claimed);
     release(&store, 4, A).await.unwrap();
     assert_eq!(claim(&store, 4, B).await.unwrap(), Claim::Claimed);
     assert_eq!(claim(&store, 4, A).await.unwrap(), Claim::Pending);
 }
 
-/// A reply of the old server during a failover, and the new one is found with the next call.
+/// A response of the old server during a failover. The next call finds the new server.
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn a_replica_that_takes_no_writes() {
@@ -656,13 +695,13 @@ async fn a_replica_that_takes_no_writes() {
     assert_unavailable(claim(&store, 2, A).await, replica);
     assert_unavailable(commit(&store, 2, A).await, replica);
     assert_unavailable(store.check().await, replica);
-    // Each of them has looked for another server behind the name.
+    // Each of them resolved the name again.
     assert_eq!(proxy.connections(), before + 2);
     server.run::<()>("REPLICAOF NO ONE");
     assert_eq!(claim(&store, 2, A).await.unwrap(), Claim::Claimed);
 }
 
-/// The scripts say which key they touch, and it is one: a cluster takes them.
+/// The scripts declare their only key, so a cluster accepts them.
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
 async fn a_node_of_a_cluster() {
@@ -680,6 +719,19 @@ async fn a_node_of_a_cluster() {
     assert_eq!(commits, [Commit::Recorded; 50]);
     store.release(&all, A).await.unwrap();
     assert_eq!(server.run::<usize>("DBSIZE"), 50);
+}
+
+/// What the docs of the store say that an ACL user needs: commands, keys, and the command for a
+/// database other than 0.
+fn documented_acl() -> [&'static str; 3] {
+    const DOCS: &str = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../src/dedup/redis/mod.rs"
+    ));
+    let (_, needs) = DOCS.split_once("An ACL user needs ").unwrap();
+    let (needs, _) = needs.split_once(".\n").unwrap();
+    let quoted: Vec<_> = needs.split('`').skip(1).step_by(2).collect();
+    quoted.try_into().unwrap()
 }
 
 #[tokio::test]
@@ -703,17 +755,17 @@ async fn passwords() {
             "{output}"
         );
     }
-    // A user that may do what the docs say, and no more. In each database, and with each operation.
-    server.run::<()>(
-        "ACL SETUSER ann on >canary-ann ~wa:* +eval +evalsha +get +set +pexpire +del +select",
-    );
-    // The first two are the same.
+    // A user with exactly the documented permissions, in each database and with each operation.
+    let [commands, keys, select] = documented_acl();
+    let all = format!("ACL SETUSER ann on >canary-ann {keys} {commands} {select}");
+    server.run::<()>(&all);
+    // The first two are the same database.
     for (database, first) in [("", 1), ("/0", 3), ("/3", 5)] {
         let url = format!("redis://ann:canary-ann@{}{database}", server.address());
         let ann = RedisStore::open(&url).unwrap();
         ann.check().await.unwrap();
         claim(&ann, first, A).await.unwrap();
-        // One that is held, and one that is absent.
+        // One held key, and one absent key.
         for number in [first, first + 1] {
             let renewed = ann.renew(&[key(number)], A, LEASE).await.unwrap();
             assert_eq!(renewed, [Renewal::Renewed]);
@@ -722,12 +774,16 @@ async fn passwords() {
         release(&ann, first + 1, A).await.unwrap();
         assert_unavailable(ann.prefix("other:").check().await, denied);
     }
-    // Without `select` the connection to any other database than the first fails.
+    // Without `select`, connections to other databases than the first one fail.
     server.run::<()>("ACL SETUSER ann -select");
-    let ann = format!("redis://ann:canary-ann@{}/3", server.address());
-    let error = RedisStore::open(&ann).unwrap().check().await.unwrap_err();
+    let ann = |database: &str| {
+        let url = format!("redis://ann:canary-ann@{}{database}", server.address());
+        RedisStore::open(&url).unwrap()
+    };
+    ann("/0").check().await.unwrap();
+    let error = ann("/3").check().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    // A password that becomes right needs no new store.
+    // A password that is corrected on the server needs no new store.
     server.run::<()>("CONFIG SET requirepass canary-wrong");
     wrong.check().await.unwrap();
 }
@@ -782,13 +838,13 @@ async fn urls_that_are_none() {
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
         assert!(reason(&error).starts_with("the URL of the Redis server is not valid"));
     }
-    // Nothing listens there, and nothing is asked of it until the first call.
+    // Nothing listens there, and the store does not connect before the first call.
     let store = RedisStore::open(&format!("redis://127.0.0.1:{}", port::free())).unwrap();
     let refused = "the Redis server refused the connection";
     assert_unavailable(claim(&store, 1, A).await, refused);
 }
 
-/// An authority of its own, which the client is told of. A client that is not told refuses the server.
+/// A private CA that the client trusts. Other clients reject the server.
 #[cfg(feature = "redis-tls")]
 #[tokio::test]
 #[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]

@@ -1,5 +1,5 @@
-//! What of a request is looked at before anything of its body: the query of the handshake, the signature header, the lengths and the
-//! method.
+//! Checks that happen before the body is read: the handshake's query, the signature header, the
+//! lengths and the method.
 
 #![cfg(test)]
 
@@ -19,7 +19,7 @@ use test_support::{
     BODY_LIMIT, CHALLENGE, PATH, SECRET, TOKEN, handshake, json::one_text, layer, sign,
 };
 
-/// The status, the headers and the body of the answer; the host answers with 302.
+/// Status, headers and body of the response. The host responds with 302.
 async fn answer(
     method: Method,
     uri: &str,
@@ -58,7 +58,7 @@ async fn a_handshake_names_its_mode_its_token_and_its_challenge_once_each() {
     let mode = "hub.mode=subscribe";
     let good = [mode, &token, &challenge];
     assert_eq!(asked(&good.join("&")).await, StatusCode::OK);
-    // The names that PHP makes of them are not what Meta sends.
+    // PHP's spelling of the names is not Meta's.
     for underscored in [
         format!("hub_mode=subscribe&{token}&{challenge}"),
         format!("{mode}&hub_verify_token={TOKEN}&{challenge}"),
@@ -84,7 +84,7 @@ async fn a_handshake_names_its_mode_its_token_and_its_challenge_once_each() {
         assert_eq!(asked(&twice).await, StatusCode::FORBIDDEN, "{twice}");
         let mut without = good.to_vec();
         without.remove(index);
-        // Without a challenge the token was right, and who knows it may hear what is wrong.
+        // Without a challenge, but with the right token, the caller may learn the reason.
         let status = if index == 2 {
             StatusCode::BAD_REQUEST
         } else {
@@ -92,7 +92,7 @@ async fn a_handshake_names_its_mode_its_token_and_its_challenge_once_each() {
         };
         assert_eq!(asked(&without.join("&")).await, status, "{without:?}");
     }
-    // A stranger gets one answer whatever the challenge is.
+    // Callers without the token get the same response for every challenge.
     let stranger = format!("{mode}&hub.verify_token=wrong");
     assert_eq!(asked(&stranger).await, StatusCode::FORBIDDEN);
 }
@@ -111,7 +111,7 @@ async fn a_delivery_has_one_signature() {
     let good = sign(SECRET, one_text());
     let bad = sign("another", one_text());
     let name = "x-hub-signature-256";
-    // What the host says of a redirect reaches Meta as it is: only a success becomes a 200.
+    // The host's redirect is passed on: only success statuses become 200.
     assert_eq!(posted(&[(name, &good)]).await, StatusCode::FOUND);
     for two in [[&good, &good], [&good, &bad], [&bad, &good]] {
         let headers = two.map(|value| (name, value.as_str()));
@@ -176,7 +176,7 @@ async fn every_encoding_is_looked_at() {
     }
 }
 
-/// A secret that stands in the list twice counts where it stands first: labels go by that.
+/// A duplicate secret counts at its first position, which determines its label.
 #[test]
 fn of_equal_secrets_the_first_is_told() {
     let secrets = ["other", SECRET, SECRET, "last"].map(|text| AppSecret::new(text).unwrap());

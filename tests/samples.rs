@@ -1,6 +1,7 @@
-//! The samples cover all that the crate knows, and the table of the fields is that of the code.
+//! The samples cover all types of the crate, and the table of fields matches the code.
 //!
-//! What there is to cover is read from the source: a name, key or field that is added there fails here until there is a sample of it.
+//! The items to cover are read from the source: adding a name, key or field fails here until there
+//! is a sample of it.
 #![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,7 +63,7 @@ fn events() -> Vec<(&'static str, Event)> {
         .collect()
 }
 
-/// The blocks of a macro in the sources: what follows `struct` or `enum`, up to the end.
+/// The blocks of a macro in the sources: the text from `struct` or `enum` to its end.
 fn blocks(name: &str) -> Vec<&'static str> {
     let start = format!("\n{name}! {{\n");
     let blocks: Vec<_> = SOURCES
@@ -74,7 +75,7 @@ fn blocks(name: &str) -> Vec<&'static str> {
     blocks
 }
 
-/// The lines of a block that are neither docs nor empty.
+/// The lines of a block, without docs and empty lines.
 fn lines(block: &str) -> impl Iterator<Item = &str> {
     block
         .lines()
@@ -82,7 +83,7 @@ fn lines(block: &str) -> impl Iterator<Item = &str> {
         .filter(|line| !line.starts_with("///") && !line.is_empty())
 }
 
-/// The name behind a word: `struct Message<'a> {`.
+/// The name after a keyword: `struct Message<'a> {`.
 fn name_behind<'a>(word: &str, block: &'a str) -> &'a str {
     let line = lines(block).find(|line| line.contains(word)).unwrap();
     let name = line.split(word).nth(1).unwrap();
@@ -90,17 +91,17 @@ fn name_behind<'a>(word: &str, block: &'a str) -> &'a str {
     &name[..end]
 }
 
-/// The texts in quotes.
+/// The quoted texts of a line.
 fn literals(line: &str) -> impl Iterator<Item = &str> {
     line.split('"').skip(1).step_by(2)
 }
 
-/// Everything that stands in the samples, and where.
+/// All contents of the samples with their paths.
 #[derive(Default)]
 struct Seen {
     keys: BTreeSet<String>,
     values: BTreeSet<String>,
-    /// Keys of the objects that are events, with the names of the payloads.
+    /// Keys of event objects, with the names of their payloads.
     surface: BTreeSet<(&'static str, String)>,
 }
 
@@ -140,7 +141,7 @@ impl Seen {
     }
 }
 
-/// The fields of the structs that `Debug` shows with something in them: struct, field, and how the value begins.
+/// Struct fields with a value in `Debug` output: struct, field, and the start of the value.
 fn shown() -> BTreeSet<(String, String, String)> {
     let mut shown = BTreeSet::new();
     for (_, event) in events() {
@@ -190,7 +191,7 @@ fn shown() -> BTreeSet<(String, String, String)> {
     shown
 }
 
-/// The payload as `Debug` shows it, and what that leaves out because it stands around the payload or is about a person.
+/// `Debug` of the payload, and of the parts that it omits as context or personal data.
 fn debug(payload: &Payload<'_>) -> String {
     match payload {
         Payload::Message(message) => format!(
@@ -209,7 +210,7 @@ fn debug(payload: &Payload<'_>) -> String {
     }
 }
 
-/// The rows of the table: the fields, the payload, whether there is a time.
+/// The rows of the table: fields, payload, and time.
 fn rows() -> Vec<(Vec<&'static str>, &'static str, &'static str)> {
     TABLE
         .lines()
@@ -269,7 +270,7 @@ fn every_key_has_a_sample() {
     let mut count = 0;
     for block in blocks("object") {
         let name = name_behind("struct ", block);
-        // The declarations are wrapped where they are long: a field ends with a comma behind a bracket.
+        // Long declarations are wrapped: a field ends with a comma after a bracket.
         let text = lines(block).skip(1).collect::<Vec<_>>().join(" ");
         for field in text.split("],") {
             let Some((before, keys)) = field.rsplit_once('[') else {
@@ -314,7 +315,7 @@ fn every_key_has_a_sample() {
 fn every_name_has_a_sample() {
     let seen = Seen::new();
     let shown = shown();
-    // Where the names of an enum stand: structs and fields.
+    // Where the names of an enum occur: structs and fields.
     let mut places: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for block in blocks("object") {
         for line in lines(block) {
@@ -479,7 +480,7 @@ fn what_is_filled_in_comes_out() {
     assert_eq!(status.state, Some(State::Other(given)));
 }
 
-/// The only message of a sample.
+/// Calls a function with the only message of a sample.
 fn with_message<T>(sample: &Sample, look: impl FnOnce(Message<'_>) -> T) -> T {
     let notification = sample.notification();
     let message = notification.messages().next().unwrap();
@@ -559,7 +560,7 @@ fn what_a_host_routes_by_can_be_set() {
     with_message(&named("document").filename("f"), |message| {
         assert_eq!(message.content.media().unwrap().filename, Some("f"));
     });
-    // A message that answers nothing becomes one that does.
+    // The setter turns the message into a reply.
     with_message(
         &sample::text("yes")
             .context("wamid.Q")
@@ -603,7 +604,7 @@ fn a_user_can_be_anybody() {
             assert_eq!(message.sender.parent_user_id(), Some("US.ENT.1"));
         },
     );
-    // A failure names whom the message was sent to: a phone number, or a user id.
+    // A failure contains the recipient: a phone number, or a user id.
     for (sample, id, user_id) in [
         (
             sample::status(State::Failed).from("1650"),
@@ -624,7 +625,7 @@ fn a_user_can_be_anybody() {
     }
 }
 
-/// Wherever the phone number can be left out, nothing of it is left and a user id is there.
+/// Where the phone number can be omitted, no trace of it remains, and a user id is present.
 #[test]
 fn without_a_phone_number_there_is_a_user_id() {
     let mut count = 0;
@@ -682,7 +683,7 @@ fn a_status_can_be_any() {
     assert_eq!((template.id, template.name), (Some("7"), Some("t")));
 }
 
-/// What a test sets and the sample does not have would be a test of nothing.
+/// Setting a value that the sample does not have must fail, or the test would check nothing.
 #[test]
 fn a_setter_that_sets_nothing_panics() {
     type Set = fn(Sample) -> Sample;
@@ -705,7 +706,7 @@ fn a_setter_that_sets_nothing_panics() {
         let text = panic.downcast_ref::<String>().unwrap();
         assert!(text.contains(&format!("`{setter}`")), "{text}");
         assert!(text.contains("text"), "{text}");
-        // Nothing is lost by it where it is asked for.
+        // `lenient` ignores it instead.
         let sample = set(sample::text("hi").lenient());
         assert_eq!(sample.body(), sample::text("hi").body(), "{setter}");
     }
@@ -725,7 +726,7 @@ fn a_setter_that_sets_nothing_panics() {
             "{name}"
         );
     }
-    // One of several is enough, and the others stay as they are.
+    // One of several samples is enough, and the others stay unchanged.
     let both = sample::text("hi")
         .and(named("image"))
         .caption("C")
@@ -869,7 +870,7 @@ fn the_table_has_every_payload_and_links_it() {
     let table: BTreeSet<_> = rows().into_iter().map(|(_, payload, _)| payload).collect();
     let names: BTreeSet<_> = Payload::NAMES.iter().copied().collect();
     assert_eq!(table, names);
-    // The link of a payload goes to the variant of that name.
+    // The link of a payload points to the variant of that name.
     for (_, payload, _) in rows() {
         let mut variant = String::new();
         for word in payload.split('_') {

@@ -1,4 +1,4 @@
-//! A payload that is serialized and read again in its place gives the same payload.
+//! A payload that is serialised and parsed in its original place is unchanged.
 
 #![cfg(test)]
 
@@ -7,7 +7,8 @@ use std::fs;
 use serde_json::{Value, json};
 use tower_whatsapp::{Event, Notification, testing::sample};
 
-/// The event with its JSON replaced by its serialized payload. `None` where its JSON cannot be told from what is around it.
+/// The event with its JSON replaced by its serialised payload. `None` if its JSON is
+/// ambiguous in the delivery.
 fn serialized(event: &Event) -> Option<Event> {
     let payload = serde_json::to_string(&event.payload()).unwrap();
     let form = String::from_utf8(event.to_queue().to_vec()).unwrap();
@@ -26,7 +27,7 @@ fn comes_back(event: &Event) -> bool {
     let Some(again) = serialized(event) else {
         return false;
     };
-    // A type that is not known keeps its name, and its body is in the raw JSON only.
+    // An unknown type keeps its name, and its body is only in the raw JSON.
     assert_eq!(again.payload(), event.payload(), "{}", event.raw());
     assert_eq!(
         serde_json::to_string(&again.payload()).unwrap(),
@@ -109,7 +110,8 @@ fn json_is_written_as_it_stands() {
             r#"{ "a" : 1.50, "b":"\u00e4\/" }"#,
             r#"{ "a" : 1.50, "b":"\u00e4\/" }"#,
         ),
-        // What `Value` and databases refuse becomes what is closest: nobody may fail because of it.
+        // Values that `Value` and databases reject become the closest valid ones, so
+        // that nothing fails.
         (
             r#"{ "a" : 1e400, "b":["\ud83d"] }"#,
             "{\"a\":\"1e400\",\"b\":[\"\u{fffd}\"]}",
@@ -127,7 +129,7 @@ fn json_is_written_as_it_stands() {
         );
         assert!(serde_json::to_value(payload).is_ok());
     }
-    // What is not JSON by itself is a string.
+    // Text that is not JSON by itself is serialised as a string.
     let rest = format!(
         r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{"messages":[{}{{}},{{}}]}}}}]}}]}}"#,
         "{},".repeat(32_768)

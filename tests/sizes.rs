@@ -1,8 +1,9 @@
-//! How large the types are. A payload is read onto the stack of whoever asks for it, so its size is paid at every call: nothing may grow
-//! unnoticed.
+//! Sizes of types. Callers read a payload onto their stack, so each call pays for its size: no type
+//! may grow unnoticed.
 //!
-//! Nothing in a payload is boxed. It borrows its texts from the body, lists in it are read when they are iterated, and to read it takes no
-//! allocation at all: a box would cost more than the few hundred bytes that it saves on the stack.
+//! Nothing in a payload is boxed. It borrows its texts from the body, its lists are parsed during
+//! iteration, and reading it does not allocate. A box would cost more than the few hundred bytes
+//! that it saves on the stack.
 
 #![cfg(test)]
 #![cfg(target_pointer_width = "64")]
@@ -32,12 +33,12 @@ macro_rules! sizes {
 #[test]
 fn no_type_grows_unnoticed() {
     let table = sizes![
-        // What hosts keep and move into tasks: a pointer to what they share, a number and a mark; or pointers to that, to the events and to
-        // the suppressed ones.
+        // Types that hosts keep and move into tasks: a pointer to shared data with a number and a
+        // flag, or pointers to shared data, events and suppressed events.
         Event = 16,
         Notification = 64,
         EventKey = 16,
-        // As large as the largest kind, a status, and eight bytes that tell which it is.
+        // The largest kind, a status, and an eight-byte discriminant.
         Payload<'static> = 856,
         // A cursor: text, position, offset, and the decoded texts.
         List<'static, event::Error<'static>> = 56,
@@ -49,7 +50,7 @@ fn no_type_grows_unnoticed() {
         event::Decision<'static> = 24,
         event::AccountSettings<'static> = 72,
         event::PhoneNumberSettings<'static> = 32,
-        // Eleven kinds of details, most of them alone in an update.
+        // Eleven kinds of details. Most updates have one of them.
         event::AccountUpdate<'static> = 736,
         event::AccountEvent<'static> = 24,
         event::WabaInfo<'static> = 152,
@@ -95,12 +96,11 @@ fn no_type_grows_unnoticed() {
         event::FlowEvent<'static> = 24,
         event::FlowStatus<'static> = 24,
         event::FlowError<'static> = 48,
-        // Groups.
-        // The settings of three kinds (88 each), and every key that one of nine events has.
+        // Groups: settings of three kinds (88 each), and the keys of nine events.
         event::Group<'static> = 640,
         event::GroupEvent<'static> = 24,
         event::GroupSetting<'static> = 112,
-        // The contact (56), and what is said once for all participants of a group.
+        // The contact (56), and the members that all participants of a group share.
         event::GroupParticipant<'static> = 304,
         event::ParticipantOutcome = 1,
         // Conversation routing.
@@ -112,8 +112,7 @@ fn no_type_grows_unnoticed() {
         event::ConversationContext<'static> = 40,
         event::Summary<'static> = 16,
         event::StandbyEcho<'static> = 136,
-        // History and echoes.
-        // A message, with its thread (64) and chunk (48) instead of a contact.
+        // History and echoes: a message with its thread (64) and chunk (48) instead of a contact.
         event::HistoryMessage<'static> = 856,
         event::HistoryContext<'static> = 16,
         event::ThreadContext<'static> = 64,
@@ -132,8 +131,8 @@ fn no_type_grows_unnoticed() {
         event::TrackingEvent<'static> = 72,
         event::TrackingData<'static> = 32,
         event::CampaignStatus<'static> = 136,
-        // Messages.
-        // Sender with contact (120), advertisement (200), content (120), what it answers (80), each in its place: a message may have all.
+        // Messages: sender with contact (120), advertisement (200), content (120), reply context
+        // (80). A message may have all of them.
         event::Message<'static> = 760,
         event::Sender<'static> = 120,
         event::Content<'static> = 152,
@@ -162,7 +161,7 @@ fn no_type_grows_unnoticed() {
         event::Referral<'static> = 200,
         event::WelcomeMessage<'static> = 16,
         event::Identity<'static> = 40,
-        // Seven parts that are lists, 40 each, and the name (96). Read one by one, never as a payload.
+        // Seven lists of 40 each, and the name (96). Cards are read one by one, never as a payload.
         event::Card<'static> = 432,
         event::CardName<'static> = 96,
         event::CardAddress<'static> = 112,
@@ -170,14 +169,14 @@ fn no_type_grows_unnoticed() {
         event::CardOrg<'static> = 48,
         event::CardPhone<'static> = 64,
         event::CardUrl<'static> = 32,
-        // What has no type.
+        // Unknown events.
         event::Unknown<'static> = 56,
         event::Reason = 1,
         // Single values.
         event::Timestamp = 8,
         event::Name<'static> = 16,
-        // Statuses.
-        // The largest: recipient with the contact (56), payment with its last attempt (272), conversation and price, which Meta nests.
+        // Statuses, the largest kind: recipient with the contact (56), payment with its last
+        // attempt (272), and conversation and pricing, which Meta nests.
         event::Status<'static> = 632,
         event::Recipient<'static> = 184,
         event::State<'static> = 24,
@@ -220,25 +219,26 @@ fn no_type_grows_unnoticed() {
     assert!(grown.is_empty(), "{}", grown.join("\n"));
 }
 
-/// A future lies in the task of its connection for as long as the connection lives, so every connection pays for the largest state: the body that
-/// comes in, its timer, the hash, and the head of the request. The host's future is a pointer here.
+/// A future is part of its connection's task, so every connection pays for the largest state: the
+/// incoming body, its timer, the hash, and the request head. The host's future is a pointer here.
 #[test]
 fn no_future_grows_unnoticed() {
     type Body = Full<Bytes>;
     type Host = BoxCloneService<Request<RequestBody<Body>>, Response<Body>, Infallible>;
     let most = if cfg!(feature = "aws-lc-rs") {
-        // AWS-LC's contexts of HMAC have room for its largest hash, three times.
+        // AWS-LC's HMAC context reserves space for its largest hash, three times.
         1856
     } else if cfg!(feature = "tokio") {
         752
     } else {
-        // No timer.
+        // Without a timer.
         608
     };
     let size = size_of::<ResponseFuture<Host, Body>>();
     assert!(size <= most, "{size}");
 
-    // What goes on is in a task of its own, and this only listens; or it is a request without a notification, on its way to the host.
+    // The work runs in a separate task that this future waits for. Requests without a notification
+    // go directly to the host.
     #[cfg(feature = "tokio")]
     {
         type Inner = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
@@ -248,7 +248,7 @@ fn no_future_grows_unnoticed() {
     }
 }
 
-/// What is handed on the stack stays far below what a small stack of a task has.
+/// Values that are passed on the stack stay far below the size of a small task stack.
 #[test]
 fn a_payload_is_less_than_a_page() {
     assert!(size_of::<Payload<'static>>() < 4096 / 4);

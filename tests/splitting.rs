@@ -1,4 +1,4 @@
-//! However a body is cut into frames, the verdict and the bytes are the same.
+//! However a body is split into frames, the verdict and the bytes are the same.
 #![cfg(test)]
 
 use std::convert::Infallible;
@@ -16,7 +16,7 @@ use test_support::{
     layer, sign,
 };
 
-/// Status, and what the host got.
+/// Returns the status and the body that the host received.
 fn deliver(body: &str, signature: &str, steps: Vec<Step>) -> (StatusCode, Bytes) {
     let host = service_fn(async |request: Request<RequestBody<Script>>| {
         let notification = request.extensions().get::<Notification>().cloned().unwrap();
@@ -46,7 +46,7 @@ fn deliver(body: &str, signature: &str, steps: Vec<Step>) -> (StatusCode, Bytes)
     answer
 }
 
-/// The same bytes in frames of other lengths, with pauses and nothing in between.
+/// The same bytes in frames of other lengths, with pauses and empty frames in between.
 fn split() -> impl Strategy<Value = (String, Vec<Step>)> {
     let body = ".{0,60}".prop_map(|said| {
         let said = serde_json::to_string(&said).unwrap();

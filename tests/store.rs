@@ -1,4 +1,4 @@
-//! The stores against the rules that all stores keep, and the store in memory against a model of it.
+//! The conformance suite for stores, and the memory store compared with a model.
 
 #![cfg(test)]
 
@@ -36,7 +36,7 @@ async fn the_store_in_memory_conforms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn it_conforms_on_threads_and_in_real_time() {
     let store = MemoryStore::new();
-    // Twice at once: the keys of one run are not those of the other.
+    // Twice concurrently: the runs use different keys.
     let mut runs = JoinSet::new();
     runs.spawn(conformance(store.clone()));
     runs.spawn(conformance(store));
@@ -123,14 +123,14 @@ async fn conformance_catches_every_broken_store() {
     assert_eq!(missed, [], "not caught");
 }
 
-/// What can be wrong with a store.
+/// Faults of a store.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     CommitWithoutToken,
     ReleaseWithoutToken,
     ClaimInTwoSteps,
-    /// The recipe that was in the docs: a second statement looks up the keys that were not claimed,
-    /// and a row that is gone by then has no token, like one that is done.
+    /// The recipe of earlier docs: a second statement looks up keys that were not claimed. A row
+    /// that was deleted meanwhile has no token, like a done one.
     AbsentTakenForDone,
     /// The same in a commit.
     AbsentTakenForRecorded,
@@ -179,14 +179,14 @@ enum Fault {
     WindowInI32Micros,
     KeyCutAtNul,
     KeyCutToLast(usize),
-    /// What is not UTF-8 is replaced.
+    /// Bytes that are not UTF-8 are replaced.
     KeyAsText,
     KeyInAnyCase,
     KeyWithoutByte(usize),
     Fails,
 }
 
-/// A store that keeps the rules but for one.
+/// A store that breaks exactly one rule.
 struct Simple {
     states: Mutex<HashMap<Vec<u8>, State>>,
     fault: Option<Fault>,
@@ -233,7 +233,7 @@ impl Simple {
         self.states.lock().unwrap().remove(&column);
     }
 
-    /// What is kept of a key.
+    /// The stored form of a key.
     fn column(&self, key: &EventKey) -> Vec<u8> {
         let mut bytes = key.to_bytes().to_vec();
         match self.fault {
@@ -250,7 +250,7 @@ impl Simple {
         bytes
     }
 
-    /// What is kept of a lease.
+    /// The stored form of a lease.
     fn lease(&self, lease: Duration) -> Duration {
         match self.fault {
             Some(Fault::LeaseShortened) => lease / 2,
@@ -260,7 +260,7 @@ impl Simple {
         }
     }
 
-    /// What is kept of a window.
+    /// The stored form of a window.
     fn window(&self, window: Duration) -> Duration {
         match self.fault {
             Some(Fault::WindowShortened) => window / 2,
@@ -596,7 +596,7 @@ async fn follow(steps: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The rules, key by key, for the clock of the store.
+/// A model of the rules per key, with the store's clock.
 struct Model {
     start: Instant,
     states: HashMap<EventKey, (Option<Token>, Duration)>,
@@ -616,7 +616,7 @@ impl Model {
     }
 
     fn claim(&mut self, key: EventKey, token: Token, lease: Duration) -> Claim {
-        // The store never forgets in its first nanosecond.
+        // Nothing expires in the store's first nanosecond.
         let until = (self.start.elapsed() + lease).max(Duration::from_nanos(1));
         match self.find(key) {
             None => {
@@ -639,7 +639,7 @@ impl Model {
             Some(Some(holder)) if holder != token => return Commit::Fenced,
             _ => {
                 let until = self.start.elapsed() + window;
-                // Nor what is done in its first second.
+                // Nor do done keys in its first second.
                 let seconds = until.as_nanos().div_ceil(1_000_000_000).max(1);
                 self.states
                     .insert(key, (None, Duration::from_secs(seconds as u64)));
@@ -691,14 +691,15 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 const TASKS: u64 = 64;
 
-/// 64 tasks on four threads. Each key has its model, which is locked as long as the store is asked about the key, so the model says exactly what has
-/// to be answered. The keys of all tasks are in the same shards, and tables grow and shards are swept under all of them.
+/// 64 tasks on four threads. Each key's model is locked while the store is called, so it predicts
+/// the exact result. The keys of all tasks share shards, and tables grow and shards are swept
+/// during the test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_million_operations_agree_with_a_model() {
     const CELLS: u64 = 400;
     const CALLS: u64 = 7_000;
 
-    /// A key, and who holds it. When it is done for a while, another key takes its place.
+    /// A key and its holder. When it has been done for a while, another key replaces it.
     struct Cell {
         key: EventKey,
         state: Option<Result<(), Token>>,
@@ -727,7 +728,7 @@ async fn a_million_operations_agree_with_a_model() {
                 {
                     let mut places: Vec<_> =
                         (0..=random.below(4)).map(|_| random.below(CELLS)).collect();
-                    // Always in the same order, so that tasks do not wait for each other in a circle.
+                    // Always in the same order, to avoid deadlocks.
                     places.sort_unstable();
                     places.dedup();
                     let mut locked: Vec<_> = places
@@ -749,7 +750,7 @@ async fn a_million_operations_agree_with_a_model() {
                     operations.fetch_add(keys.len() as u64, Ordering::Relaxed);
                     match random.below(10) {
                         lease @ 0..4 => {
-                            // Of some the lease passes at once.
+                            // Some leases expire at once.
                             let lapses = lease == 0;
                             let lease = if lapses { Duration::ZERO } else { HOUR };
                             let claims = now(store.claim(&keys, mine, lease)).unwrap();
@@ -819,7 +820,7 @@ async fn a_million_operations_agree_with_a_model() {
     assert_eq!(store.pending(), held.count());
 }
 
-/// 64 tasks without any lock but that of the store: nobody else holds what one holds, and nobody gets what was done.
+/// 64 tasks without further locks: no two tasks hold the same key, and nobody gets a done key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_all_who_race_one_holds_a_key() {
     const KEYS: u64 = 2_000;
@@ -838,7 +839,7 @@ async fn of_all_who_race_one_holds_a_key() {
         let (store, cells, runs) = (store.clone(), Arc::clone(&cells), Arc::clone(&runs));
         tasks.spawn(async move {
             let mut random = Random(task + 1);
-            // All pass along the keys together, so that they meet.
+            // All tasks visit the keys in the same order, so that they collide.
             for step in 0..KEYS * 3 {
                 let number = (step / 3 + random.below(3)) % KEYS;
                 let (cell, key) = (&cells[number as usize], key(number));
@@ -866,7 +867,7 @@ async fn of_all_who_race_one_holds_a_key() {
                         now(store.release(&[key], mine)).unwrap();
                     }
                 } else {
-                    // A stranger may try what it likes.
+                    // Operations under a wrong token have no effect.
                     assert!(claims == [Claim::Done] || !was_done);
                     now(store.release(&[key], mine)).unwrap();
                 }
@@ -893,7 +894,7 @@ impl Random {
     }
 }
 
-/// Claims and commits keys with these numbers.
+/// Claims and commits the keys with these numbers.
 async fn handle(store: &MemoryStore, numbers: impl IntoIterator<Item = u64>, window: Duration) {
     let token = Token::random();
     let keys: Vec<_> = numbers.into_iter().map(key).collect();
@@ -915,7 +916,7 @@ async fn done(store: &MemoryStore, number: u64) -> bool {
 async fn a_full_store_forgets_what_ends_soonest() {
     let store = MemoryStore::with_capacity(160);
     assert_eq!((store.capacity(), store.len()), (160, 0));
-    // The first ten end before all others, and were not committed first.
+    // The first ten expire before all others, and were not committed first.
     handle(&store, 10..170, WEEK).await;
     advance(HOUR).await;
     handle(&store, 0..10, 2 * HOUR).await;
@@ -932,7 +933,7 @@ async fn a_full_store_forgets_what_ends_soonest() {
     }
 }
 
-/// Of those that end in the same second only as many go as have to.
+/// Of entries that expire in the same second, only as many as necessary are evicted.
 #[tokio::test(start_paused = true)]
 async fn an_eviction_leaves_the_capacity() {
     let store = MemoryStore::with_capacity(160);
@@ -971,7 +972,7 @@ async fn what_is_pending_is_never_evicted() {
     let keys: Vec<_> = (0..20_u64).map(key).collect();
     store.claim(&keys[..15], first, HOUR).await.unwrap();
     handle(&store, 100..105, WEEK).await;
-    // Room for five more, one after the other, in place of what was done.
+    // Five more fit, one after the other, each replacing a done entry.
     for key in &keys[15..] {
         assert_eq!(
             store.claim(&[*key], first, HOUR).await.unwrap(),
@@ -984,7 +985,7 @@ async fn what_is_pending_is_never_evicted() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Full);
-    // What is there can still be told.
+    // Existing keys can still be looked up.
     assert_eq!(
         store.claim(&keys[..1], second, HOUR).await.unwrap(),
         [Claim::Pending]
@@ -993,7 +994,7 @@ async fn what_is_pending_is_never_evicted() {
         store.claim(&keys, first, HOUR).await.unwrap(),
         [Claim::Claimed; 20]
     );
-    // Nor can what is absent be recorded, but the rest is.
+    // Absent keys cannot be committed, but the others are.
     let error = store
         .commit(&[(key(200_u64), WEEK), (keys[19], WEEK)], first)
         .await
@@ -1004,7 +1005,7 @@ async fn what_is_pending_is_never_evicted() {
         [Claim::Done]
     );
     assert_eq!(store.pending(), 19);
-    // When the leases have passed there is room again.
+    // After the leases there is room again.
     advance(HOUR).await;
     handle(&store, 200..219, WEEK).await;
     assert_eq!(store.len(), 20);
@@ -1032,7 +1033,7 @@ async fn a_claim_that_finds_no_room_takes_nothing() {
     let error = store.claim(&keys[16..], second, HOUR).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Full);
     assert_eq!((store.len(), store.pending()), (18, 18));
-    // What the caller held before it keeps.
+    // The caller keeps what it held before.
     let error = store.claim(&keys[10..], first, HOUR).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Full);
     assert_eq!((store.len(), store.pending()), (18, 18));
@@ -1040,7 +1041,7 @@ async fn a_claim_that_finds_no_room_takes_nothing() {
     assert_eq!(claims, [Claim::Pending; 8]);
 }
 
-/// A batch that cannot be claimed as a whole evicts nothing, in one shard or in several.
+/// A batch that does not fit as a whole evicts nothing, in one shard or in several.
 #[tokio::test(start_paused = true)]
 async fn a_refused_claim_evicts_nothing() {
     for (capacity, held) in [(160, 60), (20, 0), (30_000, 11_000)] {
@@ -1065,7 +1066,7 @@ async fn a_refused_claim_evicts_nothing() {
         for number in 0..done_before {
             assert!(done(&store, number).await, "{number} of {capacity}");
         }
-        // The room that was asked for in vain is not lost: a batch that finds room gets it.
+        // A failed claim does not reserve room: a batch that fits succeeds.
         let fits = (capacity as u64 - held) / 2;
         let claims = store.claim(&batch[..fits as usize], second, HOUR).await;
         let claims = claims.unwrap();
@@ -1077,8 +1078,8 @@ async fn a_refused_claim_evicts_nothing() {
     }
 }
 
-/// The rates of the docs, scaled down: the capacity is the rate times the window, and nothing is
-/// forgotten within the window.
+/// The documented rates, scaled down: the capacity is the rate times the window, and nothing is
+/// evicted within the window.
 #[tokio::test(start_paused = true)]
 async fn a_capacity_of_rate_times_window_is_enough() {
     const WINDOW: Duration = Duration::from_secs(169 * 3600);
@@ -1087,14 +1088,14 @@ async fn a_capacity_of_rate_times_window_is_enough() {
         let store = MemoryStore::with_capacity(capacity as usize);
         let steps = WINDOW.as_secs() / STEP.as_secs();
         let batch = capacity / steps;
-        // The mean of the docs is that of a week: the capacity is full when the first entries
-        // expire.
+        // The documented mean is that of a week: the capacity is used up when the
+        // first entries expire.
         for step in 0..2 * steps {
             handle(&store, step * batch..(step + 1) * batch, WINDOW).await;
             advance(STEP).await;
             assert_eq!(store.effective_window(), None, "{capacity}: step {step}");
         }
-        // The last step's entries but one are as old as the window allows.
+        // The entries of the last step but one are as old as the window allows.
         for number in (steps + 1) * batch..2 * steps * batch {
             assert!(done(&store, number).await, "{number} of {capacity}");
         }
@@ -1125,7 +1126,7 @@ async fn the_effective_window_is_that_of_late() {
     assert_eq!(store.effective_window(), Some(5 * HOUR));
     advance(HOUR / 2).await;
     handle(&store, [12], WEEK).await;
-    // The least of this hour and the one before.
+    // The minimum of this hour and the previous one.
     assert_eq!(store.effective_window(), Some(5 * HOUR));
     advance(HOUR).await;
     assert_eq!(store.effective_window(), Some(6 * HOUR));
@@ -1143,7 +1144,7 @@ async fn what_has_passed_is_thrown_away_in_time() {
     }
     assert_eq!(store.len(), 100_000);
     advance(7 * HOUR).await;
-    // Each call sweeps one shard, if it meets one that is due.
+    // Each call sweeps its shard if that is due.
     for number in 0..1_000_u64 {
         handle(&store, [1_000_000 + number], HOUR).await;
     }
@@ -1151,7 +1152,7 @@ async fn what_has_passed_is_thrown_away_in_time() {
     assert_eq!(store.clone().len(), 1_000);
 }
 
-/// What has passed waits for the next sweep, however often the store is asked.
+/// Expired entries stay until the next sweep, however often the store is called.
 #[tokio::test(start_paused = true)]
 async fn a_shard_is_swept_after_six_hours() {
     let store = MemoryStore::with_capacity(100);

@@ -1,6 +1,7 @@
-//! What the store in memory takes: a million entries take at most 64 MB, while it fills, when it is full, and whatever was in it.
+//! Memory of the memory store: a million entries take at most 64 MB, during growth, when full, and
+//! whatever it contained before.
 //!
-//! One test alone in its process, because it measures the heap of the process.
+//! A single test per process, because it measures the heap of the process.
 
 #![cfg(test)]
 
@@ -44,7 +45,7 @@ async fn a_million_entries_take_64_megabytes() {
         (next - BATCH..next).map(key).collect::<Vec<_>>()
     };
 
-    // Filled up, and over and over again with claims that are given back in between.
+    // Filled repeatedly, with claims and releases in between.
     for round in 0..3_000 {
         let (keys, token) = (fresh(), Token::random());
         store.claim(&keys, token, HOUR).await.unwrap();
@@ -61,7 +62,7 @@ async fn a_million_entries_take_64_megabytes() {
     report("churned", &store);
     assert!(store.len() > ENTRIES * 9 / 10 && store.effective_window().is_some());
 
-    // A week later nothing is left, and what it took is given back, as keys come along.
+    // A week later all entries have expired, and their memory is released as new keys arrive.
     advance(WEEK + HOUR).await;
     for _ in 0..10 {
         for key in fresh() {
@@ -73,7 +74,7 @@ async fn a_million_entries_take_64_megabytes() {
     let idle = report("passed", &store);
     assert!(store.is_empty() && idle < empty + 1_000_000, "{idle}");
 
-    // Everything pending at once, the most that can be.
+    // The maximum: all entries pending at once.
     let mut held = Vec::new();
     loop {
         let (keys, token) = (fresh(), Token::random());
@@ -88,7 +89,7 @@ async fn a_million_entries_take_64_megabytes() {
     }
     report("pending", &store);
     assert!(store.pending() > ENTRIES * 9 / 10);
-    // And done.
+    // Then all of them done.
     for (first, token) in held {
         let first = u128::from_be_bytes(first.unwrap().to_bytes()) as u64;
         let keys: Vec<_> = (first..first + BATCH).map(key).collect();

@@ -1,4 +1,5 @@
-//! What stands around an element goes with it: with every participant of a group, every message of a thread and every copy.
+//! Members around an element belong to it: to every participant of a group, every message of a
+//! thread, and every copy.
 
 #![cfg(test)]
 
@@ -17,7 +18,7 @@ fn events(field: &str, value: &str) -> Vec<Event> {
     events
 }
 
-/// The event itself, its copy, and what comes out of a queue.
+/// The event, its copy, and its form from a queue.
 fn forms(event: &Event) -> [Event; 3] {
     let queued = Notification::from_queue(event.to_queue()).unwrap();
     [event.clone(), event.detach(), queued.events()[0].clone()]
@@ -44,7 +45,8 @@ fn message(event: &Event) -> Message<'_> {
     }
 }
 
-/// No two values are the same, so that none can stand in for its neighbour; and the second group says nothing that the first does.
+/// All values differ, so that none can replace another, and the second group lacks
+/// all members of the first.
 #[test]
 fn what_is_said_of_a_group_goes_with_each_of_its_participants_alone() {
     let events = events(
@@ -147,7 +149,7 @@ fn what_was_said_in_a_chat_goes_with_its_messages() {
     }
 }
 
-/// What nobody knows still has the list that it stands in and its id, to be logged by.
+/// Unknown events still have their list and id, for logs.
 #[test]
 fn what_is_unknown_has_its_list_and_id() {
     let events = events(
@@ -173,7 +175,7 @@ fn what_is_unknown_has_its_list_and_id() {
     }
 }
 
-/// `null` is absence and takes nothing away from a value before it.
+/// `null` counts as missing, and does not override an earlier value.
 #[test]
 fn an_id_that_is_null_is_none() {
     for (members, id) in [
@@ -191,7 +193,7 @@ fn an_id_that_is_null_is_none() {
     }
 }
 
-/// Newer payloads say in `error_data` what older ones say beside the code.
+/// Newer payloads have in `error_data` what older ones have next to the code.
 #[test]
 fn the_details_of_an_error_are_the_newer_ones_first() {
     for (members, details) in [
@@ -215,7 +217,7 @@ fn the_details_of_an_error_are_the_newer_ones_first() {
     }
 }
 
-/// Meta writes one name in several ways: in either case, with hyphens, underscores or spaces.
+/// Meta spells names in several ways: in either case, with hyphens, underscores or spaces.
 #[test]
 fn names_are_the_same_however_their_words_are_joined() {
     for name in [
@@ -249,7 +251,7 @@ fn names_are_the_same_however_their_words_are_joined() {
     }
 }
 
-/// Every form has a version of its own; none was ever written with 0.
+/// Every form has its own version number; 0 was never used.
 #[test]
 fn a_form_of_no_version_is_refused() {
     for version in ["0", "-1", "1.0", "\"1\"", "true", "null", "[1]"] {

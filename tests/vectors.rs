@@ -1,4 +1,4 @@
-//! Signatures that others have computed.
+//! Signatures computed by other implementations.
 #![cfg(test)]
 
 use serde_json::Value;
@@ -7,7 +7,8 @@ use tower_whatsapp::{
     signature::{Signature, Verifier},
 };
 
-/// Computed with Python's `hmac`: secret, body, and the header that goes with them. The last is from RFC 4231, 4.3.
+/// Computed with Python's `hmac`: secret, body, and signature header. The last one is
+/// from RFC 4231, 4.3.
 const VECTORS: [(&str, &str, &str); 6] = [
     (
         "test_app_secret",
@@ -29,7 +30,7 @@ const VECTORS: [(&str, &str, &str); 6] = [
         r#"{"object":"whatsapp_business_account","entry":[{"id":"0","changes":[{"field":"messages","value":{"messaging_product":"whatsapp","t":"\u00e4\u00f6\u00e5 a\/b \u003C \u0025 \u0040"}}]}]}"#,
         "sha256=9f5ec6c47e3e7f0b67ed5ccce320b1c18281c92d794388a53937c0bb0fbaee19",
     ),
-    // The one before, parsed and written anew without escapes.
+    // The previous one, parsed and serialised again without escapes.
     (
         "test_app_secret",
         r#"{"object":"whatsapp_business_account","entry":[{"id":"0","changes":[{"field":"messages","value":{"messaging_product":"whatsapp","t":"äöå a/b < % @"}}]}]}"#,
@@ -51,7 +52,7 @@ fn accepts(secret: &[u8], body: &[u8], header: &[u8]) -> bool {
     verifier.verify(&signature).is_ok()
 }
 
-/// Each header belongs to its own secret and body, and to none of the others.
+/// Each header is valid for its own secret and body only.
 #[test]
 fn each_header_belongs_to_its_own_line() {
     for (secret, body, _) in VECTORS {
@@ -75,7 +76,7 @@ fn the_secret_that_matched_is_told() {
     }
 }
 
-/// More vectors, which lie beside the crate while it is developed and are not published with it.
+/// More vectors, which are next to the crate during development and not published.
 #[test]
 fn further_vectors_if_they_are_there() {
     let path = test_support::shared("signatures.json");
@@ -92,7 +93,8 @@ fn further_vectors_if_they_are_there() {
             other => panic!("{other}"),
         };
         let secret = unhex(field("secret_hex"));
-        // RFC 4231 has keys of control characters that count as white space. No app has such a secret, and none may.
+        // RFC 4231 has keys of control characters that count as white space. Such
+        // secrets are rejected.
         if secret.iter().all(u8::is_ascii_whitespace) || secret.iter().all(|byte| *byte == 0x0b) {
             assert!(AppSecret::new(&secret).is_err(), "{}", field("name"));
             continue;

@@ -1,4 +1,5 @@
-//! The short ways to what a delivery says: its messages, its statuses, the events of one number, and the time of an event.
+//! Shortcuts of a delivery: its messages, its statuses, the events of one number, and
+//! the time of an event.
 
 #![cfg(test)]
 
@@ -20,7 +21,7 @@ fn metadata(number: &str) -> String {
     format!(r#""metadata":{{"display_phone_number":"{number}5550","phone_number_id":"{number}"}}"#)
 }
 
-/// Everything that looks like a message or status, in every field that has such lists.
+/// Elements that look like a message or status, in every field with such lists.
 fn look_alikes() -> Notification {
     let lists = r#""messages":[{"id":"M","type":"text","text":{"body":"b"}}],"statuses":[{"id":"S","status":"read"}]"#;
     let history = r#"{"history":[{"threads":[{"id":"1","messages":[{"id":"H","type":"text"}]}]}],"messages":[{"id":"H2","type":"image"}]}"#;
@@ -37,12 +38,13 @@ fn look_alikes() -> Notification {
             "message_echoes",
             r#"{"message_echoes":[{"id":"E2","type":"text"}]}"#,
         ),
-        // A field that nobody knows may mean anything by its messages.
+        // Messages in an unknown field may mean anything.
         change("holograms", &format!("{{{lists}}}")),
     ])
 }
 
-/// A host that answers `messages()` must not answer a chat of another app, an echo or the history.
+/// A host that replies to `messages()` must not reply to a chat of another app, an
+/// echo or the history.
 #[test]
 fn messages_and_statuses_are_those_of_the_business_alone() {
     let notification = look_alikes();
@@ -67,7 +69,7 @@ fn the_events_of_a_number_are_those_that_name_it() {
         message("1", "A"),
         message("2", "B"),
         message("1", "C"),
-        // Nobody's: no metadata, none with an id, an empty id.
+        // Without a phone number id: no metadata, metadata without an id, an empty id.
         change("messages", r#"{"messages":[{"id":"D"}]}"#),
         change(
             "messages",
@@ -109,7 +111,8 @@ fn timestamp(field: &str, value: &str) -> Option<u64> {
     event.timestamp().map(Timestamp::millis)
 }
 
-/// The entry has the time at which Meta sent the delivery, years later perhaps. How old an event is says the event.
+/// The entry has the time of the delivery, possibly years later. Only the event's own
+/// time shows its age.
 #[test]
 fn the_time_of_an_event_is_its_own_before_that_of_the_entry() {
     const OWN: Option<u64> = Some(1_700_000_000_000);
@@ -147,7 +150,7 @@ fn the_time_of_an_event_is_its_own_before_that_of_the_entry() {
             "group_status_update",
             r#"{"groups":[{"timestamp":"1700000000","type":"group_suspend"}]}"#,
         ),
-        // Said of all participants together.
+        // Shared by all participants.
         (
             "group_participants_update",
             r#"{"groups":[{"timestamp":"1700000000","added_participants":[{"wa_id":"1"}]}]}"#,
@@ -165,7 +168,7 @@ fn the_time_of_an_event_is_its_own_before_that_of_the_entry() {
             "messages",
             r#"{"messages":[{"id":"A","timestamp":"soon"}]}"#,
         ),
-        // A part's time is not the event's.
+        // The time of a part is not the event's time.
         (
             "messages",
             r#"{"messages":[{"id":"A","identity":{"created_timestamp":"1","timestamp":"1"}}]}"#,
@@ -176,7 +179,7 @@ fn the_time_of_an_event_is_its_own_before_that_of_the_entry() {
     }
 }
 
-/// A whole number and nothing else: a text that is almost a number is something that Meta does not send.
+/// Only whole numbers: Meta does not send texts that are almost a number.
 #[test]
 fn a_time_is_digits_without_anything_around_them() {
     let of = |text: &str| {
@@ -216,7 +219,8 @@ fn a_time_is_digits_without_anything_around_them() {
         ("1.76e9", 1_760_000_000_000),
         (r#""\u0031760000000""#, 1_760_000_000_000),
         (r#""0""#, 0),
-        // The last second, and the first millisecond. Nineteen digits are the most.
+        // The last value in seconds, and the first one in milliseconds. Nineteen
+        // digits are the maximum.
         (r#""999999999999""#, 999_999_999_999_000),
         (r#""1000000000000""#, 1_000_000_000_000),
         (r#""1000000000001""#, 1_000_000_000_001),

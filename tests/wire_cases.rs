@@ -1,5 +1,5 @@
-//! Facts of a delivery that a host must reach through the typed view: who somebody is, what stands beside a list, what
-//! Meta added lately.
+//! Facts of a delivery that a host must be able to read through the typed view: persons, members
+//! next to a list, recent additions of Meta.
 
 #![cfg(test)]
 
@@ -69,7 +69,7 @@ fn unknown(event: &Event) -> Unknown<'_> {
     unknown
 }
 
-/// What leads through a queue or out of the body says the same.
+/// Queued and copied events have the same content.
 fn survives_copies(event: &Event) {
     let queued = Notification::from_queue(event.to_queue()).unwrap();
     let [again] = queued.events() else {
@@ -110,7 +110,7 @@ fn a_sender_is_identified_by_the_message_where_no_contact_comes_with_it() {
     );
     survives_copies(&event);
 
-    // What the message does not say, the contact may.
+    // The contact may supply what the message lacks.
     let event = only(
         "messages",
         r#""contacts":[{"user_id":"DE.7","parent_user_id":"DE.ENT.7","wa_id":"4915100000007"}],
@@ -141,7 +141,7 @@ fn a_changed_user_id_can_be_followed() {
     assert_eq!(event.unread(), [""; 0]);
     assert!(event.is_known());
 
-    // Empty texts stand for absence.
+    // Empty texts count as missing.
     let event = only(
         "messages",
         r#""messages":[{"id":"wamid.2","from":"","type":"system","system":{
@@ -196,7 +196,7 @@ fn in_a_group_the_contact_of_a_status_is_the_participants() {
         );
         survives_copies(&event);
     }
-    // Neither the group's id nor that of another person leads to a contact.
+    // Neither the group's id nor that of another person selects a contact.
     let event = only(
         "messages",
         &format!(
@@ -234,7 +234,7 @@ fn one_contact_and_one_person_belong_together() {
         other => panic!("{other:?}"),
     };
     let lupe = r#""contacts":[{"profile":{"name":"Lupe"},"wa_id":"5215500000001"}]"#;
-    // What is about nobody does not count.
+    // Elements without a person do not count.
     let beside = events(
         "messages",
         &format!(
@@ -246,7 +246,8 @@ fn one_contact_and_one_person_belong_together() {
         [false, true, false]
     );
     beside.iter().for_each(survives_copies);
-    // Of two persons nobody can say whose it is; and a copy of one of them has not become the only one.
+    // With two persons the contact is ambiguous, and in a copy of one of them it must
+    // not become the only one.
     for elements in [
         r#""messages":[{"from":"525500000001","id":"wamid.1"},{"from":"525500000002","id":"wamid.2"}]"#,
         r#""messages":[{"from":"525500000001","id":"wamid.1"}],"statuses":[{"id":"wamid.2","recipient_id":"525500000002"}]"#,
@@ -260,7 +261,7 @@ fn one_contact_and_one_person_belong_together() {
 
 #[test]
 fn a_copy_does_not_take_the_contact_of_somebody_else() {
-    // Who is quoted has a contact, who writes has none.
+    // The quoted person has a contact, the sender has none.
     let event = only(
         "messages",
         r#""contacts":[{"profile":{"name":"Hedy"},"wa_id":"4915100000002"},{"profile":{"name":"Lotte"},"wa_id":"4915100000007"}],
@@ -348,7 +349,7 @@ fn what_is_said_of_a_group_beside_its_participants_is_an_event() {
     );
     events.iter().for_each(survives_copies);
 
-    // Participants carry all of this: the group is no event of its own.
+    // All of this is copied to the participants: the group is not a separate event.
     let event = only(
         "group_participants_update",
         r#""groups":[{"group_id":"G7","type":"group_participants_remove","timestamp":"1790000001","request_id":"R",
@@ -519,7 +520,7 @@ fn of_two_equal_keys_the_last_counts_that_can_be_read() {
 
 #[test]
 fn what_stands_beside_is_an_event_of_its_own() {
-    // Level by level: the body, an entry, a change, a value, and lists in it.
+    // At each level: the body, an entry, a change, a value, and lists in it.
     let place = |body: &str, entry: &str, change: &str, value: &str| {
         format!(
             r#"{{"object":"whatsapp_business_account",{body}"entry":[{{"id":"1","time":1790000001,{entry}"changes":[
@@ -555,7 +556,7 @@ fn what_stands_beside_is_an_event_of_its_own() {
             assert_eq!(beside.unread(), names);
             events.iter().for_each(survives_copies);
         }
-        // `null` and nothing else says nothing.
+        // A lone `null` is no event.
         assert_eq!(
             parse(&place(
                 r#""novelty":null,"#,
@@ -596,7 +597,7 @@ fn what_stands_beside_is_an_event_of_its_own() {
     }
 }
 
-/// Meta adds such keys to every delivery: no event each time.
+/// Meta adds such keys to every delivery, so they are not an event each time.
 #[test]
 fn small_texts_and_numbers_beside_go_along_with_the_events() {
     for (entry, value, paths, found) in [
@@ -630,7 +631,7 @@ fn small_texts_and_numbers_beside_go_along_with_the_events() {
             survives_copies(event);
         }
     }
-    // Where there is no event that they could go along with, they are one.
+    // Without an event that they could belong to, they are an event themselves.
     let events = parse(r#"{"entry":[{"id":"1","waac_id":"77","flag":true,"changes":[]}]}"#);
     assert_eq!(
         events.iter().map(Event::raw).collect::<Vec<_>>(),
@@ -653,7 +654,7 @@ fn contacts_and_contexts_without_a_list_are_an_event() {
         assert_eq!(event.raw(), event.value().unwrap(), "{members}");
         survives_copies(&event);
     }
-    // In a place or shape of their own they are no secret either.
+    // In an unusual place or shape they are not hidden either.
     let events = events(
         "messages",
         r#""contacts":{"wa_id":"4915100000007"},"messages":[{"id":"wamid.1"}]"#,
@@ -818,7 +819,7 @@ fn a_phone_number_is_found_wherever_a_field_names_it() {
 #[test]
 fn keys_tell_apart_what_is_not_the_same() {
     let two = |field: &str, one: &str, other: &str| (only(field, one), only(field, other));
-    // The person of an action stands in the contacts only.
+    // The person of an action is only in the contacts.
     let action = r#""user_actions":[{"action_type":"landing_page_view","timestamp":"1790000001"}]"#;
     let (one, other) = two(
         "messages",
@@ -827,7 +828,7 @@ fn keys_tell_apart_what_is_not_the_same() {
     );
     assert_ne!(one.key(), other.key());
     survives_copies(&one);
-    // A payment keeps its state and its time when it is paid back.
+    // A payment keeps its state and its time when it is refunded.
     let status = |refunds: &str| {
         format!(
             r#""statuses":[{{"id":"wamid.1","status":"captured","timestamp":"1790000001","payment":{{"transaction":{{"id":"t"{refunds}}}}}}}]"#
@@ -839,7 +840,7 @@ fn keys_tell_apart_what_is_not_the_same() {
         &status(r#","refunds":[{"id":"r"}]"#),
     );
     assert_ne!(one.key(), other.key());
-    // An empty id is none.
+    // An empty id counts as missing.
     let (one, other) = two(
         "messages",
         r#""messages":[{"id":"","from":"1","text":{"body":"a"}}]"#,
@@ -954,7 +955,7 @@ fn an_echo_under_two_fields_is_one_event() {
     assert_eq!(smb.key(), other.key());
     assert_eq!(smb.key_in("shop"), other.key_in("shop"));
     assert_ne!(smb.key(), smb.key_in("shop"));
-    // Other names of a field are names of the same.
+    // Other spellings of a field mean the same field.
     let value = r#""username":"oars","status":"approved""#;
     assert_eq!(
         only("business_username_updates", value).key(),

@@ -1,4 +1,4 @@
-//! `--demo`: the same server, and a sender that does to it what Meta does, and what others do.
+//! `--demo`: runs the same server and sends it what Meta sends, and what attackers send.
 
 use std::{
     error::Error,
@@ -25,40 +25,40 @@ use crate::{
     credentials::Credentials,
 };
 
-/// The whole demo takes about a second.
-const TIMEOUT: Duration = Duration::from_secs(45);
+/// Limit for the whole demo, which takes about a second.
+const DEMO_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// One byte more than the layer takes unless told otherwise.
+/// One byte more than the layer's default body limit.
 const OVER_THE_LIMIT: usize = 4 * 1024 * 1024 + 1;
 
 const CHALLENGE: &str = "1158201444";
 
 type Body = Either<Full<Bytes>, Channel<Bytes>>;
 
-/// One request, and what is documented to come of it.
+/// One request and its documented outcome.
 struct Step {
     sent: &'static str,
     request: Request<Body>,
     status: StatusCode,
-    /// The whole body of the answer, where it says something.
-    answer: &'static str,
-    /// What each line that the server prints begins with.
+    /// Expected response body, or "" for an empty one.
+    response: &'static str,
+    /// Expected start of each line that the server prints.
     printed: Vec<String>,
 }
 
 pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
-    tokio::time::timeout(TIMEOUT, demonstrate())
+    tokio::time::timeout(DEMO_TIMEOUT, run_steps())
         .await
-        .map_err(|_| format!("the demo did not end within {TIMEOUT:?}"))?
+        .map_err(|_| format!("the demo did not end within {DEMO_TIMEOUT:?}"))?
 }
 
-async fn demonstrate() -> Result<ExitCode, Box<dyn Error>> {
+async fn run_steps() -> Result<ExitCode, Box<dyn Error>> {
     let credentials = Credentials::from_env()?;
     let (secret, token) = (
         &*credentials.app_secret.value,
         &*credentials.verify_token.value,
     );
-    let lines = Lines::default();
+    let lines = CapturedLines::default();
     let app = app(secret, token, Printer::new(lines.clone()))?;
     let listener = listen("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -69,11 +69,11 @@ async fn demonstrate() -> Result<ExitCode, Box<dyn Error>> {
     let mut excerpt = Vec::new();
     let mut all_ok = true;
     for step in steps(secret, token)? {
-        let expected = outcome(step.status, step.answer, step.printed.len());
-        let answered = send(address, step.request).await;
+        let expected = outcome(step.status, step.response, step.printed.len());
+        let response = send(address, step.request).await;
         let printed = lines.take();
-        let got = match &answered {
-            Ok((status, answer)) => outcome(*status, answer, printed.len()),
+        let got = match &response {
+            Ok((status, body)) => outcome(*status, body, printed.len()),
             Err(error) => error.to_string(),
         };
         let as_expected = |(line, start): (&String, &String)| line.starts_with(start);
@@ -116,7 +116,7 @@ fn steps(secret: &str, token: &str) -> Result<Vec<Step>, Box<dyn Error>> {
             "id": "wamid.A",
             "timestamp": "1760000000",
             "type": "text",
-            // Two lines, the second made to look like the log's own.
+            // The second line imitates a log line, to show that it is escaped.
             "text": { "body": "hi\nstatus wamid.Z read to 16505550001" },
         }],
     })]);
@@ -139,11 +139,11 @@ fn steps(secret: &str, token: &str) -> Result<Vec<Step>, Box<dyn Error>> {
         let signature = sign(secret.as_bytes(), body);
         post("/webhook", Some(&signature), body.to_owned())
     };
-    let step = |sent, request, status, answer, printed| Step {
+    let step = |sent, request, status, response, printed| Step {
         sent,
         request,
         status,
-        answer,
+        response,
         printed,
     };
     Ok(vec![
@@ -187,7 +187,7 @@ fn steps(secret: &str, token: &str) -> Result<Vec<Step>, Box<dyn Error>> {
             vec![],
         ),
         step(
-            "text message, changed on the way",
+            "text message, body modified after signing",
             post(
                 "/webhook",
                 Some(&sign(secret.as_bytes(), &message)),
@@ -198,7 +198,7 @@ fn steps(secret: &str, token: &str) -> Result<Vec<Step>, Box<dyn Error>> {
             vec![],
         ),
         step(
-            "text message, not signed",
+            "text message, no signature",
             post("/webhook", None, message.clone())?,
             StatusCode::FORBIDDEN,
             "",
@@ -221,21 +221,21 @@ fn steps(secret: &str, token: &str) -> Result<Vec<Step>, Box<dyn Error>> {
                 .collect(),
         ),
         step(
-            "message of a type that nobody knows",
+            "message of an unknown type",
             signed(&unknown)?,
             StatusCode::OK,
             "",
             vec!["message wamid.B hologram from 16505550001 unknown type, field messages, ".into()],
         ),
         step(
-            "4194305 bytes, announced",
-            announced(sign(secret.as_bytes(), &zeros))?,
+            "4194305 bytes, with Content-Length",
+            oversized(sign(secret.as_bytes(), &zeros))?,
             StatusCode::PAYLOAD_TOO_LARGE,
             "",
             vec![],
         ),
         step(
-            "4194305 bytes, not announced",
+            "4194305 bytes, chunked",
             chunked(signed(&zeros)?),
             StatusCode::PAYLOAD_TOO_LARGE,
             "",
@@ -297,10 +297,11 @@ fn post(path: &str, signature: Option<&str>, body: Vec<u8>) -> http::Result<Requ
     request.body(Body::Left(Full::new(body.into())))
 }
 
-/// A request whose length is told and whose body never comes. The answer must not wait for it.
-fn announced(signature: String) -> http::Result<Request<Body>> {
+/// A request with a `Content-Length` over the limit, whose body is never sent. The response must
+/// not wait for the body.
+fn oversized(signature: String) -> http::Result<Request<Body>> {
     let (sender, body) = Channel::new(1);
-    // Dropping it would end the body.
+    // Dropping the sender would end the body.
     std::mem::forget(sender);
     Request::post("/webhook")
         .header(header::CONTENT_LENGTH, OVER_THE_LIMIT)
@@ -322,16 +323,17 @@ fn with_method(method: Method, mut request: Request<Body>) -> Request<Body> {
 }
 
 fn sign(secret: &[u8], body: &[u8]) -> String {
-    // HMAC takes a key of any length.
+    // HMAC accepts a key of any length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else {
         return String::new();
     };
     mac.update(body);
     let tag = mac.finalize().into_bytes();
-    format!("sha256={:x}", Bytes::copy_from_slice(&tag))
+    let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={hex}")
 }
 
-/// Each request has a connection of its own: a refusal may end it.
+/// Each request uses its own connection, because a rejection may close it.
 async fn send(
     address: SocketAddr,
     mut request: Request<Body>,
@@ -348,10 +350,10 @@ async fn send(
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
-fn outcome(status: StatusCode, answer: &str, printed: usize) -> String {
+fn outcome(status: StatusCode, body: &str, printed: usize) -> String {
     let mut text = status.as_u16().to_string();
-    if !answer.is_empty() {
-        text += &format!(" {answer:?}");
+    if !body.is_empty() {
+        text += &format!(" {body:?}");
     }
     if printed > 0 {
         text += &format!(", {printed} printed");
@@ -380,13 +382,13 @@ fn write_table(table: &[[String; 4]], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Catches what the server prints: the demo shows a table instead, and counts.
+/// Captures the lines that the server prints, to count and compare them.
 #[derive(Clone, Default)]
-struct Lines {
+struct CapturedLines {
     written: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Lines {
+impl CapturedLines {
     fn take(&self) -> Vec<String> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let written = std::mem::take(&mut *written);
@@ -395,7 +397,7 @@ impl Lines {
     }
 }
 
-impl Write for Lines {
+impl Write for CapturedLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.write(bytes)

@@ -1,12 +1,14 @@
-//! A WhatsApp webhook on axum that prints every event on one line.
+//! The smallest complete WhatsApp webhook, on axum: it prints every event on one line.
 //!
 //! ```text
-//! cargo run --example quickstart              # prints the commands to try it with
-//! cargo run --example quickstart -- --demo    # tries itself
+//! cargo run --example quickstart              # prints `curl` commands to try it with
+//! cargo run --example quickstart -- --demo    # sends itself requests, and prints a table
 //! ```
 //!
-//! `WHATSAPP_APP_SECRET` and `WHATSAPP_VERIFY_TOKEN` are what the App Dashboard knows too; without them, random ones are made. `ADDR`
-//! is where to listen (`127.0.0.1:3000`).
+//! It prints `listening on http://…`, then a line such as `message wamid.A text from 16505550001
+//! "hi"` for each event. Set `WHATSAPP_APP_SECRET` and `WHATSAPP_VERIFY_TOKEN` to the values of the
+//! App Dashboard; missing ones are generated. `ADDR` is the address to listen on
+//! (`127.0.0.1:3000`).
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -24,11 +26,12 @@ use axum::{
 use tower_whatsapp::{ConfigError, Notification, WebhookLayer};
 
 use self::{
-    common::{Printer, listen, until_interrupted},
+    common::{Printer, listen, run_until_signal},
     credentials::Credentials,
 };
 
-/// The service. The layer answers the handshake and refuses what Meta did not sign; the handler gets the events of the rest.
+/// Builds the service. The layer answers the handshake and rejects requests without a valid
+/// signature. The handler gets the events of the remaining deliveries.
 fn app(app_secret: &str, verify_token: &str, printer: Printer) -> Result<Router, ConfigError> {
     let whatsapp = WebhookLayer::builder()
         .path("/webhook")
@@ -42,8 +45,9 @@ fn app(app_secret: &str, verify_token: &str, printer: Printer) -> Result<Router,
         .layer(whatsapp))
 }
 
-/// Answers 200 only for what is safely done: Meta sends everything else again. Here it is done when it is printed; a real service
-/// stores or queues the events, and does what takes long afterwards.
+/// Returns 200 only if all events are handled: Meta retries any other status. Here,
+/// handling is printing. A real service stores or queues the events before it
+/// responds, and does slow work afterwards.
 async fn on_event(
     State(printer): State<Printer>,
     Extension(notification): Extension<Notification>,
@@ -54,8 +58,8 @@ async fn on_event(
     }
 }
 
-/// `axum::serve` waits for the headers of a request for as long as they take. Behind a proxy that is the proxy's business; facing
-/// the internet, set a limit as `examples/hyper.rs` does.
+/// `axum::serve` has no timeout for request headers. A reverse proxy usually has one. A server that
+/// faces the internet needs its own, as in `examples/hyper.rs`.
 async fn serve() -> Result<(), Box<dyn Error>> {
     let credentials = Credentials::from_env()?;
     let app = app(
@@ -67,7 +71,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
     credentials.explain(address);
-    until_interrupted(async |signal| {
+    run_until_signal(async |signal| {
         axum::serve(listener, app)
             .with_graceful_shutdown(signal)
             .await
@@ -83,7 +87,7 @@ async fn main() -> ExitCode {
     let outcome = match arguments[..] {
         [] => serve().await.map(|()| ExitCode::SUCCESS),
         ["--demo"] => demo::run().await,
-        _ => Err("usage: quickstart [--demo]".into()),
+        _ => Err("usage: cargo run --example quickstart -- [--demo]".into()),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("quickstart: {error}");

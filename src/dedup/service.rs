@@ -64,6 +64,7 @@ where
         }
         let Some(in_flight) = self.shared.tracker.start() else {
             let rejection = DedupRejection::from(DedupRejectionKind::Draining);
+            self.shared.tracker.telemetry.rejected(&rejection);
             return ResponseFuture::ready(rejection.into_response());
         };
         let (reply, response) = oneshot::channel();
@@ -77,7 +78,7 @@ where
         #[cfg(feature = "tracing")]
         let task = tracing::Instrument::in_current_span(task);
         tokio::spawn(task);
-        ResponseFuture::waiting(response, deadline)
+        ResponseFuture::waiting(response, deadline, &self.shared.tracker.telemetry)
     }
 }
 

@@ -1,6 +1,9 @@
 use std::{ptr, sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 
 use super::{
     chunked::ChunkedStore,
@@ -8,9 +11,9 @@ use super::{
     claim_set::Policy,
     config::{OnStoreError, Timeouts},
     store::{Commit, Store, Token},
-    tracker::{Tracker, count},
+    tracker::{Tracker, add_capped},
 };
-use crate::event::EventKey;
+use crate::{event::EventKey, telemetry::EventOutcome};
 
 /// Maximum number of events with a pending commit or release. Beyond it, leases expire on their
 /// own.
@@ -60,6 +63,11 @@ impl<S: Store> Shared<S> {
         }
     }
 
+    /// Whether a lease that started then may have expired.
+    pub(super) fn is_lease_over(&self, lease_start: Instant) -> bool {
+        Instant::now() > add_capped(lease_start, self.timeouts.lease)
+    }
+
     /// Returns the notifier that wakes the deliveries waiting for a key.
     pub(super) fn notifier(&self, key: EventKey) -> &Notify {
         let [first, ..] = key.to_bytes();
@@ -71,13 +79,26 @@ impl<S: Store> Shared<S> {
 
     /// Records keys as done, and removes them from the list. Keys that the store has not confirmed
     /// stay in it.
-    pub(super) async fn commit(&self, keys: &mut Vec<(EventKey, Duration)>, token: Token) {
+    pub(super) async fn commit(
+        &self,
+        keys: &mut Vec<(EventKey, Duration)>,
+        token: Token,
+        lease_start: Instant,
+    ) {
         if keys.is_empty() {
             return;
         }
         let commits = self.store.commit(keys, token).await.answers;
         let fenced = commits.iter().filter(|commit| **commit == Commit::Fenced);
-        count(&self.tracker.fenced, fenced.count());
+        let fenced = fenced.count();
+        self.tracker.count_events(EventOutcome::Fenced, fenced);
+        if self.is_lease_over(lease_start) {
+            // Another holder may have handled them and committed first: the store tells no
+            // difference.
+            let overruns = commits.len() - fenced;
+            self.tracker
+                .count_events(EventOutcome::LeaseOverrun, overruns);
+        }
         self.notify(keys.drain(..commits.len()).map(|(key, _)| key));
     }
 

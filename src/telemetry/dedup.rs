@@ -37,8 +37,12 @@ pub(crate) enum EventOutcome {
     RefusedStale,
     /// Given to the handler while the store was unavailable.
     Unprotected,
-    /// Claimed by another holder while the handler ran.
+    /// Claimed or handled by another holder when they were to be recorded.
+    Fenced,
+    /// Claimed or handled by another holder when their lease was to be renewed.
     LeaseLost,
+    /// Handled for longer than the lease, so that another holder may have handled them too.
+    LeaseOverrun,
     /// Handled, and never recorded as handled.
     Unrecorded,
 }
@@ -95,18 +99,10 @@ impl DedupTelemetry {
         logs::writes_pending(count);
     }
 
-    /// Reports a call of the store and its failure.
-    pub(crate) fn store_called(
-        &self,
-        operation: StoreOperation,
-        started: Moment,
-        failure: Option<&StoreError>,
-    ) {
+    /// Reports a call of the store that began at `started`.
+    pub(crate) fn store_called(&self, operation: StoreOperation, started: Moment) {
         #[cfg(feature = "metrics")]
         super::metrics::store_called(operation, started.elapsed());
-        if let Some(error) = failure {
-            self.store_failed(operation, error);
-        }
     }
 
     /// Reports a call of the store that failed, or that an open circuit refused.
@@ -146,7 +142,9 @@ impl EventOutcome {
             Self::Stale => "stale",
             Self::RefusedStale => "refused_stale",
             Self::Unprotected => "unprotected",
+            Self::Fenced => "fenced",
             Self::LeaseLost => "lease_lost",
+            Self::LeaseOverrun => "lease_overrun",
             Self::Unrecorded => "unrecorded",
         }
     }

@@ -17,10 +17,15 @@ pub(super) struct DedupLimits([RateLimit; DedupRejectionKind::COUNT]);
 
 pub(super) fn rejected(limits: &DedupLimits, rejection: &DedupRejection) {
     let kind = rejection.kind();
-    // Normal in operation, and Meta retries.
+    // Normal in operation, or told by another event.
     let is_normal = matches!(
         kind,
-        DedupRejectionKind::InFlight | DedupRejectionKind::Draining
+        DedupRejectionKind::InFlight
+            | DedupRejectionKind::Draining
+            | DedupRejectionKind::HandlerDeadline
+            | DedupRejectionKind::HandlerPanicked
+            | DedupRejectionKind::StoreFull
+            | DedupRejectionKind::StoreUnavailable
     );
     let limit = limits.0.get(kind as usize).filter(|_| !is_normal);
     let cause = rejection.source().map(|source| Chain(source).to_string());
@@ -52,10 +57,9 @@ pub(super) fn events(limit: &RateLimit, outcome: EventOutcome, count: usize) {
             "gave events to the handler without deduplication, because the store is unavailable: \
              they may be handled twice"
         }
-        EventOutcome::LeaseLost => {
-            "another process may handle these events too: their lease expired while the handler \
-             ran, because the handler blocks its thread or the store was unavailable for longer \
-             than a lease"
+        EventOutcome::Fenced | EventOutcome::LeaseLost | EventOutcome::LeaseOverrun => {
+            "events may have been handled twice: their lease expired while the handler ran, because \
+             it blocks its thread or the store was unavailable for longer than a `lease`"
         }
         EventOutcome::Unrecorded => {
             "events were handled and could not be recorded: if Meta sends them again, they are \
@@ -160,6 +164,14 @@ fn advice(kind: DedupRejectionKind) -> &'static str {
         }
         DedupRejectionKind::PartlyFailed => {
             "the handler reported that some events failed, so Meta retries those"
+        }
+        DedupRejectionKind::FailureUnmatched => {
+            "the handler reported failed events that are not in the delivery, so Meta retries all \
+             of it: compare the keys with `Event::key_in`"
+        }
+        DedupRejectionKind::TaskFailed => {
+            "the task of a delivery ended without a response, so Meta retries it: a host function \
+             panicked, or the runtime is shutting down"
         }
         DedupRejectionKind::Draining => "answered 503 because the process is shutting down",
         DedupRejectionKind::Stale => {

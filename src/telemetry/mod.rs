@@ -20,7 +20,7 @@ mod rate_limit;
 mod webhook;
 
 #[cfg(feature = "tokio")]
-pub(crate) use self::dedup::DedupTelemetry;
+pub(crate) use self::dedup::{CutOff, DedupTelemetry, EventOutcome, StoreOperation};
 #[cfg(feature = "metrics")]
 pub(crate) use self::metrics::{memory_released, memory_reserved};
 #[cfg(feature = "axum")]

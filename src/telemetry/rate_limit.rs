@@ -36,6 +36,7 @@ impl RateLimit {
 
     /// Returns the number of events left out since the last admitted one, or `None` if this one is
     /// to be left out too.
+    #[cfg(feature = "tracing")]
     pub(super) fn admit(&self) -> Option<u64> {
         self.admit_at(Moment::now().nanos())
     }

@@ -172,7 +172,7 @@ impl App {
             return true;
         }
         let mut last_value = None;
-        notification.set_aside(|event| {
+        notification.separate_foreign(|event| {
             // All events of a `value` have the same account and phone number: read them once.
             let value = event.value().map(str::as_ptr);
             match last_value {

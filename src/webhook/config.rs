@@ -98,6 +98,8 @@ pub enum OnHandlerError {
     ///
     /// This is the default, because some hosts turn an error into a 200 response: tonic does, with
     /// a `grpc-status` header that Meta ignores.
+    ///
+    /// A `DedupLayer` inside answers 500 itself, so neither variant has an effect there.
     #[default]
     Respond,
     /// Returns the error to the caller of the layer, which must not answer 200.

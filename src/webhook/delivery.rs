@@ -94,7 +94,7 @@ impl<S> Delivery<S> {
     /// Parses the next part of the body and charges its memory. Returns true once
     /// [`accept`](Self::accept) may be called; a large body yields once more before that.
     pub(super) fn parse(&mut self) -> Result<bool, Reason> {
-        if self.validator.is_whole() {
+        if self.validator.is_complete() {
             return Ok(true);
         }
         let is_complete = self.validator.advance(PARSED_PER_POLL);

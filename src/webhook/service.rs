@@ -128,4 +128,6 @@ fn remove_stale(extensions: &mut Extensions) {
         extensions.remove::<Notification>();
         extensions.remove::<Verified>();
     }
+    #[cfg(feature = "tokio")]
+    crate::dedup::remove_stale_marks(extensions);
 }

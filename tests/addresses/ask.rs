@@ -1,4 +1,4 @@
-//! One request, and what became of it.
+//! Sends one request and returns the outcome.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
@@ -10,7 +10,7 @@ use tower_whatsapp::{
 
 use test_support::{Counter, SECRET, Script, json::one_text, sign};
 
-/// A delivery with a good signature, and a count of what is read of it.
+/// A delivery with a valid signature, and a counter of the bytes read from it.
 pub(crate) fn delivery() -> (Request<Script>, Arc<Counter>) {
     let body = Script::whole(one_text());
     let counter = body.counter();
@@ -21,7 +21,7 @@ pub(crate) fn delivery() -> (Request<Script>, Arc<Counter>) {
     (request, counter)
 }
 
-/// With the address of the other end, if there is one. `192.0.2.1` has the port 4711.
+/// A delivery with a peer address, if there is one. `192.0.2.1` has port 4711.
 pub(crate) fn from(peer: Option<&str>) -> (Request<Script>, Arc<Counter>) {
     let (mut request, counter) = delivery();
     if let Some(peer) = peer {
@@ -31,7 +31,7 @@ pub(crate) fn from(peer: Option<&str>) -> (Request<Script>, Arc<Counter>) {
     (request, counter)
 }
 
-/// Why it was refused, if it was.
+/// The reason for the rejection, if it was rejected.
 pub(crate) async fn send(
     layer: &WebhookLayer,
     request: Request<Script>,

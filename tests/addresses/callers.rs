@@ -1,4 +1,4 @@
-//! Who is taken for the caller, whatever a stranger writes into the headers.
+//! Which address counts as the caller's, whatever a stranger writes into the headers.
 
 use http::{HeaderName, HeaderValue};
 use test_support::{Script, builder, handshake};
@@ -12,12 +12,12 @@ use tower_whatsapp::{
 
 use crate::ask::{from, send};
 
-/// In the list.
+/// An address in the list.
 const META: &str = "157.240.22.35";
 const META6: &str = "2a03:2880:f0::1";
-/// Not in the list.
+/// An address that is not in the list.
 const STRANGER: &str = "198.51.100.7";
-/// A proxy.
+/// A trusted proxy.
 const PROXY: &str = "10.0.0.1";
 
 fn list() -> IpAllowList {
@@ -76,7 +76,7 @@ impl Row {
     }
 }
 
-/// No proxy is trusted: no header counts.
+/// Without a trusted proxy no header is read.
 #[tokio::test]
 async fn without_proxies() {
     for (peer, header, caller) in [
@@ -113,7 +113,7 @@ async fn x_forwarded_for_by_address() {
     use Is::{Meta, Stranger, Unknown};
     let many = |count: usize, address: &str| vec![address; count].join(",");
     let rows: Vec<(Option<&'static str>, Vec<String>, Is)> = [
-        // Around the proxies: whatever it writes, it is itself.
+        // A caller that bypasses the proxies: its headers have no effect.
         (Some(STRANGER), vec![META], Stranger),
         (Some(STRANGER), vec!["157.240.22.35, 10.0.0.1"], Stranger),
         (Some("11.0.0.0"), vec![META], Stranger),
@@ -135,7 +135,7 @@ async fn x_forwarded_for_by_address() {
         (Some("::ffff:fd00:1"), vec![META], Stranger),
         (Some(PROXY), vec![STRANGER], Stranger),
         (Some(PROXY), vec!["2a03:2881::1"], Stranger),
-        // It has written what stands left of its own address.
+        // The client itself wrote what stands left of its own address.
         (Some(PROXY), vec!["157.240.22.35, 198.51.100.7"], Stranger),
         (Some(PROXY), vec!["157.240.22.35", "198.51.100.7"], Stranger),
         (
@@ -151,7 +151,7 @@ async fn x_forwarded_for_by_address() {
         (Some(PROXY), vec!["198.51.100.7, 157.240.22.35"], Meta),
         (Some(PROXY), vec!["garbage, , unknown, 157.240.22.35"], Meta),
         (Some(PROXY), vec!["\"", "157.240.22.35"], Meta),
-        // Several proxies, in one line and in several.
+        // Several proxies, in one header line and in several.
         (Some(PROXY), vec!["157.240.22.35, 10.0.0.3, 10.0.0.2"], Meta),
         (
             Some(PROXY),
@@ -168,10 +168,10 @@ async fn x_forwarded_for_by_address() {
             vec!["157.240.22.35, 198.51.100.7", "10.0.0.3, 10.0.0.2"],
             Stranger,
         ),
-        // All are proxies: the left-most is the caller, which is not in the list.
+        // All are proxies: the leftmost is the caller, which is not in the list.
         (Some(PROXY), vec!["10.0.0.3, 10.0.0.2"], Stranger),
         (Some(PROXY), vec![PROXY], Stranger),
-        // What is needed cannot be read.
+        // The relevant element cannot be parsed.
         (Some(PROXY), vec![], Unknown),
         (Some(PROXY), vec![""], Unknown),
         (Some(PROXY), vec![","], Unknown),
@@ -209,7 +209,7 @@ async fn x_forwarded_for_by_address() {
     })
     .collect();
     let long = [
-        // However much a caller writes, what the proxy has written counts.
+        // However much a client writes, the element of the proxy counts.
         (many(10_000, META) + ",198.51.100.7", Stranger),
         (many(10_000, STRANGER) + ",157.240.22.35", Meta),
         (many(10_000, ","), Unknown),
@@ -264,7 +264,7 @@ async fn forwarded_by_address() {
             Meta,
         ),
         (PROXY, &["for=10.0.0.3, for=10.0.0.2"], Stranger),
-        // An open quote of the caller's does not reach what the proxy has written.
+        // A quote that the client leaves open does not extend into the proxy's element.
         (PROXY, &["for=\"157.240.22.35, for=198.51.100.7"], Stranger),
         (
             PROXY,
@@ -364,7 +364,7 @@ async fn by_number() {
         (1, &["for=198.51.100.7, for=157.240.22.35"][..], Meta),
         (2, &["for=157.240.22.35", "for=198.51.100.7"], Meta),
         (2, &["for=198.51.100.7, for=157.240.22.35"], Stranger),
-        // Where the second begins cannot be told.
+        // The start of the second element is ambiguous.
         (2, &["for=157.240.22.35, for=a;b=\"\\\""], Unknown),
         (2, &["for=157.240.22.35", "for=a;b=\""], Unknown),
         (2, &["for=157.240.22.35"], Unknown),
@@ -380,7 +380,7 @@ async fn by_number() {
     }
 }
 
-/// The header that was not chosen is not looked at, nor any third one.
+/// Only the configured header is read.
 #[tokio::test]
 async fn the_other_header() {
     let forwarded = |address| ("forwarded", format!("for={address}"));
@@ -435,7 +435,7 @@ async fn the_other_header() {
     }
 }
 
-/// A header need not be text.
+/// Header values need not be text.
 #[tokio::test]
 async fn bytes_that_are_no_text() {
     for (value, caller) in [
@@ -450,7 +450,7 @@ async fn bytes_that_are_no_text() {
     }
 }
 
-/// The handshake proves itself by its token, and comes before anybody has set up addresses.
+/// The handshake is authenticated by its token, and must work before addresses are configured.
 #[tokio::test]
 async fn a_handshake_needs_no_address() {
     let request = http::Request::get(handshake(test_support::TOKEN, "1"))
@@ -459,7 +459,7 @@ async fn a_handshake_needs_no_address() {
     assert_eq!(send(&layer(None), request).await, Ok(()));
 }
 
-/// A good address is no signature.
+/// An allowed address does not replace the signature.
 #[tokio::test]
 async fn an_address_admits_nobody_alone() {
     let (mut request, _) = from(Some(META));
@@ -468,7 +468,7 @@ async fn an_address_admits_nobody_alone() {
     assert_eq!(answer, Err(RejectionKind::SignatureMissing));
 }
 
-/// A header that the proxy sets to one address.
+/// A header that the proxy sets to a single address.
 #[tokio::test]
 async fn single_addresses() {
     let name = HeaderName::from_static("cf-connecting-ip");
@@ -479,7 +479,7 @@ async fn single_addresses() {
         (&prefixes, Some(PROXY), &[META][..], Is::Meta),
         (&prefixes, Some(PROXY), &["2a03:2880:f0::1"], Is::Meta),
         (&prefixes, Some(PROXY), &[STRANGER], Is::Stranger),
-        // A proxy that calls through another one.
+        // A proxy behind another proxy.
         (&prefixes, Some(PROXY), &[PROXY], Is::Stranger),
         (&prefixes, Some(STRANGER), &[META], Is::Stranger),
         (&prefixes, Some(META), &[STRANGER], Is::Meta),
@@ -520,7 +520,7 @@ async fn single_addresses() {
     }
 }
 
-/// A proxy that appends its own address as well counts once.
+/// A proxy that also appends its own address counts once.
 #[tokio::test]
 async fn own_addresses() {
     let header = ForwardedHeader::x_forwarded_for().with_own_address();
@@ -558,7 +558,7 @@ async fn own_addresses() {
     }
 }
 
-/// The addresses of proxies change while requests are served.
+/// Proxy addresses change while requests are served.
 #[tokio::test]
 async fn proxies_are_replaced() {
     let proxies = IpAllowList::parse("10.0.0.0/16").unwrap();
@@ -637,14 +637,14 @@ fn settings_of_proxies() {
     );
 }
 
-/// A setting without effect is an error: it is one that somebody relies on.
+/// A setting without effect is an error, because somebody relies on it.
 #[test]
 fn settings_without_effect() {
     let proxies = || within(ForwardedHeader::x_forwarded_for()).unwrap();
     let error = |builder: WebhookLayerBuilder| builder.build().unwrap_err();
     let unused = error(builder().trusted_proxies(proxies()));
     assert_eq!(unused, ConfigError::TrustedProxiesUnused);
-    // The second would replace the first, and both are relied on.
+    // The second would replace the first, but the user relies on both.
     let twice = builder().ip_allow_list(list());
     let twice = twice
         .trusted_proxies(proxies())

@@ -1,4 +1,4 @@
-//! The file that a list comes from.
+//! Loading and watching the file of a list.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::mpsc;
 use tower_whatsapp::admission::{IpAllowList, ListError, ListErrorKind, Reload, Shrink};
 
-/// A directory that goes away again.
+/// A temporary directory that is removed when it is dropped.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -26,7 +26,7 @@ impl Directory {
         Self(path)
     }
 
-    /// As whoever fetches a list should do it.
+    /// Writes to a temporary file and renames it, as a tool that fetches lists should.
     fn write(&self, content: impl AsRef<[u8]>) -> PathBuf {
         let (new, path) = (self.0.join("list.new"), self.0.join("list"));
         fs::write(&new, content).unwrap();
@@ -44,7 +44,7 @@ impl Drop for Directory {
 #[test]
 fn it_is_read_from_a_file() {
     let directory = Directory::new();
-    // A comment in another encoding.
+    // A comment that is not UTF-8.
     let path = directory.write(b"10.0.0.0/8 # Malm\xf6\r\n");
     let list = IpAllowList::load(&path).unwrap();
     let written = fs::metadata(&path).unwrap().modified().unwrap();
@@ -68,7 +68,7 @@ fn it_is_read_from_a_file() {
     assert_eq!((list.status().generation, list.status().prefixes), (3, 1));
 }
 
-/// The text names the file and the cause, for whoever prints nothing but that.
+/// The error text contains the file and the cause, because some hosts print only that.
 #[test]
 fn what_is_no_such_file() {
     let directory = Directory::new();
@@ -105,7 +105,7 @@ fn what_is_no_such_file() {
     assert_eq!(error.to_string(), expected);
 }
 
-/// Opening a FIFO waits for its other end, and the file may become one between two looks at it.
+/// Opening a FIFO blocks until the other end opens. The file may become one between two checks.
 #[cfg(unix)]
 #[test]
 fn a_file_swapped_for_a_fifo_does_not_block() {
@@ -120,7 +120,7 @@ fn a_file_swapped_for_a_fifo_does_not_block() {
             while !is_done.load(Ordering::Relaxed) {
                 fs::write(&file, "10.0.0.0/8").unwrap();
                 fs::rename(&file, &path).unwrap();
-                // A second name of the FIFO takes the place of the file.
+                // A hard link to the FIFO replaces the file.
                 fs::hard_link(&fifo, &file).unwrap();
                 fs::rename(&file, &path).unwrap();
             }
@@ -131,19 +131,19 @@ fn a_file_swapped_for_a_fifo_does_not_block() {
         let path = path.clone();
         move || {
             let load = || IpAllowList::load(&path).map_err(|error| error.kind());
-            // Until nobody listens.
+            // Until the receiver is dropped.
             while sender.send(load().map(|_| ())).is_ok() {}
         }
     };
     std::thread::spawn(reader);
     let (mut good, mut fifos) = (0, 0);
-    // On a busy machine the swapper may not get a turn during the first 20,000.
+    // On a busy machine the swapping thread may not run during the first 20,000 loads.
     for outcome in 1..=20_000_000 {
-        // Ends a test that would wait forever.
+        // Fails instead of hanging.
         match outcomes.recv_timeout(Duration::from_secs(60)) {
             Ok(Ok(())) => good += 1,
             Ok(Err(ListErrorKind::NotAFile)) => fifos += 1,
-            // Before the first rename, or between a write that has truncated and one that fills.
+            // Before the first rename, or between the truncation and the write.
             Ok(Err(ListErrorKind::File | ListErrorKind::Empty)) => {}
             other => panic!("{other:?} after {good} and {fifos}"),
         }
@@ -160,7 +160,7 @@ fn is(outcome: &Result<Reload, ListError>, kind: ListErrorKind) -> bool {
     outcome.as_ref().is_err_and(|error| error.kind() == kind)
 }
 
-/// Looks from before a change may be reported after it. Ends a test that would wait for ever.
+/// Outcomes from before a change may still arrive after it. Fails instead of hanging.
 async fn until(
     outcomes: &mut mpsc::UnboundedReceiver<Result<Reload, ListError>>,
     is_expected: fn(&Result<Reload, ListError>) -> bool,
@@ -203,12 +203,12 @@ async fn it_is_watched() {
     until(&mut outcomes, |outcome| is(outcome, ListErrorKind::Shrunk)).await;
     fs::remove_file(&path).unwrap();
     until(&mut outcomes, |outcome| is(outcome, ListErrorKind::File)).await;
-    // Not once: for as long as it is so.
+    // Reported at every check, as long as the error lasts.
     until(&mut outcomes, |outcome| is(outcome, ListErrorKind::File)).await;
     assert!(list.contains(ten) && list.contains(eleven));
     assert_eq!((list.status().generation, list.status().prefixes), (2, 2));
 
-    // Written again, and nothing new in it: a good sign.
+    // Rewritten without a change: this still shows that the file is current.
     directory.write("11.0.0.0/8\n10.0.0.0/8");
     until(&mut outcomes, |outcome| {
         matches!(outcome, Ok(Reload::Unchanged))
@@ -225,7 +225,7 @@ async fn it_is_watched() {
     assert!(list.contains(ten));
 }
 
-/// What somebody has put in the place of the file's list stays until the file changes.
+/// A list that was set by hand stays until the file changes.
 #[tokio::test]
 async fn watching_does_not_undo_a_manual_replacement() {
     let directory = Directory::new();
@@ -233,7 +233,7 @@ async fn watching_does_not_undo_a_manual_replacement() {
     let list = IpAllowList::load(&path).unwrap();
     let [ten, eleven] = ["10.0.0.1", "11.0.0.1"].map(|text| text.parse().unwrap());
     let both = "10.0.0.0/8\n11.0.0.0/8";
-    // Before the first look, too.
+    // Also before the first check.
     list.replace(both, Shrink::Refuse).unwrap();
     let (sender, mut outcomes) = mpsc::unbounded_channel();
     let watch = list.watch(&path, Duration::ZERO, move |outcome| {
@@ -246,21 +246,21 @@ async fn watching_does_not_undo_a_manual_replacement() {
     assert!(list.contains(ten) && list.contains(eleven));
     assert_eq!(list.status().modified, None);
 
-    // A file that changes is taken again.
+    // A changed file is loaded again.
     directory.write("10.0.0.0/8\n12.0.0.0/8");
     until(&mut outcomes, |outcome| {
         matches!(outcome, Ok(Reload::Replaced))
     })
     .await;
     assert!(list.contains(ten) && !list.contains(eleven));
-    // And what is put in its place stays again.
+    // A list set by hand stays again.
     list.replace(both, Shrink::Refuse).unwrap();
     until(&mut outcomes, |outcome| {
         matches!(outcome, Ok(Reload::Overridden))
     })
     .await;
     assert!(list.contains(eleven));
-    // Unless it is read by hand.
+    // Unless the file is loaded by hand.
     assert_eq!(
         list.reload_from(&path, Shrink::Refuse).unwrap(),
         Reload::Replaced

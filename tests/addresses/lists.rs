@@ -1,4 +1,4 @@
-//! What is in a list, and what becomes of it.
+//! Contents of lists, and the guard against bad updates.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,7 +8,7 @@ use tower_whatsapp::admission::{IpAllowList, ListErrorKind, PrefixProblem, Reloa
 
 use test_support::builder;
 
-/// Around the ends of the prefixes, where a search goes wrong.
+/// Addresses around the bounds of the prefixes, where a search can go wrong.
 fn probes(nets: &[IpNet]) -> Vec<IpAddr> {
     let mut probes = Vec::new();
     for end in nets.iter().flat_map(|net| [net.network(), net.broadcast()]) {
@@ -30,7 +30,7 @@ fn probes(nets: &[IpNet]) -> Vec<IpAddr> {
     probes
 }
 
-/// Few bits that differ, so that prefixes overlap and touch.
+/// Only few bits differ, so that prefixes overlap and touch.
 fn v4() -> impl Strategy<Value = (IpNet, String)> {
     let bits = prop_oneof![
         any::<u32>(),
@@ -50,7 +50,7 @@ fn v6() -> impl Strategy<Value = (IpNet, String)> {
     let bits = prop_oneof![
         any::<u128>(),
         (0..1024_u128).prop_map(|bits| bits.rotate_right(10)),
-        // Where addresses of IPv4 would be.
+        // The range of IPv4-mapped addresses.
         any::<u32>().prop_map(u128::from),
     ];
     (bits, 7..=128_u8).prop_map(|(bits, length)| {
@@ -60,7 +60,7 @@ fn v6() -> impl Strategy<Value = (IpNet, String)> {
 }
 
 proptest! {
-    // In proportion to what the environment asks for: 2048 by default.
+    // Scales with PROPTEST_CASES: 2048 cases by default.
     #![proptest_config(ProptestConfig { cases: 8 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
     #[test]
@@ -86,7 +86,7 @@ proptest! {
         }
     }
 
-    /// Nobody routes longer ones than /64. `/2` of `/24` is what must not pass.
+    /// IPv6 prefixes longer than /64 are not routed. `/2` as a truncated `/24` must be rejected.
     #[test]
     fn what_is_cut_off_admits_nobody_else(
         prefixes in prop::collection::vec(prop_oneof![v4(), v6()], 1..4),
@@ -97,7 +97,7 @@ proptest! {
         let text: String = nets.iter().map(|net| format!("{net}\n")).collect();
         prop_assume!(!nets.is_empty());
         let text = &text[..cut.index(text.len())];
-        // What is left of the last line may be an address, which admits itself.
+        // A truncated last line may be an address, which then admits itself.
         let last = text.lines().last().and_then(|line| line.parse::<IpAddr>().ok());
         if let Ok(list) = IpAllowList::parse(text) {
             let far = ["1.2.3.4", "129.2.3.4", "2001:db8::1", "fd00::1"].map(|text| text.parse().unwrap());
@@ -169,13 +169,13 @@ fn a_bad_list_changes_nothing() {
     assert_eq!(half.unwrap(), Reload::Replaced);
 }
 
-/// Meta's prefixes as the registry had them in 2026.
+/// Meta's prefixes in the registry in 2026.
 const META: &str = "31.13.24.0/21\n31.13.64.0/18\n45.64.40.0/22\n57.144.0.0/14\n66.220.144.0/20\n\
     69.63.176.0/20\n69.171.224.0/19\n74.119.76.0/22\n102.132.96.0/20\n103.4.96.0/22\n\
     129.134.0.0/16\n157.240.0.0/16\n173.252.64.0/18\n179.60.192.0/22\n185.60.216.0/22\n\
     204.15.20.0/22\n2a03:2880::/32\n";
 
-/// As large as the list in force, and another network: every delivery would be refused.
+/// As large as the current list, but another network: every delivery would be rejected.
 #[test]
 fn a_list_of_other_networks_is_refused() {
     let list = IpAllowList::parse(META).unwrap();
@@ -187,7 +187,7 @@ fn a_list_of_other_networks_is_refused() {
         let error = list.replace(other, Shrink::Refuse).unwrap_err();
         assert_eq!(error.kind(), ListErrorKind::Shrunk, "{other}");
     }
-    // The old addresses stay, in other prefixes and with others beside them.
+    // The old addresses remain, in other prefixes and with others beside them.
     let beside =
         META.replace("57.144.0.0/14\n", "57.144.0.0/15\n57.146.0.0/15\n") + "192.0.2.0/24\n";
     assert_eq!(
@@ -196,7 +196,7 @@ fn a_list_of_other_networks_is_refused() {
     );
 }
 
-/// Each keeps half of the one before it.
+/// Each list keeps half of the previous one.
 #[test]
 fn halvings_in_a_row_are_refused() {
     let list = IpAllowList::parse("10.0.0.0/8").unwrap();
@@ -208,11 +208,11 @@ fn halvings_in_a_row_are_refused() {
         );
     }
     assert_eq!(taken, 1);
-    // What somebody has looked at is what later lists are compared with.
+    // A list that was allowed explicitly is the new reference for later lists.
     list.replace("10.0.0.0/12", Shrink::Allow).unwrap();
     list.replace("10.0.0.0/13", Shrink::Refuse).unwrap();
     assert!(list.replace("10.0.0.0/14", Shrink::Refuse).is_err());
-    // The mark rises with the list.
+    // The reference grows with the list.
     assert_eq!(
         list.replace("10.0.0.0/11", Shrink::Refuse).unwrap(),
         Reload::Grown
@@ -221,7 +221,7 @@ fn halvings_in_a_row_are_refused() {
     assert!(list.replace("10.0.0.0/14", Shrink::Refuse).is_err());
 }
 
-/// A download with a prefix that is too short. The next one is right again.
+/// A download with a prefix that is too short. The next one is correct again.
 #[test]
 fn growth_can_be_taken_back() {
     const RIGHT: &str = "192.0.2.0/24\n198.51.100.0/24";
@@ -259,27 +259,27 @@ fn growth_can_be_taken_back() {
         assert_eq!(list.contains(ten), expected.is_err(), "{what}");
     }
 
-    // The guard compares with the small list again.
+    // The guard compares with the small list.
     let list = grown();
     refuse(&list, RIGHT).unwrap();
     refuse(&list, "192.0.2.0/24").unwrap();
     assert!(refuse(&list, "192.0.2.0/25").is_err());
 
-    // Two growths, and lists between them.
+    // Two growths, with other lists in between.
     let list = grown();
     refuse(&list, &format!("{WRONG}\n203.0.113.0/24")).unwrap();
     let wider = format!("{WRONG}\n11.0.0.0/8\n12.0.0.0/8");
     assert_eq!(refuse(&list, &wider), Ok(Reload::Grown));
     assert_eq!(refuse(&list, RIGHT), Ok(Reload::Replaced));
 
-    // Somebody has looked at the growth.
+    // The growth was allowed explicitly.
     let list = grown();
     let looked_at = list.replace(WRONG, Shrink::Allow);
     assert_eq!(looked_at.unwrap(), Reload::Unchanged);
     assert_eq!(refuse(&list, RIGHT), Err(ListErrorKind::Shrunk));
 }
 
-/// The ninth growth makes the first one stay.
+/// After the ninth growth the first one becomes permanent.
 #[test]
 fn eight_growths_can_be_taken_back() {
     for (growths, expected) in [(8, Ok(Reload::Replaced)), (9, Err(ListErrorKind::Shrunk))] {
@@ -311,7 +311,7 @@ fn large_growth_is_reported() {
     }
 }
 
-/// A sixteenth of all addresses, in prefixes that are each long enough.
+/// A sixteenth of all addresses, in prefixes of an acceptable length each.
 #[test]
 fn most_of_the_internet_is_no_list() {
     let all: String = (0..=255)
@@ -325,7 +325,7 @@ fn most_of_the_internet_is_no_list() {
     assert!(IpAllowList::parse(&most).is_ok());
 }
 
-/// A failed download is a few lines and not a megabyte of log.
+/// A failed download writes a few lines to the log, not a megabyte.
 #[test]
 fn errors_are_short() {
     let page = format!("<p>{}\u{7}</p>\n", "x".repeat(1000)).repeat(1000);

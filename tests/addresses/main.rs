@@ -1,4 +1,4 @@
-//! Who may call by address: the list, the file it comes from, and the proxies in front of the host.
+//! Restriction by address: the list, its file, and the proxies in front of the host.
 #![cfg(test)]
 
 mod ask;

@@ -1,7 +1,7 @@
 //! 100,000 random lists against a naive model: lookups, and the guard against bad updates.
 //!
 //! The generator is seeded, so that every run has the same lists. All addresses are in
-//! `10.0.0.0/24` and `fd00::/120`, where the model is one boolean an address.
+//! `10.0.0.0/24` and `fd00::/120`, where the model has one boolean per address.
 
 use std::{
     fmt::Write,
@@ -11,7 +11,7 @@ use std::{
 use tower_whatsapp::admission::{IpAllowList, ListErrorKind, Reload, Shrink};
 
 const LISTS: usize = 100_000;
-/// Lists in a row that replace each other.
+/// Consecutive updates of one list.
 const RUN: usize = 10;
 
 /// splitmix64.
@@ -27,7 +27,7 @@ impl Random {
     }
 }
 
-/// Which of the 256 addresses of IPv4 and of IPv6 are in it.
+/// Whether each of the 256 IPv4 and IPv6 addresses is in the list.
 type Model = [[bool; 256]; 2];
 
 fn address(kind: usize, last: u8) -> IpAddr {
@@ -37,7 +37,7 @@ fn address(kind: usize, last: u8) -> IpAddr {
     }
 }
 
-/// One to eight prefixes, as text and as booleans. Some lists have only one kind of them.
+/// One to eight prefixes, as text and as the model. Some lists have only one address family.
 fn random_list(random: &mut Random) -> (String, Model) {
     let (mut text, mut model) = (String::new(), [[false; 256]; 2]);
     let kinds = random.below(4);
@@ -89,7 +89,7 @@ fn check_lookups(list: &IpAllowList, model: &Model, text: &str) {
     assert_eq!(list.contains(mapped.into()), model[0][7], "{text:?}");
 }
 
-/// Whether no more than an update may bring was added to a list, and nothing removed.
+/// Whether the update removes nothing, and adds no more than is allowed.
 fn is_as_before(new: &Model, before: &Model) -> bool {
     let has_all = |kind: usize| (0..256).all(|last| new[kind][last] || !before[kind][last]);
     (0..2).all(has_all) && !has_grown(new, before)
@@ -99,11 +99,11 @@ fn has_grown(new: &Model, old: &Model) -> bool {
     (0..2).any(|kind| count(&new[kind]) > 2 * count(&old[kind]))
 }
 
-/// What the list and its guard should be after each step.
+/// Expected state of the list and its guard after each step.
 struct Expected {
     in_force: Model,
     high_water: Model,
-    /// The list and the mark before each growth.
+    /// The list and the reference before each growth.
     growths: Vec<(Model, Model)>,
 }
 
@@ -166,7 +166,7 @@ fn random_lists_match_a_naive_model() {
         let mut expected = Expected::new(model);
         let mut base = model;
         let mut base_text = text;
-        // The list before the one in force, if that has grown.
+        // The previous list, if the current one has grown.
         let mut smaller = None;
         for _ in 1..RUN {
             let (mut text, mut model) = random_list(&mut random);
@@ -175,7 +175,8 @@ fn random_lists_match_a_naive_model() {
             if let Some(repaired) = repaired {
                 (text, model) = repaired;
             } else if random.below(2) == 0 {
-                // Every other list has the one in force in it, or nothing would ever be taken.
+                // Every other list contains the current one. Otherwise almost all
+                // would be rejected.
                 text.push_str(&base_text);
                 for (slot, is_in) in model.iter_mut().flatten().zip(base.iter().flatten()) {
                     *slot |= is_in;
@@ -208,7 +209,7 @@ fn random_lists_match_a_naive_model() {
             check_lookups(&list, &expected.in_force, &base_text);
         }
     }
-    // Every outcome is met often enough to mean something.
+    // Every outcome occurs often enough to be tested.
     assert_eq!(outcomes.iter().sum::<usize>(), LISTS / RUN * (RUN - 1));
     assert!(outcomes.iter().all(|count| *count > 500), "{outcomes:?}");
     assert!(repairs > 500, "{repairs}");

@@ -1,4 +1,4 @@
-//! The address of the connection, as axum's server tells it.
+//! The peer address from axum's `ConnectInfo`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,7 +19,7 @@ fn only(address: &str) -> IpAllowList {
     IpAllowList::from_prefixes([address]).unwrap()
 }
 
-/// Tells in a header why it refuses.
+/// A layer that reports the reason of a rejection in a header.
 fn telling(list: IpAllowList) -> WebhookLayer {
     let builder = builder().ip_allow_list(list).on_rejection(|rejection| {
         let mut response = rejection.to_response();
@@ -36,7 +36,7 @@ fn app(layer: WebhookLayer) -> Router {
         .layer(layer)
 }
 
-/// The head of the answer. `length` may be more than is sent.
+/// Returns the head of the response. `length` may be more than is sent.
 async fn answer(address: SocketAddr, length: usize, body: &str, more: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let signature = sign(SECRET, one_text());
@@ -72,14 +72,14 @@ async fn with_connect_info() {
 
     list.replace("127.0.0.2", tower_whatsapp::admission::Shrink::Allow)
         .unwrap();
-    // The body that is announced never comes, and is not waited for.
+    // The declared body never arrives, and the response does not wait for it.
     let text = answer(address, body.len(), "", "x-forwarded-for: 127.0.0.2\r\n").await;
     assert!(text.starts_with("HTTP/1.1 403 "), "{text}");
     assert!(text.contains("x-kind: AddressRefused\r\n"), "{text}");
     server.abort();
 }
 
-/// What the caller is cannot be known, and no header makes it so.
+/// The caller is unknown, and no header changes that.
 #[tokio::test]
 async fn without_connect_info() {
     let (listener, address) = listen().await;
@@ -126,7 +126,7 @@ async fn with_a_proxy() {
     server.abort();
 }
 
-/// What the host says goes before what axum says.
+/// The host's `PeerAddr` takes precedence over axum's.
 #[tokio::test]
 async fn the_hosts_own_word() {
     let [own, axums]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());

@@ -1,4 +1,4 @@
-//! A list is replaced while requests come.
+//! Replaces a list while requests arrive.
 
 use test_support::builder;
 use tower_whatsapp::{
@@ -8,7 +8,8 @@ use tower_whatsapp::{
 
 use crate::ask::{from, send};
 
-/// 5,000 prefixes. The first and the last admit the same two callers in every list, and what is between them differs.
+/// 5,000 prefixes. The first and the last admit the same two callers in every list; those in
+/// between differ.
 fn text(between: u8) -> String {
     let between = (0..4998_u32).map(|number| {
         let [.., high, low] = (number * 2).to_be_bytes();
@@ -18,7 +19,7 @@ fn text(between: u8) -> String {
     format!("10.0.0.0/24\n{between}200.0.0.0/24\n")
 }
 
-/// Who would be refused by a list that is empty or half full for a moment, or admitted by two at once.
+/// Callers that would be rejected by an empty or half-filled list, or admitted by a mixture of two.
 #[tokio::test(flavor = "multi_thread", worker_threads = 5)]
 async fn no_request_sees_half_a_list() {
     const SWAPS: u64 = 100;
@@ -58,7 +59,7 @@ async fn no_request_sees_half_a_list() {
                 let text = if swap % 2 == 0 { even } else { odd };
                 let outcome = list.replace(text, Shrink::Allow);
                 assert_eq!(outcome.unwrap(), Reload::Replaced);
-                // In between, what is bad changes nothing.
+                // In between, invalid updates change nothing.
                 list.replace("10.0.0.0/8\n200.0.0.0/0", Shrink::Allow)
                     .unwrap_err();
             }

@@ -78,7 +78,7 @@ fn routes() {
             .build()
             .is_ok()
     );
-    // One app may have several paths. Two with one label would share the keys of their events.
+    // One app may have several paths. Two apps with the same label would share event keys.
     let same = app("a");
     assert!(
         layer()
@@ -102,7 +102,7 @@ fn routes() {
     );
 }
 
-/// Anything but digits would match nothing, and every event would be set aside and answered with 200.
+/// Anything but digits would match nothing: every event would be set aside and answered with 200.
 #[test]
 fn ids_are_digits() {
     for wrong in ["", " ", "123\n", "+16505550001", "12,34", "WABA", "١٢"] {

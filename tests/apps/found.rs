@@ -1,4 +1,4 @@
-//! How apps are found by name, and for how long that is remembered.
+//! App lookup by name, and how long results are cached.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ async fn an_app_is_looked_up_once_a_minute() {
         assert_eq!(tenants.asked(), ["a"], "{round}");
         advance(60 * SECOND).await;
     }
-    // What is gone is gone when it is looked up again.
+    // A removed app is unknown after the next lookup.
     tenants.remove("a");
     assert_eq!(send(&layer, delivery("/a", "a")).await, refused(UNKNOWN));
     assert_eq!(tenants.asked(), ["a"]);
@@ -73,7 +73,7 @@ async fn what_is_not_there_is_looked_up_every_ten_seconds() {
     assert_eq!(tenants.asked(), ["a"]);
 }
 
-/// A request that no app would answer costs no lookup.
+/// A request that no app would accept causes no lookup.
 #[tokio::test]
 async fn what_is_looked_up_at_all() {
     let tenants = Tenants::of(&["a"]);
@@ -127,7 +127,7 @@ async fn one_lookup_for_all_who_ask_at_once() {
     assert_eq!(tenants.asked(), ["a"]);
 }
 
-/// Who hangs up cannot have the same name looked up again and again.
+/// Disconnecting cannot cause repeated lookups of the same name.
 #[tokio::test(start_paused = true)]
 async fn a_lookup_goes_on_without_who_has_asked() {
     let tenants = Tenants::of(&["a"]).slow(SECOND);
@@ -150,12 +150,12 @@ async fn failures() {
         for _ in 0..5 {
             assert_eq!(send(&layer, delivery("/a", "a")).await, UNAVAILABLE);
         }
-        // A second's rest after each.
+        // Lookups of unknown names pause for a second.
         assert_eq!(tenants.asked(), ["a"]);
         fault(&tenants, false);
         advance(SECOND).await;
         assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
-        // What was found goes on while the database is away, and no longer.
+        // A cached app stays usable while the database is down, for a limited time.
         fault(&tenants, true);
         advance(59 * SECOND).await;
         assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
@@ -176,7 +176,7 @@ async fn a_lookup_that_takes_too_long() {
     let start = tokio::time::Instant::now();
     assert_eq!(send(&layer, delivery("/a", "a")).await, UNAVAILABLE);
     assert_eq!(start.elapsed(), 2 * SECOND);
-    // Given up, and not asked again at once.
+    // The lookup timed out, and is not repeated at once.
     assert_eq!(send(&layer, delivery("/a", "a")).await, UNAVAILABLE);
     assert_eq!(tenants.asked(), ["a"]);
 }
@@ -197,7 +197,7 @@ async fn forgetting() {
     resolver.forget("nobody");
 }
 
-/// A lookup that was on its way when something changed brings what was there before: it must not be remembered.
+/// A lookup in flight during a change returns the old state, which must not be cached.
 #[tokio::test(start_paused = true)]
 async fn forgetting_what_is_being_looked_up() {
     let tenants = Tenants::default().slow(SECOND);
@@ -213,7 +213,7 @@ async fn forgetting_what_is_being_looked_up() {
     assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
 }
 
-/// Credentials change without a lookup.
+/// Credentials can be replaced without a lookup.
 #[tokio::test]
 async fn a_rotation() {
     let tenants = Tenants::default();

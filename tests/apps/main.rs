@@ -1,4 +1,4 @@
-//! Many apps behind one layer: on paths of their own, and by the name in the path.
+//! Several apps behind one layer: with their own paths, and by the name in the path.
 #![cfg(test)]
 
 mod accounts;

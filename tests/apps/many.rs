@@ -37,7 +37,7 @@ async fn ten_thousand_apps() {
             );
         }
     }
-    // Each once: all of them are remembered.
+    // One lookup each: all of them are cached.
     assert_eq!(tenants.asked().len(), APPS);
     assert_eq!(resolver.lookups(), 10_000);
 }

@@ -1,4 +1,4 @@
-//! Names that strangers make up.
+//! Invented names in requests of unauthenticated callers.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn layer(resolver: &CachedResolver) -> WebhookLayer {
         .unwrap()
 }
 
-/// 200 at once, and 200 a second.
+/// 200 at once, then 200 per second.
 #[tokio::test(start_paused = true)]
 async fn lookups_of_unknown_names_have_a_rate() {
     let tenants = Tenants::of(&["a", "b"]);
@@ -46,22 +46,23 @@ async fn lookups_of_unknown_names_have_a_rate() {
     assert_eq!(flood(1000).await, [100, 900]);
     advance(100 * SECOND).await;
     assert_eq!(flood(1000).await, [200, 800]);
-    // Who is known does not notice, not even when it is looked up again.
+    // Known apps are not affected, not even when they are looked up again.
     assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
     assert_eq!(tenants.asked().len(), 1 + 199 + 100 + 200 + 1);
-    // Who is new has to wait for a moment.
+    // A new app must wait briefly.
     assert_eq!(send(&layer, delivery("/b", "b")).await, UNAVAILABLE);
     advance(SECOND).await;
     assert_eq!(send(&layer, delivery("/b", "b")).await, delivered("b"));
 }
 
-/// A flood of unknown names that each take long neither runs more than 32 lookups at once, nor keeps a known app waiting.
+/// A flood of slow lookups of unknown names neither exceeds 32 concurrent lookups,
+/// nor delays a known app.
 #[tokio::test(start_paused = true)]
 async fn slow_lookups_of_unknown_names_do_not_jam_the_known() {
     let tenants = Tenants::of(&["a"]);
     let layer = layer(&CachedResolver::new(tenants.clone()));
     assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
-    // It will have to be looked up again.
+    // Its cache entry expires.
     advance(60 * SECOND).await;
     let tenants = tenants.slow(SECOND * 9 / 10);
     let flood: Vec<_> = (0..5000)
@@ -81,12 +82,12 @@ async fn slow_lookups_of_unknown_names_do_not_jam_the_known() {
             outcome => assert_eq!(outcome, UNAVAILABLE),
         }
     }
-    // 32 of the flood and the known one.
+    // 32 lookups of the flood and one of the known app.
     assert_eq!(tenants.most_running(), 33);
     assert_eq!(refusals, 64);
 }
 
-/// What is remembered needs no place among those who wait for a lookup.
+/// Cached apps need no place in the lookup queue.
 #[tokio::test(start_paused = true)]
 async fn what_is_remembered_is_told_at_once() {
     let tenants = Tenants::default();
@@ -112,7 +113,8 @@ async fn what_is_remembered_is_told_at_once() {
     }
 }
 
-/// A failure says nothing of whether there is an app: who was known is so still, and has its lookups; who was not has to wait as before.
+/// A failed lookup does not tell whether the app exists. Known apps stay known and keep their own
+/// lookups; unknown ones wait as before.
 #[tokio::test(start_paused = true)]
 async fn a_failure_changes_nothing_of_who_is_known() {
     let tenants = Tenants::of(&["a", "b"]);
@@ -129,13 +131,13 @@ async fn a_failure_changes_nothing_of_who_is_known() {
     assert_eq!(tenants.asked(), ["a", "b", "a"]);
     tenants.set_down(false);
     advance(SECOND).await;
-    // The one lookup of this second.
+    // The only lookup in this second.
     assert_eq!(send("c").await, refused(UNKNOWN));
     assert_eq!(send("b").await, UNAVAILABLE);
     assert_eq!(send("a").await, delivered("a"));
 }
 
-/// Names that are remembered because they are not there push out none that is.
+/// Cached unknown names do not evict known apps.
 #[tokio::test(start_paused = true)]
 async fn unknown_names_do_not_push_out_apps() {
     let tenants = Tenants::of(&["a", "b", "c"]);
@@ -168,8 +170,8 @@ async fn unknown_names_do_not_push_out_apps() {
     assert_eq!(tenants.asked(), [""; 0]);
 }
 
-/// A known name is being looked up again, slowly, and forged requests for it wait: other known names
-/// have their lookups all the same.
+/// While the lookup of a known name is slow and forged requests for it wait, other known names are
+/// still looked up.
 #[tokio::test(start_paused = true)]
 async fn requests_for_one_known_name_do_not_starve_another() {
     let tenants = Tenants::of(&["a", "b"]);
@@ -200,7 +202,7 @@ fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("app-{number}")).collect()
 }
 
-/// After a start, 1,000 made-up names a second.
+/// After a start, 1,000 invented names per second.
 #[tokio::test(start_paused = true)]
 async fn preloaded_names_do_not_wait_for_strangers() {
     let names = names(100);
@@ -233,31 +235,31 @@ async fn what_preloading_does_not_do() {
     let layer = layer(&resolver);
     let send = async |name: &str| send(&layer, delivery(&format!("/{name}"), name)).await;
     resolver.preload(["a", "gone", "late"]);
-    // It makes no app of a name, and what has none is unknown afterwards.
+    // Preloading creates no app: a name without one is unknown afterwards.
     assert_eq!(send("gone").await, refused(UNKNOWN));
     advance(10 * SECOND).await;
     assert_eq!(send("nobody").await, refused(UNKNOWN));
     assert_eq!(send("gone").await, UNAVAILABLE);
-    // A failure leaves the name known.
+    // A failed lookup leaves the name known.
     tenants.set_down(true);
     assert_eq!(send("a").await, UNAVAILABLE);
     tenants.set_down(false);
     advance(SECOND).await;
     assert_eq!(send("nobody-2").await, refused(UNKNOWN));
     assert_eq!(send("a").await, delivered("a"));
-    // What is remembered stays, and a name that was unknown is looked up.
+    // Cached apps stay, and a previously unknown name is looked up.
     tenants.asked();
     tenants.add(app("nobody-2"));
     resolver.preload(["a", "nobody-2"]);
     assert_eq!(send("a").await, delivered("a"));
     assert_eq!(send("nobody-2").await, delivered("nobody-2"));
     assert_eq!(tenants.asked(), ["nobody-2"]);
-    // Texts that are no name take no memory.
+    // Invalid names are not stored.
     resolver.preload(["", "a b", "a/b", &"x".repeat(129)]);
     assert!(format!("{resolver:?}").contains("known: 3"), "{resolver:?}");
 }
 
-/// The lookup of a name that was unknown when it began leaves the mark alone.
+/// A lookup that started for an unknown name does not remove the preloaded mark.
 #[tokio::test(start_paused = true)]
 async fn preloading_a_name_that_is_being_looked_up() {
     let tenants = Tenants::default().slow(SECOND);
@@ -274,7 +276,7 @@ async fn preloading_a_name_that_is_being_looked_up() {
     tenants.add(app("a"));
     resolver.preload(["a"]);
     assert_eq!(asking.await.unwrap(), refused(UNKNOWN));
-    // Strangers have the one lookup of this second.
+    // Unknown names use the only lookup of this second.
     let stranger = tokio::spawn({
         let layer = layer.clone();
         async move { send(&layer, delivery("/nobody", "a")).await }

@@ -1,4 +1,4 @@
-//! Where apps are found, as a test wants it.
+//! A configurable resolver.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use tower_whatsapp::{
 
 use super::subject::{app, down};
 
-/// A database. A clone is the same.
+/// A fake database. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Tenants(Arc<Inner>);
 
@@ -63,7 +63,7 @@ impl Tenants {
         self.0.panics.store(panics, Ordering::SeqCst);
     }
 
-    /// The names that were asked for since the last time.
+    /// Names that were looked up since the last call.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.0.asked.lock().unwrap())
     }
@@ -78,7 +78,7 @@ impl AppResolver for Tenants {
         self.0.asked.lock().unwrap().push(name.to_owned());
         let running = self.0.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most_running.fetch_max(running, Ordering::SeqCst);
-        // As it is when it is asked, and not when it answers.
+        // Reads the state at the start of the lookup, not at its end.
         let found = self.0.apps.lock().unwrap().get(name).cloned();
         let delay = *self.0.delay.lock().unwrap();
         if !delay.is_zero() {

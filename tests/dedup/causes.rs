@@ -1,4 +1,4 @@
-//! What code can find out of a store that failed.
+//! What code can find out about a failed store.
 
 use std::{
     error::Error,
@@ -23,7 +23,7 @@ use super::{
     stack::{Answer, Stack, millis, request, text},
 };
 
-/// What the database of a host says.
+/// The error of a host's database.
 #[derive(Debug)]
 struct NoTable;
 
@@ -35,22 +35,22 @@ impl fmt::Display for NoTable {
 
 impl Error for NoTable {}
 
-/// How an operation of a [`Broken`] store goes wrong.
+/// Fault of an operation of a [`Broken`] store.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum How {
     Errs,
     /// The call itself panics.
     PanicsAtOnce,
-    /// The future does.
+    /// The future panics.
     PanicsLater,
-    /// It has its effect first.
+    /// It panics after its effect.
     PanicsAfterwards,
 }
 
 /// No operation means all of them.
 type Breakage = (Option<Op>, How);
 
-/// A store in memory with one operation that goes wrong. A clone is the same store.
+/// A memory store with one faulty operation. Clones share it.
 #[derive(Debug, Clone)]
 struct Broken {
     store: MemoryStore,
@@ -159,7 +159,7 @@ fn chain(error: &dyn Error) -> Vec<String> {
 
 const AWAY: &str = "the store of handled events is not available";
 
-/// From the rejection down to the type of the host's own error, also while the circuit is open.
+/// The chain from the rejection to the host's own error type, also while the circuit is open.
 #[tokio::test(start_paused = true)]
 async fn the_error_of_the_hosts_own_store() {
     let store = Broken::new(None, How::Errs);
@@ -212,7 +212,7 @@ async fn timeouts_and_full_stores() {
     }
 }
 
-/// No response tells of these: the answer was given, or the handler is still running.
+/// No response reports these: it was already sent, or the handler is still running.
 #[tokio::test(start_paused = true)]
 async fn the_handle_has_what_no_response_tells() {
     for op in [Op::Renew, Op::Commit] {
@@ -229,8 +229,8 @@ async fn the_handle_has_what_no_response_tells() {
     }
 }
 
-/// A store that panics is one that failed: what may have been claimed is released, and what was
-/// handled is committed later.
+/// A panicking store counts as a failed one: possible claims are released, and handled events are
+/// committed later.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_panics() {
     super::stack::quiet_panics::<Planned>();
@@ -270,7 +270,7 @@ async fn a_store_that_panics() {
     }
 }
 
-/// Handled, and the store never heard of it.
+/// Handled events whose commit never reached the store.
 #[tokio::test(start_paused = true)]
 async fn unrecorded_events_are_counted() {
     // The lease expires first.
@@ -287,7 +287,7 @@ async fn unrecorded_events_are_counted() {
     stack.handle.drain(millis(200)).await;
     assert_eq!(stack.tally().unrecorded, 1);
 
-    // What was recorded in time is not counted, nor is a release that was never sent.
+    // Events recorded in time are not counted, nor are releases that were never sent.
     let stack = Stack::new(Host::says(http::StatusCode::BAD_GATEWAY));
     stack.store.always(Op::Release, Fault::Fail);
     stack.send(&text("A")).await;

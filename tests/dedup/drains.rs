@@ -16,7 +16,7 @@ use super::{
 
 const TEN: Duration = Duration::from_secs(10);
 
-/// Running, aborted and left.
+/// Drains, and returns the numbers of running, aborted and remaining handlers.
 async fn drain(stack: &Stack, timeout: Duration) -> (usize, usize, usize) {
     let drained = stack.handle.drain(timeout).await;
     (drained.running, drained.aborted, drained.left)
@@ -38,7 +38,7 @@ async fn idle() {
     assert_eq!(drain(&stack, TEN).await, (0, 0, 0));
     assert_eq!(began.elapsed(), millis(0));
     is_closed(&stack, &text("A")).await;
-    // Twice is as good as once.
+    // A second drain has no effect.
     assert_eq!(drain(&stack, TEN).await, (0, 0, 0));
     stack.at_rest([0, 0, 0], Tally::default()).await;
     assert_eq!(stack.host.calls(), 0);
@@ -54,13 +54,35 @@ async fn handlers_that_end() {
     });
     sleep(millis(100)).await;
     is_closed(&stack, &text("C")).await;
-    // What is running is to be told from what comes: a repeat finds the door closed as well.
+    // New deliveries are rejected while others are still running, even duplicates of those.
     is_closed(&stack, &text("A")).await;
     assert_eq!(draining.await.unwrap(), (2, 0, 0));
     for sent in sent {
         assert_eq!(sent.await.unwrap(), Answer::good());
     }
     stack.at_rest([2, 2, 0], Tally::handled(2)).await;
+}
+
+/// The shorter one stops the handlers, and both tell of it.
+#[tokio::test(start_paused = true)]
+async fn two_drains_at_once() {
+    let stack = Stack::new(Host::new(|_, _| pending()));
+    let sent = stack.begin(&text("A")).await;
+    assert!(!stack.handle.is_draining());
+    let long = tokio::spawn({
+        let stack = stack.clone();
+        async move { drain(&stack, TEN).await }
+    });
+    sleep(millis(10)).await;
+    assert!(stack.handle.is_draining());
+    assert_eq!(drain(&stack, millis(100)).await, (1, 1, 0));
+    assert_eq!(long.await.unwrap(), (1, 1, 0));
+    // What was stopped before a drain is none of its own.
+    assert_eq!(drain(&stack, TEN).await, (0, 0, 0));
+    drop(sent);
+    stack
+        .at_rest([1, 0, 1], Tally::handled(1).and_aborted(1))
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,7 +112,7 @@ async fn a_handler_that_has_to_be_stopped() {
     );
 }
 
-/// The release is tried twice, and the drain does not wait for ever.
+/// The release is tried twice, and the drain returns.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_gone() {
     let stack = Stack::new(Host::new(|_, _| pending()));
@@ -105,7 +127,7 @@ async fn a_store_that_is_gone() {
     );
     let tally = Tally::handled(1).and_failures(2).and_aborted(1);
     stack.at_rest([1, 0, 2], tally).await;
-    // Until the lease has passed.
+    // Until the lease expires.
     assert_eq!(stack.held(&text("A")).await, [Held::Pending]);
 }
 
@@ -123,13 +145,13 @@ async fn while_a_commit_is_owed() {
     assert_eq!(draining.await.unwrap(), (1, 0, 0));
     assert_eq!(stack.held(&text("A")).await, [Held::Done]);
 
-    // The last try comes when the time is up.
+    // The last attempt happens at the timeout.
     let stack = Stack::new(Host::good());
     for call in 1..=3 {
         stack.store.at(Op::Commit, call, Fault::Fail);
     }
     assert_eq!(stack.send(&text("A")).await, Answer::good());
-    // Tries at 0, 100 and 300 ms; the next would be at 700.
+    // Attempts at 0, 100 and 300 ms; the next one would be at 700.
     assert_eq!(drain(&stack, millis(500)).await, (1, 1, 0));
     assert_eq!(stack.held(&text("A")).await, [Held::Done]);
     stack
@@ -174,7 +196,7 @@ async fn duplicates_that_wait() {
     assert_eq!(stack.host.calls(), 0);
 }
 
-/// With little time for the store there is little time for all of this, and a waiting duplicate is not to be the last.
+/// A short store timeout shortens all of this, and a waiting duplicate must not delay it.
 #[tokio::test(start_paused = true)]
 async fn duplicates_that_wait_with_a_quick_store() {
     let stack = Stack::with(Host::good(), |builder| builder.store_timeout(millis(5)));
@@ -193,7 +215,7 @@ async fn duplicates_that_wait_with_a_quick_store() {
     stack.rest().await;
 }
 
-/// A handler that blocks its thread cannot be stopped: it is left, and not counted as stopped.
+/// A handler that blocks its thread cannot be aborted: it counts as left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_handler_that_cannot_be_stopped() {
     let (unblock, blocked) = std::sync::mpsc::channel::<()>();
@@ -229,7 +251,7 @@ async fn a_handler_that_cannot_be_stopped() {
     stack.rest().await;
 }
 
-/// As much time as there is.
+/// The longest possible timeout.
 #[tokio::test(start_paused = true)]
 async fn no_limit() {
     let stack = Stack::new(Host::slow(millis(20_000)));
@@ -242,7 +264,7 @@ async fn no_limit() {
     stack.at_rest([1, 1, 0], Tally::handled(1)).await;
 }
 
-/// Times that no clock can hold are as good as no limit.
+/// Durations beyond the range of the clock act as no limit.
 #[tokio::test(start_paused = true)]
 async fn settings_beyond_the_clock() {
     let huge = Duration::MAX - Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! What is none of the layer's business: other paths, and deliveries that were refused before it saw them.
+//! Requests that the layer must not touch: other paths, and deliveries that were rejected before.
 
 use std::task::{Context, Poll};
 
@@ -20,7 +20,7 @@ use super::{
     stack::{Answer, BUDGET, Stack, Tally, now, request, text},
 };
 
-/// Nothing that is refused before reaches the store.
+/// Rejected requests never reach the store.
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_before() {
     let stack = Stack::new(Host::good());
@@ -59,8 +59,8 @@ async fn the_handshake() {
     stack.at_rest([0, 0, 0], Tally::default()).await;
 }
 
-/// Delivered as unknown beside the others, under a key of its own.
-/// Without an id and a time nobody can tell a repeat from a later event that says the same.
+/// Delivered as unknown events, each under its own key. Without an id and a time a duplicate cannot
+/// be told from a later event with the same content.
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_told_from_a_later_event_is_never_suppressed() {
     let body = r#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{
@@ -100,7 +100,7 @@ async fn a_delivery_without_events_reaches_the_host() {
     stack.at_rest([0, 0, 0], Tally::default()).await;
 }
 
-/// What other paths get: their body as it comes, their own answers, and their own errors.
+/// Other paths keep their streaming body, their own responses, and their own errors.
 #[tokio::test(start_paused = true)]
 async fn other_paths_pass_untouched() {
     let store = Scripted::new();
@@ -141,7 +141,7 @@ async fn other_paths_pass_untouched() {
         .unwrap_err();
     assert_eq!(error.to_string(), "the inner service failed");
 
-    // A drained layer lets them pass still.
+    // They also pass a drained layer.
     handle.drain(std::time::Duration::ZERO).await;
     let streamed = elsewhere("/elsewhere", vec![Step::data("one"), Step::data("two")]);
     assert_eq!(
@@ -151,7 +151,7 @@ async fn other_paths_pass_untouched() {
     assert_eq!((store.ops(), handle.counters().running), ([0, 0, 0], 0));
 }
 
-/// The usual mistake with axum: the layer that is added last is the outermost.
+/// The common mistake with axum: the layer that is added last is the outermost.
 #[tokio::test(start_paused = true)]
 async fn a_layer_outside_of_the_webhook_layer_counts_what_it_misses() {
     let store = Scripted::new();
@@ -161,7 +161,7 @@ async fn a_layer_outside_of_the_webhook_layer_counts_what_it_misses() {
     let outside = dedup.layer(layer().layer(host.clone()));
     for time in 1..=2 {
         let answered = outside.clone().oneshot(request(text("A").body())).await;
-        // The handler has handled it: another answer would bring it again.
+        // The event is handled: another status would cause a retry.
         assert_eq!(answered.unwrap().status(), StatusCode::OK);
         assert_eq!(
             (host.calls(), handle.counters().bypassed),
@@ -170,7 +170,7 @@ async fn a_layer_outside_of_the_webhook_layer_counts_what_it_misses() {
     }
     assert_eq!(store.ops(), [0, 0, 0]);
 
-    // What is refused, unsigned, or on another path was not missed.
+    // Rejected or unsigned requests, and those on other paths, do not count as missed.
     let body = text("A").body();
     let forged = testing::delivery(PATH, body.clone(), "another secret").map(Full::new);
     let unsigned = Request::post(PATH).body(Full::new(body.clone())).unwrap();
@@ -187,7 +187,7 @@ async fn a_layer_outside_of_the_webhook_layer_counts_what_it_misses() {
     assert_eq!(handle.counters().bypassed, 2);
 }
 
-/// A delivery that passes one layer on its way to another is not missed.
+/// A delivery that passes one layer on the way to another does not count as missed.
 #[tokio::test(start_paused = true)]
 async fn a_layer_around_another_one_misses_nothing() {
     let inner = DedupLayer::new(Scripted::new());
@@ -196,11 +196,11 @@ async fn a_layer_around_another_one_misses_nothing() {
     let answered = service.oneshot(request(text("A").body())).await;
     assert_eq!(answered.unwrap().status(), StatusCode::OK);
     let [inner, outer] = [inner, outer].map(|layer| layer.handle().counters());
-    assert_eq!((inner.handled, inner.bypassed), (1, 0));
-    assert_eq!((outer.handled, outer.bypassed), (0, 0));
+    assert_eq!((inner.delivered, inner.bypassed), (1, 0));
+    assert_eq!((outer.delivered, outer.bypassed), (0, 0));
 }
 
-/// It is ready whatever it wraps is: that is readied in the task.
+/// It is always ready. The inner service is made ready in the task.
 #[tokio::test]
 async fn always_ready() {
     let mut stack = Stack::new(Host::good());

@@ -1,10 +1,11 @@
-//! A handler that says of its events one by one whether they were handled.
+//! Partial failures: a handler that reports which events failed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::StatusCode;
+use test_support::{PATH, SECRET, TOKEN};
 use tower_whatsapp::{
-    Event, Notification,
+    App, Credentials, Event, Notification, WebhookLayer,
     dedup::{Claim, DedupRejectionKind, PartialFailure, Store, Token},
     event::EventKey,
     testing::Sample,
@@ -16,7 +17,7 @@ use super::{
     stack::{Answer, LEASE, Stack, Tally, keys, status, text},
 };
 
-/// Says this the first time, and is good from then on.
+/// Reports this the first time, and succeeds afterwards.
 fn once(status: u16, failed: Vec<EventKey>) -> Host {
     Host::new(move |call, _| {
         let reply = if call == 1 {
@@ -32,7 +33,7 @@ fn once(status: u16, failed: Vec<EventKey>) -> Host {
     })
 }
 
-/// What is not named is done, what is named is free and comes again alone; whatever the status was.
+/// Unnamed events are done. Named ones are released and retried alone, whatever the status was.
 #[tokio::test(start_paused = true)]
 async fn some_failed() {
     let batch = text("A").and(text("B")).and(text("C"));
@@ -71,7 +72,7 @@ async fn all_failed() {
     stack.at_rest([1, 0, 1], Tally::handled(2)).await;
 }
 
-/// No key is named: the status decides alone.
+/// No key is named: only the status counts.
 #[tokio::test(start_paused = true)]
 async fn none_failed() {
     let stack = Stack::new(once(200, Vec::new()));
@@ -85,7 +86,7 @@ async fn none_failed() {
     stack.at_rest([1, 0, 1], Tally::handled(1)).await;
 }
 
-/// Of an event that is in the delivery twice both are meant.
+/// For a duplicate within the delivery both occurrences are meant.
 #[tokio::test(start_paused = true)]
 async fn failed_and_twice_in_one_delivery() {
     let batch = text("A").and(text("A"));
@@ -96,7 +97,7 @@ async fn failed_and_twice_in_one_delivery() {
     stack.rest().await;
 }
 
-/// What is another's is not released by a handler that names it.
+/// A handler cannot release an event that another holds by naming it.
 #[tokio::test(start_paused = true)]
 async fn failed_and_pending_elsewhere() {
     let stack = Stack::new(once(200, keys(&text("A").and(text("B")))));
@@ -119,7 +120,7 @@ async fn failed_and_pending_elsewhere() {
         .await;
 }
 
-/// An event without a key comes again whatever is said of it; what has one is done.
+/// An event without a key is retried in any case; events with a key are done.
 #[tokio::test(start_paused = true)]
 async fn failed_without_a_key() {
     let batch = text("A").and(status("B"));
@@ -133,42 +134,42 @@ async fn failed_without_a_key() {
     stack.rest().await;
 }
 
-/// A key of no event of the delivery was made in some other way, and may mean any of its events: none is taken for done.
+/// An unknown key may mean any event of the delivery, so none is considered done.
 #[tokio::test(start_paused = true)]
 async fn foreign_keys() {
     let stack = Stack::new(once(200, keys(&text("X").and(text("B")))));
     let batch = text("A").and(text("B"));
-    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::FailureUnmatched));
     assert_eq!(stack.send(&batch).await, partly);
     assert_eq!(stack.held(&batch).await, [Held::Absent; 2]);
     stack.at_rest([1, 0, 1], Tally::handled(2)).await;
 }
 
-/// Nor is it the key of an event that has none.
+/// It is not the key of an event without a key, either.
 #[tokio::test(start_paused = true)]
 async fn foreign_keys_beside_an_event_without_one() {
     let failing = once(200, keys(&text("X")));
     let stack = Stack::with(failing, |builder| builder.status_window(None));
-    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::FailureUnmatched));
     assert_eq!(stack.send(&text("A").and(status("B"))).await, partly);
     assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
     stack.rest().await;
 }
 
-/// As when the app has a label, and the host names its events by the keys that they have without one.
+/// For example, the app has a label, and the host uses keys without it.
 #[tokio::test(start_paused = true)]
 async fn keys_without_the_app() {
     let failing = once(200, keys(&text("A")));
     let stack = Stack::of_app("app", Scripted::new(), failing);
     let batch = text("A").and(text("B"));
-    let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
+    let partly = Answer::of_host(500, Some(DedupRejectionKind::FailureUnmatched));
     assert_eq!(stack.send(&batch).await, partly);
     assert_eq!(stack.send(&batch).await, Answer::good());
     assert_eq!(stack.host.seen()[1].fresh.len(), 2);
     stack.rest().await;
 }
 
-/// A handler that refuses and names nothing that is in the delivery has not handled it.
+/// A handler that fails and names no event of the delivery has handled nothing.
 #[tokio::test(start_paused = true)]
 async fn foreign_keys_alone_on_a_refusal() {
     for said in [400, 500, 503] {
@@ -183,7 +184,7 @@ async fn foreign_keys_alone_on_a_refusal() {
     }
 }
 
-/// What the handler does with the events that it is given, the first time.
+/// The handler's report on its events, the first time.
 fn once_with(name: impl Fn(&Notification) -> PartialFailure + Send + Sync + 'static) -> Host {
     Host::new(move |call, notification| {
         let mut response = super::host::good().unwrap();
@@ -210,7 +211,7 @@ async fn only_b_comes_again(stack: Stack, what: &str) {
     stack.rest().await;
 }
 
-/// The host names events, and computes no keys: whatever makes the key.
+/// The host names events instead of keys, whatever function makes the keys.
 #[tokio::test(start_paused = true)]
 async fn failed_by_event() {
     let failing = || once_with(|all| PartialFailure::of_events([&of_id(all, "B")]));
@@ -228,14 +229,14 @@ async fn failed_by_event() {
     });
     only_b_comes_again(own_key, "a key of the host's own").await;
 
-    // A copy is as good as the event.
+    // A copy of the event works as well.
     let copied = || once_with(|all| PartialFailure::of_events([&of_id(all, "B").detach()]));
     only_b_comes_again(Stack::new(copied()), "a copy").await;
     let of_app = Stack::of_app("app", Scripted::new(), copied());
     only_b_comes_again(of_app, "a copy, for an app with a label").await;
 }
 
-/// Marks add up, and a response that loses them on the way is still a failure.
+/// Reports are combined, and a response that loses them is still a failure.
 #[tokio::test(start_paused = true)]
 async fn failed_one_by_one() {
     let one_by_one = |keeps_extensions: bool| {
@@ -265,7 +266,7 @@ async fn failed_one_by_one() {
     }
 }
 
-/// In a delivery of which some events are suppressed, their positions differ from those in the body.
+/// If some events are suppressed, positions differ from those in the body.
 #[tokio::test(start_paused = true)]
 async fn failed_by_event_beside_known_ones() {
     let failing = once_with(|_| PartialFailure::default());
@@ -283,7 +284,7 @@ async fn failed_by_event_beside_known_ones() {
     second.rest().await;
 }
 
-/// Events without a key come again whatever is said of them; those of another delivery may mean any.
+/// Events without a key are retried in any case. Events of another delivery may mean any.
 #[tokio::test(start_paused = true)]
 async fn failed_by_event_without_a_key_or_from_elsewhere() {
     let batch = text("A").and(status("B"));
@@ -302,7 +303,8 @@ async fn failed_by_event_without_a_key_or_from_elsewhere() {
 
     let foreign = text("X").notification().events()[0].clone();
     let stack = Stack::new(once_with(move |_| PartialFailure::of_events([&foreign])));
-    assert_eq!(stack.send(&batch).await, partly);
+    let unmatched = Answer::of_host(500, Some(DedupRejectionKind::FailureUnmatched));
+    assert_eq!(stack.send(&batch).await, unmatched);
     assert_eq!(stack.held(&batch).await, [Held::Absent; 2]);
     stack.rest().await;
 }
@@ -324,8 +326,8 @@ async fn a_key_function_that_panics_when_a_failure_is_named() {
     stack.at_rest([1, 0, 1], Tally::handled(2)).await;
 }
 
-/// Naming every event of a large delivery takes time in proportion: each key is made twice at most,
-/// by the layer and to be compared.
+/// Naming every event of a large delivery takes linear time: each key is computed at most twice, by
+/// the layer and for the comparison.
 #[tokio::test(start_paused = true)]
 async fn many_events_without_keys_by_key() {
     let ids: Vec<_> = (0..8000).map(|number| format!("S{number}")).collect();
@@ -340,4 +342,35 @@ async fn many_events_without_keys_by_key() {
     let stack = Stack::with(failing, |builder| builder.status_window(None));
     assert_eq!(stack.send(&batch).await.status, 500);
     stack.at_rest([0, 0, 0], Tally::handled(8000)).await;
+}
+
+/// Events that the app keeps apart are not the layer's to repeat: naming them fails no other.
+#[tokio::test(start_paused = true)]
+async fn failed_events_that_are_foreign_to_the_app() {
+    #[derive(Debug, Clone, Copy)]
+    enum By {
+        Event,
+        Copy,
+        Key,
+    }
+    let batch = text("A").entry_id("1").and(text("B").entry_id("2"));
+    for by in [By::Event, By::Copy, By::Key] {
+        let credentials = Credentials::new([("1", SECRET)], [("1", TOKEN)]).unwrap();
+        let app = App::builder("app", credentials).accounts(["1"]).build();
+        let failing = once_with(move |all| {
+            assert_eq!((all.events().len(), all.foreign().len()), (1, 1));
+            let foreign = &all.foreign()[0];
+            match by {
+                By::Event => PartialFailure::of_events([foreign]),
+                By::Copy => PartialFailure::of_events([&foreign.detach()]),
+                By::Key => PartialFailure::of_keys([foreign.key_in("app")]),
+            }
+        });
+        let webhook = WebhookLayer::builder().route(PATH, app.unwrap());
+        let stack = Stack::under(webhook, Scripted::new(), failing, |builder| builder);
+        let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
+        assert_eq!(stack.send(&batch).await, partly, "{by:?}");
+        assert_eq!(stack.send(&batch).await, Answer::known(), "{by:?}");
+        stack.rest().await;
+    }
 }

@@ -1,4 +1,4 @@
-//! What becomes of events that were handled before, or are being handled elsewhere.
+//! Events that were handled before, or are being handled elsewhere.
 
 use tokio::time::{Instant, sleep};
 use tower_whatsapp::{
@@ -14,7 +14,7 @@ use super::{
 
 const FOREIGN: Token = Token::from_bytes(*b"somebody else's.");
 
-/// Has somebody else take the events of a sample.
+/// Claims the events of a sample under another token.
 async fn hold(stack: &Stack, sample: &Sample) {
     let claims = stack
         .store
@@ -67,7 +67,7 @@ async fn some_done() {
     stack
         .at_rest([2, 2, 0], Tally::handled(3).and_suppressed(1))
         .await;
-    // Claimed in the order of the keys, all at once; committed what was claimed.
+    // Claimed together in key order. Only claimed events are committed.
     assert_eq!(stack.store.calls_of(Op::Claim)[1].keys, sorted(keys(&both)));
     assert_eq!(stack.store.calls_of(Op::Commit)[1].keys, sorted(seen.fresh));
 }
@@ -81,11 +81,12 @@ async fn claims_are_sorted() {
     for call in stack.store.calls() {
         assert_eq!(call.keys, sorted(keys(&batch)));
     }
-    // The handler has them in the order of the delivery.
+    // The handler gets them in the order of the delivery.
     assert_eq!(stack.host.handled(), keys(&batch));
 }
 
-/// What could be claimed is handled and committed; a 200 would end Meta's tries for what another may still drop.
+/// Claimed events are handled and committed. A 200 would end Meta's retries for events that another
+/// may still drop.
 #[tokio::test(start_paused = true)]
 async fn some_pending_elsewhere() {
     let stack = Stack::new(Host::good());
@@ -107,7 +108,7 @@ async fn some_pending_elsewhere() {
     assert_eq!(stack.held(&both).await, [Held::Done; 2]);
 }
 
-/// The handler refuses what was free: its own word stands.
+/// The handler rejects the claimed events: its own response is sent.
 #[tokio::test(start_paused = true)]
 async fn some_pending_elsewhere_and_the_rest_refused() {
     let stack = Stack::new(Host::says(http::StatusCode::BAD_REQUEST));
@@ -133,7 +134,7 @@ async fn only_pending_and_then_done() {
     assert!(stack.holds(&text("A")));
     finish(&stack, &text("A")).await;
     assert_eq!(sent.await.unwrap(), Answer::known());
-    // The other is in another process: it is found by looking.
+    // The other holder is in another process, so polling finds its commit.
     assert!(began.elapsed() <= millis(601 + 200));
     // At 0, 50, 150, 350, 550 and 750 ms.
     stack
@@ -152,7 +153,7 @@ async fn only_pending_and_then_released() {
     assert_eq!(sent.await.unwrap(), Answer::good());
     assert_eq!(stack.host.handled(), keys(&text("A")));
     stack.at_rest([3, 1, 0], Tally::handled(1)).await;
-    // Under one token all the time: what was claimed is committed.
+    // Always under one token: what was claimed is committed.
     let calls = stack.store.calls();
     assert!(calls.iter().all(|call| call.token == calls[0].token));
 }
@@ -171,7 +172,7 @@ async fn only_pending_and_not_done_in_time() {
     assert_eq!(stack.held(&text("A").repeat(2)).await, [Held::Pending; 2]);
 }
 
-/// Of two that are held, one becomes free: it is handled, and the other makes it a 503.
+/// One of two held events becomes free and is handled. The other one causes a 503.
 #[tokio::test(start_paused = true)]
 async fn only_pending_and_then_one_released() {
     let stack = Stack::new(Host::good());
@@ -190,7 +191,7 @@ async fn only_pending_and_then_one_released() {
         .await;
 }
 
-/// What becomes done while the rest is waited for is not asked for again.
+/// Events that become done during the wait are not claimed again.
 #[tokio::test(start_paused = true)]
 async fn only_what_is_pending_is_asked_for_again() {
     let stack = Stack::new(Host::good());
@@ -216,7 +217,7 @@ async fn only_what_is_pending_is_asked_for_again() {
         .await;
 }
 
-/// In one process a bell rings: nobody waits for the next look.
+/// Within one process a notifier wakes waiters before the next poll.
 #[tokio::test(start_paused = true)]
 async fn who_waits_is_woken_by_the_commit_and_by_the_release() {
     for (said, answered, ops) in [
@@ -251,7 +252,7 @@ async fn more_waiters_than_may_wait() {
     let later = Answer::later(DedupRejectionKind::InFlight);
     assert_eq!(stack.send(&text("A")).await, later);
     assert_eq!(began.elapsed(), millis(0));
-    // What is free needs no place to wait.
+    // Free events need no place in the queue.
     assert_eq!(stack.send(&text("B")).await, Answer::good());
     assert_eq!(stack.send(&text("A").and(text("C"))).await, later);
     finish(&stack, &text("A")).await;
@@ -299,7 +300,7 @@ async fn nobody_waits_for_no_time() {
     stack.at_rest([1, 0, 0], Tally::default()).await;
 }
 
-/// The time for the handler runs from the claim that it got, not from the one with which the waiting began.
+/// The handler's deadline counts from its successful claim, not from the first attempt.
 #[tokio::test(start_paused = true)]
 async fn who_takes_over_has_the_whole_time() {
     let stack = Stack::with(Host::slow(millis(900)), |builder| {
@@ -320,7 +321,7 @@ async fn the_store_fails_while_somebody_waits() {
     stack.store.at(Op::Claim, 2, Fault::Fail);
     let down = Answer::later(DedupRejectionKind::StoreUnavailable);
     assert_eq!(stack.send(&text("A")).await, down);
-    // It might have been claimed: it is given back, and nobody else's claim goes with it.
+    // It may have been claimed, so it is released, without affecting other claims.
     stack
         .at_rest([2, 0, 1], Tally::default().and_failures(1))
         .await;

@@ -1,4 +1,5 @@
-//! A real Redis in trouble, and what each of its troubles is for Meta: nothing is lost, and nothing runs again but where it must.
+//! Faults of a real Redis, and their effect on Meta: nothing is lost, and nothing
+//! runs again unless necessary.
 
 use std::{
     sync::{Arc, Mutex},
@@ -26,28 +27,28 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
-    /// `READONLY`: a failover, seen from the old server.
+    /// `READONLY`: a failover, on the old server.
     ReadOnly,
-    /// `LOADING`: a server that has just started.
+    /// `LOADING`: a server that is starting.
     Loading,
     /// `OOM`
     Full,
-    /// `MOVED`: the key went to another node of the cluster.
+    /// `MOVED`: the key moved to another node of the cluster.
     Moved,
     /// `NOSCRIPT`
     NoScript,
     FlushAll,
     /// Every connection is closed.
     Reset,
-    /// It does not answer.
+    /// The server does not respond.
     Stop,
-    /// It is killed and comes again with nothing.
+    /// The server is killed and restarts empty.
     Restart,
 }
 
 use Trouble::{FlushAll, Full, Loading, Moved, NoScript, ReadOnly, Reset, Restart, Stop};
 
-/// A server, and another one if the trouble takes two.
+/// A server, and a second one if the fault needs it.
 struct Servers {
     server: Server,
     other: Option<Server>,
@@ -94,7 +95,7 @@ impl Trouble {
     fn begin(self, servers: &mut Servers, key: EventKey) {
         let server = &mut servers.server;
         match self {
-            // Of nobody: what it has it keeps.
+            // A replica of an unreachable server: it keeps its data.
             ReadOnly => server.run("REPLICAOF 127.0.0.1 1"),
             Loading => {
                 server.run::<()>("CONFIG SET key-load-delay 1000");
@@ -106,7 +107,7 @@ impl Trouble {
             Moved => {
                 let other: String = servers.other.as_ref().unwrap().run("CLUSTER MYID");
                 let slot = slot(server, key);
-                // It would not let go a slot with keys in it.
+                // It would keep a slot that contains keys.
                 server.run::<()>(&format!("CLUSTER DELSLOTS {slot}"));
                 server.run::<()>(&format!("CLUSTER SETSLOT {slot} NODE {other}"));
             }
@@ -138,14 +139,14 @@ impl Trouble {
         }
     }
 
-    /// What is answered to a delivery that comes meanwhile.
+    /// The response to a delivery during the fault.
     fn at_the_claim(self) -> Answer {
         match self {
             ReadOnly | Loading | Moved | Stop | Restart => {
                 Answer::later(DedupRejectionKind::StoreUnavailable)
             }
             Full => Answer::later(DedupRejectionKind::StoreFull),
-            // Nobody notices.
+            // The fault is not visible.
             NoScript | FlushAll | Reset => Answer::good(),
         }
     }
@@ -173,7 +174,7 @@ fn slot(server: &Server, key: EventKey) -> u16 {
     command.query(&mut server.connection()).unwrap()
 }
 
-/// Its trouble begins and ends while others talk to it.
+/// The fault starts and ends while clients are connected.
 #[derive(Clone)]
 struct Troubled {
     trouble: Trouble,
@@ -208,14 +209,14 @@ impl Troubled {
     }
 }
 
-/// The server has a second for each call: how fast it is on a busy machine is not what is tested.
+/// A store timeout of a second, so that a busy machine does not matter.
 fn patient(
     builder: DedupLayerBuilder<Scripted<RedisStore>>,
 ) -> DedupLayerBuilder<Scripted<RedisStore>> {
     builder.store_timeout(millis(1000))
 }
 
-/// Sends until it is answered with 200, as Meta does. Returns how many tries were not.
+/// Retries until the response is 200, as Meta does. Returns the number of other responses.
 async fn retried(stack: &Stack<RedisStore>, sample: &Sample) -> usize {
     let start = Instant::now();
     let mut refused = 0;
@@ -226,12 +227,12 @@ async fn retried(stack: &Stack<RedisStore>, sample: &Sample) -> usize {
         }
         assert!(start.elapsed() < PATIENCE, "{answer:?}");
         refused += 1;
-        // As it was told to.
+        // As `Retry-After` says.
         sleep(RETRY_AFTER).await;
     }
 }
 
-/// It was handled so many times, and is done: nothing more runs, and nothing is owed.
+/// Checks that the event was handled `calls` times and is done: nothing is running or pending.
 async fn is_done(stack: &Stack<RedisStore>, calls: usize) {
     stack.rest().await;
     assert_eq!(stack.host.calls(), calls);
@@ -244,7 +245,7 @@ async fn is_done(stack: &Stack<RedisStore>, calls: usize) {
 async fn at_the_claim(trouble: Trouble) {
     let (redis, store) = Troubled::new(trouble);
     let stack = Stack::over(store, Host::good(), patient);
-    // A connection is there.
+    // A connection exists.
     assert_eq!(stack.send(&text("Z")).await, Answer::good());
     redis.begin();
     let answer = stack.send(&text("A")).await;
@@ -255,7 +256,7 @@ async fn at_the_claim(trouble: Trouble) {
     is_done(&stack, 2).await;
 }
 
-/// The same for who would rather handle an event twice.
+/// The same for hosts that prefer handling an event twice over rejecting it.
 async fn at_the_claim_and_deliver(trouble: Trouble) {
     let (redis, store) = Troubled::new(trouble);
     let stack = Stack::over(store, Host::good(), |builder| {
@@ -271,7 +272,7 @@ async fn at_the_claim_and_deliver(trouble: Trouble) {
     is_done(&stack, 2).await;
 }
 
-/// The trouble begins in the handler and ends after the answer.
+/// The fault starts in the handler and ends after the response.
 async fn at_the_commit(trouble: Trouble) {
     let (redis, store) = Troubled::new(trouble);
     let begins = redis.clone();
@@ -307,7 +308,7 @@ async fn at_the_release(trouble: Trouble) {
     redis.end();
     stack.rest().await;
     assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
-    // Nobody has to wait for a lease.
+    // No lease has to expire first.
     assert_eq!(retried(&stack, &text("A")).await, 0);
     is_done(&stack, 2).await;
 }
@@ -337,7 +338,7 @@ troubles! {
     restarted: Restart;
 }
 
-/// What the clock of the server is put forward or back is what all keys have less or more to live.
+/// Moves the server's clock by changing the remaining lifetime of all keys.
 fn step(server: &Server, millis: i64) {
     for name in server.run::<Vec<Vec<u8>>>("KEYS *") {
         let connection = &mut server.connection();
@@ -351,8 +352,8 @@ fn step(server: &Server, millis: i64) {
     }
 }
 
-/// All leases have passed, so what is being handled may begin once more. The windows, an hour longer than the seven days of Meta's attempts,
-/// are still as long as those.
+/// All leases expire, so running events may be handled once more. Windows are an hour longer than
+/// Meta's seven days of retries, and still cover them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server on the PATH"]
 async fn the_clock_of_the_server_goes_forward() {
@@ -364,7 +365,7 @@ async fn the_clock_of_the_server_goes_forward() {
     let first = stack.begin(&text("A")).await;
     sleep(millis(100)).await;
     step(&server, -hour);
-    // One run more, of what was pending; and that it is done stays known.
+    // One more run of the pending event; done events stay done.
     assert_eq!(stack.send(&text("A")).await, Answer::good());
     assert_eq!(first.await.unwrap(), Answer::good());
     assert_eq!(stack.send(&text("done")).await, Answer::known());
@@ -378,7 +379,8 @@ async fn the_clock_of_the_server_goes_forward() {
     }
 }
 
-/// What runs is not disturbed. What a process has left behind is free an hour later: Meta comes for seven days.
+/// Running handlers are not affected. Events of a dead process are free an hour later, within
+/// Meta's seven days of retries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server on the PATH"]
 async fn the_clock_of_the_server_goes_back() {
@@ -406,8 +408,8 @@ async fn the_clock_of_the_server_goes_back() {
     stack.rest().await;
 }
 
-/// The server goes away under many deliveries at once. They do not go on trying to reach it, neither meanwhile nor when it is back, and each is
-/// handled once.
+/// The server goes down under many concurrent deliveries. They do not cause a reconnection storm,
+/// neither during the outage nor after it, and each is handled once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server on the PATH"]
 async fn reconnect_storm() {
@@ -424,7 +426,7 @@ async fn reconnect_storm() {
         tokio::spawn(async move { retried(&stack, &text(&format!("A{number}"))).await })
     });
     let senders: Vec<_> = senders.collect();
-    // Who asks when it goes away finds that out for himself, one after the other and within the time of a call.
+    // Running calls fail one after the other, within the timeout of a call.
     sleep(millis(1500)).await;
     let first = proxy.connections();
     sleep(millis(3000)).await;
@@ -439,7 +441,7 @@ async fn reconnect_storm() {
         "{refused} deliveries refused; connections: {first}, then {meanwhile} in 3 s, and {back} when it is back"
     );
     assert!(refused > 0, "it was not away");
-    // A call is repeated once.
+    // Each call is retried once.
     assert!(first <= 1 + 2 * DELIVERIES, "{first}");
     // One probe a second.
     assert!(meanwhile <= 6 && back <= 6, "{meanwhile}, {back}");

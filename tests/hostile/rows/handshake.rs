@@ -7,7 +7,7 @@ use tower_whatsapp::RejectionKind::{
 
 use crate::row::{Answer, Driver, Row, Sent};
 
-/// The limit of the crate, written out again.
+/// The crate's limit, repeated here so that a change is noticed.
 const MAX_QUERY: usize = 2048;
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -57,9 +57,9 @@ pub(crate) fn rows() -> Vec<Row> {
         .unread(HandshakeMalformed),
         challenge("H19", "a+b"),
         challenge("H19 encoded", "a%2Bb"),
-        // Who does not know the token learns nothing about the challenge.
+        // Callers without the token learn nothing about the challenge.
         ask("H19 wrong token", handshake("wrong", "a+b")).unread(HandshakeRefused),
-        // hyper lets no more than 16 KiB of headers through over HTTP/2.
+        // hyper allows at most 16 KiB of headers over HTTP/2.
         ask("H20 long", good() + "&x=" + &"x".repeat(60_000))
             .unread(HandshakeMalformed)
             .but(Driver::Http2, Answer::Server(431)),
@@ -75,7 +75,7 @@ pub(crate) fn rows() -> Vec<Row> {
         .unread(HandshakeRefused),
         ask("H21 no query", PATH.to_owned()).unread(HandshakeRefused),
         Row::one("H22", Sent::get(good()).body(vec![b'x'; 1_000_000])),
-        // Written otherwise, and the same.
+        // Other encodings of the same query.
         written(
             "H23",
             &format!("hub%2Emode=%73ubscribe&%68ub.verify_token={TOKEN}&hub.challenge={CHALLENGE}"),
@@ -90,7 +90,7 @@ pub(crate) fn rows() -> Vec<Row> {
                 "a&=b&hub=c&hub.mode=subscribe&hub.verify_token={TOKEN}&hub.challenge={CHALLENGE}&%"
             ),
         ),
-        // And not the same.
+        // Encodings of a different query.
         written(
             "H24 semicolons",
             &format!("hub.mode=subscribe;hub.verify_token={TOKEN};hub.challenge={CHALLENGE}"),
@@ -152,7 +152,7 @@ pub(crate) fn rows() -> Vec<Row> {
         challenge("H27 right to left", "1%e2%80%ae1"),
         challenge("H27 any byte", "%ff"),
         challenge("H27 cut escape", "1%3"),
-        // Headers mean nothing here: not what part of the answer is wanted, nor in what form, nor by whom.
+        // Headers have no effect here: neither range, nor content negotiation, nor credentials.
         Row::one(
             "H28",
             Sent::get(good())
@@ -182,7 +182,7 @@ pub(crate) fn rows() -> Vec<Row> {
                 .header("x-rewrite-url", "/x"),
         ),
         Row::one("H28 signed", Sent::get(good()).signature("sha256=0")),
-        // The parameters of a form are no query.
+        // Parameters in a form body are not a query.
         Row::one(
             "H29",
             Sent::get(PATH)

@@ -1,5 +1,5 @@
-//! A server in a directory of its own, on a Unix socket: other servers on the machine do not
-//! matter.
+//! A PostgreSQL server in its own directory, on a Unix socket, so that it cannot conflict with
+//! other servers.
 
 use std::{
     env, fs,
@@ -20,23 +20,23 @@ use sqlx::{
 };
 use tokio::time::sleep;
 
-/// Far longer than a start takes, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout for the start: far above the normal duration, even on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A server that ends with the value.
+/// A server that stops when it is dropped.
 pub(crate) struct Server {
     child: Child,
     dir: PathBuf,
 }
 
 impl Server {
-    /// Starts one, with the schema in its database.
+    /// Starts a server and creates the schema in its database.
     pub(crate) async fn start() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = env::temp_dir().join(format!("pg-test-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        if let Some((user, group)) = other_user() {
+        if let Some((user, group)) = postgres_user_if_root() {
             chown(&dir, Some(user), Some(group)).unwrap();
         }
         let initialized = command("initdb", &dir)
@@ -53,19 +53,19 @@ impl Server {
         let child = command("postgres", &dir)
             .args(["-D", "data", "-c", "listen_addresses=", "-k"])
             .arg(&dir)
-            // Nothing has to survive the machine.
+            // The data need not survive a crash.
             .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
             .args(["-c", "log_lock_waits=on", "-c", "deadlock_timeout=200ms"])
             .stderr(fs::File::create(dir.join("log")).unwrap())
             .spawn()
             .unwrap();
         let server = Self { child, dir };
-        server.ready().await;
+        server.wait_until_ready().await;
         server.store().await.create_schema().await.unwrap();
         server
     }
 
-    /// A store with a pool of its own, as another process has it.
+    /// Returns a store with its own pool, as another process would have.
     pub(crate) async fn store(&self) -> SqlStore {
         SqlStore::new(self.pool().await)
     }
@@ -75,7 +75,7 @@ impl Server {
         options.connect_with(self.options()).await.unwrap()
     }
 
-    /// What the server has said since it was started.
+    /// The server's log since its start.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap()
     }
@@ -87,13 +87,13 @@ impl Server {
             .database("postgres")
     }
 
-    async fn ready(&self) {
+    async fn wait_until_ready(&self) {
         let start = Instant::now();
         loop {
             let connected = PgPoolOptions::new().connect_with(self.options()).await;
             match connected {
                 Ok(_) => return,
-                Err(error) => assert!(start.elapsed() < PATIENCE, "{error}: {}", self.log()),
+                Err(error) => assert!(start.elapsed() < START_TIMEOUT, "{error}: {}", self.log()),
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -102,19 +102,19 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // An orderly end, in which the server frees its shared memory. It fails if it has ended
-        // already.
+        // SIGINT lets the server free its shared memory. It fails if the server has exited already.
         let id = self.child.id().to_string();
         let _ = Command::new("kill").args(["-INT", &id]).status();
         let status = self.child.wait();
         if !status.is_ok_and(|status| status.success() || status.signal().is_some()) {
-            eprintln!("the server did not end well: {}", self.log());
+            eprintln!("the server did not stop cleanly: {}", self.log());
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
-/// A program of PostgreSQL, as a user that it accepts, in this directory.
+/// Builds a command for a program of PostgreSQL, in this directory and under a user
+/// that it accepts.
 fn command(program: &str, dir: &Path) -> Command {
     let mut command = Command::new(find(program));
     command
@@ -122,13 +122,13 @@ fn command(program: &str, dir: &Path) -> Command {
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    if let Some((user, group)) = other_user() {
+    if let Some((user, group)) = postgres_user_if_root() {
         command.uid(user).gid(group);
     }
     command
 }
 
-/// Debian puts the programs where no PATH leads to.
+/// Debian installs the programs in a directory that is not in PATH.
 fn find(program: &str) -> PathBuf {
     let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let debian = debian.flatten().map(|version| version.path().join("bin"));
@@ -138,8 +138,8 @@ fn find(program: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{program} is needed: apt install postgresql"))
 }
 
-/// User and group of `postgres` if this process is root.
-fn other_user() -> Option<(u32, u32)> {
+/// User and group ids of `postgres` if this process is root.
+fn postgres_user_if_root() -> Option<(u32, u32)> {
     let id = |args: &[&str]| -> u32 {
         let output = Command::new("id").args(args).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();

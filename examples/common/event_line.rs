@@ -5,20 +5,20 @@ use tower_whatsapp::{
     event::{Content, Error, Interactive, Message, Status},
 };
 
-/// An event as one line of text, whatever is in it.
+/// Formats an event as one line of text. Control characters and line breaks in it are escaped.
 ///
-/// It shows what people wrote and their phone numbers, because that is what somebody who tries a webhook wants to see. Keep both out
-/// of the logs of a real service: `Debug` of an event does.
-pub(crate) struct Line<'a>(pub(crate) &'a Event);
+/// It shows message texts and phone numbers, because that helps when you try a webhook. Keep both
+/// out of the logs of a real service; `Debug` of an event omits them.
+pub(crate) struct EventLine<'a>(pub(crate) &'a Event);
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for EventLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(event) = self;
         match event.payload() {
             Payload::Message(message) => {
                 show_message(&message, f)?;
                 if message.content == Content::Unknown {
-                    write!(f, " unknown type, {}", Rest(event))?;
+                    write!(f, " unknown type, {}", RawSize(event))?;
                 }
                 Ok(())
             }
@@ -30,10 +30,16 @@ impl fmt::Display for Line<'_> {
                     Some(list) => write!(f, "{}", Word(Some(list)))?,
                     None => f.write_str(unknown.reason.as_str())?,
                 }
-                write!(f, " {}, {}", Word(unknown.id), Rest(event))
+                write!(f, " {}, {}", Word(unknown.id), RawSize(event))
             }
-            // A kind of event that a later version has a type for.
-            other => write!(f, "{} {}, {}", other.name(), Word(event.id()), Rest(event)),
+            // `Payload` is non-exhaustive: a later version may add kinds of events.
+            other => write!(
+                f,
+                "{} {}, {}",
+                other.name(),
+                Word(event.id()),
+                RawSize(event)
+            ),
         }
     }
 }
@@ -47,7 +53,7 @@ fn show_message(message: &Message<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Resul
         Word(message.kind),
         Word(sender)
     )?;
-    // `Debug` of a text is in quotes, with everything escaped that could end the line or move the cursor of a terminal.
+    // `Debug` quotes the text and escapes line breaks and terminal control sequences.
     match text(message.content) {
         Some(text) => write!(f, " {text:?}"),
         None => Ok(()),
@@ -82,7 +88,7 @@ fn show_error(error: &Error<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// What the sender wrote or chose.
+/// Text that the sender wrote or chose.
 fn text(content: Content<'_>) -> Option<&str> {
     match content {
         Content::Text(text) => text.body,
@@ -95,10 +101,10 @@ fn text(content: Content<'_>) -> Option<&str> {
     }
 }
 
-/// Where to look for an event that has no type here, and how much there is.
-struct Rest<'a>(&'a Event);
+/// Field and size of an event that has no type in this version.
+struct RawSize<'a>(&'a Event);
 
-impl fmt::Display for Rest<'_> {
+impl fmt::Display for RawSize<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(event) = self;
         write!(
@@ -110,7 +116,7 @@ impl fmt::Display for Rest<'_> {
     }
 }
 
-/// An id or a name: as it is if it is one plain word, else quoted and escaped.
+/// An id or a name, printed as is if it is one printable ASCII word, else quoted and escaped.
 struct Word<'a>(Option<&'a str>);
 
 impl fmt::Display for Word<'_> {

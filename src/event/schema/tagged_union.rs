@@ -1,12 +1,14 @@
 use std::marker::PhantomData;
 
-use super::{decode::Decode, names::names_match, scalar::Id, unread::UnreadPaths};
+use super::{
+    decode::Decode, scalar::Id, string_enum::eq_ignoring_case_and_separators, unread::UnreadPaths,
+};
 use crate::event::json::Cursor;
 
 /// Declares a tagged union as an enum: `type` is the tag and names the key of the body.
 ///
 /// A variant lists its tags after `=`. They are also the possible keys of its body.
-macro_rules! tagged {
+macro_rules! tagged_union {
     (
         $(#[$meta:meta])*
         $vis:vis enum $name:ident<'a> {
@@ -38,7 +40,7 @@ macro_rules! tagged {
                 let mut next = 0;
                 $(
                     if index == next {
-                        return $crate::event::schema::tagged!(@read body, Self::$variant $(, $body)?);
+                        return $crate::event::schema::tagged_union!(@read body, Self::$variant $(, $body)?);
                     }
                     next += 1;
                 )*
@@ -51,7 +53,7 @@ macro_rules! tagged {
                 let mut next = 0;
                 $(
                     if index == next {
-                        return $crate::event::schema::tagged!(@known body, other $(, $body)?);
+                        return $crate::event::schema::tagged_union!(@known body, other $(, $body)?);
                     }
                     next += 1;
                 )*
@@ -68,7 +70,7 @@ macro_rules! tagged {
                 let mut next = 0;
                 $(
                     if index == next {
-                        $crate::event::schema::tagged!(@unread body, paths $(, $body)?);
+                        $crate::event::schema::tagged_union!(@unread body, paths $(, $body)?);
                         return;
                     }
                     next += 1;
@@ -79,7 +81,7 @@ macro_rules! tagged {
             #[cfg(feature = "serde")]
             fn tag(&self) -> Option<&'static str> {
                 match self {
-                    $($crate::event::schema::tagged!(@any Self::$variant $(, $body)?) => {
+                    $($crate::event::schema::tagged_union!(@any Self::$variant $(, $body)?) => {
                         [$($tag),+].first().copied()
                     })*
                     Self::Unknown => None,
@@ -97,9 +99,9 @@ macro_rules! tagged {
                     map.serialize_entry("type", tag)?;
                 }
                 match self {
-                    $($crate::event::schema::tagged!(@pattern body, Self::$variant $(, $body)?) => {
+                    $($crate::event::schema::tagged_union!(@pattern body, Self::$variant $(, $body)?) => {
                         let names = &[$($tag),+];
-                        $crate::event::schema::tagged!(@write body, tag, names, has_body, map $(, $body)?)
+                        $crate::event::schema::tagged_union!(@write body, tag, names, has_body, map $(, $body)?)
                     })*
                     Self::Unknown => Ok(()),
                 }
@@ -115,7 +117,7 @@ macro_rules! tagged {
     }};
     (@unread $cursor:ident, $paths:ident) => {{
         $cursor.skip();
-        $paths.note();
+        $paths.add();
     }};
     (@unread $cursor:ident, $paths:ident, $body:ty) => {
         <$body as $crate::event::schema::Decode<'a>>::unread($cursor, $paths)
@@ -144,9 +146,9 @@ macro_rules! tagged {
     };
 }
 
-pub(crate) use tagged;
+pub(crate) use tagged_union;
 
-/// The variants of a tagged union, by index. Implemented by `tagged!`.
+/// The variants of a tagged union, by index. Implemented by `tagged_union!`.
 pub(crate) trait TaggedUnion<'a>: Sized {
     /// Tags of each variant, which are also the keys of its body.
     const TAGS: &'static [&'static [&'static str]];
@@ -158,7 +160,7 @@ pub(crate) trait TaggedUnion<'a>: Sized {
     /// body of another variant instead.
     fn is_known(index: usize, body: Option<Cursor<'a>>, other: bool) -> bool;
 
-    /// Adds the paths of what is not read of a variant's body. Skips the body.
+    /// Adds the paths of the unread keys in the body of a variant. Skips the body.
     fn unread(index: usize, body: &mut Cursor<'a>, paths: &mut UnreadPaths);
 
     /// Returns the documented tag of the variant.
@@ -250,7 +252,7 @@ where
             .unwrap_or_default()
     }
 
-    /// Adds the paths of what is not read of a member that belongs to no field. Skips the value.
+    /// Adds the paths of the unread keys in a member that belongs to no field. Skips the value.
     pub(crate) fn unread(&self, key: &[u8], cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
         let place = *cursor;
         let is_body = |index: &usize| {
@@ -263,14 +265,14 @@ where
             let tag = Id::decode(&mut { *cursor }).filter(|tag| !tag.is_empty());
             // Of two tags the last one counts, and the other is unread.
             if tag.is_some() && tag != self.tag {
-                paths.note();
+                paths.add();
             }
             Id::unread(cursor, paths);
         } else if let Some(index) = self.index().filter(is_body) {
             T::unread(index, cursor, paths);
         } else {
             cursor.skip();
-            paths.note();
+            paths.add();
         }
     }
 
@@ -324,7 +326,10 @@ where
 
     fn index_of_tag(tag: &str) -> Option<usize> {
         Self::index_of_key(tag.as_bytes()).or_else(|| {
-            let same = |tags: &&[&str]| tags.iter().any(|name| names_match(name, tag));
+            let same = |tags: &&[&str]| {
+                tags.iter()
+                    .any(|name| eq_ignoring_case_and_separators(name, tag))
+            };
             T::TAGS.iter().position(same)
         })
     }

@@ -1,4 +1,4 @@
-//! What goes with an element when it leaves its delivery, apart from contacts.
+//! The parts of the envelope that belong to an element, apart from contacts.
 
 use super::{
     elements::{Element, Envelope},

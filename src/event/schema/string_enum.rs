@@ -1,7 +1,7 @@
 /// Declares an enum of names to which Meta keeps adding, with an `Other` variant for the rest.
 ///
 /// Names are compared case-insensitively; `-`, `_` and space are equal.
-macro_rules! names {
+macro_rules! string_enum {
     (
         $(#[$meta:meta])*
         $vis:vis enum $name:ident<'a> {
@@ -36,7 +36,7 @@ macro_rules! names {
             fn from_text(text: &'a str) -> Self {
                 match text {
                     $($text $(| $alias)* => Self::$variant,)*
-                    $(_ if [$text $(, $alias)*].iter().any(|name| $crate::event::schema::names_match(name, text)) => {
+                    $(_ if [$text $(, $alias)*].iter().any(|name| $crate::event::schema::eq_ignoring_case_and_separators(name, text)) => {
                         Self::$variant
                     })*
                     _ => Self::Other(text),
@@ -76,10 +76,10 @@ macro_rules! names {
     };
 }
 
-pub(crate) use names;
+pub(crate) use string_enum;
 
 /// Compares case-insensitively; `-`, `_` and space are equal.
-pub(crate) fn names_match(name: &str, text: &str) -> bool {
+pub(crate) fn eq_ignoring_case_and_separators(name: &str, text: &str) -> bool {
     let fold = |byte: u8| match byte {
         b'-' | b' ' => b'_',
         byte => byte.to_ascii_lowercase(),

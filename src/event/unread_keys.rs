@@ -7,11 +7,11 @@ use super::{
     history::{HistoryChunk, ThreadContext},
     json::Span,
     payload::Kind,
-    schema::{Decode, Nothing, UnreadPaths},
+    schema::{Decode, Ignored, UnreadPaths},
 };
 
 impl<'a> ElementRef<'a> {
-    /// Paths of the unread keys of the element, then of what stands beside it.
+    /// Paths of the unread keys of the element, then of those of the envelope that belong to it.
     pub(super) fn unread(&self) -> Vec<String> {
         let mut paths = UnreadPaths::default();
         self.kind().unread(&mut self.cursor(), &mut paths);
@@ -22,11 +22,11 @@ impl<'a> ElementRef<'a> {
         }
         let mut around = UnreadPaths::default();
         if self.envelope.is_in_value(&self.element) {
-            self.unread_of_value(&mut around);
+            self.add_unread_of_value(&mut around);
         }
         if self.envelope.is_in_entry(&self.element) {
             let entry = around.enter(b"entry");
-            self.unread_scalars(self.envelope.scalars_of_entry(&self.element), &mut around);
+            self.add_unread_scalars(self.envelope.scalars_of_entry(&self.element), &mut around);
             around.leave(entry);
         }
         paths.extend(around.into_paths());
@@ -34,40 +34,40 @@ impl<'a> ElementRef<'a> {
     }
 
     /// Notes the unread keys of the value that contains the element.
-    fn unread_of_value(&self, paths: &mut UnreadPaths) {
+    fn add_unread_of_value(&self, paths: &mut UnreadPaths) {
         let value = paths.enter(b"value");
         let change = self.change();
-        self.unread_beside::<Metadata<'_>>(&[b"metadata"], change.metadata, paths);
+        self.add_unread_at::<Metadata<'_>>(&[b"metadata"], change.metadata, paths);
         let context = [b"conversation_context".as_slice()];
         if matches!(self.kind(), Kind::Message | Kind::StandbyMessage) {
-            self.unread_beside::<ConversationContext<'_>>(&context, change.conversation, paths);
+            self.add_unread_at::<ConversationContext<'_>>(&context, change.conversation, paths);
         } else {
-            self.unread_beside::<Nothing>(&context, change.conversation, paths);
+            self.add_unread_at::<Ignored>(&context, change.conversation, paths);
         }
         if let [contact] = self.related_contacts()[..]
             && !matches!(self.kind(), Kind::Unknown(_))
         {
-            self.unread_beside::<Contact<'_>>(&[b"contacts", b"[]"], Some(contact), paths);
+            self.add_unread_at::<Contact<'_>>(&[b"contacts", b"[]"], Some(contact), paths);
         }
         if self.kind() == Kind::HistoryMessage {
             let thread = self.envelope.thread(&self.element);
             let chunk: [&[u8]; 3] = [b"history", b"[]", b"metadata"];
-            self.unread_beside::<HistoryChunk>(&chunk, thread.chunk, paths);
+            self.add_unread_at::<HistoryChunk>(&chunk, thread.chunk, paths);
             let context: [&[u8]; 5] = [b"history", b"[]", b"threads", b"[]", b"context"];
-            self.unread_beside::<ThreadContext<'_>>(&context, thread.context, paths);
+            self.add_unread_at::<ThreadContext<'_>>(&context, thread.context, paths);
         }
-        self.unread_scalars(self.envelope.scalars_of_value(&self.element), paths);
+        self.add_unread_scalars(self.envelope.scalars_of_value(&self.element), paths);
         paths.leave(value);
     }
 
-    fn unread_scalars(&self, scalars: Vec<Span>, paths: &mut UnreadPaths) {
+    fn add_unread_scalars(&self, scalars: Vec<Span>, paths: &mut UnreadPaths) {
         for scalar in scalars {
             let key = self.envelope.document.key_at(scalar);
-            self.unread_beside::<Nothing>(&[key], Some(scalar), paths);
+            self.add_unread_at::<Ignored>(&[key], Some(scalar), paths);
         }
     }
 
-    fn unread_beside<R: Decode<'a>>(
+    fn add_unread_at<D: Decode<'a>>(
         &self,
         path: &[&[u8]],
         span: Option<Span>,
@@ -75,7 +75,7 @@ impl<'a> ElementRef<'a> {
     ) {
         let Some(span) = span else { return };
         let parent = paths.enter_all(path);
-        R::unread(&mut self.envelope.document.cursor_at(span), paths);
+        D::unread(&mut self.envelope.document.cursor_at(span), paths);
         if let Some(parent) = parent {
             paths.leave(parent);
         }
