@@ -37,7 +37,7 @@ use tracing::{Level, info};
 use tracing_subscriber::{EnvFilter, Layer, filter::Targets, prelude::*};
 
 use self::{
-    common::{listen, until_interrupted, variable},
+    common::{listen, optional, required, run_until_signal},
     faults::Faults,
 };
 
@@ -65,7 +65,7 @@ async fn on_event(State(faults): State<Faults>, notification: Notification) -> S
 
 /// Installs the recorder of metrics, and serves them.
 fn serve_metrics() -> Result<(), Box<dyn Error>> {
-    let address = variable("METRICS_ADDR")?.unwrap_or("127.0.0.1:9464".to_owned());
+    let address = optional("METRICS_ADDR")?.unwrap_or("127.0.0.1:9464".to_owned());
     let address: SocketAddr = address.parse()?;
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".into()), &SECONDS)?
@@ -79,13 +79,13 @@ fn serve_metrics() -> Result<(), Box<dyn Error>> {
 /// Installs the subscriber of logs and traces. Shut the provider down before the process ends: it
 /// sends spans in batches.
 fn subscribe() -> Result<Option<SdkTracerProvider>, Box<dyn Error>> {
-    let filter = variable("RUST_LOG")?.unwrap_or("info".to_owned());
+    let filter = optional("RUST_LOG")?.unwrap_or("info".to_owned());
     let log = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_filter(EnvFilter::try_new(filter)?);
     // The exporter reads the address of the collector from this variable itself.
     let mut provider = None;
-    if variable("OTEL_EXPORTER_OTLP_ENDPOINT")?.is_some() {
+    if optional("OTEL_EXPORTER_OTLP_ENDPOINT")?.is_some() {
         let exporter = SpanExporter::builder().with_http().build()?;
         let builder = SdkTracerProvider::builder().with_batch_exporter(exporter);
         provider = Some(builder.build());
@@ -104,9 +104,9 @@ fn subscribe() -> Result<Option<SdkTracerProvider>, Box<dyn Error>> {
 }
 
 async fn serve() -> Result<(), Box<dyn Error>> {
-    let secret = variable("WHATSAPP_APP_SECRET")?.ok_or("WHATSAPP_APP_SECRET is not set")?;
-    let token = variable("WHATSAPP_VERIFY_TOKEN")?.ok_or("WHATSAPP_VERIFY_TOKEN is not set")?;
-    let faults = Faults::new(variable("FAULTS")?.is_some());
+    let secret = required("WHATSAPP_APP_SECRET")?;
+    let token = required("WHATSAPP_VERIFY_TOKEN")?;
+    let faults = Faults::new(optional("FAULTS")?.is_some());
     serve_metrics()?;
 
     let dedup = DedupLayer::builder(faults.store(MemoryStore::new()))
@@ -121,7 +121,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
 
     let listener = listen("127.0.0.1:3000").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    until_interrupted(async |signal| {
+    run_until_signal(async |signal| {
         axum::serve(listener, app)
             .with_graceful_shutdown(signal)
             .await
