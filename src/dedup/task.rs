@@ -155,19 +155,7 @@ impl<S: Store> Delivery<'_, S> {
         let unprotected = match self.claim().await {
             ClaimOutcome::Proceed { unprotected } => unprotected,
             ClaimOutcome::Respond(response) => {
-                let response = match response {
-                    WithoutHandler::AllDone => {
-                        let events = notification.peek_events().len();
-                        tracker.count_events(EventOutcome::Suppressed, events);
-                        // Nobody need read what was handled before.
-                        notification.mark_read();
-                        DeliveryResponse::Own(Response::new(Bytes::new()))
-                    }
-                    WithoutHandler::Rejected(rejection) => {
-                        tracker.telemetry.rejected(&rejection);
-                        rejection.into()
-                    }
-                };
+                let response = self.respond_without_handler(response, &notification);
                 contain_drop((request, notification));
                 drop(reservation);
                 let _ = reply.send(response);
@@ -198,6 +186,27 @@ impl<S: Store> Delivery<'_, S> {
         };
         let _ = reply.send(response);
         drop(reservation);
+    }
+
+    fn respond_without_handler<R>(
+        &self,
+        response: WithoutHandler,
+        notification: &Notification,
+    ) -> DeliveryResponse<R> {
+        let tracker = &self.shared.tracker;
+        match response {
+            WithoutHandler::AllDone => {
+                let events = notification.peek_events().len();
+                tracker.count_events(EventOutcome::Suppressed, events);
+                // Nobody need read what was handled before.
+                notification.mark_read();
+                DeliveryResponse::Own(Response::new(Bytes::new()))
+            }
+            WithoutHandler::Rejected(rejection) => {
+                tracker.telemetry.rejected(&rejection);
+                rejection.into()
+            }
+        }
     }
 
     /// Returns the writes that the store has not confirmed. Without a known outcome, those are the

@@ -5,8 +5,8 @@ use std::{error::Error, fmt};
 use tracing::{debug, info, warn};
 
 use super::{
-    dedup::{CutOff, EventOutcome, StoreOperation},
     logs::{TARGET, warn_or_debug},
+    observation::{CutOff, EventOutcome, StoreOperation},
     rate_limit::RateLimit,
 };
 use crate::dedup::{DedupRejection, DedupRejectionKind, StoreError};

@@ -11,8 +11,8 @@ use tracing::{Level, Span, debug, enabled, field, info, info_span, warn};
 
 use super::{
     clock::Moment,
+    observation::{Outcome, VerifiedDelivery},
     rate_limit::RateLimit,
-    webhook::{Outcome, VerifiedDelivery},
 };
 use crate::{
     credentials::KeyRing,

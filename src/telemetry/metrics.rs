@@ -12,16 +12,16 @@ use metrics::{
     histogram,
 };
 
-use super::webhook::{Outcome, VerifiedDelivery};
+use super::observation::{Outcome, VerifiedDelivery};
 #[cfg(feature = "tokio")]
 use super::{
     clock::Moment,
-    dedup::{CutOff, EventOutcome, StoreOperation},
+    observation::{CutOff, EventOutcome, StoreOperation},
     rate_limit::RateLimit,
 };
 use crate::event::Event;
 
-/// Number of events of a delivery whose lag is recorded. The events of a batch have nearly the same.
+/// Number of events of a delivery whose lag is recorded. Those of a batch have nearly the same.
 const LAG_SAMPLES: usize = 16;
 
 /// Calls a macro of `metrics` with the label `app`, if the app has a label.
@@ -44,6 +44,7 @@ macro_rules! for_app {
 }
 
 /// Describes all metrics to the recorder that is installed, if there is one.
+// Long because it is a table with one row per metric.
 pub(super) fn describe() {
     describe_counter!(
         "whatsapp_rejections_total",
@@ -135,7 +136,7 @@ pub(super) fn describe() {
 pub(super) fn rejected(app: Option<&Arc<str>>, reason: &'static str) {
     match app {
         Some(app) => {
-            for_app!(counter, "whatsapp_rejections_total", app, "reason" => reason).increment(1)
+            for_app!(counter, "whatsapp_rejections_total", app, "reason" => reason).increment(1);
         }
         None => counter!("whatsapp_rejections_total", "reason" => reason).increment(1),
     }
@@ -183,10 +184,11 @@ fn count_kinds(app: &Arc<str>, events: &[Event]) {
             "message" => for_app!(counter, "whatsapp_events_total", app, "kind" => "message")
                 .increment(count),
             "status" => {
-                for_app!(counter, "whatsapp_events_total", app, "kind" => "status").increment(count)
+                for_app!(counter, "whatsapp_events_total", app, "kind" => "status")
+                    .increment(count);
             }
             kind => {
-                for_app!(counter, "whatsapp_events_total", app, "kind" => kind).increment(count)
+                for_app!(counter, "whatsapp_events_total", app, "kind" => kind).increment(count);
             }
         }
     }

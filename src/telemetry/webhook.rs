@@ -20,11 +20,11 @@ use super::clock::Moment;
 use super::drift::Drift;
 #[cfg(feature = "tracing")]
 use super::logs::{self, RejectionLimits};
+use super::observation::{Outcome, VerifiedDelivery};
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::rate_limit::RateLimit;
 use crate::{
     credentials::KeyRing,
-    event::Event,
     webhook::{Rejection, SetupWarning},
 };
 
@@ -137,24 +137,6 @@ pub(crate) fn layer_missing() {
     super::metrics::setup_warning("layer_missing");
 }
 
-/// What is known of a delivery before the inner service is called.
-#[cfg_attr(
-    not(all(feature = "metrics", feature = "tracing")),
-    allow(dead_code, reason = "each feature uses a part of it")
-)]
-pub(crate) struct VerifiedDelivery<'a> {
-    /// Label of the app.
-    pub(crate) app: &'a Arc<str>,
-    pub(crate) path: Option<&'a str>,
-    /// Label of the secret that matched.
-    pub(crate) secret: &'a str,
-    pub(crate) events: &'a [Event],
-    /// Length of the body in bytes.
-    pub(crate) length: usize,
-    /// When the head of the request arrived.
-    pub(crate) started: Moment,
-}
-
 /// Telemetry of one delivery while the inner service handles it.
 pub(crate) struct DeliveryTelemetry {
     #[cfg(feature = "tracing")]
@@ -167,23 +149,6 @@ pub(crate) struct DeliveryTelemetry {
     called: Moment,
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     is_answered: bool,
-}
-
-/// How a delivery ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Answered with 200.
-    Acknowledged,
-    /// The handler answered with another status.
-    Refused,
-    /// A `DedupLayer` answered with another status.
-    Deferred,
-    /// The inner service returned an error.
-    Failed,
-    /// The sender disconnected before there was a response. With a `DedupLayer` the handler goes
-    /// on.
-    #[cfg(any(feature = "metrics", feature = "tracing"))]
-    Abandoned,
 }
 
 impl DeliveryTelemetry {
@@ -213,19 +178,6 @@ impl Drop for DeliveryTelemetry {
     fn drop(&mut self) {
         if !self.is_answered {
             self.answered(Outcome::Abandoned, None);
-        }
-    }
-}
-
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-impl Outcome {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Acknowledged => "acknowledged",
-            Self::Refused => "refused",
-            Self::Deferred => "deferred",
-            Self::Failed => "failed",
-            Self::Abandoned => "abandoned",
         }
     }
 }

@@ -10,7 +10,8 @@ use super::{
     layer::WebhookLayer,
     rejection::Rejection,
     routes::{Path, Routes},
-    setup_warning::{SetupWarning, SetupWarnings},
+    setup_warning::SetupWarning,
+    warning_reporter::WarningReporter,
 };
 #[cfg(feature = "apps")]
 use super::{labels::Labels, resolver::CachedResolver};
@@ -375,7 +376,7 @@ impl WebhookLayerBuilder {
         self.admission.validate()?;
         let telemetry = Arc::new(WebhookTelemetry::default());
         telemetry.built(&routes.to_string(), self.limits.body, self.memory_budget);
-        let warnings = SetupWarnings::new(self.on_setup_warning, Arc::clone(&telemetry));
+        let warnings = WarningReporter::new(self.on_setup_warning, Arc::clone(&telemetry));
         #[cfg(feature = "apps")]
         let labels = Labels::new();
         #[cfg(feature = "apps")]

@@ -13,7 +13,8 @@ use super::{
     context::RequestContext,
     rejection::{Reason, Rejection, RejectionKind},
     routes::Routes,
-    setup_warning::{SetupWarning, SetupWarnings},
+    setup_warning::SetupWarning,
+    warning_reporter::WarningReporter,
 };
 #[cfg(feature = "admission")]
 use crate::admission::Admission;
@@ -43,7 +44,7 @@ pub(super) struct Config {
     pub(super) admission: Admission,
     pub(super) on_rejection: Option<Arc<OnRejection>>,
     pub(super) on_handler_error: OnHandlerError,
-    pub(super) warnings: Arc<SetupWarnings>,
+    pub(super) warnings: Arc<WarningReporter>,
     pub(super) telemetry: Arc<WebhookTelemetry>,
     /// The apps of the routes, and those resolved so far with their names.
     #[cfg(feature = "apps")]

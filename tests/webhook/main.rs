@@ -1,4 +1,5 @@
-//! `WebhookLayer` through its public API: settings, what is refused, bodies, and the host behind it.
+//! `WebhookLayer` through its public API: settings, what is refused, bodies, and the host behind
+//! it.
 #![cfg(test)]
 
 #[cfg(feature = "axum")]
