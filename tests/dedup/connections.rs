@@ -19,12 +19,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use test_support::{PATH, SECRET, builder, sign};
+use test_support::{PATH, SECRET, builder, sign, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tower::{BoxError, Service, ServiceExt};
 use tower_whatsapp::testing::sample::Sample;
@@ -38,16 +38,13 @@ use super::{
 /// How long the server waits for somebody who says nothing.
 const HASTE: Duration = Duration::from_millis(200);
 
-/// Longer than anything here should take.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {
             sleep(millis(2)).await;
         }
     };
-    timeout(PATIENCE, wait).await.expect(what);
+    within(what, wait).await;
 }
 
 /// Counts for as long as it lives.
@@ -137,8 +134,8 @@ impl Server {
         stream.write_all(request).await.unwrap();
         // The server ends it when nothing more comes.
         let mut answers = String::new();
-        let read = timeout(PATIENCE, stream.read_to_string(&mut answers));
-        read.await.unwrap().unwrap();
+        let read = stream.read_to_string(&mut answers);
+        within("the end of the connection", read).await.unwrap();
         let statuses = answers.split("HTTP/1.1 ").skip(1);
         statuses.map(|text| text[..3].parse().unwrap()).collect()
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    PATIENCE,
     process::{Process, command_with_descriptors},
     webhook::{ENV, HANDSHAKE},
 };
@@ -17,9 +18,6 @@ use crate::{
 pub const DESCRIPTORS: usize = 64;
 
 const CONNECTIONS: usize = 150;
-
-/// Far longer than anything here takes, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection whose reads end.
 pub fn connect(address: SocketAddr) -> TcpStream {
