@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use test_support::{Counted, Counter};
+use test_support::{Counted, Counter, PATIENCE};
 use tower::{Layer, Service, service_fn, util::MapRequest, util::MapResponse};
 use tower_whatsapp::{
     Event, Notification, Payload, Rejection, RejectionKind, Verified, WebhookLayer, event::Content,
@@ -20,7 +20,7 @@ use tower_whatsapp::{dedup::DedupLayer, event::EventKey};
 
 use crate::row::Dress;
 #[cfg(feature = "tokio")]
-use crate::{drive::PATIENCE, scripted::Scripted};
+use crate::scripted::Scripted;
 
 /// The host's response to a verified delivery. It is not 200, to show whether the layer changes it.
 pub(crate) const TAKEN: (StatusCode, &str) = (StatusCode::ACCEPTED, "taken");

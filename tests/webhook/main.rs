@@ -10,6 +10,8 @@ mod composition;
 mod config;
 mod credentials;
 mod frames;
+mod incomplete_bodies;
 mod preconditions;
 mod readiness;
 mod signature_vectors;
+mod time_limits;

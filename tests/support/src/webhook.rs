@@ -9,7 +9,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use crate::{process::Process, sign};
+use crate::{process::Process, sign, within};
 
 pub const SECRET: &str = "6f70656e2073657361";
 pub const TOKEN: &str = "a token & more";
@@ -33,6 +33,15 @@ pub fn line(id: &str) -> String {
 
 /// Sends one request over a new connection. Returns the status and the body of the response.
 pub async fn send(
+    address: SocketAddr,
+    version: Version,
+    request: http::request::Builder,
+    body: &str,
+) -> (StatusCode, String) {
+    within("a reply", exchange(address, version, request, body)).await
+}
+
+async fn exchange(
     address: SocketAddr,
     version: Version,
     request: http::request::Builder,
