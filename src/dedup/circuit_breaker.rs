@@ -157,6 +157,7 @@ impl<S: Store> CircuitBreaker<S> {
         let error = match result {
             Ok(Ok(answer)) => {
                 self.record_success();
+                (self.failures.telemetry).store_len(|| self.store.len_hint());
                 return Ok(answer);
             }
             Ok(Err(error)) => error,

@@ -129,6 +129,12 @@ pub trait Store: Send + Sync + 'static {
         keys: &[EventKey],
         token: Token,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Returns the number of keys in the store, for a metric, if it is known without waiting. The
+    /// default is `None`. Called every ten seconds at most.
+    fn len_hint(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Result of a claim for one key.
@@ -311,6 +317,10 @@ impl<S: Store> Store for Arc<S> {
         token: Token,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         S::release(self, keys, token)
+    }
+
+    fn len_hint(&self) -> Option<usize> {
+        S::len_hint(self)
     }
 }
 

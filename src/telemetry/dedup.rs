@@ -24,6 +24,8 @@ pub(crate) struct DedupTelemetry {
     cut_off: [RateLimit; CutOff::COUNT],
     #[cfg(feature = "tracing")]
     store_failures: RateLimit,
+    #[cfg(feature = "metrics")]
+    store_len: super::metrics::StoreLen,
 }
 
 /// What happened to events that were not simply handled once.
@@ -103,6 +105,12 @@ impl DedupTelemetry {
     pub(crate) fn store_called(&self, operation: StoreOperation, started: Moment) {
         #[cfg(feature = "metrics")]
         super::metrics::store_called(operation, started.elapsed());
+    }
+
+    /// Reports the number of keys in the store, from time to time.
+    pub(crate) fn store_len(&self, len: impl FnOnce() -> Option<usize>) {
+        #[cfg(feature = "metrics")]
+        self.store_len.update(len);
     }
 
     /// Reports a call of the store that failed, or that an open circuit refused.

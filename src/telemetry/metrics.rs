@@ -3,6 +3,8 @@
 //! Values of labels come from the configuration or from this crate, never from a request, so their
 //! number is bounded. The label `app` is left out for the only app of a layer, which has no label.
 
+#[cfg(feature = "tokio")]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{sync::Arc, time::Duration};
 
 use metrics::{
@@ -10,9 +12,13 @@ use metrics::{
     histogram,
 };
 
-#[cfg(feature = "tokio")]
-use super::dedup::{CutOff, EventOutcome, StoreOperation};
 use super::webhook::{Outcome, VerifiedDelivery};
+#[cfg(feature = "tokio")]
+use super::{
+    clock::Moment,
+    dedup::{CutOff, EventOutcome, StoreOperation},
+    rate_limit::RateLimit,
+};
 use crate::event::Event;
 
 /// Number of events of a delivery whose lag is recorded. The events of a batch have nearly the same.
@@ -119,7 +125,10 @@ pub(super) fn describe() {
             "whatsapp_store_circuits_open",
             "Circuit breakers that are open: their stores are not called."
         );
-        describe_gauge!("whatsapp_memory_store_entries", "Keys in the MemoryStores.");
+        describe_gauge!(
+            "whatsapp_store_entries",
+            "Keys in the stores that know it: in MemoryStore."
+        );
     }
 }
 
@@ -249,8 +258,43 @@ pub(super) fn circuit(is_open: bool) {
     }
 }
 
-/// Changes the number of entries in all stores from `before` to `now`, those of one store.
+/// The share of one store in the gauge of the keys in all stores.
 #[cfg(feature = "tokio")]
-pub(crate) fn store_entries(before: usize, now: usize) {
-    gauge!("whatsapp_memory_store_entries").increment(as_f64(now) - as_f64(before));
+#[derive(Debug)]
+pub(super) struct StoreLen {
+    limit: RateLimit,
+    reported: AtomicUsize,
+}
+
+#[cfg(feature = "tokio")]
+impl Default for StoreLen {
+    fn default() -> Self {
+        Self {
+            // A large store takes a lock for each of its parts.
+            limit: RateLimit::every(Duration::from_secs(10)),
+            reported: AtomicUsize::new(0),
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl StoreLen {
+    pub(super) fn update(&self, len: impl FnOnce() -> Option<usize>) {
+        if self.limit.is_due(Moment::now())
+            && let Some(len) = len()
+        {
+            let before = self.reported.swap(len, Ordering::Relaxed);
+            gauge!("whatsapp_store_entries").increment(as_f64(len) - as_f64(before));
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Drop for StoreLen {
+    fn drop(&mut self) {
+        let reported = *self.reported.get_mut();
+        if reported > 0 {
+            gauge!("whatsapp_store_entries").decrement(as_f64(reported));
+        }
+    }
 }

@@ -85,6 +85,8 @@ fn what_happens_is_counted() {
         // Sampled: four deliveries a second.
         ("whatsapp_event_lag_seconds", 2.0),
         ("whatsapp_store_duration_seconds operation=claim", 2.0),
+        // The layer and its store were dropped.
+        ("whatsapp_store_entries", 0.0),
         ("whatsapp_store_duration_seconds operation=commit", 1.0),
     ];
     for (name, value) in expected {
