@@ -181,7 +181,8 @@ pub(super) fn unread_key(kind: &str, path: &str) {
 }
 
 fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
+    // To the microsecond: more digits would be noise.
+    (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 pub(super) fn non_empty(label: &str) -> Option<&str> {

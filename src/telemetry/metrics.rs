@@ -56,7 +56,7 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "whatsapp_deliveries_total",
-        "Verified deliveries, by `outcome`: acknowledged, refused, failed or abandoned."
+        "Verified deliveries, by `outcome`: acknowledged, refused, deferred, failed or abandoned."
     );
     describe_gauge!(
         "whatsapp_deliveries_in_flight",
@@ -130,6 +130,27 @@ pub(super) fn describe() {
             "whatsapp_store_entries",
             "Keys in the stores that know it: in MemoryStore."
         );
+    }
+}
+
+/// Registers counters at zero, so that the first increment shows as an increase. Those with an app
+/// or a reason appear with their first increment, except for the one that asks for a larger budget.
+pub(super) fn register() {
+    for outcome in Outcome::ALL {
+        counter!("whatsapp_deliveries_total", "outcome" => outcome.name()).increment(0);
+    }
+    counter!("whatsapp_rejections_total", "reason" => "memory_budget").increment(0);
+    counter!("whatsapp_unread_keys_total").increment(0);
+    #[cfg(feature = "tokio")]
+    {
+        for reason in CutOff::ALL {
+            counter!("whatsapp_handlers_cut_off_total", "reason" => reason.name()).increment(0);
+        }
+        for operation in StoreOperation::ALL {
+            let operation = operation.name();
+            counter!("whatsapp_store_failures_total", "operation" => operation).increment(0);
+        }
+        gauge!("whatsapp_store_circuits_open").increment(0.0);
     }
 }
 

@@ -42,6 +42,15 @@ pub(crate) enum Outcome {
 
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 impl Outcome {
+    #[cfg(feature = "metrics")]
+    pub(super) const ALL: [Self; 5] = [
+        Self::Acknowledged,
+        Self::Refused,
+        Self::Deferred,
+        Self::Failed,
+        Self::Abandoned,
+    ];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Acknowledged => "acknowledged",
@@ -121,6 +130,9 @@ impl CutOff {
     #[cfg(feature = "tracing")]
     pub(super) const COUNT: usize = Self::Panic as usize + 1;
 
+    #[cfg(feature = "metrics")]
+    pub(super) const ALL: [Self; 3] = [Self::Deadline, Self::Drain, Self::Panic];
+
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -133,6 +145,9 @@ impl CutOff {
 
 #[cfg(all(feature = "tokio", any(feature = "metrics", feature = "tracing")))]
 impl StoreOperation {
+    #[cfg(feature = "metrics")]
+    pub(super) const ALL: [Self; 4] = [Self::Claim, Self::Renew, Self::Commit, Self::Release];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Claim => "claim",

@@ -61,7 +61,10 @@ impl WebhookTelemetry {
         #[cfg(feature = "tracing")]
         logs::built(paths, body_limit, memory_budget);
         #[cfg(feature = "metrics")]
-        super::metrics::describe();
+        {
+            super::metrics::describe();
+            super::metrics::register();
+        }
     }
 
     pub(crate) fn rejected(&self, rejection: &Rejection, ring: Option<&KeyRing>) {
