@@ -144,9 +144,8 @@ fn advice(kind: DedupRejectionKind) -> &'static str {
              give it more memory or a shorter `window`"
         }
         DedupRejectionKind::ResponseDeadline => {
-            "answered 503 because the handler was not ready within `response_deadline`; it goes on, \
-             and Meta's retry gets its result. Make it faster, or put slow work into a task or a \
-             queue"
+            "answered 503: the handler did not finish within `response_deadline`. It goes on, and \
+             Meta's retry is answered with its result. Make it faster, or put slow work into a queue"
         }
         DedupRejectionKind::HandlerDeadline => {
             "answered 503 because the handler was dropped at its `handler_deadline`"

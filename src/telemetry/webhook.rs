@@ -9,9 +9,11 @@
     )
 )]
 
-use std::sync::Arc;
+#[cfg(feature = "tracing")]
+use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use std::time::Duration;
+use std::{fmt, sync::Arc};
 
 use http::StatusCode;
 
@@ -37,6 +39,9 @@ pub(crate) struct WebhookTelemetry {
     refused: RateLimit,
     #[cfg(feature = "tracing")]
     test_deliveries: RateLimit,
+    /// Deliveries with a valid signature so far.
+    #[cfg(feature = "tracing")]
+    verified: AtomicU64,
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     drift: Drift,
     #[cfg(any(feature = "metrics", feature = "tracing"))]
@@ -69,7 +74,12 @@ impl WebhookTelemetry {
 
     pub(crate) fn rejected(&self, rejection: &Rejection, ring: Option<&KeyRing>) {
         #[cfg(feature = "tracing")]
-        logs::rejected(&self.limits, rejection, ring);
+        logs::rejected(
+            &self.limits,
+            rejection,
+            ring,
+            self.verified.load(Ordering::Relaxed),
+        );
         #[cfg(feature = "metrics")]
         super::metrics::rejected(rejection.shared_app(), rejection.kind().name());
     }
@@ -82,6 +92,14 @@ impl WebhookTelemetry {
         super::metrics::handshake(app);
     }
 
+    /// Reports a signed request to a path that is similar to one of the layer's.
+    pub(crate) fn path_missed(&self, path: &str, layer_paths: &dyn fmt::Display) {
+        #[cfg(feature = "tracing")]
+        logs::path_missed(path, &layer_paths.to_string());
+        #[cfg(feature = "metrics")]
+        super::metrics::setup_warning(SetupWarning::PathMissed.name());
+    }
+
     pub(crate) fn setup_warning(&self, warning: SetupWarning) {
         #[cfg(feature = "tracing")]
         logs::setup_warning(warning);
@@ -92,6 +110,8 @@ impl WebhookTelemetry {
     /// Reports a verified delivery that is about to be handed to the inner service.
     pub(crate) fn verified(self: &Arc<Self>, delivery: &VerifiedDelivery<'_>) -> DeliveryTelemetry {
         let now = Moment::now();
+        #[cfg(feature = "tracing")]
+        self.verified.fetch_add(1, Ordering::Relaxed);
         #[cfg(any(feature = "metrics", feature = "tracing"))]
         if self.samples.0.is_due(now) {
             self.sample(delivery);
@@ -133,9 +153,9 @@ impl WebhookTelemetry {
 
 /// Reports a request that reached a handler without passing through a `WebhookLayer`.
 #[cfg(feature = "axum")]
-pub(crate) fn layer_missing() {
+pub(crate) fn layer_missing(path: &str) {
     #[cfg(feature = "tracing")]
-    logs::layer_missing();
+    logs::layer_missing(path);
     #[cfg(feature = "metrics")]
     super::metrics::setup_warning("layer_missing");
 }

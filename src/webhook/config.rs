@@ -96,7 +96,7 @@ impl Config {
             && !self.warnings.is_reported(SetupWarning::PathMissed)
             && self.routes.has_similar(path)
         {
-            self.warnings.report(SetupWarning::PathMissed);
+            self.warnings.report_path_missed(path, &self.routes);
         }
     }
 }

@@ -100,7 +100,7 @@ impl fmt::Display for SetupWarning {
                 "a verified delivery was answered with 2xx and nothing read its events: does a fallback or a catch-all route answer it?"
             }
             Self::PathMissed => {
-                "a signed POST passed through unverified: does its path have a prefix or a trailing slash that the path of the layer does not have?"
+                "a POST with a signature header was passed on without verification, because its path is none of the layer's: if Meta sent it, correct the prefix or the trailing slash"
             }
             Self::LayersOverlap => {
                 "an outer WebhookLayer verified a delivery that this one refused: give both secrets to one layer"

@@ -1,6 +1,7 @@
 //! Reports each kind of setup warning once: to the hook, the log or standard error.
 
 use std::{
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -69,11 +70,26 @@ impl WarningReporter {
 
     #[cold]
     pub(super) fn report(&self, warning: SetupWarning) {
-        let reported = self.reported.fetch_or(bit(warning), Ordering::Relaxed);
-        if reported & bit(warning) != 0 {
-            return;
+        if self.is_first(warning) {
+            self.telemetry.setup_warning(warning);
+            self.call_hook(warning);
         }
-        self.telemetry.setup_warning(warning);
+    }
+
+    /// Reports a signed request whose path is similar to one of the layer's paths.
+    #[cold]
+    pub(super) fn report_path_missed(&self, path: &str, layer_paths: &dyn fmt::Display) {
+        if self.is_first(SetupWarning::PathMissed) {
+            self.telemetry.path_missed(path, layer_paths);
+            self.call_hook(SetupWarning::PathMissed);
+        }
+    }
+
+    fn is_first(&self, warning: SetupWarning) -> bool {
+        self.reported.fetch_or(bit(warning), Ordering::Relaxed) & bit(warning) == 0
+    }
+
+    fn call_hook(&self, warning: SetupWarning) {
         // A panic in `Service::call` would stop a `Buffer` around the layer for good. `eprintln`
         // panics too, if standard error is closed.
         let _ = catch_unwind(AssertUnwindSafe(|| match &self.hook {
