@@ -120,7 +120,7 @@ async fn the_log_tells_why_and_nothing_personal() {
         .unwrap();
 
     for part in [
-        "the webhook layer is ready",
+        "built a webhook layer",
         "handling an event kind=\"message\"",
         "reason=\"signature_mismatch\"",
         "reason=\"signature_missing\"",
