@@ -18,9 +18,7 @@ use serde_json::Value;
 use test_support::{
     process::{Process, command, run},
     sign,
-    webhook::{
-        ENV, HANDSHAKE, SECRET, TOKEN, ends_with, line, ordinary_route, post, send, text, webhook,
-    },
+    webhook::{ENV, HANDSHAKE, SECRET, ends_with, line, ordinary_route, post, send, text, webhook},
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
