@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use test_support::{Counted, Counter, PATIENCE};
+use test_support::{Counted, Counter};
 use tower::{Layer, Service, service_fn, util::MapRequest, util::MapResponse};
 use tower_whatsapp::{
     Event, Notification, Payload, Rejection, RejectionKind, Verified, WebhookLayer, event::Content,
@@ -206,10 +206,10 @@ impl Subject {
     {
         // A timeout that is long enough for 32,768 events on a busy machine.
         let dedup = DedupLayer::builder(self.store.clone())
-            .store_timeout(PATIENCE)
-            .response_deadline(2 * PATIENCE)
-            .handler_deadline(2 * PATIENCE)
-            .lease(4 * PATIENCE)
+            .store_timeout(test_support::PATIENCE)
+            .response_deadline(2 * test_support::PATIENCE)
+            .handler_deadline(2 * test_support::PATIENCE)
+            .lease(4 * test_support::PATIENCE)
             .build()
             .unwrap();
         self.watched(self.layer.layer(dedup.layer(self.host())))

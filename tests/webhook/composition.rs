@@ -352,7 +352,7 @@ async fn two_apps_with_one_label_over_one_dedup_layer_are_reported_once() {
         let builder = WebhookLayer::builder().path(path).verify_token(TOKEN);
         secrets
             .into_iter()
-            .fold(builder, |builder, secret| builder.app_secret(secret))
+            .fold(builder, WebhookLayerBuilder::app_secret)
     }
     fn named(path: &str, label: &str, secret: &str) -> WebhookLayerBuilder {
         WebhookLayer::builder().route(path, app(label, secret))
