@@ -107,6 +107,11 @@ pub(super) fn handshake(app: &str, path: Option<&str>) {
     );
 }
 
+/// Whether a subscriber takes warnings. A filter may leave them out.
+pub(super) fn is_heard() -> bool {
+    enabled!(target: TARGET, Level::WARN)
+}
+
 /// The paths of the request and of the layer tell what differs.
 pub(super) fn path_missed(path: &str, layer_paths: &str) {
     warn!(

@@ -93,18 +93,23 @@ impl WebhookTelemetry {
     }
 
     /// Reports a signed request to a path that is similar to one of the layer's.
-    pub(crate) fn path_missed(&self, path: &str, layer_paths: &dyn fmt::Display) {
-        #[cfg(feature = "tracing")]
-        logs::path_missed(path, &layer_paths.to_string());
+    ///
+    /// Returns whether a subscriber has seen it.
+    pub(crate) fn path_missed(&self, path: &str, layer_paths: &dyn fmt::Display) -> bool {
         #[cfg(feature = "metrics")]
         super::metrics::setup_warning(SetupWarning::PathMissed.name());
+        #[cfg(feature = "tracing")]
+        logs::path_missed(path, &layer_paths.to_string());
+        is_heard()
     }
 
-    pub(crate) fn setup_warning(&self, warning: SetupWarning) {
-        #[cfg(feature = "tracing")]
-        logs::setup_warning(warning);
+    /// Returns whether a subscriber has seen the warning.
+    pub(crate) fn setup_warning(&self, warning: SetupWarning) -> bool {
         #[cfg(feature = "metrics")]
         super::metrics::setup_warning(warning.name());
+        #[cfg(feature = "tracing")]
+        logs::setup_warning(warning);
+        is_heard()
     }
 
     /// Reports a verified delivery that is about to be handed to the inner service.
@@ -149,6 +154,14 @@ impl WebhookTelemetry {
         #[cfg(feature = "metrics")]
         super::metrics::lag(delivery);
     }
+}
+
+/// Whether a subscriber takes warnings.
+fn is_heard() -> bool {
+    #[cfg(feature = "tracing")]
+    return logs::is_heard();
+    #[cfg(not(feature = "tracing"))]
+    return false;
 }
 
 /// Reports a request that reached a handler without passing through a `WebhookLayer`.

@@ -345,7 +345,8 @@ impl WebhookLayerBuilder {
     }
 
     /// Calls `hook` for each detected mistake in the host's setup, once per kind. Default: writes
-    /// one line to standard error. A panic of the hook is ignored.
+    /// one line to standard error, unless a `tracing` subscriber takes it. A panic of the hook is
+    /// ignored.
     ///
     /// ```
     /// use tower_whatsapp::WebhookLayer;

@@ -71,8 +71,8 @@ impl WarningReporter {
     #[cold]
     pub(super) fn report(&self, warning: SetupWarning) {
         if self.is_first(warning) {
-            self.telemetry.setup_warning(warning);
-            self.call_hook(warning);
+            let is_logged = self.telemetry.setup_warning(warning);
+            self.call_hook(warning, is_logged);
         }
     }
 
@@ -80,8 +80,8 @@ impl WarningReporter {
     #[cold]
     pub(super) fn report_path_missed(&self, path: &str, layer_paths: &dyn fmt::Display) {
         if self.is_first(SetupWarning::PathMissed) {
-            self.telemetry.path_missed(path, layer_paths);
-            self.call_hook(SetupWarning::PathMissed);
+            let is_logged = self.telemetry.path_missed(path, layer_paths);
+            self.call_hook(SetupWarning::PathMissed, is_logged);
         }
     }
 
@@ -89,14 +89,14 @@ impl WarningReporter {
         self.reported.fetch_or(bit(warning), Ordering::Relaxed) & bit(warning) == 0
     }
 
-    fn call_hook(&self, warning: SetupWarning) {
+    /// Without a hook and a log, the warning goes to standard error.
+    fn call_hook(&self, warning: SetupWarning, is_logged: bool) {
         // A panic in `Service::call` would stop a `Buffer` around the layer for good. `eprintln`
         // panics too, if standard error is closed.
         let _ = catch_unwind(AssertUnwindSafe(|| match &self.hook {
             Some(hook) => hook(warning),
-            // With `tracing` it is in the log.
-            None if cfg!(feature = "tracing") => {}
-            None => eprintln!("tower-whatsapp: {warning}"),
+            None if is_logged => {}
+            None => eprintln!("tower-whatsapp: {}: {warning}", warning.name()),
         }));
     }
 

@@ -272,3 +272,29 @@ async fn start_and_handshake() {
     assert_eq!(status(&app, request).await, StatusCode::OK.as_u16());
     lines.only("answered a callback URL check");
 }
+
+/// With the feature and no subscriber, or one that leaves the warning out, it must not be lost.
+#[test]
+fn without_a_subscriber_warnings_go_to_standard_error() {
+    let program = std::env::current_exe().unwrap();
+    let name = "setups::swapped_layers_without_a_subscriber";
+    let output = std::process::Command::new(program)
+        .args([name, "--exact", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    assert!(
+        stderr.contains("tower-whatsapp: dedup_bypassed: "),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, in a process of its own"]
+async fn swapped_layers_without_a_subscriber() {
+    let dedup = DedupLayer::new(MemoryStore::new());
+    let app = host(layer()).layer(dedup);
+    let request = signed("/wh", SECRET, &one_text());
+    assert_eq!(status(&app, request).await, 200);
+}
