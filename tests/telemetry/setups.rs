@@ -192,6 +192,24 @@ async fn handler_that_is_slower_than_the_answer_may_take() {
     assert!(line.contains("goes on"), "{line}");
 }
 
+#[cfg(feature = "redis")]
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn redis_with_a_password() {
+    let server = test_support::redis::Server::with(&["--requirepass", "canary-password"]);
+    let (lines, _guard) = Lines::collect(WARN);
+    let store =
+        tower_whatsapp::dedup::RedisStore::open(&format!("redis://{}", server.address())).unwrap();
+    let app = Router::new()
+        .route("/wh", post(accept))
+        .layer(DedupLayer::new(store))
+        .layer(layer());
+    assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 503);
+    let line = lines.only("operation=\"claim\"");
+    assert!(line.contains("requires a password"), "{line}");
+    assert!(!line.contains("canary"), "{line}");
+}
+
 #[tokio::test]
 async fn test_button() {
     let (lines, _guard) = Lines::collect(LevelFilter::INFO);
