@@ -29,15 +29,19 @@ pub(crate) struct DedupTelemetry {
     store_failures: RateLimit,
     #[cfg(feature = "metrics")]
     store_len: super::metrics::StoreLen,
+    #[cfg(feature = "metrics")]
+    open_circuit: super::metrics::OpenCircuit,
 }
 
 impl DedupTelemetry {
-    /// Reports a delivery that the layer answered with anything but 2xx.
-    pub(crate) fn rejected(&self, rejection: &DedupRejection) {
+    /// Reports a delivery that the layer rejects. It is counted if that is its response.
+    pub(crate) fn rejected(&self, rejection: &DedupRejection, is_response: bool) {
         #[cfg(feature = "tracing")]
         logs::rejected(&self.rejections, rejection);
         #[cfg(feature = "metrics")]
-        super::metrics::dedup_rejected(rejection.kind().name());
+        if is_response {
+            super::metrics::dedup_rejected(rejection.kind().name());
+        }
     }
 
     pub(crate) fn events(&self, outcome: EventOutcome, count: usize) {
@@ -99,6 +103,6 @@ impl DedupTelemetry {
         #[cfg(feature = "tracing")]
         logs::circuit(is_open);
         #[cfg(feature = "metrics")]
-        super::metrics::circuit(is_open);
+        self.open_circuit.set(is_open);
     }
 }

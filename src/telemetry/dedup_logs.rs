@@ -42,7 +42,7 @@ pub(super) fn rejected(limits: &DedupLimits, rejection: &DedupRejection) {
 pub(super) fn events(limit: &RateLimit, outcome: EventOutcome, count: usize) {
     let text = match outcome {
         EventOutcome::Suppressed => {
-            debug!(target: TARGET, count, "kept events from the handler: they were handled before");
+            debug!(target: TARGET, count, "kept events from the handler: handled before, in flight, repeated or stale");
             return;
         }
         EventOutcome::Stale => {
@@ -97,8 +97,8 @@ pub(super) fn store_failed(limit: &RateLimit, operation: StoreOperation, error: 
     warn_or_debug!(
         limit.admit(),
         { operation = operation.name(), cause },
-        "a call of the store of handled events failed: until it works again, deliveries get 503 \
-         and Meta retries them"
+        "a call of the store of handled events failed: see `cause`. While claims fail, deliveries \
+         get 503 unless `on_store_error` says otherwise"
     );
 }
 

@@ -4,7 +4,7 @@
 //! number is bounded. The label `app` is left out for the only app of a layer, which has no label.
 
 #[cfg(feature = "tokio")]
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{sync::Arc, time::Duration};
 
 use metrics::{
@@ -19,7 +19,7 @@ use super::{
     observation::{CutOff, EventOutcome, StoreOperation},
     rate_limit::RateLimit,
 };
-use crate::event::Event;
+use crate::{event::Event, webhook::TEST_ENTRY_ID};
 
 /// Number of events of a delivery whose lag is recorded. Those of a batch have nearly the same.
 const LAG_SAMPLES: usize = 16;
@@ -187,6 +187,13 @@ pub(super) fn lag(delivery: &VerifiedDelivery<'_>) {
     };
     let lag = for_app!(histogram, "whatsapp_event_lag_seconds", app);
     let sample = delivery.events.iter().take(LAG_SAMPLES);
+    // Histories and samples of the App Dashboard are old by nature.
+    let sample = sample.filter(|event| {
+        !matches!(
+            event.kind(),
+            "history_message" | "history_progress" | "app_state"
+        ) && event.entry_id() != Some(TEST_ENTRY_ID)
+    });
     for time in sample.filter_map(Event::timestamp) {
         // The clocks of two machines differ by a little.
         lag.record(as_f64(now.saturating_sub(time.seconds())));
@@ -271,13 +278,27 @@ pub(super) fn store_failed(operation: StoreOperation) {
     counter!("whatsapp_store_failures_total", "operation" => operation.name()).increment(1);
 }
 
+/// The share of one layer in the gauge of open circuits.
 #[cfg(feature = "tokio")]
-pub(super) fn circuit(is_open: bool) {
-    let open = gauge!("whatsapp_store_circuits_open");
-    if is_open {
-        open.increment(1.0);
-    } else {
-        open.decrement(1.0);
+#[derive(Debug, Default)]
+pub(super) struct OpenCircuit(AtomicBool);
+
+#[cfg(feature = "tokio")]
+impl OpenCircuit {
+    pub(super) fn set(&self, is_open: bool) {
+        let gauge = gauge!("whatsapp_store_circuits_open");
+        match (self.0.swap(is_open, Ordering::Relaxed), is_open) {
+            (false, true) => gauge.increment(1.0),
+            (true, false) => gauge.decrement(1.0),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Drop for OpenCircuit {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }
 

@@ -201,10 +201,10 @@ impl DeliveryTelemetry {
         {
             self.is_answered = true;
             let handler = self.called.elapsed();
-            #[cfg(feature = "tracing")]
-            logs::answered(&self.span, &self.layer.refused, outcome, status, handler);
             #[cfg(feature = "metrics")]
             super::metrics::answered(&self.app, outcome, handler);
+            #[cfg(feature = "tracing")]
+            logs::answered(&self.span, &self.layer.refused, outcome, status, handler);
         }
     }
 }

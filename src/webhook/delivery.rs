@@ -138,8 +138,9 @@ impl<S> Delivery<S> {
         let body = notification.peek_body().clone();
         let read_state = notification.read_state();
         extensions.insert(notification);
-        // A task may outlive this future and still hold the body.
-        extensions.insert(Arc::clone(&reservation));
+        // For a `DedupLayer`, whose task may outlive this future and still hold the body. Weak: a
+        // request that the host keeps must not prove that it is still being handled.
+        extensions.insert(Arc::downgrade(&reservation));
         Ok(AcceptedRequest {
             inner: self.inner,
             request: inner_request(parts, body),

@@ -113,7 +113,7 @@ mod service;
 mod setup_warning;
 mod warning_reporter;
 
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "metrics", feature = "tracing"))]
 pub(crate) use self::app::TEST_ENTRY_ID;
 #[cfg(feature = "tokio")]
 pub(crate) use self::{labels::Labels, warning_reporter::WarningReporter};
