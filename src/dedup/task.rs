@@ -33,8 +33,9 @@ use crate::{
     verified::Verified,
 };
 
-/// Pause between two claims of events in flight elsewhere: doubles from the first to the last. Mostly
-/// other processes need it: this one wakes its waiters, unless a key is free just before one waits.
+/// Pause between two claims of events in flight elsewhere: doubles from the first to the last.
+/// Mostly for other processes: this one wakes its waiters, unless a key is released just before one
+/// begins to wait.
 const FIRST_RECLAIM: Duration = Duration::from_millis(50);
 const MAX_RECLAIM: Duration = Duration::from_millis(200);
 

@@ -162,7 +162,7 @@ pub(super) fn delivery(delivery: &VerifiedDelivery<'_>, now: Moment) -> Span {
         "whatsapp.delivery",
         app = non_empty(delivery.app),
         path = delivery.path,
-        secret = delivery.secret,
+        secret_label = delivery.secret,
         length = delivery.length,
         events = delivery.events.len(),
         first_key = field::Empty,

@@ -1,7 +1,8 @@
 //! The metrics (feature `metrics`). `docs/observability.md` lists their names.
 //!
-//! Values of labels come from the configuration or from this crate, never from a request, so their
-//! number is bounded. The label `app` is left out for the only app of a layer, which has no label.
+//! Values of labels come from the configuration or from this crate, never from a request: their
+//! number is bounded by that of the apps. The label `app` is left out for the only app of a layer,
+//! which has no label.
 
 #[cfg(feature = "tokio")]
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -82,7 +83,7 @@ pub(super) fn describe() {
     describe_histogram!(
         "whatsapp_verdict_duration_seconds",
         Unit::Seconds,
-        "Time from the head of a request to its valid signature: mostly the time of the sender."
+        "Time from the head of a request to the call of the inner service: mostly that of the sender."
     );
     describe_histogram!(
         "whatsapp_handler_duration_seconds",
@@ -120,7 +121,7 @@ pub(super) fn describe() {
         );
         describe_counter!(
             "whatsapp_store_failures_total",
-            "Calls of the store that failed or that an open circuit refused."
+            "Calls of the store that failed or that an open circuit refused, by `operation`."
         );
         describe_gauge!(
             "whatsapp_store_circuits_open",

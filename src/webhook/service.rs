@@ -30,6 +30,12 @@ use crate::{
 ///
 /// The inner service must be `Clone`. Each request is received first; then a clone is polled for
 /// readiness and called.
+///
+/// # Panics
+///
+/// With the feature `tokio`, which is on by default and which any crate of the program can turn on,
+/// a delivery panics outside of a Tokio runtime with a timer: without a timer the deadlines of
+/// bodies would be lost.
 #[derive(Debug, Clone)]
 pub struct Webhook<S> {
     inner: S,

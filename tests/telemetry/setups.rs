@@ -259,7 +259,7 @@ async fn the_events_of_a_handler_are_in_the_span_of_its_delivery() {
     };
     for line in [plain, deduplicated] {
         assert!(
-            line.contains("whatsapp.delivery{path=\"/wh\" secret=\"0\""),
+            line.contains("whatsapp.delivery{path=\"/wh\" secret_label=\"0\""),
             "{line}"
         );
         assert!(line.contains("events=1 "), "{line}");

@@ -63,7 +63,7 @@ async fn spans_reach_the_collector_before_the_process_ends() {
         ("events", "1"),
         ("status", "200"),
         ("outcome", "acknowledged"),
-        ("secret", "0"),
+        ("secret_label", "0"),
     ] {
         assert_eq!(value(key).as_deref(), Some(expected), "{key}");
     }
