@@ -66,8 +66,8 @@ pub(super) fn built(paths: &str, body_limit: usize, memory_budget: usize) {
     );
 }
 
-/// `verified` is the number of deliveries with a valid signature so far: 0 means that the setup is
-/// wrong, many that a stranger sent this one.
+/// `verified` is the number of deliveries of the app with a valid signature so far: 0 means that
+/// the setup is wrong, many that a stranger sent this one.
 pub(super) fn rejected(
     limits: &RejectionLimits,
     rejection: &Rejection,
@@ -89,7 +89,7 @@ pub(super) fn rejected(
             path = rejection.path(),
             declared_length = rejection.declared_length(),
             received_length = rejection.received_length(),
-            secret_labels = secrets.as_deref(),
+            secret_labels = secrets.map(field::display),
             verified_since_start = is_mismatch.then_some(verified)
         },
         advice(kind)
@@ -304,9 +304,9 @@ fn advice(kind: RejectionKind) -> &'static str {
              changes the header"
         }
         RejectionKind::SignatureMismatch => {
-            "refused a delivery: its signature fits no app secret. If all fail, the secret \
-             differs from App settings > Basic in Meta's App Dashboard, or a proxy changes \
-             bodies. If others pass (`verified_since_start`), a stranger sent it"
+            "refused a delivery: its signature fits no app secret. If all fail, the secret differs \
+             from App settings > Basic in Meta's App Dashboard, or a proxy changes bodies. If others \
+             of this app pass (`verified_since_start`), a stranger sent it"
         }
         RejectionKind::BodyTooLarge => {
             "refused a delivery above the body limit: Meta sends up to 3 MB, so check `body_limit` \

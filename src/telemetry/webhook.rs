@@ -9,8 +9,6 @@
     )
 )]
 
-#[cfg(feature = "tracing")]
-use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use std::time::Duration;
 use std::{fmt, sync::Arc};
@@ -39,9 +37,6 @@ pub(crate) struct WebhookTelemetry {
     refused: RateLimit,
     #[cfg(feature = "tracing")]
     test_deliveries: RateLimit,
-    /// Deliveries with a valid signature so far.
-    #[cfg(feature = "tracing")]
-    verified: AtomicU64,
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     drift: Drift,
     #[cfg(any(feature = "metrics", feature = "tracing"))]
@@ -72,14 +67,10 @@ impl WebhookTelemetry {
         }
     }
 
-    pub(crate) fn rejected(&self, rejection: &Rejection, ring: Option<&KeyRing>) {
+    /// `verified` is the number of deliveries of the app with a valid signature so far.
+    pub(crate) fn rejected(&self, rejection: &Rejection, ring: Option<&KeyRing>, verified: u64) {
         #[cfg(feature = "tracing")]
-        logs::rejected(
-            &self.limits,
-            rejection,
-            ring,
-            self.verified.load(Ordering::Relaxed),
-        );
+        logs::rejected(&self.limits, rejection, ring, verified);
         #[cfg(feature = "metrics")]
         super::metrics::rejected(rejection.shared_app(), rejection.kind().name());
     }
@@ -115,21 +106,22 @@ impl WebhookTelemetry {
     /// Reports a verified delivery that is about to be handed to the inner service.
     pub(crate) fn verified(self: &Arc<Self>, delivery: &VerifiedDelivery<'_>) -> DeliveryTelemetry {
         let now = Moment::now();
-        #[cfg(feature = "tracing")]
-        self.verified.fetch_add(1, Ordering::Relaxed);
         #[cfg(any(feature = "metrics", feature = "tracing"))]
         if self.samples.0.is_due(now) {
             self.sample(delivery);
         }
-        #[cfg(feature = "metrics")]
-        super::metrics::verified(delivery, now.since(delivery.started));
         #[cfg(feature = "tracing")]
         logs::verified(delivery, &self.test_deliveries);
+        #[cfg(feature = "tracing")]
+        let span = logs::delivery(delivery, now);
+        // Last: a subscriber that panics must not leave the delivery in flight.
+        #[cfg(feature = "metrics")]
+        super::metrics::verified(delivery, now.since(delivery.started));
         DeliveryTelemetry {
             #[cfg(feature = "tracing")]
             layer: Arc::clone(self),
             #[cfg(feature = "tracing")]
-            span: logs::delivery(delivery, now),
+            span,
             #[cfg(feature = "metrics")]
             app: Arc::clone(delivery.app),
             #[cfg(any(feature = "metrics", feature = "tracing"))]

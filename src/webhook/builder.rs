@@ -445,7 +445,9 @@ impl WebhookLayerBuilder {
             SecretError::Whitespace => ConfigError::VerifyTokenWhitespace,
         })?;
         match (self.credentials.pop(), self.credentials.is_empty()) {
-            (None, _) => Ok(Credentials::numbered(app_secrets, verify_tokens)?),
+            (None, _) => {
+                Credentials::numbered(app_secrets, verify_tokens).map_err(ConfigError::of_builder)
+            }
             (Some(credentials), true) if app_secrets.is_empty() && verify_tokens.is_empty() => {
                 Ok(credentials)
             }

@@ -7,8 +7,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response};
 
+#[cfg(any(feature = "apps", feature = "tracing"))]
+use super::app::App;
 #[cfg(feature = "apps")]
-use super::{app::App, labels::Labels};
+use super::labels::Labels;
 use super::{
     context::RequestContext,
     rejection::{Reason, Rejection, RejectionKind},
@@ -59,7 +61,12 @@ impl Config {
         context: &RequestContext,
     ) -> Response<Bytes> {
         let rejection = reason.into().into_rejection(context);
-        self.telemetry.rejected(&rejection, context.ring.as_deref());
+        #[cfg(feature = "tracing")]
+        let verified = context.app.as_ref().map_or(0, App::verified);
+        #[cfg(not(feature = "tracing"))]
+        let verified = 0;
+        self.telemetry
+            .rejected(&rejection, context.ring.as_deref(), verified);
         let hook = self.on_rejection.as_ref();
         // A panic in `Service::call` would stop a `Buffer` around the layer for good.
         let response =

@@ -96,7 +96,7 @@ impl<S> Webhook<S> {
         let config = &self.config;
         match route {
             Route::App { app, .. } => {
-                context.app = Some(app.shared_label());
+                context.app = Some(app.clone());
                 let intent = classify(&request, config)?;
                 let action = dispatch(intent, request, app, config, context)?;
                 Ok(State::start(action, &self.inner, config))
