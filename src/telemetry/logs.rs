@@ -2,7 +2,7 @@
 //!
 //! Levels: WARN for what an operator must act on, INFO for the start and handshakes, DEBUG for each
 //! request. Anyone can send requests that are refused, so there is at most one WARN per minute and
-//! kind; those in between are DEBUG.
+//! kind, and for wrong signatures and tokens per minute and app; those in between are DEBUG.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use http::StatusCode;
 use tracing::{Level, Span, debug, enabled, field, info, info_span, warn};
 
 use super::{
+    app::AppTelemetry,
     clock::Moment,
     observation::{Outcome, VerifiedDelivery},
     rate_limit::RateLimit,
@@ -29,7 +30,7 @@ pub(super) struct RejectionLimits([RateLimit; RejectionKind::COUNT]);
 
 impl RejectionLimits {
     /// Returns the number of events left out if the kind deserves a WARN now.
-    fn admit(&self, kind: RejectionKind) -> Option<u64> {
+    fn admit(&self, kind: RejectionKind, app: Option<&AppTelemetry>) -> Option<u64> {
         let is_harmless = matches!(
             kind,
             RejectionKind::MethodNotAllowed | RejectionKind::NotHandshake
@@ -37,7 +38,9 @@ impl RejectionLimits {
         if is_harmless {
             return None;
         }
-        self.0.get(kind as usize)?.admit()
+        app.and_then(|app| app.limit(kind))
+            .or(self.0.get(kind as usize))?
+            .admit()
     }
 }
 
@@ -66,13 +69,13 @@ pub(super) fn built(paths: &str, body_limit: usize, memory_budget: usize) {
     );
 }
 
-/// `verified` is the number of deliveries of the app with a valid signature so far: 0 means that
-/// the setup is wrong, many that a stranger sent this one.
+/// The number of deliveries of the app with a valid signature so far is shown beside a mismatch: 0
+/// means that the setup is wrong, many that a stranger sent this one.
 pub(super) fn rejected(
     limits: &RejectionLimits,
     rejection: &Rejection,
     ring: Option<&KeyRing>,
-    verified: u64,
+    app_telemetry: Option<&AppTelemetry>,
 ) {
     let kind = rejection.kind();
     // The labels tell which secrets the signature was compared with.
@@ -80,7 +83,7 @@ pub(super) fn rejected(
     let secrets = ring.filter(|_| is_mismatch).map(KeyRing::secret_labels);
     let (detail, app) = (rejection.detail(), rejection.app().and_then(non_empty));
     warn_or_debug!(
-        limits.admit(kind),
+        limits.admit(kind, app_telemetry),
         {
             reason = kind.name(),
             status = rejection.status().as_u16(),
@@ -90,7 +93,7 @@ pub(super) fn rejected(
             declared_length = rejection.declared_length(),
             received_length = rejection.received_length(),
             secret_labels = secrets.map(field::display),
-            verified_since_start = is_mismatch.then_some(verified)
+            verified_since_start = app_telemetry.filter(|_| is_mismatch).map(AppTelemetry::verified)
         },
         advice(kind)
     );

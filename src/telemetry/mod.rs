@@ -4,6 +4,7 @@
 //! No function here takes anything of a body but its length, kinds of events, the hash of an event,
 //! and the names of unread keys. `docs/observability.md` lists what is emitted.
 
+mod app;
 mod clock;
 #[cfg(feature = "tokio")]
 mod dedup;
@@ -25,6 +26,7 @@ pub(crate) use self::metrics::{memory_released, memory_reserved};
 #[cfg(feature = "axum")]
 pub(crate) use self::webhook::layer_missing;
 pub(crate) use self::{
+    app::AppTelemetry,
     clock::Moment,
     observation::{Outcome, VerifiedDelivery},
     webhook::{DeliveryTelemetry, WebhookTelemetry},

@@ -15,7 +15,6 @@ use std::{fmt, sync::Arc};
 
 use http::StatusCode;
 
-use super::clock::Moment;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::drift::Drift;
 #[cfg(feature = "tracing")]
@@ -23,6 +22,7 @@ use super::logs::{self, RejectionLimits};
 use super::observation::{Outcome, VerifiedDelivery};
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::rate_limit::RateLimit;
+use super::{app::AppTelemetry, clock::Moment};
 use crate::{
     credentials::KeyRing,
     webhook::{Rejection, SetupWarning},
@@ -67,10 +67,15 @@ impl WebhookTelemetry {
         }
     }
 
-    /// `verified` is the number of deliveries of the app with a valid signature so far.
-    pub(crate) fn rejected(&self, rejection: &Rejection, ring: Option<&KeyRing>, verified: u64) {
+    /// `app` is the app that the request was for, if it is known.
+    pub(crate) fn rejected(
+        &self,
+        rejection: &Rejection,
+        ring: Option<&KeyRing>,
+        app: Option<&AppTelemetry>,
+    ) {
         #[cfg(feature = "tracing")]
-        logs::rejected(&self.limits, rejection, ring, verified);
+        logs::rejected(&self.limits, rejection, ring, app);
         #[cfg(feature = "metrics")]
         super::metrics::rejected(rejection.shared_app(), rejection.kind().name());
     }

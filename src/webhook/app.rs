@@ -14,6 +14,7 @@ use crate::{
     credentials::{Credentials, is_label},
     event::{Event, Notification, Payload},
     receive::{Limits, MAX_BODY_LIMIT},
+    telemetry::AppTelemetry,
 };
 
 /// Entry id of the samples sent by the dashboard's *Test* button. No account has it.
@@ -58,9 +59,7 @@ struct Inner {
     foreign_events: AtomicU64,
     /// Whether an event has named a listed account or phone number.
     has_listed: AtomicBool,
-    /// Deliveries with a valid signature so far.
-    #[cfg(feature = "tracing")]
-    verified: AtomicU64,
+    telemetry: AppTelemetry,
 }
 
 /// What [`App::filter`] found.
@@ -125,8 +124,7 @@ impl App {
                 filter: EventFilter::default(),
                 foreign_events: AtomicU64::new(0),
                 has_listed: AtomicBool::new(false),
-                #[cfg(feature = "tracing")]
-                verified: AtomicU64::new(0),
+                telemetry: AppTelemetry::default(),
             }),
         }
     }
@@ -162,14 +160,8 @@ impl App {
         Arc::clone(&self.inner.label)
     }
 
-    #[cfg(feature = "tracing")]
-    pub(super) fn count_verified(&self) {
-        self.inner.verified.fetch_add(1, Ordering::Relaxed);
-    }
-
-    #[cfg(feature = "tracing")]
-    pub(super) fn verified(&self) -> u64 {
-        self.inner.verified.load(Ordering::Relaxed)
+    pub(super) fn telemetry(&self) -> &AppTelemetry {
+        &self.inner.telemetry
     }
 
     #[cfg(feature = "tokio")]
@@ -465,8 +457,7 @@ impl AppBuilder {
                 filter: self.filter,
                 foreign_events: AtomicU64::new(0),
                 has_listed: AtomicBool::new(false),
-                #[cfg(feature = "tracing")]
-                verified: AtomicU64::new(0),
+                telemetry: AppTelemetry::default(),
             }),
         })
     }

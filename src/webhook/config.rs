@@ -61,12 +61,9 @@ impl Config {
         context: &RequestContext,
     ) -> Response<Bytes> {
         let rejection = reason.into().into_rejection(context);
-        #[cfg(feature = "tracing")]
-        let verified = context.app.as_ref().map_or(0, App::verified);
-        #[cfg(not(feature = "tracing"))]
-        let verified = 0;
+        let app = context.app.as_ref().map(App::telemetry);
         self.telemetry
-            .rejected(&rejection, context.ring.as_deref(), verified);
+            .rejected(&rejection, context.ring.as_deref(), app);
         let hook = self.on_rejection.as_ref();
         // A panic in `Service::call` would stop a `Buffer` around the layer for good.
         let response =

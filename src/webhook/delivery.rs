@@ -180,8 +180,7 @@ where
         context: &RequestContext,
     ) -> Result<(S::Future, InHandler), Reason> {
         let secret = self.signer.secret_label()?;
-        #[cfg(feature = "tracing")]
-        self.signer.app.count_verified();
+        self.signer.app.telemetry().count_verified();
         let app = self.signer.app.shared_label();
         let notification = self.request.extensions().get::<Notification>();
         let telemetry = config.telemetry.verified(&VerifiedDelivery {

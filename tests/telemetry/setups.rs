@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use axum::{Router, extract::Request, http::StatusCode, response::Response, routing::post};
+use axum::{
+    Router, body::Body, extract::Request, http::StatusCode, response::Response, routing::post,
+};
 use test_support::{
     CHALLENGE, SECRET, TOKEN, builder, handshake,
     json::{messages, one_text, text},
@@ -59,22 +61,54 @@ async fn wrong_secret() {
     }
 }
 
-#[tokio::test]
-async fn secret_of_another_app() {
-    let (lines, _guard) = Lines::collect(WARN);
+/// A host of two apps, at `/shop` and `/bank`, with the secrets `secret of shop` and `secret of
+/// bank`.
+fn host_of_two_apps() -> Router {
     let app = |label: &str| {
         let secrets = [("2026", format!("secret of {label}"))];
-        App::new(label, Credentials::new(secrets, [("1", "token")]).unwrap()).unwrap()
+        App::new(label, Credentials::new(secrets, [("1", TOKEN)]).unwrap()).unwrap()
     };
     let layer = (WebhookLayer::builder())
         .route("/shop", app("shop"))
         .route("/bank", app("bank"))
         .build()
         .unwrap();
-    let app = Router::new()
+    Router::new()
         .route("/shop", post(accept))
         .route("/bank", post(accept))
-        .layer(layer);
+        .layer(layer)
+}
+
+#[tokio::test]
+async fn what_strangers_send_to_one_app_hides_nothing_about_another() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let app = host_of_two_apps();
+    for path in ["/bank", "/bank", "/shop"] {
+        let request = signed(path, "another", &one_text());
+        assert_eq!(status(&app, request).await, 403);
+        let query = "hub.mode=subscribe&hub.verify_token=another&hub.challenge=1";
+        let request = Request::get(format!("{path}?{query}")).body(Body::empty());
+        assert_eq!(status(&app, request.unwrap()).await, 403);
+    }
+    for (reason, app) in [
+        ("signature_mismatch", "bank"),
+        ("signature_mismatch", "shop"),
+        ("handshake_token", "bank"),
+        ("handshake_token", "shop"),
+    ] {
+        let text = lines.text();
+        let of_app = format!("app=\"{app}\"");
+        let found = text
+            .lines()
+            .filter(|line| line.contains(reason) && line.contains(&of_app));
+        assert_eq!(found.count(), 1, "{reason} {app}:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn secret_of_another_app() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let app = host_of_two_apps();
     // What other apps receive says nothing about this one.
     let genuine = signed("/bank", "secret of bank", &one_text());
     assert_eq!(status(&app, genuine).await, 200);
@@ -171,7 +205,7 @@ async fn proxy_that_changes_bodies() {
         let spaced = String::from_utf8(body.to_vec()).unwrap().replace(':', ": ");
         let signature = sign(SECRET, one_text());
         let request = Request::post("/wh").header("x-hub-signature-256", signature);
-        request.body(axum::body::Body::from(spaced)).unwrap()
+        request.body(Body::from(spaced)).unwrap()
     }));
     assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 403);
     let line = lines.only("signature_mismatch");

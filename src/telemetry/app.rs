@@ -1,0 +1,47 @@
+//! Telemetry of an [`App`](crate::App).
+
+#[cfg(feature = "tracing")]
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(feature = "tracing")]
+use super::rate_limit::RateLimit;
+#[cfg(feature = "tracing")]
+use crate::webhook::RejectionKind;
+
+/// What is counted and limited for each app, so that what strangers send to one app hides nothing
+/// about another.
+#[derive(Debug, Default)]
+pub(crate) struct AppTelemetry {
+    /// Deliveries with a valid signature so far.
+    #[cfg(feature = "tracing")]
+    verified: AtomicU64,
+    #[cfg(feature = "tracing")]
+    signature_mismatch: RateLimit,
+    #[cfg(feature = "tracing")]
+    handshake_token: RateLimit,
+}
+
+impl AppTelemetry {
+    /// Counts a delivery with a valid signature.
+    pub(crate) fn count_verified(&self) {
+        #[cfg(feature = "tracing")]
+        self.verified.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl AppTelemetry {
+    pub(super) fn verified(&self) -> u64 {
+        self.verified.load(Ordering::Relaxed)
+    }
+
+    /// The rate limit of the kinds that say that the credentials of this app are wrong. The others
+    /// are limited by the layer.
+    pub(super) fn limit(&self, kind: RejectionKind) -> Option<&RateLimit> {
+        match kind {
+            RejectionKind::SignatureMismatch => Some(&self.signature_mismatch),
+            RejectionKind::HandshakeToken => Some(&self.handshake_token),
+            _ => None,
+        }
+    }
+}
