@@ -2,14 +2,16 @@
 
 #[cfg(feature = "tracing")]
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+use std::time::Duration;
 
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::rate_limit::RateLimit;
 #[cfg(feature = "tracing")]
 use crate::webhook::RejectionKind;
 
-/// What is counted and limited for each app, so that what strangers send to one app hides nothing
-/// about another.
+/// What is counted and limited for each app, so that a busy or broken app hides nothing about
+/// another.
 #[derive(Debug, Default)]
 pub(crate) struct AppTelemetry {
     /// Deliveries with a valid signature so far.
@@ -19,6 +21,26 @@ pub(crate) struct AppTelemetry {
     signature_mismatch: RateLimit,
     #[cfg(feature = "tracing")]
     handshake_token: RateLimit,
+    /// Deliveries that the handler refused.
+    #[cfg(feature = "tracing")]
+    pub(super) refused: RateLimit,
+    #[cfg(feature = "tracing")]
+    pub(super) test_deliveries: RateLimit,
+    /// Deliveries that are looked at closely.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(super) samples: Samples,
+}
+
+/// Four a second.
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+#[derive(Debug)]
+pub(super) struct Samples(pub(super) RateLimit);
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+impl Default for Samples {
+    fn default() -> Self {
+        Self(RateLimit::every(Duration::from_millis(250)))
+    }
 }
 
 impl AppTelemetry {

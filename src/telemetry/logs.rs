@@ -21,6 +21,10 @@ use crate::{
     webhook::{Rejection, RejectionKind, SetupWarning, TEST_ENTRY_ID},
 };
 
+/// Longest first event, in bytes, whose key is shown in the span of a delivery. The hash of a
+/// longer one would delay the other tasks of the thread.
+const MAX_HASHED: usize = 64 * 1024;
+
 /// The target of all spans and events, for filters.
 pub(super) const TARGET: &str = "tower_whatsapp";
 
@@ -132,10 +136,10 @@ pub(super) fn setup_warning(warning: SetupWarning) {
 }
 
 /// Reports a sample of the *Test* button of the App Dashboard.
-pub(super) fn verified(delivery: &VerifiedDelivery<'_>, limit: &RateLimit) {
+pub(super) fn verified(delivery: &VerifiedDelivery<'_>) {
     if enabled!(target: TARGET, Level::INFO)
         && (delivery.events.first()).and_then(Event::entry_id) == Some(TEST_ENTRY_ID)
-        && limit.admit().is_some()
+        && delivery.telemetry.test_deliveries.admit().is_some()
     {
         info!(
             target: TARGET,
@@ -174,9 +178,10 @@ pub(super) fn delivery(delivery: &VerifiedDelivery<'_>, now: Moment) -> Span {
         status = field::Empty,
         outcome = field::Empty,
     );
-    // A key is a hash of the event, and takes some time to compute.
+    // A key is a hash of the event, and takes time to compute.
     if !span.is_disabled()
         && let Some(first) = delivery.events.first()
+        && first.raw().len() <= MAX_HASHED
     {
         span.record("first_key", field::display(first.key_in(delivery.app)));
     }

@@ -36,3 +36,11 @@ pub(crate) use self::{
     dedup::DedupTelemetry,
     observation::{CutOff, EventOutcome, StoreOperation},
 };
+
+/// Puts the log events of a task, and of what the host runs in it, into the current span.
+#[cfg(feature = "tokio")]
+pub(crate) fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    #[cfg(feature = "tracing")]
+    let future = tracing::Instrument::in_current_span(future);
+    future
+}

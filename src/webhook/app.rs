@@ -2,7 +2,7 @@ use std::{
     collections::HashSet,
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -57,9 +57,17 @@ struct Inner {
     limits: LimitOverrides,
     filter: EventFilter,
     foreign_events: AtomicU64,
+    /// Unset until the first use, or until it is taken over from an earlier app.
+    history: OnceLock<Arc<AppHistory>>,
+}
+
+/// What the process has seen of an app since its start. A resolver may build the same app again
+/// and again: the later ones continue the history of the first.
+#[derive(Debug, Default)]
+pub(super) struct AppHistory {
     /// Whether an event has named a listed account or phone number.
     has_listed: AtomicBool,
-    telemetry: AppTelemetry,
+    telemetry: Arc<AppTelemetry>,
 }
 
 /// What [`App::filter`] found.
@@ -123,8 +131,7 @@ impl App {
                 limits: LimitOverrides::default(),
                 filter: EventFilter::default(),
                 foreign_events: AtomicU64::new(0),
-                has_listed: AtomicBool::new(false),
-                telemetry: AppTelemetry::default(),
+                history: OnceLock::new(),
             }),
         }
     }
@@ -160,8 +167,18 @@ impl App {
         Arc::clone(&self.inner.label)
     }
 
-    pub(super) fn telemetry(&self) -> &AppTelemetry {
-        &self.inner.telemetry
+    pub(super) fn history(&self) -> &Arc<AppHistory> {
+        self.inner.history.get_or_init(Arc::default)
+    }
+
+    /// Continues the history of an earlier app, unless this one has been used already.
+    #[cfg(feature = "apps")]
+    pub(super) fn continue_history(&self, history: &Arc<AppHistory>) {
+        let _ = self.inner.history.set(Arc::clone(history));
+    }
+
+    pub(super) fn telemetry(&self) -> &Arc<AppTelemetry> {
+        &self.history().telemetry
     }
 
     #[cfg(feature = "tokio")]
@@ -192,7 +209,6 @@ impl App {
         let Inner {
             filter,
             foreign_events,
-            has_listed,
             ..
         } = &*self.inner;
         if filter.is_empty() {
@@ -216,6 +232,7 @@ impl App {
             Ordering::Relaxed,
         );
         let own = notification.peek_events();
+        let has_listed = &self.history().has_listed;
         if !has_listed.load(Ordering::Relaxed) && own.iter().any(|event| filter.lists(event)) {
             has_listed.store(true, Ordering::Relaxed);
         }
@@ -456,8 +473,7 @@ impl AppBuilder {
                 limits: self.limits,
                 filter: self.filter,
                 foreign_events: AtomicU64::new(0),
-                has_listed: AtomicBool::new(false),
-                telemetry: AppTelemetry::default(),
+                history: OnceLock::new(),
             }),
         })
     }

@@ -185,6 +185,7 @@ where
         let notification = self.request.extensions().get::<Notification>();
         let telemetry = config.telemetry.verified(&VerifiedDelivery {
             app: &app,
+            telemetry: self.signer.app.telemetry(),
             path: context.path.as_deref(),
             secret: &secret,
             events: notification.map_or(&[], Notification::peek_events),

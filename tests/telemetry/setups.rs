@@ -14,6 +14,8 @@ use tower::ServiceExt as _;
 use tower_whatsapp::{
     App, Credentials, Notification, WebhookLayer,
     dedup::{DedupLayer, MemoryStore},
+    testing::{FaultRates, FaultyStore},
+    webhook::{AppResolver, CachedResolver, ResolveError},
 };
 use tracing::level_filters::LevelFilter;
 
@@ -353,4 +355,68 @@ async fn swapped_layers_without_a_subscriber() {
     let app = host(layer()).layer(dedup);
     let request = signed("/wh", SECRET, &one_text());
     assert_eq!(status(&app, request).await, 200);
+}
+
+/// Builds each app again and again, as from rows of a database.
+struct Tenants;
+
+impl AppResolver for Tenants {
+    async fn resolve(&self, name: &str) -> Result<Option<App>, ResolveError> {
+        let secrets = [("2026", format!("secret of {name}"))];
+        let credentials = Credentials::new(secrets, [("1", TOKEN)]).unwrap();
+        Ok(Some(App::new(name, credentials).unwrap()))
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_is_resolved_again_keeps_its_history() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let resolver = CachedResolver::builder(Tenants)
+        .time_to_live(Duration::from_millis(10))
+        .build()
+        .unwrap();
+    let layer = WebhookLayer::builder().app_resolver("/{app}", resolver);
+    let app = Router::new()
+        .route("/{app}", post(accept))
+        .layer(layer.build().unwrap());
+    for secret in ["secret of shop", "another", "another"] {
+        let expected = if secret == "another" { 403 } else { 200 };
+        let request = signed("/shop", secret, &one_text());
+        assert_eq!(status(&app, request).await, expected);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let line = lines.only("signature_mismatch");
+    assert!(line.contains("verified_since_start=1"), "{line}");
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_has_failed() {
+    let (lines, _guard) = Lines::collect(LevelFilter::DEBUG);
+    let panics = async |_: Notification| -> StatusCode { panic!("a bug of the host") };
+    let app = Router::new().route("/wh", post(panics)).layer(layer());
+    let request = signed("/wh", SECRET, &one_text());
+    let task = tokio::spawn(async move { status(&app, request).await });
+    assert!(task.await.unwrap_err().is_panic());
+    lines.only("outcome=\"failed\"");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_after_the_response_is_in_the_span_of_the_delivery() {
+    let (lines, _guard) = Lines::collect(LevelFilter::INFO);
+    let always = FaultRates::none().error(1.0);
+    let store = FaultyStore::new(MemoryStore::new(), 1).on_commit(always);
+    let dedup = DedupLayer::builder(store)
+        .store_timeout(Duration::from_millis(100))
+        .lease(Duration::from_secs(1))
+        .build()
+        .unwrap();
+    let handle = dedup.handle();
+    let app = Router::new()
+        .route("/wh", post(accept))
+        .layer(dedup)
+        .layer(layer());
+    status(&app, signed("/wh", SECRET, &one_text())).await;
+    handle.drain(Duration::from_secs(5)).await;
+    let line = lines.only("could not be recorded");
+    assert!(line.contains("whatsapp.delivery{path=\"/wh\""), "{line}");
 }
