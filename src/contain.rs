@@ -95,7 +95,8 @@ mod future {
     }
 }
 
-#[cfg(all(test, feature = "tokio"))]
+#[cfg(test)]
+#[cfg(feature = "tokio")]
 mod tests {
     use std::{
         future::{pending, ready},

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::rate_limit::RateLimit;
-#[cfg(feature = "tracing")]
-use crate::webhook::RejectionKind;
 
 /// What is counted and limited for each app, so that a busy or broken app hides nothing about
 /// another.
@@ -18,9 +16,9 @@ pub(crate) struct AppTelemetry {
     #[cfg(feature = "tracing")]
     verified: AtomicU64,
     #[cfg(feature = "tracing")]
-    signature_mismatch: RateLimit,
+    pub(super) signature_mismatch: RateLimit,
     #[cfg(feature = "tracing")]
-    handshake_token: RateLimit,
+    pub(super) handshake_token: RateLimit,
     /// Deliveries that the handler refused.
     #[cfg(feature = "tracing")]
     pub(super) refused: RateLimit,
@@ -55,15 +53,5 @@ impl AppTelemetry {
 impl AppTelemetry {
     pub(super) fn verified(&self) -> u64 {
         self.verified.load(Ordering::Relaxed)
-    }
-
-    /// The rate limit of the kinds that say that the credentials of this app are wrong. The others
-    /// are limited by the layer.
-    pub(super) fn limit(&self, kind: RejectionKind) -> Option<&RateLimit> {
-        match kind {
-            RejectionKind::SignatureMismatch => Some(&self.signature_mismatch),
-            RejectionKind::HandshakeToken => Some(&self.handshake_token),
-            _ => None,
-        }
     }
 }

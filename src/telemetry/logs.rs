@@ -42,9 +42,13 @@ impl RejectionLimits {
         if is_harmless {
             return None;
         }
-        app.and_then(|app| app.limit(kind))
-            .or(self.0.get(kind as usize))?
-            .admit()
+        let limit = match (kind, app) {
+            // The credentials of this app may be wrong.
+            (RejectionKind::SignatureMismatch, Some(app)) => &app.signature_mismatch,
+            (RejectionKind::HandshakeToken, Some(app)) => &app.handshake_token,
+            _ => self.0.get(kind as usize)?,
+        };
+        limit.admit()
     }
 }
 
@@ -273,32 +277,26 @@ fn advice(kind: RejectionKind) -> &'static str {
         RejectionKind::HandshakeMalformed => {
             "refused a malformed handshake: it did not come from Meta, or a proxy changes the query"
         }
-        #[cfg(feature = "admission")]
         RejectionKind::AddressUnknown => {
             "refused a delivery because its client address is unknown: serve axum with \
              `into_make_service_with_connect_info::<SocketAddr>()`, or set `trusted_proxies`"
         }
-        #[cfg(feature = "admission")]
         RejectionKind::AddressRefused => {
             "refused a delivery because its client address is not in the allow list: a stranger, a \
              list older than Meta's current addresses, or a proxy that `trusted_proxies` does not \
              name"
         }
-        #[cfg(feature = "client-certificate")]
         RejectionKind::CertificateMissing => {
             "refused a delivery without a client certificate: a stranger, or the TLS server or \
              proxy does not request one and pass it on"
         }
-        #[cfg(feature = "client-certificate")]
         RejectionKind::CertificateRefused => {
             "refused a delivery whose client certificate is not verified or has another subject: a \
              stranger, or the proxy does not verify against Meta's certificate authority"
         }
-        #[cfg(feature = "apps")]
         RejectionKind::AppUnknown => {
             "refused a request because the app resolver knows no app of the name in the path"
         }
-        #[cfg(feature = "apps")]
         RejectionKind::AppResolverUnavailable => {
             "answered 503 because the app resolver failed, timed out or reached a limit: see \
              `CachedResolver::last_error`"
