@@ -161,7 +161,8 @@ impl Credentials {
         self.update(|ring| ring.secrets.add(label, secret))
     }
 
-    /// Removes a secret. After this returns, no delivery signed with it is accepted.
+    /// Removes a secret. After this returns, no delivery signed with it is accepted, unless another
+    /// label has the same secret.
     ///
     /// # Errors
     ///
