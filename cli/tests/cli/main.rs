@@ -1,0 +1,24 @@
+//! Runs the program as a user does.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod files;
+mod help;
+mod send;
+
+use std::process::Command;
+
+use test_support::process::command;
+pub use test_support::webhook::{ENV, SECRET};
+
+/// The program, without settings in its environment.
+fn program() -> Command {
+    command("whatsapp-webhook")
+}
