@@ -9,6 +9,7 @@ mod generate;
 mod inspect;
 mod secret;
 mod send;
+mod serve;
 mod sign;
 mod tls;
 
@@ -24,6 +25,7 @@ use crate::{
 fn main() -> ExitCode {
     let Args { command } = Args::parse();
     let outcome = match command {
+        Command::Serve(args) => block_on(serve::run(args)),
         Command::Send(args) => block_on(send::run(args)),
         Command::Inspect(args) => inspect::run(&args),
         Command::Sign(args) => sign::run(&args),
