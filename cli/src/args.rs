@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{send::SendArgs, serve::ServeArgs};
+use crate::{doctor::DoctorArgs, send::SendArgs, serve::ServeArgs};
 
 /// Shows, sends, checks and reads WhatsApp Business webhooks
 #[derive(Parser, Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Args {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     Serve(ServeArgs),
+    Doctor(DoctorArgs),
     Send(SendArgs),
     Inspect(InspectArgs),
     Sign(SignArgs),

@@ -4,6 +4,7 @@
 
 mod args;
 mod client;
+mod doctor;
 mod failure;
 mod generate;
 mod inspect;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let Args { command } = Args::parse();
     let outcome = match command {
         Command::Serve(args) => block_on(serve::run(args)),
+        Command::Doctor(args) => block_on(doctor::run(args)),
         Command::Send(args) => block_on(send::run(args)),
         Command::Inspect(args) => inspect::run(&args),
         Command::Sign(args) => sign::run(&args),

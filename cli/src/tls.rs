@@ -7,7 +7,6 @@ use std::{
 };
 
 use clap::Args;
-use hyper_rustls::ConfigBuilderExt;
 use tokio_rustls::rustls::{
     CertificateError, ClientConfig, RootCertStore,
     crypto::{CryptoProvider, ring},
@@ -31,33 +30,40 @@ pub(crate) struct TlsArgs {
 }
 
 impl TlsArgs {
+    /// The CAs that may sign the server's certificate.
+    pub(crate) fn roots(&self) -> Result<RootCertStore, Failure> {
+        let mut roots = RootCertStore::empty();
+        let Some(path) = &self.ca else {
+            let loaded = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(loaded.certs);
+            if roots.is_empty() {
+                return Err(Failure::usage(
+                    "the system has no usable CAs: install ca-certificates, or use --ca",
+                ));
+            }
+            return Ok(roots);
+        };
+        for authority in certificates(path)? {
+            let added = roots.add(authority);
+            added.map_err(|error| in_file(path, &error))?;
+        }
+        Ok(roots)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.ca.is_none() && self.client_cert.is_none() && self.client_key.is_none()
     }
 
     /// Returns a configuration. Without TLS the CAs of the system are not loaded.
     pub(crate) fn config(&self, with_tls: bool) -> Result<ClientConfig, Failure> {
-        let unusable = |error: &dyn std::error::Error| Failure::caused("TLS is unusable", error);
+        let roots = match with_tls {
+            true => self.roots()?,
+            false => RootCertStore::empty(),
+        };
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .map_err(|error| unusable(&error))?;
-        let config = match &self.ca {
-            None if with_tls => config.with_native_roots().map_err(|error| {
-                Failure::usage(format!(
-                    "the system has no usable CAs ({error}): install ca-certificates, or use --ca"
-                ))
-            })?,
-            None => config.with_root_certificates(RootCertStore::empty()),
-            Some(path) => {
-                let mut roots = RootCertStore::empty();
-                for authority in certificates(path)? {
-                    roots
-                        .add(authority)
-                        .map_err(|error| in_file(path, &error))?;
-                }
-                config.with_root_certificates(roots)
-            }
-        };
+            .map_err(|error| Failure::caused("TLS is unusable", &error))?
+            .with_root_certificates(roots);
         let (Some(chain), Some(key)) = (&self.client_cert, &self.client_key) else {
             return Ok(config.with_no_client_auth());
         };

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::{signal, time::timeout};
 use tower_whatsapp::testing::{Report, Simulator};
 
-pub(crate) use self::args::SendArgs;
+pub(crate) use self::args::{SendArgs, seconds};
 use self::progress::Progress;
 use crate::{
     client::{self, Answer, Client},

@@ -6,7 +6,15 @@ use test_support::process::run;
 
 use crate::program;
 
-const COMMANDS: [&str; 5] = ["send", "inspect", "sign", "completions", "man"];
+const COMMANDS: [&str; 7] = [
+    "serve",
+    "doctor",
+    "send",
+    "inspect",
+    "sign",
+    "completions",
+    "man",
+];
 
 fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output {

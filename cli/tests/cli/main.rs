@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod doctor;
 mod files;
 mod help;
 mod send;
