@@ -13,6 +13,7 @@ mod doctor;
 mod files;
 mod help;
 mod send;
+mod serve;
 
 use std::process::Command;
 
