@@ -86,7 +86,7 @@ pub(super) async fn connect(url: &Uri, findings: &mut Findings) -> Option<Socket
             "remove the wrong DNS records, or let the server listen on these addresses",
         ),
         (Some(address), true) => {
-            findings.ok("connection", format!("{address} accepts connections"))
+            findings.ok("connection", format!("{address} accepts connections"));
         }
     }
     first

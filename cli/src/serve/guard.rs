@@ -37,7 +37,7 @@ impl Guard {
             return Err(Refused::Host);
         }
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
+        let header = |name: &str| request.headers().get(name).map(http::HeaderValue::as_bytes);
         match header("sec-fetch-site") {
             None | Some(b"same-origin" | b"none") => {}
             // A link to the page may be on another site. The page cannot be framed.

@@ -395,7 +395,7 @@ async fn graph(request: Request<Body>) -> Response {
     let authorization = request
         .headers()
         .get("authorization")
-        .map(|value| value.as_bytes());
+        .map(http::HeaderValue::as_bytes);
     if authorization != Some(b"Bearer EAAcanary") {
         return StatusCode::UNAUTHORIZED.into_response();
     }
