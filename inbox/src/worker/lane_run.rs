@@ -240,12 +240,17 @@ async fn record<T, F>(shared: &Shared, write: impl Fn() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, InboxError>>,
 {
+    let mut is_first = true;
     loop {
         match timeout(shared.options.lease / 3, write()).await {
             Ok(Ok(written)) => return Some(written),
-            Ok(Err(error)) if error.kind() == InboxErrorKind::LeaseLost => return None,
+            Ok(Err(error)) if error.kind() == InboxErrorKind::LeaseLost => {
+                shared.inbox.inner.counting.lost.add(u64::from(is_first));
+                return None;
+            }
             Ok(Err(_)) | Err(_) => shared.inbox.inner.counting.database_errors.add(1),
         }
+        is_first = false;
         sleep(RECORD_PAUSE).await;
     }
 }
