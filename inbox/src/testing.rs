@@ -33,7 +33,7 @@ pub enum Point {
 }
 
 #[cfg(feature = "testing")]
-pub use hooks::{Moment, set_hook};
+pub use hooks::{Fault, Moment, set_hook};
 #[cfg(feature = "testing")]
 pub(crate) use hooks::{after, before};
 
@@ -48,7 +48,10 @@ pub(crate) use before as after;
 
 #[cfg(feature = "testing")]
 mod hooks {
-    use std::sync::{Arc, RwLock};
+    use std::{
+        sync::{Arc, RwLock},
+        time::Duration,
+    };
 
     use super::Point;
     use crate::error::{InboxError, InboxErrorKind};
@@ -63,31 +66,46 @@ mod hooks {
         After,
     }
 
-    type Hook = Arc<dyn Fn(Point, Moment) -> bool + Send + Sync>;
+    /// What happens at a point.
+    #[allow(clippy::exhaustive_enums, reason = "for the tests of this crate only")]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Fault {
+        /// Nothing.
+        None,
+        /// The database fails, or its answer is lost.
+        Error,
+        /// The database is slow.
+        Delay(Duration),
+    }
+
+    type Hook = Arc<dyn Fn(Point, Moment) -> Fault + Send + Sync>;
 
     static HOOK: RwLock<Option<Hook>> = RwLock::new(None);
 
-    /// Installs a hook that is asked at every point of this process. It returns whether the
-    /// operation fails there; it may also end the process.
-    pub fn set_hook(hook: impl Fn(Point, Moment) -> bool + Send + Sync + 'static) {
+    /// Installs a hook that is asked at every point of this process. It may also end the process.
+    pub fn set_hook(hook: impl Fn(Point, Moment) -> Fault + Send + Sync + 'static) {
         if let Ok(mut place) = HOOK.write() {
             *place = Some(Arc::new(hook));
         }
     }
 
-    fn ask(point: Point, moment: Moment) -> Result<(), InboxError> {
+    async fn ask(point: Point, moment: Moment) -> Result<(), InboxError> {
         let hook = HOOK.read().ok().and_then(|hook| hook.clone());
-        match hook {
-            Some(hook) if hook(point, moment) => Err(InboxError::new(InboxErrorKind::Database)),
-            _ => Ok(()),
+        match hook.map_or(Fault::None, |hook| hook(point, moment)) {
+            Fault::None => Ok(()),
+            Fault::Error => Err(InboxError::new(InboxErrorKind::Database)),
+            Fault::Delay(time) => {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
         }
     }
 
     pub(crate) async fn before(point: Point) -> Result<(), InboxError> {
-        ask(point, Moment::Before)
+        ask(point, Moment::Before).await
     }
 
     pub(crate) async fn after(point: Point) -> Result<(), InboxError> {
-        ask(point, Moment::After)
+        ask(point, Moment::After).await
     }
 }

@@ -251,6 +251,6 @@ where
             Ok(Err(_)) | Err(_) => shared.inbox.inner.counting.database_errors.add(1),
         }
         is_first = false;
-        sleep(RECORD_PAUSE).await;
+        sleep(RECORD_PAUSE.min(shared.options.lease / 10)).await;
     }
 }

@@ -123,7 +123,7 @@ impl Worker {
     /// or cut off from the database for longer loses its conversations, and what it still does is
     /// not recorded.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.options.lease = lease.max(Duration::from_secs(1));
+        self.options.lease = lease.max(MIN_LEASE);
         self
     }
 
@@ -190,6 +190,13 @@ impl Worker {
         run_loop::run(shared, shutdown).await;
     }
 }
+
+/// Renewals need some time. Tests have less.
+const MIN_LEASE: Duration = if cfg!(feature = "testing") {
+    Duration::from_millis(100)
+} else {
+    Duration::from_secs(1)
+};
 
 /// What the tasks of a worker share.
 struct Shared {

@@ -15,7 +15,7 @@ use http::StatusCode;
 use tokio::time::sleep;
 use tower_whatsapp_inbox::{
     Inbox, InboxError, InboxEvent,
-    testing::{Moment, Point, set_hook},
+    testing::{Fault, Moment, Point, set_hook},
 };
 
 use crate::common::{message, messages, pg_pool_at, post};
@@ -106,7 +106,7 @@ pub(crate) async fn run(arguments: &[&str]) {
     let hook = trap.clone();
     set_hook(move |point, moment| {
         hook.pass(&name(point, moment));
-        false
+        Fault::None
     });
     let journal = OpenOptions::new()
         .append(true)
