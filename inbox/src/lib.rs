@@ -75,6 +75,7 @@ mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(not(feature = "testing"))]
+#[allow(unreachable_pub, reason = "public with the feature `testing`")]
 mod testing;
 mod transaction;
 mod verdict;

@@ -59,8 +59,10 @@ macro_rules! begin {
             pub async fn begin_postgres(
                 &self,
             ) -> Result<InboxTransaction<sqlx::Postgres>, InboxError> {
-                let Backend::Postgres(backend) = &self.run.inbox.inner.backend else {
-                    wrong_database()
+                let backend = match &self.run.inbox.inner.backend {
+                    Backend::Postgres(backend) => backend,
+                    #[cfg(feature = "sqlite")]
+                    Backend::Sqlite(_) => wrong_database(),
                 };
                 let transaction = backend.begin().await?;
                 Ok(InboxTransaction::new(transaction, &self.run))
@@ -79,8 +81,10 @@ macro_rules! begin {
             pub async fn begin_sqlite(
                 &self,
             ) -> Result<InboxTransaction<sqlx::Sqlite>, InboxError> {
-                let Backend::Sqlite(backend) = &self.run.inbox.inner.backend else {
-                    wrong_database()
+                let backend = match &self.run.inbox.inner.backend {
+                    Backend::Sqlite(backend) => backend,
+                    #[cfg(feature = "postgres")]
+                    Backend::Postgres(_) => wrong_database(),
                 };
                 let transaction = backend.begin().await?;
                 Ok(InboxTransaction::new(transaction, &self.run))
@@ -91,6 +95,7 @@ macro_rules! begin {
 
 begin!(InboxEvent, InboxBatch);
 
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 /// A mistake of the host, in code that cannot have worked once.
 #[allow(
     clippy::panic,

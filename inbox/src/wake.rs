@@ -1,11 +1,15 @@
 //! Wakes the workers of this process, and tells other processes.
 
+#[cfg(feature = "postgres")]
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::watch;
 
+#[cfg(feature = "postgres")]
 const IDLE: u8 = 0;
+#[cfg(feature = "postgres")]
 const SENDING: u8 = 1;
+#[cfg(feature = "postgres")]
 const AGAIN: u8 = 2;
 
 /// Counts what the workers have to look at.
@@ -13,6 +17,7 @@ const AGAIN: u8 = 2;
 pub(crate) struct Waker {
     events: watch::Sender<u64>,
     /// Whether a notification to other processes is on its way, and whether one must follow.
+    #[cfg(feature = "postgres")]
     remote: AtomicU8,
 }
 
@@ -20,6 +25,7 @@ impl Waker {
     pub(crate) fn new() -> Self {
         Self {
             events: watch::Sender::new(0),
+            #[cfg(feature = "postgres")]
             remote: AtomicU8::new(IDLE),
         }
     }

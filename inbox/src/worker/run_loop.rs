@@ -39,9 +39,10 @@ pub(super) async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>)
     let mut woken = shared.inbox.inner.waker.subscribe();
     let (stop, stopped) = watch::channel(false);
     let mut runs = JoinSet::new();
-    let mut slots = [MESSAGES, BULK].map(|class| Slots {
+    let [messages, bulk] = shared.options.concurrency;
+    let mut slots = [(MESSAGES, messages), (BULK, bulk)].map(|(class, limit)| Slots {
         class,
-        limit: shared.options.concurrency[usize::from(class == BULK)],
+        limit,
         running: 0,
         is_due: true,
         wake_at: Instant::now(),
@@ -56,9 +57,9 @@ pub(super) async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>)
             biased;
             () = &mut shutdown => break,
             Some(ended) = runs.join_next(), if !runs.is_empty() => {
-                note_end(&mut slots, ended);
+                note_end(&mut slots, &ended);
                 while let Some(ended) = runs.try_join_next() {
-                    note_end(&mut slots, ended);
+                    note_end(&mut slots, &ended);
                 }
             }
             _ = woken.changed() => slots.iter_mut().for_each(|slots| slots.is_due = true),
@@ -73,10 +74,10 @@ pub(super) async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>)
     drain(&shared, runs, &stop).await;
 }
 
-fn note_end(slots: &mut [Slots; 2], ended: Result<i16, tokio::task::JoinError>) {
+fn note_end(slots: &mut [Slots; 2], ended: &Result<i16, tokio::task::JoinError>) {
     // A run catches the panics of handlers, so this is always `Ok`.
     if let Ok(class) = ended {
-        for slots in slots.iter_mut().filter(|slots| slots.class == class) {
+        for slots in slots.iter_mut().filter(|slots| slots.class == *class) {
             slots.running = slots.running.saturating_sub(1);
             // The lane may have more.
             slots.is_due = true;

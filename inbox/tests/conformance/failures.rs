@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tower_whatsapp_inbox::{InboxEvent, Verdict};
+use tower_whatsapp_inbox::{DeadLetter, InboxEvent, Verdict};
 
 use crate::common::{Db, Journal, message, messages, post, until, until_empty};
 
@@ -111,7 +111,7 @@ pub(crate) async fn dead_letters_are_replayed_and_discarded(db: &Db) {
         .map(|letter| letter.event().unwrap().id().unwrap().to_owned())
         .collect();
     assert_eq!(ids, ["w0", "w1", "w2", "w3", "w4"]);
-    let keys: Vec<_> = letters.iter().map(|letter| letter.key()).collect();
+    let keys: Vec<_> = letters.iter().map(DeadLetter::key).collect();
     assert_eq!(inbox.discard(&keys[4..]).await.unwrap(), 1);
     assert_eq!(inbox.discard(&keys[4..]).await.unwrap(), 0);
     assert_eq!(inbox.replay(&keys).await.unwrap(), 4);
@@ -154,7 +154,7 @@ pub(crate) async fn verdicts_are_obeyed(db: &Db) {
         async move { Ok::<_, String>(verdict) }
     });
     worker.run(until_empty(&inbox)).await;
-    let seen = seen.lock().unwrap();
+    let seen = seen.lock().unwrap().clone();
     let of = |name: &str| -> Vec<_> { seen.iter().filter(|(id, ..)| id == name).collect() };
     let later = of("later");
     assert_eq!(

@@ -2,6 +2,8 @@
 //!
 //! Needs the Debian package `postgresql`.
 
+#![cfg(test)]
+
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
 

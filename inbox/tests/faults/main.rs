@@ -4,6 +4,8 @@
 //! many seeds on each database. A seed decides deliveries, settings and the rates of faults; what
 //! happens when is up to the machine.
 
+#![cfg(test)]
+
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
 

@@ -171,16 +171,11 @@ async fn post_ids(inbox: &Inbox, ids: &str) {
     }
 }
 
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+type Handling = std::pin::Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
+
 /// Every fifth event fails at first. Those of odd persons have their effect in a transaction.
-fn handler(
-    trap: Trap,
-    journal: Arc<File>,
-    is_sqlite: bool,
-) -> impl Fn(
-    InboxEvent,
-) -> std::pin::Pin<
-    Box<dyn Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send>,
-> {
+fn handler(trap: Trap, journal: Arc<File>, is_sqlite: bool) -> impl Fn(InboxEvent) -> Handling {
     move |event| {
         let (trap, journal) = (trap.clone(), journal.clone());
         Box::pin(async move {

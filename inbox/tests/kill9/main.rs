@@ -4,6 +4,8 @@
 //! at every labelled point RUNS times, `-- --processes EVENTS` runs four processes on one
 //! PostgreSQL, kills two and pauses one. Without arguments it does a little of both.
 
+#![cfg(test)]
+
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
 
