@@ -71,6 +71,16 @@ impl Db {
         Self::Sqlite { dir }
     }
 
+    /// Removes a database of which a run makes thousands.
+    pub(crate) async fn remove(self) {
+        if let Self::Postgres { server, name } = &self {
+            let pool = pg_pool(server, "postgres", 1).await;
+            let drop = sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
+            sqlx::query(drop).execute(&pool).await.unwrap();
+            pool.close().await;
+        }
+    }
+
     /// An inbox as another process has it.
     pub(crate) async fn inbox(&self) -> Inbox {
         self.open(Inbox::builder()).await.unwrap()

@@ -186,6 +186,7 @@ async fn one(db: Db, seed: u64) -> Outcome {
     // What was stored is there once.
     let stored = db.count("SELECT count(*) FROM whatsapp_inbox_event").await;
     assert_eq!(stored, ids.len() as i64);
+    db.remove().await;
     result
 }
 

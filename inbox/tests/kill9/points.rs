@@ -130,6 +130,7 @@ async fn one(db: Db, point: &'static str, run: u64) -> Sum {
     let all = db.count("SELECT count(*) FROM effects").await;
     sum.doubled_effects = usize::try_from(all - distinct).unwrap();
     sum.lost += usize::try_from(odd - distinct).unwrap();
+    db.remove().await;
     sum
 }
 

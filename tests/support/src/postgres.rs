@@ -53,7 +53,11 @@ impl Server {
             .output()
             .unwrap();
         assert!(initialized.status.success(), "{initialized:?}");
-        let always = ["log_lock_waits=on", "deadlock_timeout=200ms"];
+        let always = [
+            "log_lock_waits=on",
+            "deadlock_timeout=200ms",
+            "max_connections=400",
+        ];
         let options = always.iter().chain(settings);
         let mut server = Self {
             child: None,
