@@ -11,6 +11,7 @@ mod failures;
 mod gathering;
 mod leases;
 mod order;
+mod plans;
 mod receiving;
 mod schema;
 mod shutdown;
