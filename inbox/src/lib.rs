@@ -98,3 +98,8 @@ pub use self::{
     verdict::Verdict,
     worker::Worker,
 };
+
+/// Runs the examples of the guide as doctests.
+#[cfg(all(doctest, feature = "postgres", feature = "sqlite"))]
+#[doc = include_str!("../../docs/inbox.md")]
+struct Guide;
