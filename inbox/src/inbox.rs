@@ -175,6 +175,9 @@ impl Inbox {
     /// Removes what has expired, in batches of 1,000 rows. Workers do this every minute; call it
     /// in a service without workers.
     ///
+    /// It also finds old events that no worker would find because somebody has changed rows by
+    /// hand.
+    ///
     /// # Errors
     ///
     /// If the database fails. What was removed until then stays removed.

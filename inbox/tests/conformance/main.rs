@@ -44,6 +44,7 @@ on_both! {
         overlapping_deliveries_do_not_deadlock, what_is_forgotten_is_stored_again,
         indistinguishable_events_are_all_stored, kinds_are_left_out_at_the_door,
         unknown_kinds_are_refused, without_the_layer_the_answer_is_500, a_slow_database_is_503,
+        a_database_that_refuses_is_503,
         nothing_personal_is_shown, a_large_delivery_is_stored_within_a_second;
     order: each_conversation_is_in_order_and_one_at_a_time, conversations_run_at_the_same_time,
         meta_s_time_comes_before_arrival, statuses_do_not_hold_up_messages,
@@ -59,7 +60,8 @@ on_both! {
         the_mark_is_fenced;
     shutdown: running_handlers_finish, what_does_not_finish_is_handed_over,
         workers_are_woken_at_once, another_process_is_woken;
-    schema: two_processes_migrate_at_once, a_later_schema_is_refused, the_count_of_a_lane_heals;
+    schema: two_processes_migrate_at_once, a_later_schema_is_refused, the_count_of_a_lane_heals,
+        forgotten_events_are_found;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

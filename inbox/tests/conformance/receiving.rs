@@ -193,6 +193,36 @@ pub(crate) async fn a_slow_database_is_503(db: &Db) {
     assert_eq!(db.count(EVENTS).await, 1);
 }
 
+/// The events can be written and the lanes cannot: nothing is stored.
+pub(crate) async fn a_database_that_refuses_is_503(db: &Db) {
+    let inbox = db.inbox().await;
+    let (refuse, allow) = if db.is_sqlite() {
+        (
+            "CREATE TRIGGER refuse BEFORE INSERT ON whatsapp_inbox_lane
+            BEGIN SELECT RAISE(ABORT, 'full'); END",
+            "DROP TRIGGER refuse",
+        )
+    } else {
+        (
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'full'; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON whatsapp_inbox_lane
+            FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "DROP TRIGGER refuse ON whatsapp_inbox_lane",
+        )
+    };
+    db.execute(refuse).await;
+    let body = messages(&[message("491", "w1", 1)]);
+    assert_eq!(
+        post(&inbox, body.clone()).await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(db.count(EVENTS).await, 0);
+    db.execute(allow).await;
+    assert_eq!(post(&inbox, body).await, StatusCode::OK);
+    assert_eq!(db.count(EVENTS).await, 1);
+}
+
 pub(crate) async fn a_server_that_is_away_is_503() {
     let mut db = Db::own_postgres().await;
     let builder = Inbox::builder().store_timeout(Duration::from_millis(500));

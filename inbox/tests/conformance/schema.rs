@@ -65,3 +65,27 @@ pub(crate) async fn the_count_of_a_lane_heals(db: &Db) {
     let idle = "SELECT count(*) FROM whatsapp_inbox_lane WHERE pending = 0 AND owner IS NULL";
     assert_eq!(db.count(idle).await, 2);
 }
+
+/// An operator has emptied the table of lanes, and has made an event pending again.
+pub(crate) async fn forgotten_events_are_found(db: &Db) {
+    let inbox = db.inbox().await;
+    let items: Vec<_> = (0..6)
+        .map(|n| message(&format!("49{}", n % 2), &format!("w{n}"), n))
+        .collect();
+    post(&inbox, messages(&items)).await;
+    db.execute("DELETE FROM whatsapp_inbox_lane WHERE lane = '/7/wa/490'")
+        .await;
+    let idle = if db.is_sqlite() {
+        "9223372036854775807"
+    } else {
+        "'infinity'"
+    };
+    let sleep = format!("UPDATE whatsapp_inbox_lane SET pending = 0, wake_at = {idle}");
+    db.execute(&sleep).await;
+    assert_eq!(inbox.status().await.unwrap().messages, 0);
+    inbox.purge().await.unwrap();
+    assert_eq!(inbox.status().await.unwrap().messages, 6);
+    let worker = inbox.worker(|_| async { Ok::<_, String>(()) });
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(inbox.counters().handled, 6);
+}

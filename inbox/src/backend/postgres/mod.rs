@@ -239,13 +239,16 @@ impl PostgresBackend {
         Ok(next.fetch_optional(&self.pool).await?)
     }
 
-    /// Removes one batch of each table, and returns the rows of the largest.
+    /// Removes one batch of each table, and returns the rows of the largest. Wakes lanes that were
+    /// forgotten.
     pub(crate) async fn purge(&self) -> Result<u64, InboxError> {
         let mut most = 0;
         for statement in [sql::PURGE_EVENTS, sql::PURGE_LANES, sql::PURGE_ALIASES] {
             let purged = sqlx::query(statement).bind(PURGE_BATCH);
             most = most.max(purged.execute(&self.pool).await?.rows_affected());
         }
+        let healed = sqlx::query(sql::HEAL).bind(PURGE_BATCH);
+        healed.execute(&self.pool).await?;
         Ok(most)
     }
 

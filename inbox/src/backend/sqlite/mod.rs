@@ -277,7 +277,8 @@ impl SqliteBackend {
         Ok(next.fetch_optional(&self.readers).await?)
     }
 
-    /// Removes one batch of each table, and returns the rows of the largest.
+    /// Removes one batch of each table, and returns the rows of the largest. Wakes lanes that were
+    /// forgotten.
     pub(crate) async fn purge(&self) -> Result<u64, InboxError> {
         let mut most = 0;
         for statement in [sql::PURGE_EVENTS, sql::PURGE_LANES, sql::PURGE_ALIASES] {
@@ -289,6 +290,10 @@ impl SqliteBackend {
             transaction.commit().await?;
             most = most.max(purged.rows_affected());
         }
+        let mut transaction = self.begin().await?;
+        let healed = sqlx::query(sql::HEAL).bind(PURGE_BATCH);
+        healed.execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(most)
     }
 

@@ -160,6 +160,21 @@ pub(super) const PURGE_ALIASES: &str = concat!(
     " - 7776000000 LIMIT ?1)"
 );
 
+/// Wakes lanes that sleep although the oldest events are theirs: somebody has changed rows by hand.
+pub(super) const HEAL: &str = concat!(
+    "INSERT INTO whatsapp_inbox_lane AS l (lane, class, pending, first_at, last_at, wake_at)
+    SELECT e.lane, e.class, (SELECT count(*) FROM whatsapp_inbox_event o
+            WHERE o.lane = e.lane AND o.state = 0), now, now, now
+    FROM (SELECT DISTINCT lane, class FROM (SELECT lane, class FROM whatsapp_inbox_event
+        WHERE state = 0 ORDER BY received_at LIMIT ?1)) e
+    JOIN (SELECT ",
+    now!(),
+    " AS now)
+    LEFT JOIN whatsapp_inbox_lane l ON l.lane = e.lane
+    WHERE l.lane IS NULL OR l.wake_at = 9223372036854775807
+    ON CONFLICT (lane) DO UPDATE SET pending = excluded.pending, wake_at = excluded.wake_at"
+);
+
 pub(super) const STATUS: &str = concat!(
     "SELECT
         coalesce(sum(pending) FILTER (WHERE class = 0), 0) AS messages,
