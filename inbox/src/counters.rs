@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::telemetry;
+
 macro_rules! counters {
     ($($(#[$meta:meta])* $name:ident,)*) => {
         /// What an inbox of this process has counted since it was opened: see
@@ -10,12 +12,16 @@ macro_rules! counters {
             $($(#[$meta])* pub $name: u64,)*
         }
 
-        #[derive(Debug, Default)]
+        #[derive(Debug)]
         pub(crate) struct Counting {
             $(pub(crate) $name: Count,)*
         }
 
         impl Counting {
+            pub(crate) fn new() -> Self {
+                Self { $($name: Count { name: stringify!($name), count: AtomicU64::new(0) },)* }
+            }
+
             pub(crate) fn snapshot(&self) -> Counters {
                 Counters { $($name: self.$name.get(),)* }
             }
@@ -44,15 +50,21 @@ counters! {
     database_errors,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
+#[derive(Debug)]
+pub(crate) struct Count {
+    name: &'static str,
+    count: AtomicU64,
+}
 
 impl Count {
     pub(crate) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
+        if count > 0 {
+            self.count.fetch_add(count, Ordering::Relaxed);
+            telemetry::counted(self.name, count);
+        }
     }
 
     fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     event::{InboxBatch, InboxEvent},
     receiver::Receiver,
     status::Status,
+    telemetry,
     verdict::Verdict,
     wake::Waker,
     worker::Worker,
@@ -76,7 +77,7 @@ impl Inbox {
                 filter,
                 store_timeout,
                 waker: Waker::new(),
-                counting: Counting::default(),
+                counting: Counting::new(),
             }),
         }
     }
@@ -124,7 +125,9 @@ impl Inbox {
     ///
     /// If the database fails.
     pub async fn status(&self) -> Result<Status, InboxError> {
-        Ok(Status::new(&self.inner.backend.status().await?))
+        let status = Status::new(&self.inner.backend.status().await?);
+        telemetry::status(&status);
+        Ok(status)
     }
 
     /// Returns what this process has counted since the inbox was opened.

@@ -33,8 +33,8 @@
 //!
 //! - **200 means stored.** If the database is away, full, read-only or too slow, Meta gets 503 and
 //!   redelivers.
-//! - **Stored once.** A redelivery in any grouping is not stored again, until 7 days after the event
-//!   was handled. A `DedupLayer` is not needed. Events without an id and without a time cannot be
+//! - **Stored once.** A redelivery in any grouping is not stored again, until 7 days after the
+//!   event was handled. A `DedupLayer` is not needed. Events without an id and without a time cannot be
 //!   told from each other; each is stored.
 //! - **Handled at least once, one worker at a time.** A worker holds a lease on a conversation and
 //!   renews it. If its process dies, another takes over when the lease has expired, and the event
@@ -53,11 +53,25 @@
 //! the WhatsApp id. When Meta announces that an id has changed, later events stay in the same
 //! conversation for 90 days. Events about an account are in order per account.
 //!
+//! # Metrics
+//!
+//! With the feature `metrics`, for any recorder of the crate `metrics`:
+//!
+//! | Metric | Labels |
+//! |---|---|
+//! | counter `whatsapp_inbox_total` | `what`: the fields of [`Counters`] |
+//! | gauge `whatsapp_inbox_waiting` | `state`: the counts of [`Status`] |
+//! | gauge `whatsapp_inbox_oldest_seconds` | |
+//! | histogram `whatsapp_inbox_wait_seconds`: from arrival to the start of a run | `kind` |
+//! | histogram `whatsapp_inbox_handler_duration_seconds` | |
+//!
+//! The gauges are set whenever [`Inbox::status`] is called, and every minute by workers.
+//!
 //! # Personal data
 //!
-//! Logs, errors and `Debug` of this crate have no texts, ids of users or phone numbers. The database
-//! has them: `body` has the whole event until it is done, `conversation` and `lane` have user ids
-//! and phone numbers for the time of [`InboxBuilder::keep`], and `last_error` has what your handler
+//! Errors and `Debug` of this crate have no texts, ids of users or phone numbers. The database has
+//! them: `body` has the whole event until it is done, `conversation` and `lane` have user ids and
+//! phone numbers for the time of [`InboxBuilder::keep`], and `last_error` has what your handler
 //! says. The schema is documented in `migrations/` of this crate.
 
 mod backend;
@@ -72,6 +86,7 @@ mod receiver;
 mod row;
 mod run;
 mod status;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(not(feature = "testing"))]

@@ -23,8 +23,8 @@ use crate::{
 ///
 /// | Answer | When |
 /// |---|---|
-/// | 200 | all events of the delivery are committed, were stored before, or are left out by [`only`](crate::InboxBuilder::only) or [`ignore`](crate::InboxBuilder::ignore) |
-/// | 503 | the database failed, or was slower than [`store_timeout`](crate::InboxBuilder::store_timeout). Meta redelivers |
+/// | 200 | all events of the delivery are committed, were stored before, or are left out |
+/// | 503 | the database failed, or was slower than `store_timeout`. Meta redelivers |
 /// | 500 | the request did not pass through a `WebhookLayer` |
 ///
 /// Events about foreign accounts (`Notification::foreign`) are not stored.

@@ -39,8 +39,8 @@ impl Waker {
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Returns whether the caller has to send a notification. If not, the one who is sending sends
-    /// another.
+    /// Returns whether the caller has to send a notification. If not, another is sent after the one
+    /// on its way.
     #[cfg(feature = "postgres")]
     pub(crate) fn start_sending(&self) -> bool {
         let previous = self

@@ -13,6 +13,7 @@ use crate::{
     event::{InboxBatch, InboxEvent, Stored},
     row::{Failure, Lease, StoredRow},
     run::Run,
+    telemetry,
     testing::{self, Point},
     verdict::Verdict,
 };
@@ -51,7 +52,7 @@ pub(super) async fn handle(
     tokio::select! {
         biased;
         () = recorded => {}
-        // The result cannot be recorded any more. Whoever has the lane now decides.
+        // The result cannot be recorded any more: another worker may have the lane.
         () = leases::ended(deadline.clone()) => shared.inbox.inner.counting.lost.add(1),
     }
     shared.leases.let_go(&lease);
@@ -116,6 +117,10 @@ async fn run_handler(
     if testing::before(Point::Handle).await.is_err() {
         return End::Stopped;
     }
+    for event in &batch {
+        telemetry::started(event.kind(), event.age());
+    }
+    let start = Instant::now();
     // A task of its own, so that a panic stays in it.
     let handler = Arc::clone(&shared.handler);
     let mut task = tokio::spawn(async move { handler(batch).await });
@@ -142,6 +147,7 @@ async fn run_handler(
         // The transaction of the handler must be over before the end of the run is recorded.
         let _ = (&mut task).await;
     }
+    telemetry::ended(start.elapsed());
     end
 }
 

@@ -201,6 +201,10 @@ async fn purge_forever(shared: Arc<Shared>) {
         if shared.inbox.purge().await.is_err() {
             shared.inbox.inner.counting.database_errors.add(1);
         }
+        // Sets the gauges.
+        if cfg!(feature = "metrics") && shared.inbox.status().await.is_err() {
+            shared.inbox.inner.counting.database_errors.add(1);
+        }
     }
 }
 

@@ -213,3 +213,42 @@ pub(crate) async fn a_handler_that_hangs_is_dropped(db: &Db) {
     })
     .await;
 }
+
+/// The conversation waits for its first message, whatever comes meanwhile.
+pub(crate) async fn a_new_message_does_not_shorten_the_pause(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let seen = times.clone();
+    let worker = inbox.worker(move |event: InboxEvent| {
+        seen.lock().unwrap().push(Instant::now());
+        async move {
+            if event.attempt() == 1 {
+                Err("not yet")
+            } else {
+                Ok(())
+            }
+        }
+    });
+    let pause = Duration::from_secs(2);
+    let sender = async {
+        until("it has failed", async || inbox.counters().failed == 1).await;
+        until("the lane waits", async || {
+            inbox.status().await.unwrap().retrying == 1
+        })
+        .await;
+        post(&inbox, messages(&[message("491", "w2", 2)])).await;
+        until("it is retried", async || times.lock().unwrap().len() > 1).await;
+    };
+    worker
+        .backoff(pause, pause)
+        .drain_timeout(pause)
+        .run(sender)
+        .await;
+    let times = times.lock().unwrap();
+    assert!(
+        times[1] - times[0] >= pause / 2,
+        "{:?}",
+        times[1] - times[0]
+    );
+}

@@ -68,25 +68,39 @@ pub(crate) async fn a_redelivery_in_another_grouping_is_not_stored_again(db: &Db
 }
 
 pub(crate) async fn overlapping_deliveries_do_not_deadlock(db: &Db) {
-    let inbox = db.inbox().await;
-    for round in 0..10 {
-        let all: Vec<_> = (0..60)
+    let builder = Inbox::builder().store_timeout(Duration::from_secs(20));
+    let inbox = db.open(builder).await.unwrap();
+    for round in 0..4 {
+        let all: Vec<_> = (0..400)
             .map(|n| message(&format!("49{}", n % 7), &format!("r{round}w{n}"), n))
             .collect();
+        // Holds all statements back, so that they start together.
+        let mut gate = None;
+        if !db.is_sqlite() {
+            let mut transaction = db.postgres_pool().await.begin().await.unwrap();
+            let lock = sqlx::query("LOCK TABLE whatsapp_inbox_event IN SHARE MODE");
+            lock.execute(&mut *transaction).await.unwrap();
+            gate = Some(transaction);
+        }
         let deliveries = (0..8).map(|turn| {
             let (inbox, mut items) = (inbox.clone(), all.clone());
-            items.rotate_left(turn * 7);
+            items.rotate_left(turn * 50);
             if turn % 2 == 0 {
                 items.reverse();
             }
             tokio::spawn(async move { post(&inbox, messages(&items)).await })
         });
-        for delivery in deliveries.collect::<Vec<_>>() {
+        let deliveries: Vec<_> = deliveries.collect();
+        if let Some(gate) = gate {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            gate.rollback().await.unwrap();
+        }
+        for delivery in deliveries {
             assert_eq!(delivery.await.unwrap(), StatusCode::OK);
         }
     }
-    assert_eq!(db.count(EVENTS).await, 600);
-    assert_eq!(inbox.status().await.unwrap().messages, 600);
+    assert_eq!(db.count(EVENTS).await, 1600);
+    assert_eq!(inbox.status().await.unwrap().messages, 1600);
 }
 
 pub(crate) async fn what_is_forgotten_is_stored_again(db: &Db) {
