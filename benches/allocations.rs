@@ -1,7 +1,9 @@
-//! Where the way of one text message takes memory, from the call of the layer to its answer: `cargo bench -p benches --bench allocations`.
+//! Allocations of one text message, from the layer's call to its response: `cargo bench -p benches
+//! --bench allocations`.
 //!
-//! A line for each place: how often, how many bytes, and the innermost functions of this crate and of whom it has called. The request is made
-//! before, and the host does nothing. `benches/tests/allocations.rs` bounds their number.
+//! Prints one line per call site: count, bytes, and the innermost functions outside the standard
+//! library. The request is created before, and the host handler does nothing.
+//! `benches/tests/allocations.rs` limits the total.
 
 use bench_support::bodies;
 use std::{
@@ -27,7 +29,7 @@ static HEAP: dhat::Alloc = dhat::Alloc;
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // The layer needs one with a timer.
+    // The layer needs a runtime with a timer.
     #[cfg(feature = "tokio")]
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -51,16 +53,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             .header("content-type", "application/json")
             .body(Full::from(body))?)
     };
-    let mut answered = |request| {
+    let mut complete = |request| {
         let mut call = pin!(service.call(request));
-        let answer = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        match answer {
+        let response = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        match response {
             Poll::Ready(Ok(response)) if response.status() == 200 => Ok(()),
             _ => Err("not answered with 200"),
         }
     };
-    // What is made once in a process is not what a message costs.
-    answered(request(body.clone())?)?;
+    // Excludes what is allocated once per process.
+    complete(request(body.clone())?)?;
     let request = request(body)?;
 
     let file = env::temp_dir().join(format!("allocations-{}.json", process::id()));
@@ -68,9 +70,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .file_name(&file)
         .trim_backtraces(None)
         .build();
-    let answer = answered(request);
+    let outcome = complete(request);
     drop(profiler);
-    answer?;
+    outcome?;
     let report: Value = serde_json::from_slice(&fs::read(&file)?)?;
     fs::remove_file(&file)?;
     print(&report)
@@ -86,8 +88,8 @@ fn print(report: &Value) -> Result<(), Box<dyn Error>> {
             .filter_map(|frame| frames.get(usize::try_from(frame.as_u64()?).ok()?)?.as_str())
             .collect();
         let places: Vec<_> = (stack.into_iter().map(place_of))
-            .filter(|place| !LIBRARY.iter().any(|path| place.contains(path)))
-            .take(DEBUG_VISIBLE)
+            .filter(|place| !SKIPPED_FRAMES.iter().any(|path| place.contains(path)))
+            .take(SHOWN_FRAMES)
             .collect();
         total += blocks;
         println!(
@@ -96,12 +98,12 @@ fn print(report: &Value) -> Result<(), Box<dyn Error>> {
             places.join("  ")
         );
     }
-    println!("{total:>2} in all");
+    println!("{total:>2} in total");
     Ok(())
 }
 
-/// The profiler, the standard library and this file: who has asked them is shown.
-const LIBRARY: [&str; 10] = [
+/// Frames of the profiler, the standard library and this file. Their callers are shown instead.
+const SKIPPED_FRAMES: [&str; 10] = [
     "backtrace/",
     "dhat-",
     "alloc/src/",
@@ -113,9 +115,9 @@ const LIBRARY: [&str; 10] = [
     "iter/",
     "benches/allocations",
 ];
-const DEBUG_VISIBLE: usize = 3;
+const SHOWN_FRAMES: usize = 3;
 
-/// The file and line of a frame.
+/// File and line of a frame.
 fn place_of(frame: &str) -> &str {
     let place = frame.rsplit_once(" (").map_or(frame, |(_, place)| place);
     place.trim_end_matches(')')

@@ -1,15 +1,15 @@
-//! How long everybody else waits while a large delivery is received, verified, taken apart and remembered: `cargo bench -p benches --bench pauses`.
+//! How long other tasks of a thread wait while a large delivery is received, verified, parsed and
+//! deduplicated: `cargo bench -p benches --bench pauses`.
 //!
-//! One thread has the delivery and a task that does nothing but ask for its next turn. The same
-//! delivery comes many times, and the same work is done between the same turns. Times are in
-//! microseconds:
+//! One thread runs the delivery and a task that yields in a loop. The same delivery is repeated,
+//! and each repetition yields at the same points. Times are in microseconds:
 //!
-//! - in all: from the request to the answer, the least of all deliveries.
-//! - itself: the longest wait for a turn, each turn being the shortest of all deliveries. That is what
-//!   the delivery itself makes others wait, on a busy machine too.
-//! - median: the longest wait of a delivery, with what else the machine did.
+//! - total: from the request to the response, the minimum over all repetitions.
+//! - own pause: the longest wait between two yields, after taking the minimum of each wait over all
+//!   repetitions. This is the delivery's own effect, without other load of the machine.
+//! - median: the median over all repetitions of the longest wait, including other load.
 //!
-//! The body comes as one frame, which is the worst case.
+//! The body arrives as one frame, which is the worst case.
 
 use bench_support::bodies;
 use std::{
@@ -43,13 +43,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     println!(
         "{:<28} {:<24} {:>9} {:>9} {:>9}",
-        "delivery", "layers", "in all", "itself", "median"
+        "delivery", "layers", "total", "own pause", "median"
     );
     for (name, body) in [
         ("one text", bodies::texts(1, 80)),
         ("1000 texts of 3 KB", bodies::texts(1000, 2500)),
         ("6000 statuses", bodies::statuses(6000)),
-        // The worst that could be signed.
+        // The slowest delivery that could be signed.
         ("13000 statuses", statuses(13_000, 200)),
         ("32768 bare statuses", statuses(32_768, 0)),
         ("one escaped string of 3.9 MB", string(r"\u00fc", 3_900_000)),
@@ -61,19 +61,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         ),
     ] {
         let body = Bytes::from(body);
-        for (layers, secrets, remembers) in [
+        for (layers, secrets, dedup) in [
             ("webhook", 1, false),
             ("webhook, 4 secrets", 4, false),
             ("webhook and dedup", 1, true),
         ] {
-            let pauses = runtime.block_on(pauses(&body, secrets, remembers))?;
+            let pauses = runtime.block_on(pauses(&body, secrets, dedup))?;
             println!("{name:<28} {layers:<24} {pauses}");
         }
     }
     Ok(())
 }
 
-async fn pauses(body: &Bytes, secrets: usize, remembers: bool) -> Result<String, Box<dyn Error>> {
+async fn pauses(body: &Bytes, secrets: usize, dedup: bool) -> Result<String, Box<dyn Error>> {
     let (mut took, mut longest) = (Vec::new(), Vec::new());
     let mut shortest: Vec<u64> = Vec::new();
     for _ in 0..ROUNDS {
@@ -90,12 +90,12 @@ async fn pauses(body: &Bytes, secrets: usize, remembers: bool) -> Result<String,
             .body(Full::new(body.clone()))?;
         let end = Arc::new(AtomicBool::new(false));
         let ticker = tokio::spawn(ticks(Arc::clone(&end)));
-        // It waits from now on.
+        // The ticker measures from here on.
         yield_now().await;
         let start = Instant::now();
-        // Tasks of their own, as servers have them.
-        let call = if remembers {
-            // A store of its own: all is new each time.
+        // A separate task, as in a server.
+        let call = if dedup {
+            // A new store, so that no event is a duplicate.
             let dedup = DedupLayer::new(MemoryStore::new());
             let service = layer.layer(dedup.layer(service_fn(host)));
             tokio::spawn(async {
@@ -117,7 +117,7 @@ async fn pauses(body: &Bytes, secrets: usize, remembers: bool) -> Result<String,
             return Err("not answered with 200".into());
         }
         took.push(micros(start));
-        // Its next turn ends the last stretch, which counts as well.
+        // The last wait ends at the ticker's next turn, and counts as well.
         end.store(true, Ordering::Relaxed);
         let waits = ticker.await?;
         longest.push(waits.iter().copied().max().unwrap_or_default());
@@ -125,7 +125,7 @@ async fn pauses(body: &Bytes, secrets: usize, remembers: bool) -> Result<String,
             shortest.clone_from(&waits);
         }
         if shortest.len() != waits.len() {
-            return Err("not the same number of turns each time".into());
+            return Err("the number of yields differs between repetitions".into());
         }
         for (shortest, wait) in shortest.iter_mut().zip(waits) {
             *shortest = wait.min(*shortest);
@@ -142,7 +142,7 @@ async fn pauses(body: &Bytes, secrets: usize, remembers: bool) -> Result<String,
     ))
 }
 
-/// How long each of its turns came after the one before, in microseconds, until after the end.
+/// Returns the microseconds between consecutive turns of this task, until after `end` is set.
 async fn ticks(end: Arc<AtomicBool>) -> Vec<u64> {
     let mut waits = Vec::with_capacity(4096);
     while !end.load(Ordering::Relaxed) {
@@ -157,7 +157,7 @@ fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Statuses without most of their members, with a text of `bytes` each.
+/// Statuses with few members, and a text of `bytes` bytes each.
 fn statuses(count: usize, bytes: usize) -> String {
     in_value(&format!(r#""statuses":[{}]"#, list(count, bytes)))
 }
@@ -184,7 +184,7 @@ fn empty_lists(bytes: usize) -> String {
     format!(r#"{{"x":[{}[]]}}"#, "[],".repeat(bytes / 3))
 }
 
-/// Statuses whose metadata has a long text before the id of the phone number.
+/// Statuses beside metadata with a long text before the phone number id.
 fn beside_metadata(statuses: usize, bytes: usize) -> String {
     let metadata = format!(
         r#"{{"display_phone_number":"{}","phone_number_id":"1"}}"#,
@@ -196,7 +196,7 @@ fn beside_metadata(statuses: usize, bytes: usize) -> String {
     ))
 }
 
-/// Reads nothing: how long a host takes is its own business.
+/// The time of a host handler is not measured, so it reads nothing.
 async fn host<B>(request: Request<RequestBody<B>>) -> Result<Response<Full<Bytes>>, Infallible> {
     let notification = request.extensions().get::<Notification>();
     black_box(notification.map(|notification| notification.events().len()));

@@ -1,9 +1,10 @@
-//! What a server of Redis carries, through `RedisStore`: `cargo bench -p benches --bench redis --features redis`. Needs Linux and `redis-server` on the PATH; takes
-//! three minutes.
+//! Capacity of one Redis server, through `RedisStore`: `cargo bench -p benches --bench redis
+//! --features redis`. Needs Linux and `redis-server` on the PATH. Takes three minutes.
 //!
-//! Four tables, separated by tabs: memory of what is remembered, time of both processes by batch and by calls in flight, what is not yet
-//! thrown away where events pass as fast as they come, and time of whole deliveries with either store. Times of a process are those that it
-//! has had of a core, so they say little of what else the machine does; those of the clock do. `scripts/scale` reckons with them.
+//! Prints four tab-separated tables: memory per key; CPU time of both processes by batch size and
+//! concurrent calls; expired keys that Redis has not yet removed at a steady rate; and CPU time of
+//! whole deliveries with each store. CPU times depend little on other load of the machine; rates
+//! and latencies do. `scripts/scale` calculates with them.
 
 use bench_support::bodies;
 use std::{
@@ -39,7 +40,7 @@ const LEASE: Duration = Duration::from_secs(30);
 /// The default of `DedupLayer`: seven days and an hour.
 const WINDOW: Duration = Duration::from_secs((7 * 24 + 1) * 60 * 60);
 
-/// Of each row so many rounds are measured, and the one in the middle is shown.
+/// Rounds per row. The median is printed.
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
 const BATCHES: [usize; 4] = [1, 10, 100, 1000];
@@ -51,29 +52,30 @@ fn main() -> Outcome<()> {
     let mut server = Server::start()?;
     let store = RedisStore::open(&server.url())?;
     runtime.block_on(async {
-        // From here on the server knows the scripts.
-        pass(&store, 1, LEASE).await?;
+        // Loads the scripts into the server before anything is measured.
+        claim_and_commit(&store, 1, LEASE).await?;
         memory(&mut server, &store).await?;
         calls(&mut server, &store).await?;
-        passing(&mut server, &store).await?;
+        expiring(&mut server, &store).await?;
         deliveries(&mut server, &store).await
     })
 }
 
 async fn memory(server: &mut Server, store: &RedisStore) -> Outcome<()> {
-    println!("keys\tbytes a key\tresident bytes a key\tserver us/event of the last");
+    println!("keys\tbytes/key\tresident bytes/key\tserver us/event of the last");
     server.empty()?;
     let (used, resident) = server.memory()?;
     let mut keys = 0;
-    // A table doubles when it is full: the last is just after that, the worst moment.
+    // Redis doubles its hash table when it is full. The last goal is just above that,
+    // the worst case.
     for goal in [10_000, 100_000, 1_000_000, 1_050_000] {
-        let before = (keys, server.worked()?);
+        let before = (keys, server.cpu_time()?);
         while keys < goal {
             let batch = (goal - keys).min(1000);
-            pass(store, batch, WINDOW).await?;
+            claim_and_commit(store, batch, WINDOW).await?;
             keys += batch;
         }
-        let took = micros(server.worked()? - before.1) / (keys - before.0) as f64;
+        let took = micros(server.cpu_time()? - before.1) / (keys - before.0) as f64;
         let (more, more_resident) = server.memory()?;
         let each = |bytes: u64| bytes as f64 / keys as f64;
         println!(
@@ -97,7 +99,7 @@ async fn calls(server: &mut Server, store: &RedisStore) -> Outcome<()> {
             for _ in 0..ROUNDS {
                 server.empty()?;
                 let network = server.network()?;
-                let before = (server.worked()?, worked("self")?);
+                let before = (server.cpu_time()?, cpu_time("self")?);
                 let start = Instant::now();
                 let mut tasks = JoinSet::new();
                 for _ in 0..flight {
@@ -105,7 +107,7 @@ async fn calls(server: &mut Server, store: &RedisStore) -> Outcome<()> {
                     tasks.spawn(async move {
                         let mut times = Vec::new();
                         while start.elapsed() < ROUND {
-                            times.extend(pass(&store, batch, WINDOW).await?);
+                            times.extend(claim_and_commit(&store, batch, WINDOW).await?);
                         }
                         Outcome::Ok(times)
                     });
@@ -119,8 +121,8 @@ async fn calls(server: &mut Server, store: &RedisStore) -> Outcome<()> {
                 let took = start.elapsed();
                 let events = (calls / 2 * batch) as f64;
                 rates.push(events / took.as_secs_f64());
-                theirs.push(micros(server.worked()? - before.0) / events);
-                ours.push(micros(worked("self")? - before.1) / events);
+                theirs.push(micros(server.cpu_time()? - before.0) / events);
+                ours.push(micros(cpu_time("self")? - before.1) / events);
                 let now = server.network()?;
                 let each = |bytes: u64| (bytes as f64 / events).round();
                 sent = (
@@ -136,9 +138,9 @@ async fn calls(server: &mut Server, store: &RedisStore) -> Outcome<()> {
             let best = rates.iter().copied().fold(0.0, f64::max);
             println!(
                 "{batch}\t{flight}\t{:.0}\t{best:.0}\t{:.2}\t{:.2}\t{:.2}\t{:.2}\t{}\t{}",
-                middle(&mut rates),
-                middle(&mut theirs),
-                middle(&mut ours),
+                median(&mut rates),
+                median(&mut theirs),
+                median(&mut ours),
                 millis(0.5),
                 millis(0.99),
                 sent.0,
@@ -149,26 +151,27 @@ async fn calls(server: &mut Server, store: &RedisStore) -> Outcome<()> {
     Ok(())
 }
 
-/// What has passed is thrown away by the server when it finds it, so it keeps more than counts; and to find it takes time.
-async fn passing(server: &mut Server, store: &RedisStore) -> Outcome<()> {
+/// Redis removes expired keys when its sweep finds them, so it holds more keys than are live, and
+/// the sweep takes CPU time.
+async fn expiring(server: &mut Server, store: &RedisStore) -> Outcome<()> {
     const BATCH: usize = 100;
     const SPAN: Duration = Duration::from_secs(10);
     println!(
-        "\nevents/s\tkeys there\tkeys that count\tserver us/event before any passes\tserver us/event while as many pass"
+        "\nevents/s\tkeys held\tlive keys\tserver us/event before any expires\tserver us/event at a steady state"
     );
     for rate in [1_000, 10_000] {
         server.empty()?;
         let gap = Duration::from_secs_f64(BATCH as f64 / f64::from(rate));
         let start = tokio::time::Instant::now();
         let mut events = 0;
-        let mut marks = vec![(0, server.worked()?)];
+        let mut marks = vec![(0, server.cpu_time()?)];
         for span in 1..=4 {
             while start.elapsed() < SPAN * span {
                 sleep_until(start + gap * u32::try_from(events / BATCH)?).await;
-                pass(store, BATCH, SPAN).await?;
+                claim_and_commit(store, BATCH, SPAN).await?;
                 events += BATCH;
             }
-            marks.push((events, server.worked()?));
+            marks.push((events, server.cpu_time()?));
         }
         let [(e0, t0), (e1, t1), .., (e3, t3), (e4, t4)] = *marks else {
             return Err("too few marks".into());
@@ -186,9 +189,7 @@ async fn passing(server: &mut Server, store: &RedisStore) -> Outcome<()> {
 }
 
 async fn deliveries(server: &mut Server, store: &RedisStore) -> Outcome<()> {
-    println!(
-        "\nstore\tevents in a delivery\tbytes of a delivery\tprocess us/delivery\tserver us/delivery"
-    );
+    println!("\nstore\tevents/delivery\tbytes/delivery\tprocess us/delivery\tserver us/delivery");
     for events in BATCHES {
         for remote in [false, true] {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -196,29 +197,30 @@ async fn deliveries(server: &mut Server, store: &RedisStore) -> Outcome<()> {
             for _ in 0..ROUNDS {
                 server.empty()?;
                 let requests = requests(events)?;
-                let many = requests.len() as f64;
+                let count = requests.len() as f64;
                 length = requests.first().map_or(0, |(_, body)| body.len());
-                let before = (worked("self")?, server.worked()?);
+                let before = (cpu_time("self")?, server.cpu_time()?);
                 if remote {
                     deliver(requests, store.clone()).await?;
                 } else {
                     deliver(requests, MemoryStore::new()).await?;
                 }
-                ours.push(micros(worked("self")? - before.0) / many);
-                theirs.push(micros(server.worked()? - before.1) / many);
+                ours.push(micros(cpu_time("self")? - before.0) / count);
+                theirs.push(micros(server.cpu_time()? - before.1) / count);
             }
             println!(
                 "{}\t{events}\t{length}\t{:.1}\t{:.1}",
                 if remote { "Redis" } else { "memory" },
-                middle(&mut ours),
-                if remote { middle(&mut theirs) } else { 0.0 }
+                median(&mut ours),
+                if remote { median(&mut theirs) } else { 0.0 }
             );
         }
     }
     Ok(())
 }
 
-/// As `tests/load` has them: 1 KiB for one event, 1.6 KiB for each of many.
+/// Deliveries of the same sizes as in `tests/load`: 1 KiB for one event, 1.6 KiB per
+/// event for several.
 fn requests(events: usize) -> Outcome<Vec<(String, Bytes)>> {
     const EVENTS: usize = 20_000;
     const PART: &str = "HBgLMTY1MDU1NTAwMDEVAgAS";
@@ -232,7 +234,7 @@ fn requests(events: usize) -> Outcome<Vec<(String, Bytes)>> {
         .collect()
 }
 
-/// All of them, eight at a time.
+/// Delivers all of them, eight concurrently.
 async fn deliver(requests: Vec<(String, Bytes)>, store: impl Store + Clone) -> Outcome<()> {
     let layer = WebhookLayer::new("/webhook", SECRET, "the verify token")?;
     let service = layer.layer(DedupLayer::new(store).layer(service_fn(host)));
@@ -243,18 +245,23 @@ async fn deliver(requests: Vec<(String, Bytes)>, store: impl Store + Clone) -> O
             .header("content-length", body.len())
             .body(Full::new(body))?;
         let service = service.clone();
-        running.spawn(async { service.oneshot(request).await.map(|answer| answer.status()) });
+        running.spawn(async {
+            service
+                .oneshot(request)
+                .await
+                .map(|response| response.status())
+        });
         if running.len() == 8 {
-            answered(&mut running).await?;
+            check_next(&mut running).await?;
         }
     }
     while !running.is_empty() {
-        answered(&mut running).await?;
+        check_next(&mut running).await?;
     }
     Ok(())
 }
 
-async fn answered(running: &mut JoinSet<Result<http::StatusCode, Infallible>>) -> Outcome<()> {
+async fn check_next(running: &mut JoinSet<Result<http::StatusCode, Infallible>>) -> Outcome<()> {
     match running.join_next().await.transpose()?.transpose()? {
         Some(status) if status != 200 => Err("not answered with 200".into()),
         _ => Ok(()),
@@ -269,8 +276,12 @@ async fn host<B>(request: Request<RequestBody<B>>) -> Result<Response<Full<Bytes
     Ok(Response::new(Full::default()))
 }
 
-/// The way of a batch that nobody has seen: how long the claim took, and how long the commit.
-async fn pass(store: &RedisStore, batch: usize, window: Duration) -> Outcome<[Duration; 2]> {
+/// Claims and commits a batch of new keys. Returns the durations of the claim and of the commit.
+async fn claim_and_commit(
+    store: &RedisStore,
+    batch: usize,
+    window: Duration,
+) -> Outcome<[Duration; 2]> {
     let token = Token::random();
     let keys: Vec<_> = (0..batch)
         .map(|_| EventKey::from_bytes(Token::random().to_bytes()))
@@ -286,11 +297,11 @@ async fn pass(store: &RedisStore, batch: usize, window: Duration) -> Outcome<[Du
     if all {
         Ok([claimed, committed])
     } else {
-        Err("a key of nobody else was not claimed and committed".into())
+        Err("a new key was not claimed and committed".into())
     }
 }
 
-fn middle(values: &mut [f64]) -> f64 {
+fn median(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
@@ -299,14 +310,14 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// What the first thread of a process has had of a core. Redis does there all that is asked of it, and so does this program.
-fn worked(id: &str) -> Outcome<Duration> {
+/// CPU time of the main thread of a process. Redis and this program do all their work there.
+fn cpu_time(id: &str) -> Outcome<Duration> {
     let times = fs::read_to_string(format!("/proc/{id}/schedstat"))?;
     let first = times.split_whitespace().next().ok_or("no times")?;
     Ok(Duration::from_nanos(first.parse()?))
 }
 
-/// A server of Redis that ends with the value.
+/// A Redis server that stops when it is dropped.
 struct Server {
     child: Child,
     dir: PathBuf,
@@ -328,7 +339,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
-            .map_err(|error| format!("redis-server is needed on the PATH: {error}"))?;
+            .map_err(|error| format!("cannot start redis-server from the PATH: {error}"))?;
         let mut server = Self {
             child,
             dir,
@@ -352,7 +363,7 @@ impl Server {
         format!("redis://{}:{}", Ipv4Addr::LOCALHOST, self.port)
     }
 
-    fn ask<T: redis::FromRedisValue>(&mut self, command: &[&str]) -> Outcome<T> {
+    fn command<T: redis::FromRedisValue>(&mut self, command: &[&str]) -> Outcome<T> {
         let [name, arguments @ ..] = command else {
             return Err("no command".into());
         };
@@ -361,15 +372,15 @@ impl Server {
     }
 
     fn count(&mut self, command: &str) -> Outcome<u64> {
-        self.ask(&[command])
+        self.command(&[command])
     }
 
     fn empty(&mut self) -> Outcome<()> {
-        self.ask(&["FLUSHALL", "SYNC"])
+        self.command(&["FLUSHALL", "SYNC"])
     }
 
     fn info(&mut self, section: &str, names: [&str; 2]) -> Outcome<(u64, u64)> {
-        let info: String = self.ask(&["INFO", section])?;
+        let info: String = self.command(&["INFO", section])?;
         let number = |name| -> Outcome<u64> {
             let value = info.lines().find_map(|line| line.strip_prefix(name));
             Ok(value.ok_or("no such line")?.parse()?)
@@ -379,25 +390,25 @@ impl Server {
     }
 
     fn memory(&mut self) -> Outcome<(u64, u64)> {
-        // It looks at its resident memory ten times a second.
+        // Redis updates its resident memory ten times per second.
         thread::sleep(Duration::from_millis(300));
         self.info("memory", ["used_memory:", "used_memory_rss:"])
     }
 
-    /// Bytes that have come to it, and gone from it.
+    /// Bytes received and sent by the server.
     fn network(&mut self) -> Outcome<(u64, u64)> {
         let names = ["total_net_input_bytes:", "total_net_output_bytes:"];
         self.info("stats", names)
     }
 
-    fn worked(&self) -> Outcome<Duration> {
-        worked(&self.child.id().to_string())
+    fn cpu_time(&self) -> Outcome<Duration> {
+        cpu_time(&self.child.id().to_string())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Fails if it has ended already.
+        // Fails if it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.dir);

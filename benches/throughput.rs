@@ -1,5 +1,5 @@
-//! How fast the way is, for people: `cargo bench -p benches --bench throughput`. Times and bytes per second of this machine; what is compared from one version to
-//! the next are instructions (`instructions`).
+//! Duration and throughput on this machine: `cargo bench -p benches --bench throughput`. To compare
+//! versions, count instructions instead (`instructions`).
 
 use bench_support::bodies;
 use std::{
@@ -26,7 +26,7 @@ use tower_whatsapp::{
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Where there is no runtime there are no deadlines.
+    // The layer's deadlines need a runtime.
     let runtime = runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let request = Request::post("/webhook")
                     .header("x-hub-signature-256", &header)
                     .body(Full::new(body.clone()));
-                request.map(|request| answered(service.call(request)))
+                request.map(|request| poll_to_end(service.call(request)))
             });
         });
         group.finish();
@@ -83,12 +83,12 @@ fn read(notification: &Notification) {
     }
 }
 
-/// A large body takes several turns, but nothing here waits.
-fn answered<T>(call: impl Future<Output = T>) -> T {
+/// Polls a call that never waits for input. A large body takes several polls.
+fn poll_to_end<T>(call: impl Future<Output = T>) -> T {
     let mut call = pin!(call);
     loop {
-        if let Poll::Ready(answer) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return answer;
+        if let Poll::Ready(output) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return output;
         }
     }
 }

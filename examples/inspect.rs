@@ -1,22 +1,23 @@
-//! Shows what is in webhook bodies: one JSON object per event, each on a line of its own.
+//! Parses webhook bodies from files, and prints one JSON object per event, each on its own line.
 //!
 //! ```text
 //! cargo run --example inspect -- FILE…        # one body per file
-//! cargo run --example inspect < FILE          # `file` is null then
+//! cargo run --example inspect < FILE          # `file` is null in the output
 //! ```
 //!
 //! | key | |
 //! |---|---|
-//! | `file` | where it is from |
+//! | `file` | path of the file, or null |
 //! | `field` | the field of the change |
 //! | `payload` | `message`, `status`, `error` or `unknown` |
-//! | `type` | the type of a message as it was sent, the state of a status, the list of an unknown event or why it is unknown |
-//! | `id` | its id |
-//! | `known` | whether this version knows it in all its parts |
+//! | `type` | type of a message, state of a status; for an unknown event its list, or the reason |
+//! | `id` | id of the message or status |
+//! | `known` | whether this version has types for all parts of the event |
 //! | `unread` | paths of the keys that the typed view does not read |
 //!
-//! All of them are always there. A body that is no JSON has one line with `file` and `error`. A file that cannot be read is reported on
-//! standard error, and in the exit code when the other files are done.
+//! Every line has all keys. A body that is not JSON gets one line with `file` and
+//! `error`. A file that cannot be read is reported on standard error, and the exit
+//! code is 1 after the other files are done.
 
 use std::{
     env,
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     let mut out = BufWriter::new(io::stdout().lock());
     match inspect_all(files, &mut out).and_then(|code| out.flush().map(|()| code)) {
         Ok(code) => code,
-        // Whoever reads has seen enough: `inspect … | head`.
+        // The reader closed the pipe, as in `inspect … | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("inspect: cannot write: {error}");
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Fails only when it cannot write.
+/// Fails only if the output cannot be written.
 fn inspect_all(files: Vec<OsString>, out: &mut impl Write) -> io::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     let mut take = |name: Option<&str>, body: io::Result<Vec<u8>>| match body {

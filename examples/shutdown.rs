@@ -1,12 +1,14 @@
-//! An axum service that handles each event once, and ends without losing one.
+//! An axum service that handles each event once, and loses none when it shuts down.
 //!
 //! ```text
 //! WHATSAPP_APP_SECRET=… WHATSAPP_VERIFY_TOKEN=… cargo run --example shutdown
 //! ```
 //!
-//! Every event is printed on one line, once, however often it comes. To have something to end, each delivery is worked on for `WORK`
-//! milliseconds (2000). Ctrl-C or SIGTERM ends the service: no new connections, and what has begun is finished. Connections have 15
-//! seconds for that and handlers 10 more; events whose handler takes longer are free for another process. `ADDR` is where to listen (`127.0.0.1:3000`).
+//! It prints each event once, even if Meta sends it several times. Each delivery takes `WORK`
+//! milliseconds (2000), so that there is something in flight when you press Ctrl-C (or send
+//! SIGTERM). The service then accepts no new connections, waits up to 15 seconds for open ones and
+//! 10 more for handlers, and prints what is left. Events of an aborted handler are free for another
+//! process. `ADDR` is the address to listen on (`127.0.0.1:3000`).
 
 mod common;
 
@@ -19,10 +21,11 @@ use tower_whatsapp::{
     dedup::{DedupLayer, MemoryStore},
 };
 
-use self::common::{Printer, listen, until_interrupted, variable};
+use self::common::{Printer, listen, optional, required, run_until_signal};
 
-/// Beside the 15 seconds for the connections: together less than the 30 that Kubernetes gives.
-const DRAIN: Duration = Duration::from_secs(10);
+/// Time for running handlers. With the 15 seconds for connections it stays below the 30 that
+/// Kubernetes allows.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 struct App {
@@ -42,11 +45,16 @@ async fn on_event(
 }
 
 async fn serve() -> Result<(), Box<dyn Error>> {
-    let secret = variable("WHATSAPP_APP_SECRET")?.ok_or("WHATSAPP_APP_SECRET is not set")?;
-    let token = variable("WHATSAPP_VERIFY_TOKEN")?.ok_or("WHATSAPP_VERIFY_TOKEN is not set")?;
-    let work = variable("WORK")?.map_or(Ok(2000), |work| work.parse())?;
+    let secret = required("WHATSAPP_APP_SECRET")?;
+    let token = required("WHATSAPP_VERIFY_TOKEN")?;
+    let work = match optional("WORK")? {
+        None => 2000,
+        Some(work) => work
+            .parse()
+            .map_err(|_| "WORK is not a number: give it in milliseconds")?,
+    };
 
-    // Duplicates are told apart inside, signatures outside.
+    // The webhook layer is the outer one: it verifies the signature before events are deduplicated.
     let dedup = DedupLayer::new(MemoryStore::new());
     let handle = dedup.handle();
     let app = App {
@@ -61,14 +69,14 @@ async fn serve() -> Result<(), Box<dyn Error>> {
 
     let listener = listen("127.0.0.1:3000").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    until_interrupted(async |signal| {
+    run_until_signal(async |signal| {
         axum::serve(listener, app)
             .with_graceful_shutdown(signal)
             .await
     })
     .await?;
-    // Handlers may be left whose senders have gone, or whose connections took too long.
-    let drained = handle.drain(DRAIN).await;
+    // Handlers may still run after their client disconnected or its connection was cut off.
+    let drained = handle.drain(DRAIN_TIMEOUT).await;
     println!("{drained:?} {:?}", handle.counters());
     Ok(())
 }

@@ -1,6 +1,6 @@
-"""Prints each type and trait of another crate that the public API names, from the JSON of rustdoc on stdin.
+"""Prints the types and traits of other crates in the public API, from rustdoc's JSON on stdin.
 
-Leaves out what is nobody's choice: automatic and blanket implementations, and the standard library.
+Omits the standard library, and auto trait and blanket implementations.
 """
 
 import json
@@ -20,7 +20,7 @@ def visit(node):
         impl = node.get("impl")
         if isinstance(impl, dict) and (impl.get("is_synthetic") or impl.get("blanket_impl")):
             return
-        # A path in a type, bound or implementation; a `pub use` of something foreign.
+        # A path in a type, bound or implementation, or a `pub use` of a foreign item.
         place = paths.get(str(node.get("id")))
         if place and place["crate_id"] != 0:
             name = doc["external_crates"][str(place["crate_id"])]["name"]

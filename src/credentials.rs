@@ -248,6 +248,14 @@ impl Credentials {
         self.shared.current.load_full()
     }
 
+    /// Whether any secret is in both.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn share_secret(&self, other: &Self) -> bool {
+        let (ring, others) = (self.ring(), other.ring());
+        let mut secrets = ring.secrets().iter();
+        secrets.any(|secret| others.secrets().iter().any(|other| other.is_same(secret)))
+    }
+
     /// Returns the current label of a secret of `ring`, or `None` if it was removed. Secrets are
     /// compared by value, so replacing a list by the same secrets removes none of them.
     pub(crate) fn current_label(&self, ring: &Arc<KeyRing>, index: usize) -> Option<Arc<str>> {
@@ -290,6 +298,12 @@ impl fmt::Debug for Credentials {
 }
 
 impl KeyRing {
+    /// Labels of the secrets, separated by blanks.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn secret_labels(&self) -> String {
+        self.secrets.labels.join(" ")
+    }
+
     pub(crate) fn secrets(&self) -> &[AppSecret] {
         &self.secrets.values
     }

@@ -35,8 +35,10 @@ use crate::{event::Notification, verified::Verified};
 
 /// A request reached the handler without passing through a [`WebhookLayer`](crate::WebhookLayer).
 ///
-/// This is a configuration error of the host: the route differs from the path of the layer, or the
-/// layer is missing. The response is 500, so that Meta redelivers.
+/// This is a configuration error of the host: the route differs from the path of the layer, the
+/// layer is missing, or a middleware in between has made a new request without the extensions. The
+/// response is 500, so that Meta redelivers. It has this value in its extensions, where an outer
+/// layer of the host can find and log it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LayerMissing;
@@ -44,7 +46,7 @@ pub struct LayerMissing;
 impl fmt::Display for LayerMissing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "the request did not pass through WebhookLayer: is the layer's path that of the route?",
+            "the request did not pass through WebhookLayer: is the layer's path that of the route, or has a middleware in between made a new request?",
         )
     }
 }
@@ -53,7 +55,10 @@ impl Error for LayerMissing {}
 
 impl IntoResponse for LayerMissing {
     fn into_response(self) -> Response {
-        (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
+        crate::telemetry::layer_missing();
+        let mut response = (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response();
+        response.extensions_mut().insert(self);
+        response
     }
 }
 

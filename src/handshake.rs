@@ -4,9 +4,9 @@
 //! the URL or the token is set. It accepts the URL if the response body is the challenge. The
 //! request has no signature.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use crate::{secret::VerifyToken, unreserved::is_unreserved};
+use crate::{hex, secret::VerifyToken, unreserved::is_unreserved};
 
 /// Maximum length of the query, in bytes. Meta's is about 100 bytes plus the token.
 const MAX_QUERY: usize = 2048;
@@ -20,11 +20,66 @@ const MAX_CHALLENGE: usize = 256;
 /// Why a handshake was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandshakeError {
-    /// The mode or the token is missing or wrong, or a parameter is repeated.
-    Refused,
-    /// The query is too long or has too many parameters, or the challenge is missing, too long or
-    /// not safe to echo.
-    Malformed,
+    /// None of the parameters is there: a browser or a health check.
+    NotHandshake,
+    /// The mode or the token is missing.
+    Missing(HandshakeParameter),
+    Repeated(HandshakeParameter),
+    /// The mode is not `subscribe`.
+    Mode,
+    /// None of the tokens matches.
+    Token,
+    Malformed(MalformedHandshake),
+}
+
+/// A parameter of the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandshakeParameter {
+    /// `hub.mode`, always `subscribe`.
+    Mode,
+    /// `hub.verify_token`, which must match one of the configured tokens.
+    VerifyToken,
+    /// `hub.challenge`, the text to answer with.
+    Challenge,
+}
+
+/// What is wrong with a handshake that is not acceptable whatever its token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MalformedHandshake {
+    /// The query is longer than 2048 bytes.
+    QueryTooLong,
+    /// The query has more than 16 parameters.
+    TooManyParameters,
+    /// The token is right, and the challenge is missing or empty.
+    ChallengeMissing,
+    /// The token is right, and the challenge is longer than 256 bytes.
+    ChallengeTooLong,
+    /// The token is right, and the challenge has other characters than `A-Z a-z 0-9 . _ ~ -`.
+    ChallengeUnsafe,
+}
+
+impl fmt::Display for HandshakeParameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mode => "hub.mode",
+            Self::VerifyToken => "hub.verify_token",
+            Self::Challenge => "hub.challenge",
+        })
+    }
+}
+
+impl fmt::Display for MalformedHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::QueryTooLong => "the query is longer than 2048 bytes",
+            Self::TooManyParameters => "the query has more than 16 parameters",
+            Self::ChallengeMissing => "hub.challenge is missing",
+            Self::ChallengeTooLong => "hub.challenge is longer than 256 bytes",
+            Self::ChallengeUnsafe => "hub.challenge has unsafe characters",
+        })
+    }
 }
 
 /// Checks the query of a handshake and returns the challenge to echo.
@@ -41,10 +96,13 @@ pub(crate) fn challenge(
     for token in tokens {
         is_known |= token.matches(&parameters.verify_token);
     }
-    if !is_known || *parameters.mode != *b"subscribe" {
-        return Err(HandshakeError::Refused);
+    if !is_known {
+        return Err(HandshakeError::Token);
     }
-    echoable(&parameters.challenge).ok_or(HandshakeError::Malformed)
+    if *parameters.mode != *b"subscribe" {
+        return Err(HandshakeError::Mode);
+    }
+    echoable(&parameters.challenge).map_err(HandshakeError::Malformed)
 }
 
 /// Checks what does not depend on the tokens: the size of the query, and its mode and token.
@@ -64,36 +122,50 @@ impl<'a> Parameters<'a> {
     /// counts as an empty one, which is malformed and reported only for a correct token.
     fn parse(query: Option<&'a str>) -> Result<Self, HandshakeError> {
         let query = query.unwrap_or_default();
-        if query.len() > MAX_QUERY || query.split('&').count() > MAX_PARAMETERS {
-            return Err(HandshakeError::Malformed);
+        if query.len() > MAX_QUERY {
+            return Err(HandshakeError::Malformed(MalformedHandshake::QueryTooLong));
+        }
+        if query.split('&').count() > MAX_PARAMETERS {
+            let problem = MalformedHandshake::TooManyParameters;
+            return Err(HandshakeError::Malformed(problem));
         }
         let (mut mode, mut verify_token, mut challenge) = (None, None, None);
         for (name, value) in pairs(query) {
-            let slot = match &*name {
-                b"hub.mode" => &mut mode,
-                b"hub.verify_token" => &mut verify_token,
-                b"hub.challenge" => &mut challenge,
+            let (slot, parameter) = match &*name {
+                b"hub.mode" => (&mut mode, HandshakeParameter::Mode),
+                b"hub.verify_token" => (&mut verify_token, HandshakeParameter::VerifyToken),
+                b"hub.challenge" => (&mut challenge, HandshakeParameter::Challenge),
                 _ => continue,
             };
             if slot.replace(value).is_some() {
-                return Err(HandshakeError::Refused);
+                return Err(HandshakeError::Repeated(parameter));
             }
         }
-        Ok(Self {
-            mode: mode.ok_or(HandshakeError::Refused)?,
-            verify_token: verify_token.ok_or(HandshakeError::Refused)?,
-            challenge: challenge.unwrap_or_default(),
-        })
+        match (mode, verify_token, challenge) {
+            (Some(mode), Some(verify_token), challenge) => Ok(Self {
+                mode,
+                verify_token,
+                challenge: challenge.unwrap_or_default(),
+            }),
+            (None, None, None) => Err(HandshakeError::NotHandshake),
+            (None, ..) => Err(HandshakeError::Missing(HandshakeParameter::Mode)),
+            (_, None, _) => Err(HandshakeError::Missing(HandshakeParameter::VerifyToken)),
+        }
     }
 }
 
 /// Returns the challenge if it is safe to echo.
-fn echoable(challenge: &[u8]) -> Option<String> {
-    let is_safe = challenge.iter().copied().all(is_unreserved);
-    if challenge.is_empty() || challenge.len() > MAX_CHALLENGE || !is_safe {
-        return None;
+fn echoable(challenge: &[u8]) -> Result<String, MalformedHandshake> {
+    if challenge.is_empty() {
+        return Err(MalformedHandshake::ChallengeMissing);
     }
-    String::from_utf8(challenge.to_vec()).ok()
+    if challenge.len() > MAX_CHALLENGE {
+        return Err(MalformedHandshake::ChallengeTooLong);
+    }
+    if !challenge.iter().copied().all(is_unreserved) {
+        return Err(MalformedHandshake::ChallengeUnsafe);
+    }
+    String::from_utf8(challenge.to_vec()).map_err(|_| MalformedHandshake::ChallengeUnsafe)
 }
 
 /// The decoded pairs of an `application/x-www-form-urlencoded` query.
@@ -118,12 +190,12 @@ fn decode(text: &str) -> Cow<'_, [u8]> {
         let mut ahead = bytes.clone();
         decoded.push(match byte {
             b'+' => b' ',
-            b'%' => match (hex(ahead.next()), hex(ahead.next())) {
-                (Some(high), Some(low)) => {
+            b'%' => match decode_percent(&mut ahead) {
+                Some(decoded) => {
                     bytes = ahead;
-                    16 * high + low
+                    decoded
                 }
-                _ => b'%',
+                None => b'%',
             },
             _ => byte,
         });
@@ -131,9 +203,9 @@ fn decode(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
-fn hex(digit: Option<u8>) -> Option<u8> {
-    let value = char::from(digit?).to_digit(16)?;
-    u8::try_from(value).ok()
+/// Decodes the two digits after a `%`.
+fn decode_percent(digits: &mut impl Iterator<Item = u8>) -> Option<u8> {
+    hex::decode_byte(digits.next()?, digits.next()?)
 }
 
 #[cfg(test)]

@@ -108,6 +108,8 @@
 //! | `apps` | no | App lookup by the name in the path. |
 //! | `redis` | no | A deduplication store for many processes; with `redis-tls` over TLS. |
 //! | `aws-lc-rs` | no | HMAC-SHA256 by AWS-LC instead of RustCrypto: fewer instructions on processors without SHA instructions, and FIPS. |
+//! | `tracing` | no | Spans and log events for operators: why a delivery was refused, and what to do. |
+//! | `metrics` | no | Counters, gauges and histograms for operators. |
 //! | `serde` | no | `Serialize` for [`Payload`] and everything in it, with Meta's own keys. |
 //! | `testing` | no | For tests of hosts: sample deliveries of every kind, their signatures, redeliveries, and failing stores. |
 //!
@@ -131,12 +133,14 @@ pub mod event;
 pub mod extract;
 pub mod guide;
 mod handshake;
+mod hex;
 mod hmac;
 mod host_body;
 mod receive;
 mod response;
 pub mod secret;
 pub mod signature;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod unreserved;

@@ -55,13 +55,13 @@ impl AppSecret {
 
     /// Whether both secrets produce the same signatures. The comparison takes constant time.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let tag = Zeroizing::new(other.mac().finish().to_bytes());
-        self.mac().finish().is(&tag)
+        let tag = Zeroizing::new(other.mac().finalize().to_bytes());
+        self.mac().finalize().matches(&tag)
     }
 
     /// The MAC before the first byte of a message.
     pub(crate) fn mac(&self) -> Mac {
-        self.keyed.start()
+        self.keyed.new_mac()
     }
 }
 
@@ -89,7 +89,7 @@ impl fmt::Debug for AppSecret {
 #[derive(Clone)]
 #[doc(alias = "hub.verify_token")]
 pub struct VerifyToken {
-    tag: Zeroizing<[u8; hmac::LENGTH]>,
+    tag: Zeroizing<[u8; hmac::TAG_LENGTH]>,
     len: usize,
 }
 
@@ -102,10 +102,10 @@ impl VerifyToken {
     /// [`SecretError::Whitespace`] if it begins or ends with white space.
     pub fn new(token: impl AsRef<[u8]>) -> Result<Self, SecretError> {
         let token = validate(token.as_ref())?;
-        let mut mac = token_key().start();
+        let mut mac = token_key().new_mac();
         mac.update(token);
         Ok(Self {
-            tag: Zeroizing::new(mac.finish().to_bytes()),
+            tag: Zeroizing::new(mac.finalize().to_bytes()),
             len: token.len(),
         })
     }
@@ -113,9 +113,9 @@ impl VerifyToken {
     /// Whether `candidate` is this token. The time depends only on the length of `candidate`.
     #[must_use]
     pub fn matches(&self, candidate: &[u8]) -> bool {
-        let mut mac = token_key().start();
+        let mut mac = token_key().new_mac();
         mac.update(candidate);
-        mac.finish().is(&self.tag)
+        mac.finalize().matches(&self.tag)
     }
 
     /// Length in bytes. [`Credentials`](crate::Credentials) limits it.

@@ -3,9 +3,9 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use crate::receive::Reservation;
 #[cfg(feature = "tokio")]
 use crate::webhook::SetupWarnings;
+use crate::{receive::Reservation, webhook::App};
 
 /// Proof that a request was verified, and by which app and secret. It is in the extensions of every
 /// verified request.
@@ -15,9 +15,9 @@ use crate::webhook::SetupWarnings;
 /// layer inserted for this request stays.
 #[derive(Clone)]
 pub struct Verified {
-    app: Arc<str>,
+    app: App,
     secret: Arc<str>,
-    /// The request that was verified. Its reservation lives until it has been handled.
+    /// The request that was verified. Its reservation lives until the request has been handled.
     request: Weak<Reservation>,
     /// The warnings of the layer that verified the request.
     #[cfg(feature = "tokio")]
@@ -26,7 +26,7 @@ pub struct Verified {
 
 impl Verified {
     pub(crate) fn new(
-        app: Arc<str>,
+        app: App,
         secret: Arc<str>,
         request: &Arc<Reservation>,
         #[cfg(feature = "tokio")] warnings: &Arc<SetupWarnings>,
@@ -41,8 +41,14 @@ impl Verified {
     }
 
     #[cfg(feature = "tokio")]
-    pub(crate) fn warnings(&self) -> &SetupWarnings {
+    pub(crate) fn warnings(&self) -> &Arc<SetupWarnings> {
         &self.warnings
+    }
+
+    /// The app whose secret signed the delivery.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn signer(&self) -> &App {
+        &self.app
     }
 
     /// Whether the verified request is still being handled.
@@ -56,7 +62,7 @@ impl Verified {
     /// The signature covers the body and not the URL, so the secret identifies the app.
     #[must_use]
     pub fn app(&self) -> &str {
-        &self.app
+        self.app.label()
     }
 
     /// Label of the secret that signed the delivery. Secrets set with
@@ -70,7 +76,7 @@ impl Verified {
 
 impl PartialEq for Verified {
     fn eq(&self, other: &Self) -> bool {
-        (&self.app, &self.secret) == (&other.app, &other.secret)
+        (self.app(), &self.secret) == (other.app(), &other.secret)
     }
 }
 
@@ -79,7 +85,7 @@ impl Eq for Verified {}
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verified")
-            .field("app", &self.app)
+            .field("app", &self.app())
             .field("secret", &self.secret)
             .finish_non_exhaustive()
     }

@@ -1,12 +1,14 @@
-//! The store in memory under schedules that shuttle chooses: three threads on one key or two, in one shard and in several.
+//! The memory store under schedules that shuttle chooses: three threads on one or two keys, in one
+//! shard and in several.
 //!
 //! `RUSTFLAGS="--cfg shuttle" cargo test --release --test shuttle`
 //!
-//! Each key must behave as if its calls had come one after the other. That is searched for in what was answered: an order of the calls
-//! that a simple model answers in the same way, and in which nothing comes before what had ended when it began.
+//! The calls on each key must be linearisable. The test searches for an order of the
+//! calls in which a simple model gives the same results, and in which no call
+//! precedes one that ended before it began.
 //!
-//! The source of the store is compiled a second time here, with the locks of shuttle. As a dependency of the crate itself shuttle would
-//! be in the `Cargo.lock` of every user.
+//! The source of the store is compiled again here, with shuttle's locks. As a dependency of the
+//! crate, shuttle would be in every user's `Cargo.lock`.
 
 #![cfg(test)]
 #![cfg(all(shuttle, feature = "tokio"))]
@@ -40,7 +42,7 @@ use self::{event::EventKey, memory::MemoryStore};
 )]
 mod memory;
 
-/// Where the source looks for it.
+/// The module path that the source uses.
 mod event {
     pub(crate) use tower_whatsapp::event::EventKey;
 }
@@ -48,10 +50,10 @@ mod event {
 const SCHEDULES: usize = 100_000;
 const THREADS: u8 = 3;
 const CALLS: usize = 4;
-/// With PCT: so many times at most a thread is put behind others.
+/// PCT: maximum number of priority changes.
 const DEPTH: usize = 3;
 
-/// Never passes. A lease that has passed is one of no time.
+/// Never expires. An expired lease is one of zero duration.
 const LONG: Duration = Duration::from_secs(7 * 24 * 3600);
 const ONE_SHARD: usize = 8;
 const SHARDS: usize = 100_000;
@@ -81,7 +83,7 @@ fn check(keys: u8, capacity: usize) {
     shuttle::check_pct(move || run(keys, capacity), SCHEDULES, DEPTH);
 }
 
-/// Calls that are drawn anew for every schedule, and a look at every key when all have ended.
+/// Random calls for every schedule, and a check of every key after all have ended.
 fn run(keys: u8, capacity: usize) {
     let store = MemoryStore::with_capacity(capacity);
     let clock = Arc::new(AtomicU32::new(0));
@@ -98,7 +100,7 @@ fn run(keys: u8, capacity: usize) {
     let all: Vec<_> = (0..keys).collect();
     let last = Caller::new(THREADS, &store, &clock);
     histories.push(last.claim(&all, true));
-    // After a claim nothing is absent.
+    // After a claim no key is absent.
     assert_eq!(store.len(), all.len());
     for key in all {
         let of_key = |history: &Vec<Event>| {
@@ -110,7 +112,7 @@ fn run(keys: u8, capacity: usize) {
     }
 }
 
-/// What one call asked of one key, and what was answered.
+/// One call on one key, with its result.
 #[derive(Debug, Clone, Copy)]
 struct Event {
     key: u8,
@@ -128,7 +130,7 @@ enum Answer {
     Release,
 }
 
-/// A token, and the time that all callers share.
+/// A caller with its token, and the logical clock of all callers.
 struct Caller {
     number: u8,
     store: MemoryStore,
@@ -219,7 +221,7 @@ fn names(keys: &[u8]) -> Vec<EventKey> {
     names.collect()
 }
 
-/// The store waits for nothing but its locks.
+/// The store waits only for its locks.
 fn done<T>(call: impl Future<Output = Result<T, StoreError>>) -> T {
     match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer.unwrap(),
@@ -234,7 +236,7 @@ enum State {
     Held {
         by: u8,
     },
-    /// Its lease passes while the call that claimed it is under way, which ends then.
+    /// Its lease expires during the call that claimed it, and that call ends then.
     Passed {
         by: u8,
         ended: u32,
@@ -243,10 +245,10 @@ enum State {
 }
 
 impl State {
-    /// What comes after, if this may be the answer here.
+    /// The next state, if this result is possible in this state.
     fn after(self, event: Event) -> Option<Self> {
         let Event { caller, ended, .. } = event;
-        // Who looked at the clock before the other did may see the lease not passed yet.
+        // A call that read the clock earlier may see the lease as unexpired.
         let (by_another, may_be_free) = match self {
             Self::Held { by } => (by != caller, by == caller),
             Self::Passed { by, ended } => (by != caller && event.began < ended, true),
@@ -259,7 +261,7 @@ impl State {
             }
             Answer::Claim { long, claim } => match claim {
                 Claim::Claimed if !may_be_free => None,
-                // Who holds it long holds it longer, if anything.
+                // A long lease is only extended.
                 Claim::Claimed if long || held => Some(Self::Held { by: caller }),
                 Claim::Claimed => Some(Self::Passed { by: caller, ended }),
                 Claim::Pending => by_another.then_some(self),
@@ -279,7 +281,7 @@ impl State {
     }
 }
 
-/// Whether the histories of the callers can be put into one order that the model explains.
+/// Whether the histories have an order that the model explains.
 fn has_order(histories: &[Vec<Event>]) -> bool {
     let mut seen = HashSet::new();
     let mut open = vec![(vec![0; histories.len()], State::Absent)];

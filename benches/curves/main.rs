@@ -1,8 +1,10 @@
-//! What it costs against what there is of something: `cargo bench -p benches --bench curves --features admission`.
+//! Cost per unit as the number of units grows: `cargo bench -p benches --bench curves
+//! --features admission`.
 //!
-//! A line for each point: the curve, how many there are, what one of them costs in instructions and in nanoseconds, tab-separated. Instructions are
-//! counted by valgrind's callgrind and are the same on every machine; times are the machine's, the median of several runs, and show what the
-//! caches of a processor make of it. `scripts/curves` draws them.
+//! Prints one tab-separated line per point: curve, number of units, and instructions and
+//! nanoseconds per unit. Instructions are counted by valgrind's callgrind and do not depend on the
+//! machine. Times are medians of several runs on this machine, and show the effect of its caches.
+//! `scripts/curves` draws the curves.
 
 mod points;
 
@@ -12,44 +14,50 @@ use std::{env, error::Error, time::Instant};
 use points::{CURVES, Curve};
 use tokio::runtime;
 
-/// How often a point is timed.
+/// Runs per point. The median is printed.
 const RUNS: usize = 9;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Where there is no runtime there are no deadlines.
+    // The layer's deadlines need a runtime.
     let runtime = runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
     let _inside = runtime.enter();
     let arguments: Vec<_> = env::args().collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    if let ["work", name, many, rounds] = arguments.get(1..).unwrap_or_default() {
+    if let ["work", name, count, rounds] = arguments.get(1..).unwrap_or_default() {
         let curve = CURVES.iter().find(|curve| curve.name == *name);
-        let mut work = (curve.ok_or("no such curve")?.prepare)(many.parse()?)?;
+        let mut work = (curve.ok_or("no such curve")?.prepare)(count.parse()?)?;
         for round in 0..rounds.parse()? {
             work(round)?;
         }
         return Ok(());
     }
-    println!("curve\tmany\tinstructions\tnanoseconds");
+    println!("curve\tcount\tinstructions\tnanoseconds");
     for curve in CURVES {
-        for many in curve.points {
-            let units = (curve.units)(*many);
-            let rounds = curve.rounds(*many);
-            let count =
-                bench_support::per_round(&[curve.name, &many.to_string()], [rounds, 3 * rounds])?;
-            let each = |of_a_round: u64| of_a_round as f64 / units as f64;
-            let (count, nanoseconds) = (each(count), each(timed(curve, *many)?));
-            println!("{}\t{many}\t{count:.1}\t{nanoseconds:.1}", curve.name);
+        for count in curve.points {
+            let units = (curve.units)(*count);
+            let rounds = curve.rounds(*count);
+            let instructions = bench_support::instructions_per_round(
+                &[curve.name, &count.to_string()],
+                [rounds, 3 * rounds],
+            )?;
+            let per_unit = |per_round: u64| per_round as f64 / units as f64;
+            let instructions = per_unit(instructions);
+            let nanoseconds = per_unit(nanoseconds_per_round(curve, *count)?);
+            println!(
+                "{}\t{count}\t{instructions:.1}\t{nanoseconds:.1}",
+                curve.name
+            );
         }
     }
     Ok(())
 }
 
-/// The nanoseconds of one round.
-fn timed(curve: &Curve, many: u64) -> Result<u64, Box<dyn Error>> {
-    let mut work = (curve.prepare)(many)?;
-    let rounds = 10 * curve.rounds(many);
+/// Median duration of one round, nanoseconds.
+fn nanoseconds_per_round(curve: &Curve, count: u64) -> Result<u64, Box<dyn Error>> {
+    let mut work = (curve.prepare)(count)?;
+    let rounds = 10 * curve.rounds(count);
     let mut times = Vec::new();
     for run in 0..RUNS {
         let start = Instant::now();

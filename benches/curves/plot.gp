@@ -1,4 +1,5 @@
-# Draws docs/curves.tsv: one small picture for each curve, instructions of one against how many there are. Run by scripts/curves.
+# Draws docs/curves.tsv as one small plot per curve: cost per unit against the number of units. Run
+# by scripts/curves.
 set terminal svg size 1080,900 dynamic background "white" font "sans-serif,12"
 set output "docs/curves.svg"
 set datafile separator tab

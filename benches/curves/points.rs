@@ -1,4 +1,4 @@
-//! The curves, and the work of one round at each of their points.
+//! The curves, and the work of one round at each point.
 
 use std::{
     convert::Infallible,
@@ -30,20 +30,20 @@ use crate::bodies;
 pub(crate) struct Curve {
     pub(crate) name: &'static str,
     pub(crate) points: &'static [u64],
-    /// Makes what a round needs.
+    /// Prepares the work for this number of units.
     pub(crate) prepare: fn(u64) -> Result<Work, Box<dyn Error>>,
-    /// How many of what is counted are in one round.
+    /// Units in one round.
     pub(crate) units: fn(u64) -> u64,
-    /// So many rounds in all, shared among what is counted in each.
+    /// Units of work to run in total: rounds times units.
     effort: u64,
 }
 
-/// Gets the number of the round.
+/// Runs one round. The argument is its number.
 type Work = Box<dyn FnMut(u32) -> Result<(), Box<dyn Error>>>;
 
 impl Curve {
-    pub(crate) fn rounds(&self, many: u64) -> u32 {
-        u32::try_from(self.effort / (self.units)(many)).map_or(u32::MAX, |rounds| rounds.max(1))
+    pub(crate) fn rounds(&self, count: u64) -> u32 {
+        u32::try_from(self.effort / (self.units)(count)).map_or(u32::MAX, |rounds| rounds.max(1))
     }
 }
 
@@ -113,7 +113,7 @@ pub(crate) const CURVES: &[Curve] = &[
         points: &[1000, 10_000, 100_000, 1_000_000],
         prepare: |room| claims(room + room / 2, usize::try_from(room)?),
         units: |_| 1,
-        // What is given up is given up by the thousand.
+        // Entries are evicted in batches of a thousand, so the cost is averaged over many rounds.
         effort: 100_000,
     },
     Curve {
@@ -128,14 +128,15 @@ pub(crate) const CURVES: &[Curve] = &[
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const PATH: &str = "/webhook";
 
-/// One delivery after the other, from the call of the layer to its answer, all events read.
+/// Receives deliveries one after the other, from the layer's call to its response,
+/// and reads all events.
 fn received(body: String) -> Result<Work, Box<dyn Error>> {
     let mut service = WebhookLayer::new(PATH, SECRET, "token")?.layer(service_fn(host));
     let body = Bytes::from(body);
     let signature = bodies::sign(SECRET, &body)?;
     Ok(Box::new(move |_| {
         let request = delivery(PATH, &signature, Frames::one(body.clone()))?;
-        accepted(answer(service.call(request)))
+        accepted(poll_to_end(service.call(request)))
     }))
 }
 
@@ -147,9 +148,9 @@ async fn host(request: Request<RequestBody<Frames>>) -> Result<Response<String>,
     Ok(Response::new(String::new()))
 }
 
-fn secrets(many: u64) -> Result<Work, Box<dyn Error>> {
+fn secrets(count: u64) -> Result<Work, Box<dyn Error>> {
     let mut secrets = Vec::new();
-    for number in 1..many {
+    for number in 1..count {
         secrets.push(AppSecret::new(format!("another {number}"))?);
     }
     secrets.push(AppSecret::new(SECRET)?);
@@ -163,11 +164,11 @@ fn secrets(many: u64) -> Result<Work, Box<dyn Error>> {
     }))
 }
 
-/// To each of the apps in turn.
-fn apps(many: u64) -> Result<Work, Box<dyn Error>> {
+/// Sends deliveries to the apps in a scattered order.
+fn apps(count: u64) -> Result<Work, Box<dyn Error>> {
     let path = |number| format!("/hooks/{number}");
     let mut builder = WebhookLayer::builder();
-    for number in 0..many {
+    for number in 0..count {
         let credentials = Credentials::new([("0", SECRET)], [("0", "token")])?;
         builder = builder.route(
             path(number),
@@ -178,28 +179,28 @@ fn apps(many: u64) -> Result<Work, Box<dyn Error>> {
     let body = Bytes::from(text_of(700));
     let signature = bodies::sign(SECRET, &body)?;
     Ok(Box::new(move |round| {
-        let path = path(u64::from(round) * 7919 % many);
+        let path = path(u64::from(round) * 7919 % count);
         let request = delivery(&path, &signature, Frames::one(body.clone()))?;
-        accepted(answer(service.call(request)))
+        accepted(poll_to_end(service.call(request)))
     }))
 }
 
-/// Half of the addresses are in a prefix, half in none.
-fn prefixes(many: u64) -> Result<Work, Box<dyn Error>> {
-    let many = u32::try_from(many)?;
+/// Half of the looked-up addresses match a prefix.
+fn prefixes(count: u64) -> Result<Work, Box<dyn Error>> {
+    let count = u32::try_from(count)?;
     let address = |number: u32| Ipv4Addr::from_bits(0x2000_0001 + (number << 8));
-    let nets = (0..many).map(|number| format!("{}/32", address(2 * number)));
+    let nets = (0..count).map(|number| format!("{}/32", address(2 * number)));
     let list = IpAllowList::from_prefixes(nets)?;
     Ok(Box::new(move |round| {
-        // Jumps about, over twice as many as there are.
-        let number = round.wrapping_mul(2_654_435_761) % (2 * many);
+        // Scattered numbers over twice as many addresses as there are prefixes.
+        let number = round.wrapping_mul(2_654_435_761) % (2 * count);
         black_box(list.contains(IpAddr::from(black_box(address(number)))));
         Ok(())
     }))
 }
 
-/// A stranger who has written so many elements into the header, and is refused.
-fn hops(many: u64) -> Result<Work, Box<dyn Error>> {
+/// A caller that forges a header with `count` elements, and is rejected.
+fn hops(count: u64) -> Result<Work, Box<dyn Error>> {
     let mut service = WebhookLayer::builder()
         .any_path()
         .app_secret(SECRET)
@@ -211,21 +212,21 @@ fn hops(many: u64) -> Result<Work, Box<dyn Error>> {
         )?)
         .build()?
         .layer(service_fn(host));
-    let value = vec!["198.51.100.7"; usize::try_from(many)?].join(", ");
+    let value = vec!["198.51.100.7"; usize::try_from(count)?].join(", ");
     Ok(Box::new(move |_| {
         let mut request = Request::post(PATH)
             .header("x-forwarded-for", &value)
             .body(Frames::one(Bytes::new()))?;
         let proxy = SocketAddr::from(([10, 0, 0, 1], 1));
         request.extensions_mut().insert(PeerAddr(proxy));
-        match answer(service.call(request)) {
+        match poll_to_end(service.call(request)) {
             Some(Ok(response)) if response.status() == 403 => Ok(()),
-            _ => Err("not refused".into()),
+            _ => Err("not rejected".into()),
         }
     }))
 }
 
-/// One claim and one commit of an event that is new.
+/// Claims and commits one new event.
 fn claims(live: u64, room: usize) -> Result<Work, Box<dyn Error>> {
     const LEASE: Duration = Duration::from_secs(30);
     const WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -244,8 +245,8 @@ fn claims(live: u64, room: usize) -> Result<Work, Box<dyn Error>> {
     }))
 }
 
-/// So many deliveries are on their way at the same time, each in four pieces.
-fn senders(many: u64) -> Result<Work, Box<dyn Error>> {
+/// Receives `count` concurrent deliveries, each in four frames.
+fn senders(count: u64) -> Result<Work, Box<dyn Error>> {
     let layer = WebhookLayer::new(PATH, SECRET, "token")?;
     let service = BoxCloneService::new(layer.layer(service_fn(host)));
     let body = Bytes::from(text_of(700));
@@ -256,7 +257,7 @@ fn senders(many: u64) -> Result<Work, Box<dyn Error>> {
     Ok(Box::new(move |_| {
         runtime.block_on(async {
             let mut calls = JoinSet::new();
-            for _ in 0..many {
+            for _ in 0..count {
                 let request = delivery(PATH, &signature, Frames::four(&body))?;
                 calls.spawn(service.clone().oneshot(request));
             }
@@ -268,20 +269,20 @@ fn senders(many: u64) -> Result<Work, Box<dyn Error>> {
     }))
 }
 
-/// A body whose frames come one at a time, each when it is asked for the second time.
+/// A body whose frames are ready at every second poll if it is `slow`.
 struct Frames {
     left: Vec<Bytes>,
     slow: bool,
-    asked: bool,
+    polled: bool,
 }
 
 impl Frames {
-    /// All at once.
+    /// The whole body in one frame.
     fn one(body: Bytes) -> Self {
         Self {
             left: vec![body],
             slow: false,
-            asked: false,
+            polled: false,
         }
     }
 
@@ -294,7 +295,7 @@ impl Frames {
         Self {
             left: frames.collect(),
             slow: true,
-            asked: false,
+            polled: false,
         }
     }
 }
@@ -307,17 +308,17 @@ impl Body for Frames {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.slow && !self.asked {
-            self.asked = true;
+        if self.slow && !self.polled {
+            self.polled = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.asked = false;
+        self.polled = false;
         Poll::Ready(self.left.pop().map(|frame| Ok(Frame::data(frame))))
     }
 }
 
-/// One text message of so many bytes in all.
+/// A delivery of one text message, of `bytes` bytes in total.
 fn text_of(bytes: u64) -> String {
     let (before, after) = (
         r#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"value":{"messages":[{"from":"15550000002","id":"wamid.A","timestamp":"1760000000","text":{"body":""#,
@@ -333,27 +334,28 @@ fn delivery(path: &str, signature: &str, body: Frames) -> Result<Request<Frames>
     Ok(request.body(body)?)
 }
 
-/// `None` if it never comes: a large body takes several turns, but nothing here waits.
-fn answer<T>(call: impl Future<Output = T>) -> Option<T> {
+/// Polls a call that never waits for input. A large body takes several polls. Returns `None` if it
+/// does not complete.
+fn poll_to_end<T>(call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
     (0..10_000).find_map(
         |_| match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => Some(answer),
+            Poll::Ready(output) => Some(output),
             Poll::Pending => None,
         },
     )
 }
 
-fn accepted<B, E>(answer: Option<Result<Response<B>, E>>) -> Result<(), Box<dyn Error>> {
-    match answer {
+fn accepted<B, E>(output: Option<Result<Response<B>, E>>) -> Result<(), Box<dyn Error>> {
+    match output {
         Some(Ok(response)) if response.status() == 200 => Ok(()),
         _ => Err("not answered with 200".into()),
     }
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {
-    match answer(future) {
+    match poll_to_end(future) {
         Some(value) => value,
-        None => unreachable!("the store in memory waits"),
+        None => unreachable!("the memory store never waits"),
     }
 }

@@ -1,4 +1,4 @@
-//! The rows, and the work of one round of each.
+//! The rows of the table, and the work of one round of each.
 
 use std::{
     convert::Infallible,
@@ -31,7 +31,7 @@ use crate::bodies;
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) work: fn(u32) -> Outcome,
-    /// Few, and many: the difference is counted.
+    /// A small and a large number of rounds. The difference of their instructions is reported.
     pub(crate) rounds: [u32; 2],
 }
 
@@ -53,7 +53,8 @@ const fn large(name: &'static str, work: fn(u32) -> Outcome) -> Row {
     }
 }
 
-/// A request is made and dropped in each round of `bare`, `pass-through`, `handshake` and `text message`, and the host does nothing.
+/// Each round of `bare`, `pass-through`, `handshake` and `text message` includes creating and
+/// dropping a request. The host handler does nothing.
 pub(crate) const ALL: &[Row] = &[
     row("bare", |rounds| requests("/elsewhere", bare(), rounds)),
     row("bare, readied late", |rounds| {
@@ -100,16 +101,16 @@ const HANDSHAKE: &str =
     "/webhook?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=the%20verify%20token";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A service that answers at once.
-trait Called {
-    fn answer(&mut self, request: Request<Full<Bytes>>) -> Outcome;
+/// A service whose response is ready at the first poll.
+trait ReadyService {
+    fn call_once(&mut self, request: Request<Full<Bytes>>) -> Outcome;
 }
 
-impl<S, B> Called for S
+impl<S, B> ReadyService for S
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,
 {
-    fn answer(&mut self, request: Request<Full<Bytes>>) -> Outcome {
+    fn call_once(&mut self, request: Request<Full<Bytes>>) -> Outcome {
         let mut cx = Context::from_waker(Waker::noop());
         if !self.poll_ready(&mut cx).is_ready() {
             return Err("not ready at once".into());
@@ -130,33 +131,33 @@ async fn host<B>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallibl
     Ok(Response::new(Full::default()))
 }
 
-fn bare() -> impl Called {
+fn bare() -> impl ReadyService {
     service_fn(host::<Full<Bytes>>)
 }
 
-/// As the layer does it with every request: what is called is a clone that is readied when the future is polled.
-fn late() -> impl Called {
+/// Calls a clone that is made ready when the future is polled, as the layer does for every request.
+fn late() -> impl ReadyService {
     service_fn(|request| service_fn(host::<Full<Bytes>>).oneshot(request))
 }
 
-fn layered() -> Result<impl Called, Box<dyn Error>> {
+fn layered() -> Result<impl ReadyService, Box<dyn Error>> {
     let layer = WebhookLayer::new("/webhook", SECRET, "the verify token")?;
     Ok(layer.layer(service_fn(host::<RequestBody<Full<Bytes>>>)))
 }
 
-fn with_host_body() -> Result<impl Called, Box<dyn Error>> {
+fn with_host_body() -> Result<impl ReadyService, Box<dyn Error>> {
     let layer = WebhookLayer::new("/webhook", SECRET, "the verify token")?.host_body();
     Ok(layer.layer(service_fn(host::<Full<Bytes>>)))
 }
 
-fn requests(uri: &str, mut service: impl Called, rounds: u32) -> Outcome {
+fn requests(uri: &str, mut service: impl ReadyService, rounds: u32) -> Outcome {
     for _ in 0..rounds {
-        service.answer(Request::get(uri).body(Full::default())?)?;
+        service.call_once(Request::get(uri).body(Full::default())?)?;
     }
     Ok(())
 }
 
-fn text_message(mut service: impl Called, rounds: u32) -> Outcome {
+fn text_message(mut service: impl ReadyService, rounds: u32) -> Outcome {
     let body = body("text")?;
     let signature = bodies::sign(SECRET, &body)?;
     for _ in 0..rounds {
@@ -165,12 +166,12 @@ fn text_message(mut service: impl Called, rounds: u32) -> Outcome {
             .header("content-length", body.len())
             .header("content-type", "application/json")
             .body(Full::new(body.clone()))?;
-        service.answer(request)?;
+        service.call_once(request)?;
     }
     Ok(())
 }
 
-/// RustCrypto's, keyed once: what the default library cannot do without.
+/// RustCrypto's HMAC, keyed once: the minimum cost with the default backend.
 fn hmac(bytes: usize, rounds: u32) -> Outcome {
     let keyed = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
     let body = vec![b'x'; bytes];
@@ -216,7 +217,7 @@ fn keys(name: &str, rounds: u32) -> Outcome {
     Ok(())
 }
 
-/// Of one event that is new, with 10,000 others in the store.
+/// Claims and commits one new event, with 10,000 others in the store.
 fn claim_and_commit(rounds: u32) -> Outcome {
     const WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
     const LEASE: Duration = Duration::from_secs(30);
@@ -235,7 +236,7 @@ fn claim_and_commit(rounds: u32) -> Outcome {
     Ok(())
 }
 
-/// Half of the addresses are in a prefix, half in none.
+/// Half of the looked-up addresses match a prefix.
 fn allow_list(rounds: u32) -> Outcome {
     const PREFIXES: u32 = 100;
     let address = |number: u32| Ipv4Addr::from_bits(0x2000_0001 + (number << 8));
@@ -256,10 +257,10 @@ fn body(name: &str) -> Result<Bytes, Box<dyn Error>> {
     Ok(body.into())
 }
 
-/// The store in memory never waits, so no runtime is in the figures.
+/// Polls once: the memory store never waits, so no runtime affects the counts.
 fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
-        Poll::Pending => unreachable!("the store in memory waits"),
+        Poll::Pending => unreachable!("the memory store never waits"),
     }
 }

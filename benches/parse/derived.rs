@@ -1,5 +1,6 @@
-//! The same keys as structs derived by serde: what one writes by hand first. Less is done than by this crate: one odd value fails the
-//! whole body, what is not known is lost, and a contact is not found for its message.
+//! The same keys as structs derived by serde: the first version that one writes by hand. It does
+//! less than this crate: one unexpected value fails the whole body, unknown keys are lost, and
+//! contacts are not matched with messages.
 
 use serde::Deserialize;
 
@@ -9,7 +10,7 @@ macro_rules! object {
             #[derive(Deserialize)]
             #[serde(default)]
             #[derive(Default)]
-            #[allow(dead_code, reason = "read by nobody: the cost of making them is what counts")]
+            #[allow(dead_code, reason = "only the cost of creating them is measured")]
             $(#[$meta])*
             pub(crate) struct $name {
                 $($(#[$field_meta])* $field: $type,)*

@@ -1,8 +1,9 @@
-//! What it costs to take a body apart and to read every event of it, in instructions: `cargo bench -p benches --bench parse`.
+//! Instructions to parse a body and read every event: `cargo bench -p benches --bench parse`.
 //!
-//! Instructions are counted by valgrind's callgrind, so they do not depend on what else the machine does. Each figure is the difference between two
-//! runs with different numbers of rounds, divided by the difference of the numbers. Beside this crate stand `serde_json::Value`, structs derived by
-//! serde that have the same keys, and a check of the grammar alone, which is the least that any of them can do.
+//! Instructions are counted by valgrind's callgrind, so they do not depend on other load. Each
+//! figure is the difference between two runs, divided by the difference of their rounds. This crate
+//! is compared with `serde_json::Value`, with structs derived by serde that have the same keys, and
+//! with a syntax check alone, which is the lower bound for all of them.
 
 mod derived;
 
@@ -33,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             } else {
                 [50, 150]
             };
-            *count = bench_support::per_round(&[parser, name], rounds)?;
+            *count = bench_support::instructions_per_round(&[parser, name], rounds)?;
         }
         let [check, value, derived, ours] = counts;
         let ratio = |other: u64| ours as f64 / other as f64;

@@ -1,4 +1,5 @@
-# CPU and memory of all servers from the figures of `scripts/peers`, which sets `data` and `output`.
+# CPU and memory of all servers, from the figures of `scripts/peers`, which sets
+# `data` and `output`.
 
 set terminal svg size 1080,460 font "sans-serif,13" background "white"
 set output output
@@ -20,7 +21,7 @@ set key bottom center horizontal outside
 set tmargin 3
 set bmargin 5
 
-# Three points beside each other where they would lie on each other.
+# Vertical offset, so that the three points of a server do not overlap.
 up = 0.22
 
 set lmargin at screen 0.25

@@ -1,9 +1,10 @@
-//! Bodies as Meta sends them, with invented ids, and their signatures.
+//! Deliveries in Meta's format with invented ids, and their signatures.
 
 use hmac::{Hmac, KeyInit, Mac, digest::InvalidLength};
 use sha2::Sha256;
 
-/// One delivery of each kind that the tables show, by its name.
+/// One delivery of each kind in the tables, with its name.
+#[must_use]
 pub fn all() -> Vec<(&'static str, String)> {
     vec![
         ("text", messages(&text())),
@@ -18,10 +19,11 @@ pub fn all() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Messages with texts of so many characters.
-pub fn texts(many: usize, length: usize) -> String {
+/// One delivery of `count` text messages of `length` characters each.
+#[must_use]
+pub fn texts(count: usize, length: usize) -> String {
     let text = "x".repeat(length);
-    let messages: Vec<_> = (0..many)
+    let messages: Vec<_> = (0..count)
         .map(|number| {
             format!(r#"{{"from":"16505550001","id":"wamid.HBgLMTY1MDU1NTAwMDEVAgASGBQzQTdDNUNEODc4RTQ2RjhBMzI{number:06}","timestamp":"1760000000","type":"text","text":{{"body":"{text}"}}}}"#)
         })
@@ -29,14 +31,15 @@ pub fn texts(many: usize, length: usize) -> String {
     self::messages(&messages.join(","))
 }
 
-/// One delivery of so many statuses.
-pub fn statuses(many: usize) -> String {
-    let statuses: Vec<_> = (0..many).map(status).collect();
+/// One delivery of `count` statuses.
+#[must_use]
+pub fn statuses(count: usize) -> String {
+    let statuses: Vec<_> = (0..count).map(status).collect();
     let list = format!(r#""statuses":[{}]"#, statuses.join(","));
     value(&list, "messages")
 }
 
-/// The value of the header, made without the crate's own code.
+/// The signature header, computed without this crate's code.
 pub fn sign(secret: &str, body: &[u8]) -> Result<String, InvalidLength> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
     mac.update(body);

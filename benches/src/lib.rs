@@ -1,11 +1,15 @@
-//! What the benchmarks share: bodies, and a count of instructions by valgrind's callgrind.
+//! Helpers of the benchmarks: deliveries, and instruction counts from valgrind's callgrind.
 
 pub mod bodies;
 
 use std::{env, error::Error, process::Command};
 
-/// Counts the instructions of one round: this program runs as `work <arguments> <rounds>`, with few rounds and with many.
-pub fn per_round(arguments: &[&str], [few, many]: [u32; 2]) -> Result<u64, Box<dyn Error>> {
+/// Counts the instructions of one round. Runs this program twice as `work <arguments> <rounds>`,
+/// with few and with many rounds, so that the start-up cancels out.
+pub fn instructions_per_round(
+    arguments: &[&str],
+    [few, many]: [u32; 2],
+) -> Result<u64, Box<dyn Error>> {
     let [less, more] = [few, many].map(|rounds| instructions(arguments, rounds));
     Ok((more? - less?) / u64::from(many - few))
 }
@@ -18,9 +22,11 @@ fn instructions(arguments: &[&str], rounds: u32) -> Result<u64, Box<dyn Error>> 
         .args(arguments)
         .arg(rounds.to_string())
         .output()
-        .map_err(|error| format!("valgrind is needed to count instructions: {error}"))?;
+        .map_err(|error| format!("cannot run valgrind, which counts instructions: {error}"))?;
     let report = String::from_utf8(output.stderr)?;
     let line = report.lines().find(|line| line.contains("Collected"));
     let count = line.and_then(|line| line.split_whitespace().last());
-    Ok(count.ok_or("valgrind counted nothing")?.parse()?)
+    Ok(count
+        .ok_or("valgrind reported no instruction count")?
+        .parse()?)
 }

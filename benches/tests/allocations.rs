@@ -1,4 +1,5 @@
-//! How often the way of a request takes memory. `cargo bench -p benches --bench allocations` says where.
+//! Limits the number of allocations per request. `cargo bench -p benches --bench allocations` shows
+//! where they are.
 
 #![cfg(test)]
 
@@ -18,19 +19,20 @@ use tower_whatsapp::{Notification, webhook::RequestBody};
 #[global_allocator]
 static HEAP: dhat::Alloc = dhat::Alloc;
 
-/// The most for a delivery of one message, from the call of the layer to that of the host, however long its texts are.
-/// With axum one for its own limit of bodies, which is lifted, and one because the extensions are four then.
-const MESSAGE: u64 = if cfg!(feature = "axum") { 13 } else { 11 };
+/// Maximum number of allocations for a delivery of one message, from the layer's call to the host's
+/// call, for any text length. With axum there are two more: one to lift its body limit, and one
+/// because there are four extensions.
+const MAX_ALLOCATIONS: u64 = if cfg!(feature = "axum") { 13 } else { 11 };
 
 thread_local! {
-    /// What had been taken when the host was called.
-    static ARRIVED: Cell<u64> = const { Cell::new(0) };
+    /// Allocations when the host was called.
+    static AT_HOST: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The only test of this file: what another thread takes would be counted too.
+/// The only test of this file, because allocations of other threads would be counted too.
 #[test]
-fn the_way_to_the_host_takes_memory_a_few_times() {
-    // The layer needs one with a timer.
+fn a_delivery_allocates_a_few_times() {
+    // The layer needs a runtime with a timer.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -40,11 +42,11 @@ fn the_way_to_the_host_takes_memory_a_few_times() {
     let mut service = test_support::layer().layer(service_fn(host));
 
     let request = Request::get("/elsewhere").body(Full::default()).unwrap();
-    let before = taken();
-    answered(&mut service, request);
-    assert_eq!(taken() - before, 0, "another path");
+    let before = allocations();
+    complete(&mut service, request);
+    assert_eq!(allocations() - before, 0, "another path");
 
-    // What is made once in a process is not what a message costs: the first is not looked at.
+    // The first delivery is not counted, because it includes what is allocated once per process.
     for (number, text) in ["first", "Is the blue one still there?", &"x".repeat(4000)]
         .into_iter()
         .enumerate()
@@ -59,39 +61,39 @@ fn the_way_to_the_host_takes_memory_a_few_times() {
             .header("content-type", "application/json")
             .body(Full::from(delivery))
             .unwrap();
-        let before = taken();
-        answered(&mut service, request);
-        let blocks = ARRIVED.get() - before;
+        let before = allocations();
+        complete(&mut service, request);
+        let blocks = AT_HOST.get() - before;
         println!("allocations of a message: {blocks}");
-        assert!(number == 0 || blocks <= MESSAGE, "{blocks}");
+        assert!(number == 0 || blocks <= MAX_ALLOCATIONS, "{blocks}");
     }
 }
 
 async fn host(
     request: Request<RequestBody<Full<Bytes>>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    ARRIVED.set(taken());
+    AT_HOST.set(allocations());
     if let Some(notification) = request.extensions().get::<Notification>() {
-        let before = taken();
+        let before = allocations();
         assert_eq!(notification.messages().count(), 1);
-        assert_eq!(taken() - before, 0, "reading takes memory");
+        assert_eq!(allocations() - before, 0, "reading must not allocate");
     }
-    // Without a body of its own there is nothing to take.
+    // An empty body does not allocate.
     Ok(Response::new(Full::default()))
 }
 
-/// Allocations since the test began.
-fn taken() -> u64 {
+/// Allocations since the start of the test.
+fn allocations() -> u64 {
     dhat::HeapStats::get().total_blocks
 }
 
-fn answered<S>(service: &mut S, request: Request<Full<Bytes>>)
+fn complete<S>(service: &mut S, request: Request<Full<Bytes>>)
 where
     S: Service<Request<Full<Bytes>>, Error = Infallible>,
 {
     let mut call = pin!(service.call(request));
-    let answer = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    assert!(matches!(answer, Poll::Ready(Ok(_))));
+    let response = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(response, Poll::Ready(Ok(_))));
 }
 
 fn delivery(text: &str) -> String {

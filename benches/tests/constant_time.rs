@@ -1,7 +1,9 @@
-//! Whether a comparison takes as long for a wrong secret as for the right one, wherever the first wrong byte is: in instructions, counted by valgrind's
-//! callgrind, so that the figure is the same on every machine and every time.
+//! Checks that comparing a secret takes the same number of instructions for a right and a wrong
+//! value, wherever the first wrong byte is. Counted by valgrind's callgrind, so the result does not
+//! depend on the machine.
 //!
-//! `scripts/constant_time` runs it. As a test of its own it does nothing, because valgrind may be missing and a debug build says nothing.
+//! `scripts/constant_time` runs it in release mode. Under `cargo test` it does nothing, because
+//! valgrind may be missing and debug builds are not representative.
 
 #![cfg(test)]
 
@@ -16,13 +18,14 @@ const BODY: &[u8] = br#"{"object":"whatsapp_business_account","entry":[]}"#;
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const TOKEN: &[u8] = b"a token of thirty-two characters";
 
-/// Where the first wrong byte of 32 is, if there is one.
+/// Index of the wrong byte out of 32, or "right".
 const CASES: [&str; 5] = ["right", "0", "15", "30", "31"];
 
-/// The most instructions that may lie between a right one and a wrong one.
-const VERDICT: u64 = 2;
+/// Maximum difference in instructions between a right and a wrong value.
+const MAX_VERDICT_COST: u64 = 2;
 
-/// What is compared. The last one is the control: a comparison that ends at the first difference.
+/// The comparisons under test. The last one is a control that must fail: it returns
+/// at the first difference.
 const SUBJECTS: [&str; 4] = ["signature", "second secret", "token", "control"];
 
 fn main() -> ExitCode {
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
         ["work", subject, case, rounds] => work(subject, case, rounds).map(|()| true),
         ["--check"] => check(),
         _ => {
-            println!("constant_time: nothing was asked for; scripts/constant_time asks");
+            println!("constant_time: nothing to do; run scripts/constant_time");
             Ok(true)
         }
     };
@@ -51,7 +54,7 @@ fn check() -> Result<bool, Box<dyn Error>> {
     for subject in SUBJECTS {
         let mut counts = Vec::new();
         for case in CASES {
-            let count = bench_support::per_round(&[subject, case], [1000, 3000])?;
+            let count = bench_support::instructions_per_round(&[subject, case], [1000, 3000])?;
             counts.push(count);
             println!("{subject:<16}{case:<8}{count:>10}");
         }
@@ -65,8 +68,10 @@ fn check() -> Result<bool, Box<dyn Error>> {
                 .zip(counts.iter().min())
                 .map(|(most, least)| most - least)
         };
-        // Wherever a wrong byte is, it costs the same. To write down a verdict that everybody gets to hear may cost an instruction more.
-        let constant = spread(wrong) == Some(0) && spread(&[*right, wrong[0]]) <= Some(VERDICT);
+        // All wrong values must cost the same. The verdict is public, so a right value may differ
+        // by a few instructions.
+        let constant =
+            spread(wrong) == Some(0) && spread(&[*right, wrong[0]]) <= Some(MAX_VERDICT_COST);
         let expected = subject != "control";
         good &= constant == expected;
         println!(

@@ -5,7 +5,7 @@ use std::{
 
 use tower_whatsapp::Notification;
 
-use super::line::Line;
+use super::event_line::EventLine;
 
 /// Prints events, one line each.
 #[derive(Clone)]
@@ -20,13 +20,14 @@ impl Printer {
         }
     }
 
-    /// Prints the events of one delivery, not mixed with those of another. When it returns without an error, all of them are out.
+    /// Prints the events of one delivery without interleaving them with another's. All lines are
+    /// flushed when it returns `Ok`.
     pub(crate) fn print(&self, notification: &Notification) -> io::Result<()> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        // A delivery may have 1000 events: not one system call for each.
+        // A delivery may have 1000 events. The buffer avoids a system call for each.
         let mut out = BufWriter::new(&mut *out);
         for event in notification.events() {
-            writeln!(out, "{}", Line(event))?;
+            writeln!(out, "{}", EventLine(event))?;
         }
         out.flush()
     }

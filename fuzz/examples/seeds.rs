@@ -1,5 +1,6 @@
-//! Writes what the fuzz targets begin with: `fuzz/seeds/TARGET/`, from the samples of `tower_whatsapp::testing` and of the tests, and the words of these
-//! samples as `fuzz/dictionaries/payload.dict`. What it writes is the same each time.
+//! Writes the seed inputs of the fuzz targets to `fuzz/seeds/TARGET/`, from the samples of
+//! `tower_whatsapp::testing` and of the tests. Also writes the words of these samples to
+//! `fuzz/dictionaries/payload.dict`. The output is deterministic.
 
 use std::{collections::BTreeSet, error::Error, fs, path::Path};
 
@@ -10,16 +11,16 @@ use test_support::{
 };
 use tower_whatsapp::testing::sample;
 
-/// Targets whose input is made of parts have no text to begin with.
-const OF_PARTS: &[&str] = &["frames", "full_service", "lease_ops", "payload_structured"];
+/// Targets with structured input. No text can be a seed, so they start from random bytes.
+const STRUCTURED: &[&str] = &["frames", "full_service", "lease_ops", "payload_structured"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let bodies = bodies();
     write("payload", &bodies)?;
     write("sig_header", &signatures())?;
     write("handshake_query", &queries())?;
-    for target in OF_PARTS {
-        write(target, &noise())?;
+    for target in STRUCTURED {
+        write(target, &random_bytes())?;
     }
 
     let mut words = BTreeSet::new();
@@ -104,7 +105,7 @@ fn queries() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
-fn noise() -> Vec<Vec<u8>> {
+fn random_bytes() -> Vec<Vec<u8>> {
     let mut random = Random(1);
     let mut seed = |length| (0..length).map(|_| random.below(256) as u8).collect();
     (4..10)
@@ -113,7 +114,7 @@ fn noise() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The keys, and the texts that are names.
+/// Collects keys, and texts that look like identifiers.
 fn collect(node: &Node, words: &mut BTreeSet<String>) {
     match node {
         Node::Object(members) => {

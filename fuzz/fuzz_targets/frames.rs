@@ -1,4 +1,5 @@
-//! A body in any frames, at any pace, with whatever is said of its length: the verdict and the bytes are those of a sum over the frames.
+//! A body in arbitrary frames, with arbitrary timing and declared length. The verdict and the
+//! received bytes must equal those of a simple sum over the frames.
 
 #![no_main]
 
@@ -24,7 +25,7 @@ use tower_whatsapp::{Notification, WebhookLayer, webhook::RequestBody};
 
 const LIMIT: usize = 1024;
 
-/// The longest body just fits into the budget, so nothing may be refused for want of it.
+/// The longest body fits into the memory budget, so no request may be rejected for lack of memory.
 static LAYER: LazyLock<WebhookLayer> = LazyLock::new(|| {
     let builder = builder().body_limit(LIMIT).memory_budget(LIMIT);
     builder.build().unwrap()
@@ -35,7 +36,7 @@ struct Input {
     body: Body,
     signature: Signature,
     cuts: Vec<(u16, Between)>,
-    /// The pieces byte by byte.
+    /// Splits the pieces into single bytes.
     bytewise: bool,
     length: Length,
     hint: (u64, Option<u64>),
@@ -43,7 +44,7 @@ struct Input {
 
 #[derive(Arbitrary, Debug)]
 enum Body {
-    /// Padded by so many bytes.
+    /// A text message, padded by this number of bytes.
     Text(String, u8),
     Long(u16),
     Raw(Vec<u8>),
@@ -68,7 +69,7 @@ enum Between {
     Fail,
 }
 
-/// No sum of them is one of the limits.
+/// No sum of these pauses equals one of the deadlines.
 #[derive(Arbitrary, Debug, Clone, Copy)]
 enum Pause {
     Short,
@@ -159,7 +160,7 @@ struct Expected {
     frames: usize,
 }
 
-/// What a sum over the frames says, by the documented limits.
+/// The expected outcome, by the documented limits.
 fn expected(steps: &[Step], declared: Option<&str>, signature: &[u8; 32]) -> Expected {
     const IDLE: Duration = Duration::from_secs(5);
     const DEADLINE: Duration = Duration::from_secs(10);

@@ -1,10 +1,10 @@
-//! Random scripts for the whole service: requests of Meta and of strangers to several apps, secrets
-//! that change, a store and a resolver that fail, and a host that does anything. What must hold:
+//! Random scripts for the whole service: requests of Meta and of attackers to several apps, secret
+//! rotation, a failing store and resolver, and an arbitrary host. Invariants:
 //!
 //! - a 200 means that every event of the delivery was handled;
-//! - the host sees nothing that was not signed for the app of its path, and everything that was;
-//! - at rest the memory is back and nothing is pending;
-//! - no secret, no token, no phone number and no text of a person is in any answer or `Debug`.
+//! - the host gets exactly the deliveries that were signed for the app of their path;
+//! - at rest all memory is released and no event is pending;
+//! - no secret, token, phone number or message text is in any response or `Debug` output.
 
 #![no_main]
 
@@ -40,13 +40,13 @@ use tower_whatsapp::{
 
 const SIGNATURE: &str = "x-hub-signature-256";
 
-/// Which of the requests of the script it is.
+/// Header with the number of the request in the script.
 const NUMBER: &str = "x-number";
 
-/// What the host answers with.
+/// The host's response body.
 const HOST: &[u8] = b"the host";
 
-/// As many as there are secrets at first: path, label.
+/// Path and label of each app. Each app starts with one secret.
 const APPS: [(&str, &str); 4] = [
     ("/wh", ""),
     ("/hooks/shop", "shop"),
@@ -54,14 +54,14 @@ const APPS: [(&str, &str); 4] = [
     ("/apps/kiosk", "kiosk"),
 ];
 
-/// This one refuses deliveries with events of other accounts.
+/// This app rejects deliveries with events of other accounts.
 const BANK: usize = 2;
 const ACCOUNT: &str = "102290129340398";
 
-/// This one is found by the name in its path.
+/// This app is looked up by the name in its path.
 const KIOSK: usize = 3;
 
-/// Where Meta calls from, and where others do.
+/// Addresses of Meta and of an attacker.
 const META: ([u8; 4], u16) = ([192, 0, 2, 1], 443);
 const STRANGER: ([u8; 4], u16) = ([198, 51, 100, 1], 443);
 const ADMITTED: &str = "192.0.2.0/24";
@@ -69,7 +69,7 @@ const ADMITTED: &str = "192.0.2.0/24";
 #[derive(Arbitrary, Debug)]
 struct Input {
     seed: u64,
-    /// How often the store fails, in each of its operations.
+    /// Failure rate of each operation of the store.
     faults: [u8; 3],
     actions: Vec<Action>,
 }
@@ -77,7 +77,7 @@ struct Input {
 #[derive(Arbitrary, Debug)]
 enum Action {
     Send(Sending),
-    /// App and secret.
+    /// Numbers of an app and of a secret.
     AddSecret(u8, u8),
     RemoveSecret(u8, u8),
     ReplaceSecrets(u8, u8),
@@ -98,7 +98,7 @@ struct Sending {
     is_compressed: bool,
     is_of_a_stranger: bool,
     host: Host,
-    /// Go on before it is answered.
+    /// Continue the script before the response arrives.
     in_background: bool,
 }
 
@@ -119,7 +119,7 @@ enum Verb {
 
 #[derive(Arbitrary, Debug)]
 struct Contents {
-    /// Ids as bits.
+    /// Ids as a bit set.
     messages: u8,
     statuses: u8,
     is_of_another_account: bool,
@@ -138,7 +138,7 @@ enum Signature {
 #[derive(Arbitrary, Debug, Clone, Copy)]
 enum Host {
     Answers(u8),
-    /// Milliseconds.
+    /// In milliseconds.
     AnswersLate(u16),
     HandlesOneOnly,
     Fails,
@@ -147,16 +147,16 @@ enum Host {
 #[derive(Debug)]
 struct HostError;
 
-/// What the oracle knows.
+/// The expected state of the service.
 #[derive(Default)]
 struct Ledger {
-    /// The numbers of the secrets of each app.
+    /// Numbers of the current secrets of each app.
     secrets: [Vec<u8>; 4],
-    /// What the host is to do with each request, and whether it came through.
+    /// How the host must act on each request, and whether the request reached it.
     requests: Vec<(Host, bool)>,
-    /// What was handled, by app.
+    /// Handled events, by app.
     handled: HashSet<(&'static str, EventKey)>,
-    /// Whether the resolver of apps fails, and whether it ever has.
+    /// Whether the resolver fails now, and whether it has ever failed.
     directory_fails: bool,
     directory_has_failed: bool,
 }
@@ -170,7 +170,7 @@ impl World {
     }
 }
 
-/// Knows one app.
+/// A resolver that knows one app.
 struct Tenants {
     world: World,
     kiosk: App,
@@ -292,7 +292,7 @@ async fn run(input: &Input) {
     for sent in background {
         sent.await.unwrap();
     }
-    // Longer than any lease, and than what the store may still be owed.
+    // Longer than any lease, and than any pending write to the store.
     sleep(Duration::from_secs(120)).await;
     assert_eq!(webhook.available_memory(), free);
     assert_eq!(memory.pending(), 0);
@@ -300,7 +300,7 @@ async fn run(input: &Input) {
     says_nothing(&(&webhook, &credentials, &dedup, &handle, &memory));
 }
 
-/// Sends it, and looks at what comes back.
+/// Sends a request and checks the response.
 fn send<S, R>(service: S, world: &World, sending: &Sending) -> impl Future<Output = ()> + use<S, R>
 where
     S: Service<Request<Script>, Response = Response<R>, Error = HostError>,
@@ -404,7 +404,7 @@ where
     let world = world.clone();
     async move {
         let answer = service.oneshot(request).await;
-        let (_, came_through) = world.ledger().requests[number];
+        let (_, reached_host) = world.ledger().requests[number];
         let Ok(response) = answer else {
             assert!(app.is_none(), "only the host fails");
             return;
@@ -432,10 +432,10 @@ where
             );
             return;
         }
-        // In the background the secrets may have changed since.
-        assert!(in_background || came_through == is_good);
-        assert_eq!(came_through, rejection.is_none());
-        if !came_through {
+        // The secrets may have changed while a background request was running.
+        assert!(in_background || reached_host == is_good);
+        assert_eq!(reached_host, rejection.is_none());
+        if !reached_host {
             assert!(parts.status.is_client_error() || parts.status.is_server_error());
             assert!(body.is_empty());
         }
@@ -450,7 +450,7 @@ where
     }
 }
 
-/// Between the layers: here a request must have proved itself.
+/// A layer between the two: checks that a request that gets here is verified.
 #[derive(Clone)]
 struct Watch<S> {
     inner: S,

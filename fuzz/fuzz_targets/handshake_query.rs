@@ -1,4 +1,4 @@
-//! The query of the handshake, through the layer: what is answered, and with what.
+//! The query of a handshake, through the layer: checks the status and the body of the response.
 
 #![no_main]
 
@@ -17,7 +17,7 @@ use test_support::{PATH, TOKEN, builder};
 use tower::{Layer, Service, service_fn};
 use tower_whatsapp::{WebhookLayer, webhook::RequestBody};
 
-/// A token that has to be encoded.
+/// A token that must be percent-encoded.
 const ODD_TOKEN: &str = "a b+c%d&e=ü";
 
 static LAYER: LazyLock<WebhookLayer> =
@@ -25,7 +25,7 @@ static LAYER: LazyLock<WebhookLayer> =
 
 fuzz_target!(|query: &str| {
     let request = Request::get(format!("{PATH}?{query}")).body(Full::<Bytes>::default());
-    // Not everything can be the query of a request.
+    // Not every input is a valid query.
     let Ok(request) = request else { return };
     let expected = reference(request.uri().query().unwrap_or_default());
 
@@ -62,13 +62,13 @@ fuzz_target!(|query: &str| {
     }
 });
 
-/// What the documentation of the layer says.
+/// The outcome by the documentation of the layer.
 fn reference(query: &str) -> Result<String, StatusCode> {
     // A parameter may be empty.
     if query.len() > 2048 || query.split('&').count() > 16 {
         return Err(StatusCode::BAD_REQUEST);
     }
-    // Bytes that are not UTF-8 come out as U+FFFD, which is in no token, no name and no challenge.
+    // Invalid UTF-8 decodes to U+FFFD, which is in no token, name or challenge.
     let all = |wanted: &str| -> Vec<String> {
         form_urlencoded::parse(query.as_bytes())
             .filter(|(name, _)| name == wanted)
@@ -94,10 +94,10 @@ fn reference(query: &str) -> Result<String, StatusCode> {
     Ok(challenge)
 }
 
-/// What waits for nothing is ready at once.
+/// Polls once a future that never waits.
 fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
-        Poll::Pending => panic!("a handshake waits for nothing"),
+        Poll::Pending => panic!("a handshake never waits"),
     }
 }

@@ -1,4 +1,5 @@
-//! Claims, renewals, commits and releases in any order and at any time: the store in memory does what the rules of `Store` say of one key at a time.
+//! Claims, renewals, commits and releases in any order and at any time. The memory store must
+//! follow the rules of `Store` for each key.
 
 #![no_main]
 
@@ -11,22 +12,22 @@ use tower_whatsapp::{
     event::EventKey,
 };
 
-/// Far more than there are keys.
+/// More than the number of keys.
 const ROOMY: usize = 1000;
 
-/// Ten years, in which nothing is over that was to last for ever.
+/// Ten years: longer than the test's time, so that such a lease or window never expires.
 const LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 #[derive(Arbitrary, Debug)]
 struct Input {
-    /// Without it there is room for all.
+    /// Capacity. `None` has room for all keys.
     room: Option<u8>,
     operations: Vec<Operation>,
 }
 
 #[derive(Arbitrary, Debug)]
 enum Operation {
-    /// Keys as bits.
+    /// Keys as a bit set.
     Claim(u16, u8, Span),
     Renew(u16, u8, Span),
     Commit(u16, u8, Span),
@@ -34,7 +35,7 @@ enum Operation {
     Wait(Span),
 }
 
-/// Few, so that often two of them end at the same time, or next to it.
+/// A few values, so that several often expire at the same time, or almost.
 #[derive(Arbitrary, Debug, Clone, Copy)]
 enum Span {
     Nothing,
@@ -71,7 +72,8 @@ fuzz_target!(|input: Input| {
             room,
             ..Model::default()
         };
-        // At the very beginning of its time a store takes nothing for a nanosecond.
+        // A store whose clock starts at zero treats zero durations differently, so
+        // advance it by a nanosecond.
         model.wait(Duration::from_millis(1)).await;
         for operation in input.operations {
             match operation {
@@ -84,7 +86,7 @@ fuzz_target!(|input: Input| {
                 Operation::Renew(keys, token, span) => {
                     let mut keys = keys_of(keys);
                     if room.is_some() {
-                        // Which of several keys found no room is not specified.
+                        // Which of several keys find no room is not specified.
                         keys.truncate(1);
                     }
                     let token = token_of(token);
@@ -95,7 +97,7 @@ fuzz_target!(|input: Input| {
                 Operation::Commit(keys, token, span) => {
                     let mut keys = keys_of(keys);
                     if room.is_some() {
-                        // Of several it is not said which ones found no room.
+                        // Which of several keys find no room is not specified.
                         keys.truncate(1);
                     }
                     let token = token_of(token);
@@ -129,7 +131,8 @@ fn token_of(number: u8) -> Token {
 enum State {
     Pending {
         token: Token,
-        /// After a claim that found no room it is not known whether what was held already is held for longer.
+        /// After a claim that failed for lack of room, an existing lease may or may
+        /// not be extended.
         until: Duration,
         at_most: Duration,
     },
@@ -138,7 +141,7 @@ enum State {
     },
 }
 
-/// What is in the store, one key after the other. In a store with little room what is done may be forgotten.
+/// The expected state of each key. A store with little room may forget done keys.
 #[derive(Debug, Default)]
 struct Model {
     now: Duration,
@@ -147,7 +150,7 @@ struct Model {
 }
 
 impl Model {
-    /// Not longer than the store can count.
+    /// Limited to the longest time that the store can represent.
     async fn wait(&mut self, span: Duration) {
         let span = span.min(LIFE.saturating_sub(self.now));
         tokio::time::advance(span).await;
@@ -164,8 +167,8 @@ impl Model {
         let until = self.now.saturating_add(lease);
         let Ok(claims) = claims else {
             assert_eq!(claims, Err(StoreErrorKind::Full));
-            let room = self.room.expect("there is room for all");
-            // Only what is pending may be in the way: that of others, and of this call.
+            let room = self.room.expect("an unlimited store is never full");
+            // Only pending keys may take the room: those of others, and of this call.
             assert!(self.pending(|_, at_most| at_most) + keys.len() > room);
             for key in keys {
                 if let Some(State::Pending {
@@ -228,11 +231,11 @@ impl Model {
     ) {
         let Ok(renewals) = renewals else {
             assert_eq!(renewals, Err(StoreErrorKind::Full));
-            let room = self.room.expect("there is room for all");
+            let room = self.room.expect("an unlimited store is never full");
             assert!(self.pending(|_, at_most| at_most) >= room);
             return;
         };
-        // A renewal is a claim that does not tell pending from done.
+        // A renewal is a claim that does not distinguish pending from done.
         let claims = keys
             .iter()
             .zip(renewals)
@@ -254,12 +257,12 @@ impl Model {
     ) {
         let Ok(commits) = commits else {
             assert_eq!(commits, Err(StoreErrorKind::Full));
-            let room = self.room.expect("there is room for all");
+            let room = self.room.expect("an unlimited store is never full");
             assert!(self.pending(|_, at_most| at_most) >= room);
             return;
         };
         assert_eq!(commits.len(), keys.len());
-        // A window is rounded up to a full second.
+        // Windows are rounded up to full seconds.
         let end = self.now.saturating_add(window);
         let seconds = end
             .as_secs()
@@ -275,14 +278,14 @@ impl Model {
                     assert_eq!(commit, Commit::Fenced);
                 }
                 Some(State::Pending { token: holder, .. }) if holder != token => {
-                    // Nobody knows whether it is held still.
+                    // It may still be held.
                     if commit == Commit::Recorded {
                         self.states.insert(*key, State::Done { until });
                     }
                 }
                 Some(State::Done { until: before }) => {
                     assert_eq!(commit, Commit::Recorded);
-                    // It was forgotten, or it was not.
+                    // It may have been forgotten.
                     let until = if self.room.is_some() {
                         until.max(before)
                     } else {
@@ -308,7 +311,7 @@ impl Model {
         }
     }
 
-    /// `None` if it is absent, or as good as absent.
+    /// The state of a key. `None` if it is absent or expired.
     fn state(&self, key: &EventKey) -> Option<State> {
         let state = *self.states.get(key)?;
         let end = match state {

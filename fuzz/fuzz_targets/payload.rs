@@ -1,4 +1,5 @@
-//! Any bytes as a body: taken if they are JSON, nothing lost, within the memory that was promised.
+//! Arbitrary bytes as a body: accepted if they are JSON, without losing an event, within the
+//! documented memory.
 
 #![no_main]
 
@@ -14,7 +15,7 @@ use tower_whatsapp::{
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// What a body costs that is too small for the proportion to mean anything.
+/// Allowance for bodies that are too small for a ratio.
 const BASE: usize = 4096;
 
 fuzz_target!(|data: &[u8]| {
@@ -29,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(keys.ok(), again);
 });
 
-/// Reads everything that is in the body, and looks at what that takes.
+/// Reads all events of the body, and checks the memory that this takes.
 fn read(body: &Bytes) -> Result<Vec<EventKey>, ParseError> {
     let before = HEAP.current_usage() - body.len();
     HEAP.reset_peak_usage();

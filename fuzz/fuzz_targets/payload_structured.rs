@@ -1,4 +1,5 @@
-//! Deliveries that are put together from parts: what was put in comes out, in its order and beside the right person.
+//! Deliveries that are built from parts: every part must come out, in order and with
+//! the right contact.
 
 #![no_main]
 
@@ -16,14 +17,14 @@ struct Input {
     style: Style,
 }
 
-/// How the same things are written.
+/// Variants of the JSON text with the same meaning.
 #[derive(Arbitrary, Debug, Clone, Copy)]
 struct Style {
-    /// The members of all objects from the last to the first.
+    /// The members of all objects in reverse order.
     backwards: bool,
-    /// Every character as an escape.
+    /// Every character escaped.
     escaped: bool,
-    /// Timestamps and codes as numbers.
+    /// Timestamps and codes as JSON numbers.
     numbers: bool,
 }
 
@@ -41,7 +42,7 @@ struct Change {
     statuses: Vec<StatusIn>,
 }
 
-/// Its ids are made of its place.
+/// A contact. Its ids are derived from its index.
 #[derive(Arbitrary, Debug)]
 struct Contact {
     name: String,
@@ -94,21 +95,21 @@ const STATES: &[&str] = &[
     "captured",
 ];
 
-/// Among more elements the only contact is not looked for.
+/// With more elements than this the only contact is not assigned.
 const FEW: usize = 16;
 
-/// One that nobody knows.
+/// A state that the crate does not know.
 const NEW_STATE: &str = "sparkling";
 
 fuzz_target!(|input: Input| {
     let body = write(&input).write();
-    let notification = Notification::parse(body.clone()).expect("it is JSON");
+    let notification = Notification::parse(body.clone()).expect("the input is valid JSON");
     assert_eq!(notification.object(), Some("whatsapp_business_account"));
     let mut events = notification.events().iter();
     for entry in &input.entries {
         for change in &entry.changes {
             let mut next = || {
-                let event = events.next().expect("nothing is lost");
+                let event = events.next().expect("an event is missing");
                 around(event, entry, change);
                 event
             };
@@ -128,16 +129,17 @@ fuzz_target!(|input: Input| {
             }
         }
     }
-    assert!(events.next().is_none(), "nothing is made up");
+    assert!(events.next().is_none(), "there is an unexpected event");
 });
 
 fn around(event: &Event, entry: &Entry, change: &Change) {
     assert_eq!(event.field(), Some("messages"));
     assert_eq!(event.entry_id(), Some(&*entry.id.to_string()));
     assert_eq!(event.phone_number_id(), Some(&*change.number.to_string()));
-    let queued = Notification::from_queue(event.to_queue()).expect("it was written by us");
+    let queued =
+        Notification::from_queue(event.to_queue()).expect("the crate reads its own format");
     let [again] = queued.events() else {
-        panic!("one event is in the queue")
+        panic!("the queued body must have one event")
     };
     assert_eq!(again.key(), event.key());
     assert_eq!(again.payload(), event.payload());
@@ -262,8 +264,8 @@ fn check_status(event: &Event, expected: &StatusIn, change: &Change) {
     );
 }
 
-/// The contact that is meant: found by user id, else by phone number, else the only contact if all
-/// elements are about one person.
+/// The expected contact: found by user id, else by phone number, else the only contact if all
+/// elements concern one person.
 fn person(change: &Change, from: Option<u8>, user: Option<u8>) -> Option<(u8, &Contact)> {
     let contact = |place: u8| Some((place, change.contacts.get(usize::from(place))?));
     let by_user = user
@@ -277,7 +279,7 @@ fn person(change: &Change, from: Option<u8>, user: Option<u8>) -> Option<(u8, &C
         let [contact] = &*change.contacts else {
             return None;
         };
-        // Neither id has found it: a user id on both sides is another one.
+        // Neither id matches. If both have a user id, it is a different person.
         let is_another = contact.has_user && user.is_some();
         (!is_another && change.is_about(from, user)).then_some((0, contact))
     };
@@ -289,7 +291,7 @@ impl Change {
         !self.contacts.is_empty() && self.messages.is_empty() && self.statuses.is_empty()
     }
 
-    /// Whether the one element is, or several are few and all share an id with this person.
+    /// Whether the only element, or a small number of elements, all share an id with this person.
     fn is_about(&self, from: Option<u8>, user: Option<u8>) -> bool {
         let messages = self.messages.iter();
         let messages = messages.map(|message| (message.from, message.from_user));
@@ -338,7 +340,7 @@ fn stamp(timestamp: u64) -> u64 {
     timestamp % 1_000_000_000_000_000
 }
 
-/// From 10^12 on a number is one of milliseconds.
+/// Numbers of 10^12 and above are milliseconds.
 fn millis(timestamp: u64) -> u64 {
     let stamp = stamp(timestamp);
     if stamp < 1_000_000_000_000 {
@@ -524,7 +526,7 @@ impl Style {
             let units = text.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
             format!("\"{}\"", units.collect::<String>())
         } else {
-            serde_json::to_string(text).expect("a text is JSON")
+            serde_json::to_string(text).expect("a string is valid JSON")
         }
     }
 }

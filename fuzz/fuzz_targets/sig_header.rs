@@ -1,4 +1,5 @@
-//! The header with the signature: what is read as one, and that it is read rightly. The lines of the input are the values of the header.
+//! The signature header: what is accepted, and that it is parsed correctly. The lines of the input
+//! are the values of the header.
 
 #![no_main]
 
@@ -9,10 +10,10 @@ use libfuzzer_sys::fuzz_target;
 use test_support::{SECRET, tag};
 use tower_whatsapp::{
     secret::AppSecret,
-    signature::{SIGNATURE_HEADER, Signature, SignatureError, Verifier},
+    signature::{SIGNATURE_HEADER, Signature, SignatureError, MalformedSignature, Verifier},
 };
 
-/// Its signature is among the seeds.
+/// The seeds contain its signature.
 const BODY: &[u8] = b"{}";
 
 static GOOD: LazyLock<(Verifier, [u8; 32])> = LazyLock::new(|| {
@@ -28,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
         let expected = reference(value);
         check(Signature::parse(value), expected);
         if let Ok(header) = HeaderValue::from_bytes(value) {
-            // The old header is never looked at.
+            // The old SHA-1 header must be ignored.
             headers.append("x-hub-signature", header.clone());
             headers.append(SIGNATURE_HEADER, header);
             readings.push(expected);
@@ -38,17 +39,22 @@ fuzz_target!(|data: &[u8]| {
     match *readings {
         [] => assert_eq!(found.err(), Some(SignatureError::Missing)),
         [expected] => check(found, expected),
-        _ => assert_eq!(found.err(), Some(SignatureError::Malformed)),
+        _ => {
+            let repeated = SignatureError::Malformed(MalformedSignature::Repeated);
+            assert_eq!(found.err(), Some(repeated));
+        }
     }
 });
 
 fn check(found: Result<Signature, SignatureError>, expected: Option<[u8; 32]>) {
     let Some(expected) = expected else {
-        assert_eq!(found.err(), Some(SignatureError::Malformed));
+        assert!(matches!(found, Err(SignatureError::Malformed(_))));
         return;
     };
     let (verifier, good) = &*GOOD;
-    let verdict = verifier.clone().verify(&found.expect("it is well formed"));
+    let verdict = verifier
+        .clone()
+        .verify(&found.expect("the signature is well formed"));
     let right = if expected == *good {
         Ok(0)
     } else {
@@ -57,7 +63,7 @@ fn check(found: Result<Signature, SignatureError>, expected: Option<[u8; 32]>) {
     assert_eq!(verdict, right);
 }
 
-/// What Meta's documentation says, digit by digit.
+/// A reference parser by Meta's documentation.
 fn reference(value: &[u8]) -> Option<[u8; 32]> {
     const DIGITS: &str = "0123456789abcdef";
     let text = std::str::from_utf8(value).ok()?;

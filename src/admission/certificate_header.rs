@@ -3,11 +3,8 @@ use std::{error::Error, fmt};
 use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName};
 
-use super::{
-    distinguished_name::{self, hex},
-    error::Refused,
-    peer_certificate,
-};
+use super::{distinguished_name, error::Refused, peer_certificate};
+use crate::hex;
 
 /// Maximum length of a header, bytes. A certificate has 1 to 3 kB in base64, and three times that
 /// if every byte is percent-encoded.
@@ -349,7 +346,7 @@ fn percent_decoded(encoded: &[u8], plus: u8) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(encoded.len());
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
-            b'%' => 16 * hex(bytes.next()?)? + hex(bytes.next()?)?,
+            b'%' => hex::decode_byte(bytes.next()?, bytes.next()?)?,
             b'+' => plus,
             _ => byte,
         });

@@ -1,5 +1,7 @@
 //! Distinguished names as text: RFC 4514, and the older forms that RFC 2253 requires to accept.
 
+use crate::hex;
+
 /// Returns the common name of a subject. `None` if there is not exactly one, if it is empty, or if
 /// any part of the text is malformed: guessing where a name ends would let its owner choose.
 pub(super) fn common_name(subject: &[u8]) -> Option<Vec<u8>> {
@@ -134,15 +136,8 @@ impl Cursor<'_> {
             return Some(first);
         }
         let second = self.next()?;
-        Some(16 * hex(first)? + hex(second)?)
+        hex::decode_byte(first, second)
     }
-}
-
-/// Returns the value of a hexadecimal digit.
-pub(super) fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

@@ -65,6 +65,9 @@ pub(crate) enum Refused {
 /// Admission settings that contradict each other, or that have no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AdmissionMisuse {
+    ListConflict,
+    #[cfg(feature = "client-certificate")]
+    CertificateConflict,
     #[cfg(feature = "client-certificate")]
     ProxiesMissing,
     ProxiesConflict,

@@ -27,7 +27,11 @@ pub(crate) struct Admission {
     #[cfg(feature = "client-certificate")]
     pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) proxies: Option<TrustedProxies>,
-    /// Number of times the proxies were set. More than one is a configuration error.
+    /// Number of times each was set. More than one is a configuration error: the last one would
+    /// replace the others silently.
+    pub(crate) lists_set: usize,
+    #[cfg(feature = "client-certificate")]
+    pub(crate) certificates_set: usize,
     pub(crate) proxies_set: usize,
     pub(crate) policy: AdmissionPolicy,
 }
@@ -35,6 +39,13 @@ pub(crate) struct Admission {
 impl Admission {
     /// Finds settings that contradict each other, or that have no effect.
     pub(crate) fn validate(&self) -> Result<(), AdmissionMisuse> {
+        if self.lists_set > 1 {
+            return Err(AdmissionMisuse::ListConflict);
+        }
+        #[cfg(feature = "client-certificate")]
+        if self.certificates_set > 1 {
+            return Err(AdmissionMisuse::CertificateConflict);
+        }
         if self.proxies_set > 1 {
             return Err(AdmissionMisuse::ProxiesConflict);
         }

@@ -100,6 +100,9 @@ impl<S: Store> DedupLayerBuilder<S> {
 
     /// Sets for how long a handled event is remembered. Default: 7 days and 1 hour. Meta repeats
     /// for 7 days, and the hour is for clocks that differ.
+    ///
+    /// With less than 7 days, retries that arrive after the window are handled again. An event
+    /// older than the window is [stale](Event::is_stale), even if Meta could not deliver it before.
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
         self
@@ -109,7 +112,7 @@ impl<S: Store> DedupLayerBuilder<S> {
     /// statuses off. Default: the same as `window`.
     ///
     /// Three of four events are statuses, and most hosts store them in a way that tolerates a
-    /// repeat.
+    /// repeat. With `None`, the `window` decides whether a status is [stale](Event::is_stale).
     pub fn status_window(mut self, window: impl Into<Option<Duration>>) -> Self {
         self.status_window = Some(window.into());
         self
@@ -118,7 +121,8 @@ impl<S: Store> DedupLayerBuilder<S> {
     /// Sets what happens to events that are older than their window. Default:
     /// [`OnStale::Deliver`], which marks them.
     ///
-    /// The age is counted from [`Event::timestamp`]. Events without one are never stale. Neither
+    /// The age is counted from [`Event::timestamp`]. Events without a key have a window too, that
+    /// of their kind or the [`window`](Self::window). Events without a time are never stale. Neither
     /// are those of the fields `history` and `smb_app_state_sync`, which deliver old data by
     /// design.
     pub fn on_stale(mut self, on_stale: OnStale) -> Self {
@@ -137,15 +141,16 @@ impl<S: Store> DedupLayerBuilder<S> {
     /// the process dies, others can claim the events after this time. Default: 30 seconds.
     ///
     /// While the handler runs, the lease is renewed whenever a third of it has passed. It must be
-    /// at least four [`store_timeout`](Self::store_timeout)s, so that a failed renewal can be
-    /// repeated in time. It can be at most an hour.
+    /// at least a second, and at least four [`store_timeout`](Self::store_timeout)s, so that a
+    /// failed renewal can be repeated in time. It can be at most an hour.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.timeouts.lease = lease;
         self
     }
 
     /// Sets the maximum run time of a handler, counted from the claim of its events. `None` is no
-    /// limit. Default: 15 minutes.
+    /// limit. Default: 15 minutes. It must be longer than the
+    /// [`store_timeout`](Self::store_timeout).
     ///
     /// At the deadline the handler is dropped and its events are released, so that the next
     /// delivery starts it again. [`Counters::timed_out`](super::Counters::timed_out) counts these
@@ -185,7 +190,8 @@ impl<S: Store> DedupLayerBuilder<S> {
     }
 
     /// Sets the maximum number of deliveries that wait at the same time. Further ones are answered
-    /// with 503 at once. Default: 128.
+    /// with 503 at once. Default: 128. Zero disables waiting, whatever
+    /// [`in_flight_wait`](Self::in_flight_wait) is.
     pub fn in_flight_waiters(mut self, waiters: usize) -> Self {
         self.in_flight_waiters = waiters;
         self

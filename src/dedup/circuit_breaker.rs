@@ -3,21 +3,23 @@
 use std::{
     error::Error,
     fmt,
-    future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
 
 use tokio::time::{Instant, timeout};
 
-use super::store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, Token};
-use crate::event::EventKey;
+use super::{
+    contain::{Contained, Panicked, contain},
+    store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, Token},
+};
+use crate::{
+    event::EventKey,
+    telemetry::{DedupTelemetry, Moment, StoreOperation},
+};
 
 /// Consecutive failures that open the circuit.
 const FAILURE_THRESHOLD: u32 = 5;
@@ -39,15 +41,24 @@ pub(super) enum CallFailure {
 pub(super) struct StoreFailures {
     pub(super) count: AtomicU64,
     last: Mutex<Option<Arc<StoreError>>>,
+    telemetry: Arc<DedupTelemetry>,
 }
 
 impl StoreFailures {
+    pub(super) fn new(telemetry: Arc<DedupTelemetry>) -> Self {
+        Self {
+            telemetry,
+            ..Self::default()
+        }
+    }
+
     /// Returns the error of the last failed call.
     pub(super) fn last(&self) -> Option<Arc<StoreError>> {
         self.lock().clone()
     }
 
-    fn add(&self, error: &Arc<StoreError>) {
+    fn add(&self, operation: StoreOperation, error: &Arc<StoreError>) {
+        self.telemetry.store_failed(operation, error);
         self.count.fetch_add(1, Ordering::Relaxed);
         *self.lock() = Some(Arc::clone(error));
     }
@@ -89,8 +100,12 @@ impl<S: Store> CircuitBreaker<S> {
         token: Token,
         lease: Duration,
     ) -> Result<Vec<Claim>, CallFailure> {
-        let claims = self.call(|| self.store.claim(keys, token, lease)).await?;
-        self.check_length(claims, keys.len())
+        let claims = self
+            .call(StoreOperation::Claim, || {
+                self.store.claim(keys, token, lease)
+            })
+            .await?;
+        self.check_length(StoreOperation::Claim, claims, keys.len())
     }
 
     pub(super) async fn renew(
@@ -99,8 +114,12 @@ impl<S: Store> CircuitBreaker<S> {
         token: Token,
         lease: Duration,
     ) -> Result<Vec<Renewal>, CallFailure> {
-        let renewals = self.call(|| self.store.renew(keys, token, lease)).await?;
-        self.check_length(renewals, keys.len())
+        let renewals = self
+            .call(StoreOperation::Renew, || {
+                self.store.renew(keys, token, lease)
+            })
+            .await?;
+        self.check_length(StoreOperation::Renew, renewals, keys.len())
     }
 
     pub(super) async fn commit(
@@ -108,50 +127,72 @@ impl<S: Store> CircuitBreaker<S> {
         keys: &[(EventKey, Duration)],
         token: Token,
     ) -> Result<Vec<Commit>, CallFailure> {
-        let commits = self.call(|| self.store.commit(keys, token)).await?;
-        self.check_length(commits, keys.len())
+        let commits = self
+            .call(StoreOperation::Commit, || self.store.commit(keys, token))
+            .await?;
+        self.check_length(StoreOperation::Commit, commits, keys.len())
     }
 
     pub(super) async fn release(&self, keys: &[EventKey], token: Token) -> Result<(), CallFailure> {
-        self.call(|| self.store.release(keys, token)).await
+        self.call(StoreOperation::Release, || self.store.release(keys, token))
+            .await
     }
 
-    async fn call<F, T>(&self, make: impl FnOnce() -> F) -> Result<T, CallFailure>
+    async fn call<F, T>(
+        &self,
+        operation: StoreOperation,
+        make: impl FnOnce() -> F,
+    ) -> Result<T, CallFailure>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
         if let Err(open) = self.circuit().allow() {
             let refused = Arc::new(open.into());
-            self.failures.add(&refused);
+            self.failures.add(operation, &refused);
             return Err(CallFailure::NotSent(refused));
         }
-        let error = match timeout(self.call_timeout, catch_panics(make)).await {
+        let started = Moment::now();
+        let result = timeout(self.call_timeout, catch_panics(make)).await;
+        self.failures.telemetry.store_called(operation, started);
+        let error = match result {
             Ok(Ok(answer)) => {
-                self.circuit().record_success();
+                self.record_success();
+                (self.failures.telemetry).store_len(|| self.store.len_hint());
                 return Ok(answer);
             }
             Ok(Err(error)) => error,
             Err(_) => StoreError::unavailable(CallError::Timeout),
         };
         let error = Arc::new(error);
-        self.failures.add(&error);
+        self.failures.add(operation, &error);
         if error.kind() == StoreErrorKind::Full {
             // A full store is reachable and answers in time.
-            self.circuit().record_success();
-        } else {
-            self.circuit().record_failure(&error);
+            self.record_success();
+        } else if self.circuit().record_failure(&error) {
+            self.failures.telemetry.circuit(true);
         }
         Err(CallFailure::Ambiguous(error))
     }
 
     /// Checks that there is one answer per key. Otherwise the effect of the call is unknown.
-    fn check_length<T>(&self, answers: Vec<T>, keys: usize) -> Result<Vec<T>, CallFailure> {
+    fn check_length<T>(
+        &self,
+        operation: StoreOperation,
+        answers: Vec<T>,
+        keys: usize,
+    ) -> Result<Vec<T>, CallFailure> {
         if answers.len() == keys {
             return Ok(answers);
         }
         let error = Arc::new(StoreError::unavailable(CallError::Incomplete));
-        self.failures.add(&error);
+        self.failures.add(operation, &error);
         Err(CallFailure::Ambiguous(error))
+    }
+
+    fn record_success(&self) {
+        if self.circuit().record_success() {
+            self.failures.telemetry.circuit(false);
+        }
     }
 
     fn circuit(&self) -> MutexGuard<'_, Circuit> {
@@ -173,33 +214,35 @@ impl Circuit {
         Ok(())
     }
 
-    fn record_success(&mut self) {
+    /// Returns whether the circuit was open.
+    fn record_success(&mut self) -> bool {
+        let was_open = self.open_until.is_some();
         *self = Self::default();
+        was_open
     }
 
-    fn record_failure(&mut self, error: &Arc<StoreError>) {
+    /// Returns whether this failure opened the circuit.
+    fn record_failure(&mut self, error: &Arc<StoreError>) -> bool {
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         self.last_error = Some(Arc::clone(error));
-        if self.consecutive_failures >= FAILURE_THRESHOLD {
-            self.open_until = Some(Instant::now() + OPEN_FOR);
+        if self.consecutive_failures < FAILURE_THRESHOLD {
+            return false;
         }
+        let was_open = self.open_until.is_some();
+        self.open_until = Some(Instant::now() + OPEN_FOR);
+        !was_open
     }
 }
 
-/// Turns a panic of the store into an error. Otherwise the panic would end the task of the delivery
-/// without a release of its claims.
+/// Turns a panic of the store into an error. A panic when the call is dropped, at its timeout, has
+/// no effect.
 async fn catch_panics<F, T>(make: impl FnOnce() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let panicked = |_| StoreError::unavailable(CallError::Panicked);
-    let call = catch_unwind(AssertUnwindSafe(make)).map_err(panicked)?;
-    let mut call = pin!(call);
-    poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
-        polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic))))
-    })
-    .await
+    let panicked = |Panicked| StoreError::unavailable(CallError::Panicked);
+    let call = contain(make).map_err(panicked)?;
+    Contained::new(call).await.map_err(panicked)?
 }
 
 /// A failed call for which the store returned no error.
@@ -248,8 +291,9 @@ impl Error for CircuitOpen {
 #[cfg(test)]
 mod tests {
     use std::{
-        future::{pending, ready},
+        future::{pending, poll_fn, ready},
         sync::atomic::AtomicUsize,
+        task::Poll,
     };
 
     use tokio::time::advance;

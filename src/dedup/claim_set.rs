@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashSet, btree_map::Entry},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -11,6 +10,7 @@ use tokio::task::{consume_budget, yield_now};
 
 use super::{
     config::{CLOCK_SKEW, KeyFn},
+    contain::{Panicked, contain},
     partial_failure::PartialFailure,
     store::Claim,
 };
@@ -65,7 +65,12 @@ struct EventState {
 
 impl ClaimSet {
     /// Collects the keys. Yields in between, because the keys of a large batch take milliseconds.
-    pub(super) async fn new(notification: &Notification, app: &str, policy: &Policy) -> Self {
+    /// Fails if the host's key function panics.
+    pub(super) async fn new(
+        notification: &Notification,
+        app: &str,
+        policy: &Policy,
+    ) -> Result<Self, Panicked> {
         #[expect(
             clippy::disallowed_methods,
             reason = "the timestamps of events are wall-clock times"
@@ -80,21 +85,23 @@ impl ClaimSet {
         };
         for event in events {
             consume_budget().await;
-            let keyed = policy.key_and_window(event, app).await;
-            let stale = keyed.is_some_and(|(_, window)| is_stale(event, window, now));
+            let status_window = policy.status_window.filter(|_| is_status(event));
+            let window = status_window.unwrap_or(policy.window);
+            let key = policy.key_to_claim(event, app).await?;
+            let stale = is_stale(event, window, now);
             let refused = stale && policy.refuses_stale;
             set.has_stale |= stale;
             set.refused += usize::from(refused);
-            let to_claim = keyed.filter(|_| !refused);
-            let repeated = to_claim.is_some_and(|(key, window)| !set.insert(key, window));
+            let to_claim = key.filter(|_| !refused);
+            let repeated = to_claim.is_some_and(|key| !set.insert(key, window));
             set.events.push(EventState {
-                key: keyed.map(|(key, _)| key),
+                key,
                 repeated,
                 stale,
                 refused,
             });
         }
-        set
+        Ok(set)
     }
 
     /// Adds a key. Returns whether it is new.
@@ -172,16 +179,18 @@ impl ClaimSet {
                 suppressed.push(event);
             }
         }
-        notification.with(fresh, suppressed, unprotected)
+        notification.with_events(fresh, suppressed, unprotected)
     }
 
     fn claim_of(&self, key: EventKey) -> Option<Claim> {
         self.keys.get(&key)?.claim
     }
 
-    /// Whether there are events without a key, which are handled whenever they arrive.
+    /// Whether there are events without a key, which are handled whenever they arrive unless they
+    /// are refused.
     pub(super) fn has_unkeyed(&self) -> bool {
-        self.events.iter().any(|event| event.key.is_none())
+        let mut events = self.events.iter();
+        events.any(|event| event.key.is_none() && !event.refused)
     }
 
     /// Whether there are events, and all of them are refused.
@@ -189,8 +198,8 @@ impl ClaimSet {
         !self.events.is_empty() && self.refused == self.events.len()
     }
 
-    /// Returns the keys of the events that the handler reported as failed. `None` if one of them is
-    /// not in the delivery: it is then unknown which event failed.
+    /// Returns the keys of the events that the handler reported as failed. `None` if it is unknown
+    /// which event failed: one of them is not in the delivery, or the host's key function panics.
     pub(super) async fn failed_keys(
         &self,
         failure: &PartialFailure,
@@ -209,11 +218,7 @@ impl ClaimSet {
         }
         for event in copies {
             consume_budget().await;
-            let key = match policy.key_of_copy(event, app)? {
-                Some(key) => key,
-                None => default_key(event, app).await,
-            };
-            failed.insert(key);
+            failed.insert(policy.any_key(event, app).await.ok()?);
         }
         failed.extend(failure.keys());
         let mut unclaimed = None;
@@ -221,7 +226,8 @@ impl ClaimSet {
             consume_budget().await;
             if !self.keys.contains_key(key) {
                 if unclaimed.is_none() {
-                    unclaimed = Some(self.unclaimed_keys(notification, app).await);
+                    let keys = self.unclaimed_keys(notification, app, policy).await;
+                    unclaimed = Some(keys.ok()?);
                 }
                 if !unclaimed.as_ref()?.contains(key) {
                     return None;
@@ -231,9 +237,14 @@ impl ClaimSet {
         Some(failed)
     }
 
-    /// Returns the keys of the events that are not claimed: those of refused events, and the
-    /// default keys of events without a key.
-    async fn unclaimed_keys(&self, notification: &Notification, app: &str) -> HashSet<EventKey> {
+    /// Returns the keys of the events that are not claimed: those of refused events, the default
+    /// keys of events without a key, and those of foreign events.
+    async fn unclaimed_keys(
+        &self,
+        notification: &Notification,
+        app: &str,
+        policy: &Policy,
+    ) -> Result<HashSet<EventKey>, Panicked> {
         let mut keys = HashSet::new();
         for (event, state) in notification.peek_events().iter().zip(&self.events) {
             consume_budget().await;
@@ -247,7 +258,11 @@ impl ClaimSet {
                 }
             }
         }
-        keys
+        for event in notification.peek_foreign() {
+            consume_budget().await;
+            keys.insert(policy.any_key(event, app).await?);
+        }
+        Ok(keys)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -276,30 +291,35 @@ impl ClaimSet {
 }
 
 impl Policy {
-    /// Returns the host's key of a copy of an event. `None` if the host's function panics: a panic
-    /// must not end the task, because its claims would stay pending.
-    fn key_of_copy(&self, event: &Event, app: &str) -> Option<Option<EventKey>> {
-        let Some(key) = &self.key else {
-            return Some(None);
-        };
-        catch_unwind(AssertUnwindSafe(|| key(event, app))).ok()
+    /// Returns the key under which an event is claimed. `None` if it is not deduplicated.
+    async fn key_to_claim(&self, event: &Event, app: &str) -> Result<Option<EventKey>, Panicked> {
+        if self.status_window.is_none() && is_status(event) {
+            return Ok(None);
+        }
+        match &self.key {
+            Some(key) => contain(|| key(event, app)),
+            // With a key, a later event with the same content would be lost.
+            None if !event.is_distinguishable() => Ok(None),
+            None => Ok(Some(default_key(event, app).await)),
+        }
     }
 
-    async fn key_and_window(&self, event: &Event, app: &str) -> Option<(EventKey, Duration)> {
-        let is_status = matches!(event.kind(), "status" | "standby_status");
-        let window = if is_status {
-            self.status_window?
-        } else {
-            self.window
+    /// Returns the key of an event to compare it with others: the default key if the host's
+    /// function has none for it.
+    async fn any_key(&self, event: &Event, app: &str) -> Result<EventKey, Panicked> {
+        let own = match &self.key {
+            Some(key) => contain(|| key(event, app))?,
+            None => None,
         };
-        let key = match &self.key {
-            Some(key) => key(event, app)?,
-            // With a key, a later event with the same content would be lost.
-            None if !event.is_distinguishable() => return None,
-            None => default_key(event, app).await,
-        };
-        Some((key, window))
+        match own {
+            Some(key) => Ok(key),
+            None => Ok(default_key(event, app).await),
+        }
     }
+}
+
+fn is_status(event: &Event) -> bool {
+    matches!(event.kind(), "status" | "standby_status")
 }
 
 /// Returns [`Event::key_in`] the app. Yields in between if the event is long.
@@ -383,7 +403,7 @@ pub(super) mod tests {
             .iter()
             .map(|event| event.key_in("app"))
             .collect();
-        assert_eq!(claims.unresolved(), keys);
+        assert_eq!(claims.unwrap().unresolved(), keys);
         assert_eq!(polls, 21);
     }
 
@@ -393,7 +413,8 @@ pub(super) mod tests {
         let notification = notification(&format!(r#""messages":[{}]"#, ids(EVENTS)));
         let policy = policy(None);
         let new = ClaimSet::new(&notification, "", &policy);
-        let (mut claims, polls) = count_polls(new).await;
+        let (claims, polls) = count_polls(new).await;
+        let mut claims = claims.unwrap();
         assert!(polls >= EVENTS / 128, "{polls}");
         claims.record(vec![Claim::Claimed; EVENTS]);
         let (fresh, polls) = count_polls(claims.fresh(&notification, false)).await;
@@ -407,7 +428,8 @@ pub(super) mod tests {
     #[tokio::test]
     async fn the_first_of_several_events_with_one_key_is_handled() {
         let notification = notification(&format!(r#""messages":[{},{}]"#, ids(2), ids(3)));
-        let mut claims = ClaimSet::new(&notification, "", &policy(None)).await;
+        let claims = ClaimSet::new(&notification, "", &policy(None)).await;
+        let mut claims = claims.unwrap();
         claims.record(vec![Claim::Claimed; 3]);
         let fresh = claims.fresh(&notification, false).await;
         let positions = |events: &[Event]| -> Vec<_> {
@@ -424,7 +446,7 @@ pub(super) mod tests {
         const EVENTS: usize = 4096;
         let notification = notification(&format!(r#""statuses":[{}]"#, ids(EVENTS)));
         let policy = policy(Some(Arc::new(|_, _| None)));
-        let claims = ClaimSet::new(&notification, "", &policy).await;
+        let claims = ClaimSet::new(&notification, "", &policy).await.unwrap();
         let keys: Vec<_> = notification.events().iter().map(Event::key).collect();
         let failure = PartialFailure::of_keys(keys.iter().copied());
         let failed = claims.failed_keys(&failure, &notification, "", &policy);

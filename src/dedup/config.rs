@@ -12,6 +12,9 @@ pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
 /// Maximum lease. After a crash nobody can claim the events for this time; longer handlers renew.
 const MAX_LEASE: Duration = Duration::from_secs(60 * 60);
 
+/// Minimum lease. A task that waits a moment for its thread, on a busy machine, must not lose it.
+const MIN_LEASE: Duration = Duration::from_secs(1);
+
 /// The host's own function for the key of an event. The second argument is the label of the app.
 pub(super) type KeyFn = dyn Fn(&Event, &str) -> Option<EventKey> + Send + Sync;
 
@@ -62,10 +65,11 @@ impl Timeouts {
         if self.store_timeout.is_zero() {
             return Err(ConfigError::StoreTimeout);
         }
-        if self.handler_deadline.is_some_and(|limit| limit.is_zero()) {
+        let handler_deadline = self.handler_deadline;
+        if handler_deadline.is_some_and(|limit| limit <= self.store_timeout) {
             return Err(ConfigError::HandlerDeadline);
         }
-        let shortest_lease = self.store_timeout.saturating_mul(4);
+        let shortest_lease = self.store_timeout.saturating_mul(4).max(MIN_LEASE);
         if self.lease < shortest_lease || self.lease > MAX_LEASE {
             return Err(ConfigError::Lease);
         }
@@ -91,13 +95,16 @@ pub(super) fn is_within_redelivery(window: Duration) -> bool {
 pub enum ConfigError {
     /// The [`store_timeout`](super::DedupLayerBuilder::store_timeout) is zero.
     StoreTimeout,
-    /// The [`handler_deadline`](super::DedupLayerBuilder::handler_deadline) is zero.
+    /// The [`handler_deadline`](super::DedupLayerBuilder::handler_deadline) is not longer than the
+    /// [`store_timeout`](super::DedupLayerBuilder::store_timeout). It is counted from the claim,
+    /// which may take that long: the handler could be stopped before it starts.
     HandlerDeadline,
-    /// The [`lease`](super::DedupLayerBuilder::lease) is shorter than four
-    /// [`store_timeout`](super::DedupLayerBuilder::store_timeout)s or longer than an hour.
+    /// The [`lease`](super::DedupLayerBuilder::lease) is shorter than a second or four
+    /// [`store_timeout`](super::DedupLayerBuilder::store_timeout)s, or longer than an hour.
     ///
-    /// A shorter lease could expire before a failed renewal is repeated. With a longer one, nobody
-    /// could claim the events for more than an hour after a crash.
+    /// A shorter lease could expire before a failed renewal is repeated, or while the task waits
+    /// for its thread. With a longer one, nobody could claim the events for more than an hour after
+    /// a crash.
     Lease,
     /// The [`response_deadline`](super::DedupLayerBuilder::response_deadline) is not longer than
     /// the [`store_timeout`](super::DedupLayerBuilder::store_timeout): no delivery could be
@@ -123,8 +130,10 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::StoreTimeout => "`store_timeout`: must not be zero",
-            Self::HandlerDeadline => "`handler_deadline`: must not be zero",
-            Self::Lease => "`lease`: must be at least four `store_timeout`s, and at most an hour",
+            Self::HandlerDeadline => "`handler_deadline`: must be longer than `store_timeout`",
+            Self::Lease => {
+                "`lease`: must be at least a second and four `store_timeout`s, and at most an hour"
+            }
             Self::ResponseDeadline => "`response_deadline`: must be longer than `store_timeout`",
             Self::InFlightWait => {
                 "`in_flight_wait`: must end a `store_timeout` before `response_deadline`"

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use super::{
     rejection::{DedupRejection, DedupRejectionKind},
     task::DeliveryResponse,
 };
-use crate::body::ResponseBody;
+use crate::{body::ResponseBody, telemetry::DedupTelemetry};
 
 pin_project! {
     /// The future of [`Dedup`](super::Dedup). Dropping it does not stop the handler of a delivery,
@@ -51,6 +52,7 @@ pin_project! {
             response: oneshot::Receiver<DeliveryResponse<R>>,
             #[pin]
             deadline: Sleep,
+            telemetry: Arc<DedupTelemetry>,
         },
     }
 }
@@ -80,11 +82,13 @@ where
     pub(super) fn waiting(
         response: oneshot::Receiver<DeliveryResponse<R>>,
         deadline: Duration,
+        telemetry: &Arc<DedupTelemetry>,
     ) -> Self {
         Self {
             state: State::Waiting {
                 response,
                 deadline: sleep(deadline),
+                telemetry: Arc::clone(telemetry),
             },
         }
     }
@@ -98,7 +102,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let own = |response: Response<Bytes>| response.map(ResponseBody::from);
-        let reject = |kind: DedupRejectionKind| own(DedupRejection::from(kind).into_response());
+        let reject = |kind: DedupRejectionKind, telemetry: &DedupTelemetry| {
+            let rejection = DedupRejection::from(kind);
+            telemetry.rejected(&rejection);
+            own(rejection.into_response())
+        };
         let response = match self.project().state.project() {
             StateProj::PassThrough { call, bypass } => {
                 let result = ready!(call.poll(cx));
@@ -114,17 +122,19 @@ where
             StateProj::Ready { response } => {
                 own(response.take().expect("polled after it was ready"))
             }
-            StateProj::Waiting { response, deadline } => match Pin::new(response).poll(cx) {
+            StateProj::Waiting {
+                response,
+                deadline,
+                telemetry,
+            } => match Pin::new(response).poll(cx) {
                 Poll::Ready(Ok(DeliveryResponse::Own(response))) => own(response),
                 Poll::Ready(Ok(DeliveryResponse::Inner(response))) => {
                     response.map(ResponseBody::inner)
                 }
-                // The task ended without a response: its runtime is shutting down, or the handler
-                // panicked again while it was dropped.
-                Poll::Ready(Err(_)) => reject(DedupRejectionKind::HandlerPanicked),
+                Poll::Ready(Err(_)) => reject(DedupRejectionKind::TaskFailed, telemetry),
                 Poll::Pending => {
                     ready!(deadline.poll(cx));
-                    reject(DedupRejectionKind::ResponseDeadline)
+                    reject(DedupRejectionKind::ResponseDeadline, telemetry)
                 }
             },
         };

@@ -29,24 +29,33 @@ pub struct DedupHandle {
 pub struct Counters {
     /// Deliveries that are being handled now, or that have pending store writes.
     pub running: usize,
-    /// Events given to the handler. Events that it did not handle are counted again at their next
-    /// delivery.
-    pub handled: u64,
-    /// Events kept from the handler: handled before, in flight elsewhere, or twice in one delivery.
-    /// Events in flight elsewhere are counted only if the handler got other events of the delivery.
+    /// Events given to the handler, whether it handled them or not. Events that it did not handle
+    /// are counted again at their next delivery.
+    pub delivered: u64,
+    /// Events kept from the handler: handled before, in flight elsewhere, twice in one delivery, or
+    /// too old.
+    ///
+    /// Events in flight elsewhere may still fail there, and then reach a handler with a later
+    /// delivery. They are counted only if the handler got other events of the delivery.
     pub suppressed: u64,
     /// Events given to the handler while the store was unavailable.
     pub unprotected: u64,
     /// Events given to the handler although they were older than their window.
     pub stale: u64,
-    /// Events handled here and claimed by another holder too, because the lease expired while the
-    /// handler ran. If there are more than a few, a handler blocks its thread, or the store is
-    /// unavailable for longer than a lease.
+    /// Events handled here that another holder had claimed and not committed yet, because the lease
+    /// had expired before the commit. If the other holder has committed them, they are
+    /// `lease_overruns` instead.
     pub fenced: u64,
     /// Events that another holder had claimed or handled when their lease was renewed. The handler
     /// goes on; its commit of these events is then `fenced`, or repeats what the other one
     /// recorded.
     pub leases_lost: u64,
+    /// Events whose lease was over when their commit was confirmed or their handler failed. Another
+    /// holder may have claimed and handled them in between; whether one has is unknown.
+    ///
+    /// If `fenced`, `leases_lost` and this are more than a few, a handler blocks its thread, the
+    /// process is suspended, or the store is unavailable for longer than a lease.
+    pub lease_overruns: u64,
     /// Events that were handled and never recorded as done. The store did not accept the commit
     /// before the lease expired, more than 65,536 events had a pending write, or a drain ended.
     /// These events are handled again if Meta repeats them.
@@ -63,7 +72,7 @@ pub struct Counters {
     pub store_failures: u64,
     /// Events kept from the handler because they were older than their window. See
     /// [`OnStale::Refuse`](super::OnStale::Refuse).
-    pub refused: u64,
+    pub refused_stale: u64,
     /// Deliveries that passed through this layer and were then verified by a `WebhookLayer` further
     /// inside, without a `DedupLayer` inside that one. Their duplicates are not suppressed.
     ///
@@ -79,7 +88,7 @@ pub struct Drained {
     /// Deliveries in flight when the drain began.
     pub running: usize,
     /// Deliveries still in flight when the time was up, and stopped then. Their events were
-    /// released.
+    /// released. With several drains at once, the time is up when that of the first one is.
     pub aborted: usize,
     /// Deliveries that could not be stopped, because a handler blocks its thread or the store does
     /// not answer. Their events can be claimed again when the lease has expired.
@@ -95,30 +104,36 @@ impl DedupHandle {
     /// [`store_timeout`](super::DedupLayerBuilder::store_timeout)s. Keep the sum below the grace
     /// period of your platform: 30 seconds in Kubernetes.
     ///
+    /// A drain is for good: the layer and its clones refuse deliveries from its first poll on, even
+    /// if this future is dropped. Build a new layer to start again.
+    ///
     /// Call it once the server accepts no new connections. `examples/shutdown.rs` does both.
     #[doc(alias = "graceful shutdown")]
     pub async fn drain(&self, timeout: Duration) -> Drained {
         let tracker = &self.tracker;
         tracker.start_draining();
         let running = tracker.in_flight();
-        if tracker.idle(add_capped(Instant::now(), timeout)).await {
-            return Drained {
-                running,
-                aborted: 0,
-                left: 0,
-            };
+        if !tracker.idle(add_capped(Instant::now(), timeout)).await {
+            tracker.abort();
+            tracker
+                .idle(add_capped(Instant::now(), tracker.abort_grace()))
+                .await;
         }
-        let aborted = tracker.in_flight();
-        tracker.abort();
-        tracker
-            .idle(add_capped(Instant::now(), tracker.abort_grace()))
-            .await;
         let left = tracker.in_flight();
+        // Another drain may have stopped them, now or before this one.
+        let aborted = tracker.in_flight_at_abort().min(running);
         Drained {
             running,
             aborted: aborted.saturating_sub(left),
             left,
         }
+    }
+
+    /// Whether a [drain](Self::drain) has begun, so that deliveries are refused. For readiness
+    /// probes.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.tracker.is_draining()
     }
 
     /// Returns the error of the last failed call of the store, with its cause as
@@ -139,17 +154,18 @@ impl DedupHandle {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counters {
             running: tracker.in_flight(),
-            handled: count(&tracker.handled),
+            delivered: count(&tracker.delivered),
             suppressed: count(&tracker.suppressed),
             unprotected: count(&tracker.unprotected),
             stale: count(&tracker.stale),
             fenced: count(&tracker.fenced),
             leases_lost: count(&tracker.leases_lost),
+            lease_overruns: count(&tracker.lease_overruns),
             unrecorded: count(&tracker.unrecorded),
             timed_out: count(&tracker.timed_out),
             aborted: count(&tracker.aborted),
             store_failures: count(&tracker.store_failures.count),
-            refused: count(&tracker.refused),
+            refused_stale: count(&tracker.refused_stale),
             bypassed: count(&tracker.bypassed),
         }
     }

@@ -14,6 +14,24 @@ use super::{
 /// [`Notification`](crate::Notification) pass through untouched. A clone is cheap and shares the
 /// store and all state.
 ///
+/// # The task of the handler
+///
+/// The handler runs in a task of its own ([`tokio::spawn`]), so that it finishes even if the sender
+/// disconnects. Spans and task-locals of outer layers are therefore not present in the handler:
+/// carry them in the extensions of the request. `docs/hosts.md` in the repository shows how to do
+/// that with a tracing span.
+///
+/// A handler that returns an error is answered with 500
+/// ([`HandlerFailed`](super::DedupRejectionKind::HandlerFailed)), and the error is dropped. Log it
+/// inside of this layer, for example in `tower::util::MapErrLayer`.
+/// [`OnHandlerError`](crate::webhook::OnHandlerError) of the `WebhookLayer` has no effect on it.
+///
+/// A panic of the handler, of the store or of what they leave to be dropped is contained: events
+/// are released or committed, and counted. With `panic = "abort"`, or if a `Drop` panics while
+/// another panic unwinds, the process ends.
+///
+/// # Example
+///
 /// ```
 /// use axum::{Extension, Router, http::StatusCode, routing::post};
 /// use tower_whatsapp::{Notification, WebhookLayer, dedup::{DedupLayer, MemoryStore}};

@@ -42,7 +42,7 @@
 //! for _ in 0..3 {
 //!     assert_eq!(app.clone().oneshot(sign(body)).await?.status(), 200);
 //! }
-//! assert_eq!((handle.counters().handled, handle.counters().suppressed), (1, 2));
+//! assert_eq!((handle.counters().delivered, handle.counters().suppressed), (1, 2));
 //! # Ok(()) }
 //! ```
 //!
@@ -60,6 +60,9 @@
 //!    [window]. If it responds with another status, fails or panics, they are released: they are
 //!    handled again at the next delivery. A [`PartialFailure`] releases single events.
 //!
+//! The outcome is the same if something panics when it is dropped: the handler, its response, the
+//! request, or a call of the store.
+//!
 //! | Situation | Response | Events |
 //! |---|---|---|
 //! | all events were handled before | 200, the handler is not called | |
@@ -68,6 +71,8 @@
 //! | the handler responds with another status | its own 5xx, else 500, after the release | released |
 //! | the handler returns an error, or panics | 500 | released |
 //! | the handler reports failed events | its own 5xx, else 500 | failed ones released, others done |
+//! | one of them is not in the delivery | its own 5xx, else 500 | released |
+//! | the [key] function panics | 500, the handler is not called | |
 //! | some events are in flight elsewhere | 503, after the others are handled | those claimed are done |
 //! | all events are in flight elsewhere | after a [wait], 200 if they are done then, else 503 | |
 //! | the [response deadline] passes | 503 | the handler goes on |
@@ -82,6 +87,7 @@
 //! Every response to a delivery other than 2xx has a [`DedupRejection`] in its extensions, with the
 //! reason. The 200 for events that were all handled before has none.
 //!
+//! [key]: DedupLayerBuilder::key
 //! [lease]: DedupLayerBuilder::lease
 //! [window]: DedupLayerBuilder::window
 //! [wait]: DedupLayerBuilder::in_flight_wait
@@ -111,10 +117,12 @@
 //!   ([`Counters::unrecorded`]).
 //! - The commit fails and is not retried until the lease expires, because more than 65,536 events
 //!   have a pending write already or a [drain](DedupHandle::drain) ends (counted there too).
-//! - Its lease expires while the handler runs, and another holder claims it. That happens if the
-//!   handler blocks its thread or the process is suspended, or if the store is unavailable for
-//!   longer than a lease and the other holder is first when it is back ([`Counters::leases_lost`],
-//!   [`Counters::fenced`]).
+//! - Its lease expires before the commit, and another holder claims it. That happens if the handler
+//!   blocks its thread or the process is suspended, or if the store is unavailable for longer than a
+//!   lease and the other holder is first when it is back. [`Counters::leases_lost`] and
+//!   [`Counters::fenced`] count the events of which the store reports it. If the other holder has
+//!   finished already, the store cannot tell: [`Counters::lease_overruns`] counts all events whose
+//!   lease was over.
 //! - The handler is dropped at its deadline or by a drain, and had done a part of its work by then
 //!   ([`Counters::timed_out`], [`Counters::aborted`]).
 //! - The store was unavailable, and you have chosen [`OnStoreError::Deliver`].
@@ -143,6 +151,7 @@ mod chunked;
 mod circuit_breaker;
 mod claim_set;
 mod config;
+mod contain;
 mod future;
 mod handle;
 mod layer;
@@ -163,7 +172,7 @@ mod tracker;
 // The locks of `memory`, imported here because `tests/shuttle.rs` replaces them.
 use std::sync::{Mutex, MutexGuard};
 
-pub(crate) use self::placement::Passage;
+pub(crate) use self::placement::{Passage, remove_stale_marks};
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 pub use self::{

@@ -26,8 +26,10 @@ use crate::event::{Event, EventKey};
 /// ```
 ///
 /// If it has an event or a key that is not in the delivery, no event of the delivery is recorded as
-/// done, because an event that is handled twice is better than a lost one. If it is empty, the
-/// status alone decides.
+/// done, because an event that is handled twice is better than a lost one. The delivery is rejected
+/// as [`FailureUnmatched`](super::DedupRejectionKind::FailureUnmatched). Events that are
+/// [foreign](crate::Notification::foreign) to the app are ignored: the layer does not deduplicate
+/// them. If it is empty, the status alone decides.
 ///
 /// Only a `DedupLayer` can record the other events as done. Without one inside the `WebhookLayer`,
 /// the delivery is answered with 500, and all its events are handled again.

@@ -61,13 +61,22 @@ pub enum DedupRejectionKind {
     /// The handler responded with anything but 2xx, or with a failed gRPC response. Its own status
     /// if that is a 5xx, else 500.
     HandlerRefused,
-    /// The inner service returned an error instead of a response. 500.
+    /// The inner service returned an error instead of a response. The error is dropped: log it where
+    /// it occurs. 500.
     HandlerFailed,
     /// The handler panicked. 500.
     HandlerPanicked,
     /// The handler reported failed events with a [`PartialFailure`](super::PartialFailure). Its own
     /// status if that is a 5xx, else 500.
     PartlyFailed,
+    /// The handler reported failed events of which at least one is not in the delivery, for example
+    /// by [`Event::key`](crate::Event::key) where the app has a label. All events of the delivery
+    /// are handled again, and that repeats until the handler is mended. Its own status if that is a
+    /// 5xx, else 500.
+    FailureUnmatched,
+    /// The task of the delivery ended without a response: its runtime is shutting down, or the
+    /// host's [`key`](super::DedupLayerBuilder::key) function panicked. 500.
+    TaskFailed,
     /// The process is shutting down. 503 with `Retry-After: 1`.
     Draining,
     /// All events are older than their windows, and the layer refuses stale events
@@ -110,6 +119,31 @@ impl DedupRejection {
 }
 
 impl DedupRejectionKind {
+    /// Number of kinds.
+    #[cfg(feature = "tracing")]
+    pub(crate) const COUNT: usize = Self::Stale as usize + 1;
+
+    /// Returns the name of the kind in snake case (`store_unavailable`), for logs and metrics. The
+    /// names are stable across versions of this crate.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InFlight => "in_flight",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::StoreFull => "store_full",
+            Self::ResponseDeadline => "response_deadline",
+            Self::HandlerDeadline => "handler_deadline",
+            Self::HandlerRefused => "handler_refused",
+            Self::HandlerFailed => "handler_failed",
+            Self::HandlerPanicked => "handler_panicked",
+            Self::PartlyFailed => "partly_failed",
+            Self::Draining => "draining",
+            Self::FailureUnmatched => "failure_unmatched",
+            Self::TaskFailed => "task_failed",
+            Self::Stale => "stale",
+        }
+    }
+
     fn describe(self) -> (StatusCode, &'static str) {
         match self {
             Self::InFlight => (
@@ -141,6 +175,14 @@ impl DedupRejectionKind {
             Self::PartlyFailed => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the handler did not handle all events",
+            ),
+            Self::FailureUnmatched => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the handler reported failed events that are not in the delivery",
+            ),
+            Self::TaskFailed => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the task of the delivery ended without a response",
             ),
             Self::Draining => (
                 StatusCode::SERVICE_UNAVAILABLE,

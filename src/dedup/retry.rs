@@ -7,9 +7,9 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     shared::Shared,
     store::{Store, Token},
-    tracker::{InFlightGuard, add_capped, count},
+    tracker::{InFlightGuard, add_capped},
 };
-use crate::event::EventKey;
+use crate::{event::EventKey, telemetry::EventOutcome};
 
 /// Back-off between two attempts: doubles from the first pause to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -22,15 +22,10 @@ pub(super) struct PendingWrites {
 }
 
 impl PendingWrites {
-    pub(super) const NONE: Self = Self {
-        commit: Vec::new(),
-        release: Vec::new(),
-    };
-
     pub(super) fn release(release: Vec<EventKey>) -> Self {
         Self {
+            commit: Vec::new(),
             release,
-            ..Self::NONE
         }
     }
 
@@ -53,9 +48,12 @@ pub(super) async fn retry_pending<S: Store>(
 ) {
     let permits = u32::try_from(writes.len()).unwrap_or(u32::MAX);
     let Ok(_permits) = shared.pending_writes.try_acquire_many(permits) else {
-        count(&shared.tracker.unrecorded, writes.commit.len());
+        shared
+            .tracker
+            .count_events(EventOutcome::Unrecorded, writes.commit.len());
         return;
     };
+    shared.tracker.telemetry.writes_pending(writes.len());
     let lease_end = add_capped(lease_start, shared.timeouts.lease);
     let mut pause = FIRST_PAUSE;
     while !writes.is_empty() {
@@ -71,10 +69,12 @@ pub(super) async fn retry_pending<S: Store>(
         }
         // Boxed, because the futures of a store are most of the size of this task, which mostly
         // waits.
-        Box::pin(shared.commit(&mut writes.commit, token)).await;
+        Box::pin(shared.commit(&mut writes.commit, token, lease_start)).await;
         Box::pin(shared.release(&mut writes.release, token)).await;
         if is_last {
-            count(&shared.tracker.unrecorded, writes.commit.len());
+            shared
+                .tracker
+                .count_events(EventOutcome::Unrecorded, writes.commit.len());
             return;
         }
     }

@@ -2,7 +2,6 @@
 
 use std::{
     future::{pending, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     task::Poll,
 };
@@ -13,7 +12,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::tracker::InFlightGuard;
+use super::{
+    contain::{Contained, Panicked, contain_drop},
+    tracker::InFlightGuard,
+};
 
 /// How a call of the handler ended.
 pub(super) enum HandlerOutcome<R> {
@@ -25,15 +27,16 @@ pub(super) enum HandlerOutcome<R> {
     Aborted,
 }
 
-pub(super) async fn run_handler<R, F>(
+/// Runs a call of the handler. A call that has not ended by then is dropped before this returns.
+pub(super) async fn run_handler<R, E, F>(
     call: F,
     deadline: Option<Instant>,
     in_flight: &InFlightGuard,
 ) -> HandlerOutcome<R>
 where
-    F: Future<Output = Result<Response<R>, ()>>,
+    F: Future<Output = Result<Response<R>, E>>,
 {
-    let mut call = pin!(call);
+    let mut call = pin!(Contained::new(call));
     // Unconstrained: the handler may have used up the cooperative budget that they share.
     let mut deadline = pin!(unconstrained(async {
         match deadline {
@@ -43,15 +46,15 @@ where
     }));
     let mut aborted = pin!(unconstrained(in_flight.aborted()));
     poll_fn(|cx| {
-        // Unwind safe: a handler that has panicked is dropped and not polled again.
-        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
-        match polled {
-            Ok(Poll::Ready(Ok(response))) => {
-                return Poll::Ready(HandlerOutcome::Responded(response));
-            }
-            Ok(Poll::Ready(Err(()))) => return Poll::Ready(HandlerOutcome::Failed),
-            Err(_) => return Poll::Ready(HandlerOutcome::Panicked),
-            Ok(Poll::Pending) => {}
+        if let Poll::Ready(ended) = call.as_mut().poll(cx) {
+            return Poll::Ready(match ended {
+                Ok(Ok(response)) => HandlerOutcome::Responded(response),
+                Ok(Err(error)) => {
+                    contain_drop(error);
+                    HandlerOutcome::Failed
+                }
+                Err(Panicked) => HandlerOutcome::Panicked,
+            });
         }
         if deadline.as_mut().poll(cx).is_ready() {
             return Poll::Ready(HandlerOutcome::TimedOut);

@@ -64,6 +64,7 @@ where
         }
         let Some(in_flight) = self.shared.tracker.start() else {
             let rejection = DedupRejection::from(DedupRejectionKind::Draining);
+            self.shared.tracker.telemetry.rejected(&rejection);
             return ResponseFuture::ready(rejection.into_response());
         };
         let (reply, response) = oneshot::channel();
@@ -72,15 +73,12 @@ where
         let inner = self.inner.clone();
         // A task, because hyper drops the future when the sender disconnects, which Meta does. The
         // handler must still finish, and its result must reach the store.
-        tokio::spawn(handle_delivery(
-            shared,
-            inner,
-            request,
-            notification,
-            in_flight,
-            reply,
-        ));
-        ResponseFuture::waiting(response, deadline)
+        let task = handle_delivery(shared, inner, request, notification, in_flight, reply);
+        // The events of the handler belong to the span of the delivery.
+        #[cfg(feature = "tracing")]
+        let task = tracing::Instrument::in_current_span(task);
+        tokio::spawn(task);
+        ResponseFuture::waiting(response, deadline, &self.shared.tracker.telemetry)
     }
 }
 

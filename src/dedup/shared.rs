@@ -1,6 +1,9 @@
 use std::{ptr, sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 
 use super::{
     chunked::ChunkedStore,
@@ -8,9 +11,9 @@ use super::{
     claim_set::Policy,
     config::{OnStoreError, Timeouts},
     store::{Commit, Store, Token},
-    tracker::{Tracker, count},
+    tracker::{Tracker, add_capped},
 };
-use crate::event::EventKey;
+use crate::{event::EventKey, telemetry::EventOutcome, verified::Verified, webhook::Labels};
 
 /// Maximum number of events with a pending commit or release. Beyond it, leases expire on their
 /// own.
@@ -32,6 +35,8 @@ pub(super) struct Shared<S> {
     /// Permits of events with a pending write.
     pub(super) pending_writes: Semaphore,
     notifiers: [Notify; NOTIFIERS],
+    /// The apps whose events were claimed, and the address of the warnings of their layers.
+    labels: Labels<usize>,
     pub(super) tracker: Arc<Tracker>,
 }
 
@@ -56,8 +61,23 @@ impl<S: Store> Shared<S> {
             waiters: Semaphore::new(waiters.min(Semaphore::MAX_PERMITS)),
             pending_writes: Semaphore::new(MAX_PENDING_WRITES),
             notifiers: std::array::from_fn(|_| Notify::new()),
+            labels: Labels::new(),
             tracker,
         }
+    }
+
+    /// Whether a lease that started then may have expired.
+    pub(super) fn is_lease_over(&self, lease_start: Instant) -> bool {
+        Instant::now() > add_capped(lease_start, self.timeouts.lease)
+    }
+
+    /// Reports an app that has the label of another layer's app. Within one layer, the layer itself
+    /// compares them.
+    pub(super) fn check_label(&self, verified: &Verified) {
+        let warnings = verified.warnings();
+        // An address that is used again after a layer was dropped hides a warning, no more.
+        let layer = Arc::as_ptr(warnings).addr();
+        warnings.check_label(|| self.labels.is_shared(verified.signer(), layer));
     }
 
     /// Returns the notifier that wakes the deliveries waiting for a key.
@@ -71,13 +91,26 @@ impl<S: Store> Shared<S> {
 
     /// Records keys as done, and removes them from the list. Keys that the store has not confirmed
     /// stay in it.
-    pub(super) async fn commit(&self, keys: &mut Vec<(EventKey, Duration)>, token: Token) {
+    pub(super) async fn commit(
+        &self,
+        keys: &mut Vec<(EventKey, Duration)>,
+        token: Token,
+        lease_start: Instant,
+    ) {
         if keys.is_empty() {
             return;
         }
         let commits = self.store.commit(keys, token).await.answers;
         let fenced = commits.iter().filter(|commit| **commit == Commit::Fenced);
-        count(&self.tracker.fenced, fenced.count());
+        let fenced = fenced.count();
+        self.tracker.count_events(EventOutcome::Fenced, fenced);
+        if self.is_lease_over(lease_start) {
+            // Another holder may have handled them and committed first: the store tells no
+            // difference.
+            let overruns = commits.len() - fenced;
+            self.tracker
+                .count_events(EventOutcome::LeaseOverrun, overruns);
+        }
         self.notify(keys.drain(..commits.len()).map(|(key, _)| key));
     }
 

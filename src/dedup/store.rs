@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use super::contain::contain_drop;
 use crate::event::EventKey;
 
 /// The state of event keys: which are being handled, and which were handled. Used by
@@ -37,7 +38,8 @@ use crate::event::EventKey;
 /// 5. Operations are idempotent. A claim under the token that holds the key succeeds, and so does a
 ///    commit of a done key. Calls are repeated when their answer was lost.
 /// 6. The clock of the store decides what has expired, not the clocks of its callers.
-/// 7. Pending keys are never evicted. A full store refuses the claim with [`StoreError::full`].
+/// 7. Pending keys are never evicted. A full store refuses the claim with [`StoreError::full`] or
+///    [`full_because`](StoreError::full_because).
 /// 8. Answers are in the order of the keys. The keys of one call are distinct.
 ///
 /// A dropped future may or may not have had its effect. The layer puts a timeout on every call, and
@@ -127,6 +129,12 @@ pub trait Store: Send + Sync + 'static {
         keys: &[EventKey],
         token: Token,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Returns the number of keys in the store, for a metric, if it is known without waiting. The
+    /// default is `None`. Called every ten seconds at most.
+    fn len_hint(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Result of a claim for one key.
@@ -227,6 +235,7 @@ impl StoreError {
     }
 
     /// Creates an error of the kind [`Full`](StoreErrorKind::Full): there is no room for a claim.
+    /// [`full_because`](Self::full_because) has a cause too.
     #[must_use]
     pub fn full() -> Self {
         Self {
@@ -235,10 +244,26 @@ impl StoreError {
         }
     }
 
+    /// Creates an error of the kind [`Full`](StoreErrorKind::Full), with the error of a server that
+    /// refused the claim.
+    pub fn full_because(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            kind: StoreErrorKind::Full,
+            source: Some(source.into()),
+        }
+    }
+
     /// Returns the kind of error.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
+    }
+}
+
+/// The cause is foreign code: its `Drop` must not end the task of a delivery.
+impl Drop for StoreError {
+    fn drop(&mut self) {
+        contain_drop(self.source.take());
     }
 }
 
@@ -293,6 +318,10 @@ impl<S: Store> Store for Arc<S> {
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         S::release(self, keys, token)
     }
+
+    fn len_hint(&self) -> Option<usize> {
+        S::len_hint(self)
+    }
 }
 
 #[cfg(test)]
@@ -300,6 +329,14 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn a_full_store_can_have_a_cause() {
+        let error = StoreError::full_because("disk quota exceeded");
+        assert_eq!(error.kind(), StoreErrorKind::Full);
+        assert_eq!(error.source().unwrap().to_string(), "disk quota exceeded");
+        assert!(StoreError::full().source().is_none());
+    }
 
     #[test]
     fn tokens_differ() {

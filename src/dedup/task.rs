@@ -15,6 +15,7 @@ use super::{
     circuit_breaker::CallFailure,
     claim_set::ClaimSet,
     config::OnStoreError,
+    contain::{Contained, contain, contain_drop},
     partial_failure::PartialFailure,
     placement::Deduplicated,
     rejection::{DedupRejection, DedupRejectionKind},
@@ -28,6 +29,7 @@ use crate::{
     event::{EventKey, Notification},
     receive::Reservation,
     response::is_success,
+    telemetry::{CutOff, EventOutcome},
     verified::Verified,
 };
 
@@ -56,14 +58,8 @@ impl<R> From<DedupRejection> for DeliveryResponse<R> {
     }
 }
 
-impl<R> From<DedupRejectionKind> for DeliveryResponse<R> {
-    fn from(kind: DedupRejectionKind) -> Self {
-        DedupRejection::from(kind).into()
-    }
-}
-
 /// Handles one delivery and sends its response. Pending store writes are retried in a separate
-/// task.
+/// task, however the delivery ends.
 pub(super) async fn handle_delivery<S, H, B, R>(
     shared: Arc<Shared<S>>,
     inner: H,
@@ -76,17 +72,23 @@ pub(super) async fn handle_delivery<S, H, B, R>(
     H: Service<Request<B>, Response = Response<R>>,
 {
     let verified = request.extensions().get::<Verified>().cloned();
+    if let Some(verified) = &verified {
+        shared.check_label(verified);
+    }
     let app = verified.as_ref().map_or("", Verified::app);
     let mut delivery = Delivery {
         shared: &shared,
-        claims: ClaimSet::new(&notification, app, &shared.policy).await,
+        claims: ClaimSet::default(),
+        writes: None,
         app,
         verified: verified.as_ref(),
         token: Token::random(),
         lease_start: Instant::now(),
         in_flight: &in_flight,
     };
-    let writes = delivery.handle(inner, request, notification, reply).await;
+    // If what the host left to be dropped panics, the response is lost and the writes are not.
+    let _ = Contained::new(delivery.handle(inner, request, notification, reply)).await;
+    let writes = delivery.take_writes();
     if !writes.is_empty() {
         // A separate task, because this one is as large as the handler and all that it awaits.
         let (token, lease_start) = (delivery.token, delivery.lease_start);
@@ -98,6 +100,8 @@ pub(super) async fn handle_delivery<S, H, B, R>(
 struct Delivery<'a, S> {
     shared: &'a Shared<S>,
     claims: ClaimSet,
+    /// Writes that the store has not confirmed. `None` until the outcome is known.
+    writes: Option<PendingWrites>,
     /// Label of the app that received the delivery. If two apps receive an event, both handle it.
     app: &'a str,
     /// Where to report mistakes of the setup. `None` if the host made the notification itself.
@@ -114,7 +118,7 @@ enum ClaimOutcome {
     Proceed {
         unprotected: bool,
     },
-    Respond(WithoutHandler, PendingWrites),
+    Respond(WithoutHandler),
 }
 
 /// Response to a delivery whose handler is not called.
@@ -126,73 +130,89 @@ enum WithoutHandler {
 
 impl ClaimOutcome {
     fn reject(kind: DedupRejectionKind) -> Self {
-        Self::Respond(WithoutHandler::Rejected(kind.into()), PendingWrites::NONE)
+        Self::Respond(WithoutHandler::Rejected(kind.into()))
     }
 }
 
 impl<S: Store> Delivery<'_, S> {
-    /// Handles the delivery and sends its response. Returns the writes that the store has not
-    /// confirmed.
+    /// Handles the delivery and sends its response. Sends none if the host's key function panics.
     async fn handle<H, B, R>(
         &mut self,
         inner: H,
         mut request: Request<B>,
         notification: Notification,
         reply: oneshot::Sender<DeliveryResponse<R>>,
-    ) -> PendingWrites
-    where
+    ) where
         H: Service<Request<B>, Response = Response<R>>,
     {
         let tracker = &self.shared.tracker;
+        // The handler may hold the body after its response, so the memory stays reserved until
+        // then. Taken out first: a map whose entry panics when it is dropped never drops the rest.
+        let reservation = request.extensions_mut().remove::<Arc<Reservation>>();
+        let claims = ClaimSet::new(&notification, self.app, &self.shared.policy).await;
+        let Ok(claims) = claims else { return };
+        self.claims = claims;
         let unprotected = match self.claim().await {
             ClaimOutcome::Proceed { unprotected } => unprotected,
-            ClaimOutcome::Respond(response, writes) => {
+            ClaimOutcome::Respond(response) => {
                 let response = match response {
                     WithoutHandler::AllDone => {
-                        count(&tracker.suppressed, notification.peek_events().len());
+                        let events = notification.peek_events().len();
+                        tracker.count_events(EventOutcome::Suppressed, events);
                         // Nobody need read what was handled before.
                         notification.mark_read();
                         DeliveryResponse::Own(Response::new(Bytes::new()))
                     }
-                    WithoutHandler::Rejected(rejection) => rejection.into(),
+                    WithoutHandler::Rejected(rejection) => {
+                        tracker.telemetry.rejected(&rejection);
+                        rejection.into()
+                    }
                 };
-                drop((request, notification));
+                contain_drop((request, notification));
+                drop(reservation);
                 let _ = reply.send(response);
-                return writes;
+                return;
             }
         };
-        // The handler may hold the body after its response, so the memory stays reserved until
-        // then.
-        let reservation = request.extensions_mut().remove::<Arc<Reservation>>();
         let fresh = self.claims.fresh(&notification, unprotected).await;
         self.count_events(&fresh, unprotected);
-        Deduplicated::mark(request.extensions_mut(), fresh);
+        let handling = Deduplicated::mark(request.extensions_mut(), fresh);
 
-        let call = async { inner.oneshot(request).await.map_err(drop) };
-        let outcome = self.run_with_renewals(call).await;
-        let (response, writes) = match outcome {
+        let outcome = self.run_with_renewals(inner.oneshot(request)).await;
+        drop(handling);
+        let response = match outcome {
             HandlerOutcome::Responded(response) => self.settle(response, &notification).await,
             HandlerOutcome::Failed => self.release_all(DedupRejectionKind::HandlerFailed).await,
-            HandlerOutcome::Panicked => self.release_all(DedupRejectionKind::HandlerPanicked).await,
+            HandlerOutcome::Panicked => {
+                tracker.count_cut_off(CutOff::Panic);
+                self.release_all(DedupRejectionKind::HandlerPanicked).await
+            }
             HandlerOutcome::TimedOut => {
-                count(&tracker.timed_out, 1);
+                tracker.count_cut_off(CutOff::Deadline);
                 self.release_all(DedupRejectionKind::HandlerDeadline).await
             }
             HandlerOutcome::Aborted => {
-                count(&tracker.aborted, 1);
+                tracker.count_cut_off(CutOff::Drain);
                 self.release_all(DedupRejectionKind::Draining).await
             }
         };
         let _ = reply.send(response);
         drop(reservation);
-        writes
+    }
+
+    /// Returns the writes that the store has not confirmed. Without a known outcome, those are the
+    /// releases of all claimed events.
+    fn take_writes(&mut self) -> PendingWrites {
+        let writes = self.writes.take();
+        writes.unwrap_or_else(|| PendingWrites::release(self.claims.claimed()))
     }
 
     /// Claims the events. If all of them are in flight elsewhere, waits until one is free or all
     /// are done.
     async fn claim(&mut self) -> ClaimOutcome {
         let shared = self.shared;
-        count(&shared.tracker.refused, self.claims.refused);
+        let tracker = &shared.tracker;
+        tracker.count_events(EventOutcome::RefusedStale, self.claims.refused);
         if self.claims.are_all_refused() {
             return ClaimOutcome::reject(DedupRejectionKind::Stale);
         }
@@ -220,7 +240,7 @@ impl<S: Store> Delivery<'_, S> {
                 return if self.claims.has_unkeyed() || self.claims.is_empty() {
                     ClaimOutcome::Proceed { unprotected: false }
                 } else {
-                    ClaimOutcome::Respond(WithoutHandler::AllDone, PendingWrites::NONE)
+                    ClaimOutcome::Respond(WithoutHandler::AllDone)
                 };
             };
             if permit.is_none() {
@@ -248,24 +268,22 @@ impl<S: Store> Delivery<'_, S> {
         if delivers && self.claims.assume_claimed() {
             return ClaimOutcome::Proceed { unprotected: true };
         }
+        self.writes = Some(PendingWrites::release(sent));
         let (CallFailure::NotSent(error) | CallFailure::Ambiguous(error)) = failure;
-        ClaimOutcome::Respond(
-            WithoutHandler::Rejected(error.into()),
-            PendingWrites::release(sent),
-        )
+        ClaimOutcome::Respond(WithoutHandler::Rejected(error.into()))
     }
 
     /// Counts the events that the handler gets, and those that are kept from it.
     fn count_events(&self, fresh: &Notification, unprotected: bool) {
         let tracker = &self.shared.tracker;
-        count(&tracker.handled, fresh.peek_events().len());
-        count(&tracker.suppressed, fresh.peek_suppressed().len());
+        count(&tracker.delivered, fresh.peek_events().len());
+        tracker.count_events(EventOutcome::Suppressed, fresh.peek_suppressed().len());
         if unprotected {
-            count(&tracker.unprotected, fresh.peek_events().len());
+            tracker.count_events(EventOutcome::Unprotected, fresh.peek_events().len());
         }
         if self.claims.has_stale {
             let stale = fresh.peek_events().iter().filter(|event| event.is_stale());
-            count(&tracker.stale, stale.count());
+            tracker.count_events(EventOutcome::Stale, stale.count());
         }
     }
 
@@ -273,9 +291,9 @@ impl<S: Store> Delivery<'_, S> {
     ///
     /// In the task of the handler on purpose: a handler that blocks its thread renews nothing, so
     /// others can claim its events.
-    async fn run_with_renewals<R, F>(&mut self, call: F) -> HandlerOutcome<R>
+    async fn run_with_renewals<R, E, F>(&mut self, call: F) -> HandlerOutcome<R>
     where
-        F: Future<Output = Result<Response<R>, ()>>,
+        F: Future<Output = Result<Response<R>, E>>,
     {
         let deadline = self.shared.timeouts.handler_deadline;
         let deadline = deadline.map(|deadline| add_capped(self.lease_start, deadline));
@@ -303,9 +321,11 @@ impl<S: Store> Delivery<'_, S> {
                     .next()
                     .is_none_or(|answer| answer == Renewal::Renewed)
             });
-            count(&self.shared.tracker.leases_lost, held_before - held.len());
+            let tracker = &self.shared.tracker;
+            tracker.count_events(EventOutcome::LeaseLost, held_before - held.len());
             next_renewal = match renewals.result {
                 Ok(()) => {
+                    tracker.telemetry.leases_renewed(held.len());
                     self.lease_start = sent_at;
                     add_capped(sent_at, lease / RENEWALS_PER_LEASE)
                 }
@@ -324,72 +344,100 @@ impl<S: Store> Delivery<'_, S> {
     /// Commits and releases events as the response of the handler says. Returns the response to
     /// send.
     async fn settle<R>(
-        &self,
+        &mut self,
         mut response: Response<R>,
         notification: &Notification,
-    ) -> (DeliveryResponse<R>, PendingWrites) {
+    ) -> DeliveryResponse<R> {
         if let Some(verified) = self.verified {
-            verified.warnings().check_response(&response);
+            // Calls the host's hook.
+            let _ = contain(|| verified.warnings().check_response(&response));
         }
         let success = is_success(&response);
         let failure = response.extensions_mut().remove::<PartialFailure>();
-        let failure = failure.filter(|failure| !failure.is_empty());
-        let (mut done, mut failed) = self.split(success, failure.as_ref(), notification).await;
-        let rejection = if failure.is_some() {
-            Some(DedupRejectionKind::PartlyFailed)
-        } else if !success {
-            Some(DedupRejectionKind::HandlerRefused)
-        } else {
-            None
+        let rejection = match failure.filter(|failure| !failure.is_empty()) {
+            Some(failure) => Some(self.split_by(&failure, notification).await),
+            None if success => {
+                self.split(|_| false).await;
+                None
+            }
+            None => {
+                self.split(|_| true).await;
+                Some(DedupRejectionKind::HandlerRefused)
+            }
         };
-        self.shared.commit(&mut done, self.token).await;
-        self.shared.release(&mut failed, self.token).await;
-        let writes = PendingWrites {
-            commit: done,
-            release: failed,
-        };
+        self.write().await;
         // The response does not depend on the writes: after a failed commit the work is done all
         // the same, and a redelivery would only repeat it.
-        let response = match rejection {
+        match rejection {
             Some(kind) => {
-                DedupRejection::from(kind).mark(&mut response);
+                self.reject(kind).mark(&mut response);
                 DeliveryResponse::Inner(response)
             }
             // A 200 would stop the redelivery of events that may still fail elsewhere.
-            None if self.claims.has(Claim::Pending) => DedupRejectionKind::InFlight.into(),
+            None if self.claims.has(Claim::Pending) => {
+                contain_drop(response);
+                self.reject(DedupRejectionKind::InFlight).into()
+            }
             None => DeliveryResponse::Inner(response),
-        };
-        (response, writes)
+        }
     }
 
-    /// Splits the claimed events into handled ones, with their windows, and failed ones.
-    async fn split(
-        &self,
-        success: bool,
-        failure: Option<&PartialFailure>,
+    /// Splits the claimed events into those to commit and those to release.
+    async fn split(&mut self, has_failed: impl Fn(EventKey) -> bool) {
+        let (commit, release) = self.claims.split(has_failed).await;
+        self.writes = Some(PendingWrites { commit, release });
+    }
+
+    /// Splits the claimed events as the handler has reported them. Returns the reason to reject the
+    /// delivery.
+    async fn split_by(
+        &mut self,
+        failure: &PartialFailure,
         notification: &Notification,
-    ) -> (Vec<(EventKey, Duration)>, Vec<EventKey>) {
-        let Some(failure) = failure else {
-            return self.claims.split(|_| !success).await;
-        };
+    ) -> DedupRejectionKind {
         let policy = &self.shared.policy;
         let failed = self
             .claims
             .failed_keys(failure, notification, self.app, policy)
             .await;
         match failed {
-            Some(failed) => self.claims.split(|key| failed.contains(&key)).await,
-            None => self.claims.split(|_| true).await,
+            Some(failed) => {
+                self.split(|key| failed.contains(&key)).await;
+                DedupRejectionKind::PartlyFailed
+            }
+            None => {
+                self.split(|_| true).await;
+                DedupRejectionKind::FailureUnmatched
+            }
         }
     }
 
     /// Releases all claimed events and returns a rejection.
-    async fn release_all<R>(
-        &self,
-        kind: DedupRejectionKind,
-    ) -> (DeliveryResponse<R>, PendingWrites) {
-        let mut claimed = self.claims.claimed();
-        self.shared.release(&mut claimed, self.token).await;
-        (kind.into(), PendingWrites::release(claimed))
+    async fn release_all<R>(&mut self, kind: DedupRejectionKind) -> DeliveryResponse<R> {
+        self.writes = Some(PendingWrites::release(self.claims.claimed()));
+        self.write().await;
+        self.reject(kind).into()
+    }
+
+    /// Makes a rejection and reports it.
+    fn reject(&self, kind: DedupRejectionKind) -> DedupRejection {
+        let rejection = DedupRejection::from(kind);
+        self.shared.tracker.telemetry.rejected(&rejection);
+        rejection
+    }
+
+    /// Sends the writes to the store. Those that it does not confirm stay pending.
+    async fn write(&mut self) {
+        let shared = self.shared;
+        let Some(writes) = &mut self.writes else {
+            return;
+        };
+        if shared.is_lease_over(self.lease_start) {
+            let tracker = &shared.tracker;
+            tracker.count_events(EventOutcome::LeaseOverrun, writes.release.len());
+        }
+        let commit = shared.commit(&mut writes.commit, self.token, self.lease_start);
+        commit.await;
+        shared.release(&mut writes.release, self.token).await;
     }
 }

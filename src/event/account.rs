@@ -3,7 +3,9 @@
 //! Sources: the pages of each field under `webhooks/reference`, `calling/call-settings` and
 //! `business-scoped-user-ids`.
 
-use super::schema::{Id, Json, List, Name, Person, Text, Timestamp, names, object};
+use super::schema::{
+    Id, List, Name, PersonalId, RawJson, Timestamp, UserText, object, string_enum,
+};
 
 object! {
     /// An alert about limits, the business profile or the Official Business Account: field
@@ -18,7 +20,7 @@ object! {
         severity: Option<&'a str> = Id["alert_severity"],
         status: Option<&'a str> = Id["alert_status"],
         kind: Option<&'a str> = Id["alert_type"],
-        description: Option<&'a str> = Text["alert_description"],
+        description: Option<&'a str> = UserText["alert_description"],
     }
 }
 
@@ -47,7 +49,7 @@ object! {
         /// Type (`alert_type`), for example `OBA_APPROVED`.
         pub kind: Option<&'a str> = Id["alert_type"],
         /// Description for people (`alert_description`). May contain unfilled placeholders.
-        pub description: Option<&'a str> = Text["alert_description"],
+        pub description: Option<&'a str> = UserText["alert_description"],
     }
 }
 
@@ -59,7 +61,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The result of a review of an account or a display name: `decision`.
     pub enum Decision<'a> {
         /// Approved.
@@ -91,7 +93,7 @@ object! {
         /// Id of the phone number (`phone_number_id`).
         pub phone_number_id: Option<&'a str> = Id["phone_number_id"],
         /// Calling settings as JSON (`calling`), because Meta keeps adding to them.
-        pub calling: Option<&'a str> = Json["calling"],
+        pub calling: Option<&'a str> = RawJson["calling"],
     }
 }
 
@@ -102,7 +104,7 @@ object! {
         /// Type of the change (`event`).
         pub event: Option<AccountEvent<'a>> = AccountEvent<'a>["event"],
         /// Phone number concerned (`phone_number`).
-        pub phone_number: Option<&'a str> = Person["phone_number"],
+        pub phone_number: Option<&'a str> = PersonalId["phone_number"],
         /// Country code, ISO 3166-1 (`country`), with
         /// [`AccountEvent::BusinessPrimaryLocationCountryUpdate`].
         pub country: Option<&'a str> = Id["country"],
@@ -128,7 +130,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The type of an [`AccountUpdate`]: `event`.
     pub enum AccountEvent<'a> {
         /// Account deleted.
@@ -208,7 +210,7 @@ object! {
         /// Type of the violation (`violation_type`), for example `SCAM`.
         pub violation_type: Option<&'a str> = Id["violation_type"],
         /// Steps to take, for people (`remediation`).
-        pub remediation: Option<&'a str> = Text["remediation"],
+        pub remediation: Option<&'a str> = UserText["remediation"],
     }
 }
 
@@ -221,7 +223,7 @@ object! {
         /// Unix time at which the restriction ends, seconds (`expiration`).
         pub expiration: Option<Timestamp> = Timestamp["expiration"],
         /// Steps to take, for people (`remediation`).
-        pub remediation: Option<&'a str> = Text["remediation"],
+        pub remediation: Option<&'a str> = UserText["remediation"],
     }
 }
 
@@ -327,7 +329,7 @@ object! {
     /// The business's own user name: field `business_username_updates`.
     pub struct BusinessUsername<'a> {
         /// Phone number of the business (`display_phone_number`).
-        pub display_phone_number: Option<&'a str> = Person["display_phone_number"],
+        pub display_phone_number: Option<&'a str> = PersonalId["display_phone_number"],
         /// User name (`username`). Absent if it was deleted.
         pub username: Option<&'a str> = Id["username"],
         /// Status (`status`): `approved`, `deleted` or `reserved`.
@@ -376,7 +378,7 @@ object! {
     /// The review of a display name: field `phone_number_name_update`.
     pub struct PhoneNumberName<'a> {
         /// Phone number of the business (`display_phone_number`).
-        pub display_phone_number: Option<&'a str> = Person["display_phone_number"],
+        pub display_phone_number: Option<&'a str> = PersonalId["display_phone_number"],
         /// Result (`decision`).
         pub decision: Option<Decision<'a>> = Decision<'a>["decision"],
         /// Requested display name (`requested_verified_name`).
@@ -390,7 +392,7 @@ object! {
     /// The quality or throughput of a phone number: field `phone_number_quality_update`.
     pub struct PhoneNumberQuality<'a> {
         /// Phone number of the business (`display_phone_number`).
-        pub display_phone_number: Option<&'a str> = Person["display_phone_number"],
+        pub display_phone_number: Option<&'a str> = PersonalId["display_phone_number"],
         /// Type of the event (`event`).
         pub event: Option<QualityEvent<'a>> = QualityEvent<'a>["event"],
         /// Messaging limit before the change (`old_limit`). Removed by Meta in February 2026.
@@ -402,7 +404,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The type of a [`PhoneNumberQuality`] event: `event`.
     pub enum QualityEvent<'a> {
         /// Phone number added.
@@ -424,7 +426,7 @@ object! {
     /// An event about the PIN of a phone number: field `security`.
     pub struct Security<'a> {
         /// Phone number of the business (`display_phone_number`).
-        pub display_phone_number: Option<&'a str> = Person["display_phone_number"],
+        pub display_phone_number: Option<&'a str> = PersonalId["display_phone_number"],
         /// Type of the event (`event`).
         pub event: Option<SecurityEvent<'a>> = SecurityEvent<'a>["event"],
         /// Id of the user that requested the reset (`requester`).
@@ -432,7 +434,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The type of a [`Security`] event: `event`.
     pub enum SecurityEvent<'a> {
         /// PIN changed.

@@ -6,7 +6,7 @@ use super::{
     contact::Contact,
     error::Error,
     message::Media,
-    schema::{Id, Lazy, List, Person, Text, Timestamp, names, object},
+    schema::{Id, Lazy, List, PersonalId, Timestamp, UserText, object, string_enum},
 };
 
 object! {
@@ -22,17 +22,17 @@ object! {
         /// Unix time of the event, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// Phone number of the caller (`from`).
-        pub from: Option<&'a str> = Person["from"],
+        pub from: Option<&'a str> = PersonalId["from"],
         /// Business-scoped user id of the caller (`from_user_id`).
-        pub from_user_id: Option<&'a str> = Person["from_user_id"],
+        pub from_user_id: Option<&'a str> = PersonalId["from_user_id"],
         /// User id of the caller for a parent portfolio (`from_parent_user_id`).
-        pub from_parent_user_id: Option<&'a str> = Person["from_parent_user_id"],
+        pub from_parent_user_id: Option<&'a str> = PersonalId["from_parent_user_id"],
         /// Phone number of the callee (`to`).
-        pub to: Option<&'a str> = Person["to"],
+        pub to: Option<&'a str> = PersonalId["to"],
         /// Business-scoped user id of the callee (`to_user_id`).
-        pub to_user_id: Option<&'a str> = Person["to_user_id"],
+        pub to_user_id: Option<&'a str> = PersonalId["to_user_id"],
         /// User id of the callee for a parent portfolio (`to_parent_user_id`).
-        pub to_parent_user_id: Option<&'a str> = Person["to_parent_user_id"],
+        pub to_parent_user_id: Option<&'a str> = PersonalId["to_parent_user_id"],
         /// Initiator (`direction`).
         pub direction: Option<CallDirection<'a>> = CallDirection<'a>["direction"],
         /// Session description, with `connect` (`session`).
@@ -48,11 +48,11 @@ object! {
         /// Duration, seconds (`duration`).
         pub duration: Option<i64> = i64["duration"],
         /// Text that the business attached to the call (`biz_opaque_callback_data`).
-        pub callback_data: Option<&'a str> = Text["biz_opaque_callback_data"],
+        pub callback_data: Option<&'a str> = UserText["biz_opaque_callback_data"],
         /// Payload of the link that started the call (`deeplink_payload`).
-        pub deeplink_payload: Option<&'a str> = Text["deeplink_payload"],
+        pub deeplink_payload: Option<&'a str> = UserText["deeplink_payload"],
         /// Payload of the button that started the call (`cta_payload`).
-        pub cta_payload: Option<&'a str> = Text["cta_payload"],
+        pub cta_payload: Option<&'a str> = UserText["cta_payload"],
         /// Recording (`call_recording`).
         pub recording: Option<Recording<'a>> = Recording<'a>["call_recording"],
         /// Transcript (`call_transcript`).
@@ -64,7 +64,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The type of a [`Call`] event: `event`.
     pub enum CallEvent<'a> {
         /// Call ready to connect: it rings at the business (user-initiated), or the user accepted
@@ -81,7 +81,7 @@ names! {
     }
 }
 
-names! {
+string_enum! {
     /// The initiator of a call: `direction`.
     pub enum CallDirection<'a> {
         /// Started by the user.
@@ -91,7 +91,7 @@ names! {
     }
 }
 
-names! {
+string_enum! {
     /// The result of a call: `status`.
     pub enum CallResult<'a> {
         /// Call that was accepted and has ended.
@@ -107,7 +107,7 @@ object! {
         /// Type (`sdp_type`): `offer` or `answer`.
         pub sdp_type: Option<&'a str> = Id["sdp_type"],
         /// Session description, RFC 8866 (`sdp`).
-        pub sdp: Option<&'a str> = Text["sdp"],
+        pub sdp: Option<&'a str> = UserText["sdp"],
     }
 }
 
@@ -123,7 +123,7 @@ object! {
     /// A session description in a [`Connection`]: `webrtc`.
     pub struct WebRtc<'a> {
         /// JSON in a string (`sdp`).
-        pub sdp: Option<&'a str> = Text["sdp"],
+        pub sdp: Option<&'a str> = UserText["sdp"],
     }
 }
 
@@ -158,14 +158,14 @@ object! {
         /// Unix time of the status change, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// Phone number of the callee (`recipient_id`).
-        pub recipient_id: Option<&'a str> = Person["recipient_id"],
+        pub recipient_id: Option<&'a str> = PersonalId["recipient_id"],
         /// Business-scoped user id of the callee (`recipient_user_id`).
-        pub recipient_user_id: Option<&'a str> = Person["recipient_user_id"],
+        pub recipient_user_id: Option<&'a str> = PersonalId["recipient_user_id"],
         /// User id of the callee for a parent portfolio (`recipient_parent_user_id`, also
         /// `parent_recipient_user_id`).
-        pub recipient_parent_user_id: Option<&'a str> = Person["recipient_parent_user_id" | "parent_recipient_user_id"],
+        pub recipient_parent_user_id: Option<&'a str> = PersonalId["recipient_parent_user_id" | "parent_recipient_user_id"],
         /// Text that the business attached to the call (`biz_opaque_callback_data`).
-        pub callback_data: Option<&'a str> = Text["biz_opaque_callback_data"],
+        pub callback_data: Option<&'a str> = UserText["biz_opaque_callback_data"],
         /// Reasons of a failure (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         /// Contact of the user (the matching element of `contacts[]`).
@@ -173,7 +173,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The state of a call: `status`.
     pub enum CallState<'a> {
         /// Ringing.

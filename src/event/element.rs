@@ -30,11 +30,11 @@ impl<'a> ElementRef<'a> {
         self.element.kind
     }
 
-    /// The payload without the contact, group and thread beside the element. Finding the contact
-    /// may require a look at all contacts.
+    /// The payload without the contact, group and thread of the envelope. Finding the contact may
+    /// require a search of all contacts.
     #[inline]
     pub(super) fn own_payload(&self) -> Payload<'a> {
-        let payload = self.kind().read(&mut self.cursor());
+        let payload = self.kind().decode(&mut self.cursor());
         payload.unwrap_or_else(|| Payload::Unknown(self.unknown()))
     }
 
@@ -83,8 +83,8 @@ impl<'a> ElementRef<'a> {
 
     /// Decodes a part of the envelope.
     #[inline]
-    pub(super) fn decode_at<R: Decode<'a>>(&self, span: Option<Span>) -> Option<R::Output> {
-        R::decode(&mut self.envelope.document.cursor_at(span?))
+    pub(super) fn decode_at<D: Decode<'a>>(&self, span: Option<Span>) -> Option<D::Output> {
+        D::decode(&mut self.envelope.document.cursor_at(span?))
     }
 
     /// A part of the envelope that is decoded on access.

@@ -14,7 +14,7 @@ use super::{
     history::AppStateMetadata,
     payload::{Kind, Payload},
     queue::QueueWriter,
-    schema::{Id, Person, Timestamp},
+    schema::{Id, PersonalId, Timestamp},
 };
 
 /// One element of a delivery: one message, one status, or one thing that this version does not
@@ -79,7 +79,7 @@ impl Event {
     /// 64 paths are returned.
     ///
     /// A path is relative to [`raw`](Self::raw), with `[]` for the elements of a list and `.` for
-    /// the event itself. Paths of what stands beside the event (its contact, the metadata) begin
+    /// the event itself. Paths in the envelope, such as those of the contact or the metadata, begin
     /// with `value.` or `entry.`; [`envelope_value`](Self::envelope_value) reads a text or number
     /// there. A key is listed if
     ///
@@ -159,7 +159,8 @@ impl Event {
     /// any webhook. [The module documentation](super#queues) describes the format and its
     /// guarantees.
     ///
-    /// The length is that of the event and of what belongs to it, plus at least 200 bytes.
+    /// The length is that of the event and of the parts of the envelope that belong to it, plus at
+    /// least 200 bytes.
     #[must_use]
     pub fn to_queue(&self) -> Bytes {
         self.queue_writer().into_bytes()
@@ -337,9 +338,9 @@ impl Event {
                 Kind::PhoneNumberName
                 | Kind::PhoneNumberQuality
                 | Kind::Security
-                | Kind::BusinessUsername => {
-                    element.cursor().member::<Person>(b"display_phone_number")
-                }
+                | Kind::BusinessUsername => element
+                    .cursor()
+                    .member::<PersonalId>(b"display_phone_number"),
                 _ => None,
             })
     }

@@ -2,7 +2,7 @@
 //!
 //! Source: Meta's page `flows/guides/flowswebhooks`.
 
-use super::schema::{Id, List, Text, names, object};
+use super::schema::{Id, List, UserText, object, string_enum};
 
 object! {
     /// The status or health of a flow: field `flows`.
@@ -12,7 +12,7 @@ object! {
         /// Id of the flow (`flow_id`).
         pub flow_id: Option<&'a str> = Id["flow_id"],
         /// Description for people (`message`).
-        pub message: Option<&'a str> = Text["message"],
+        pub message: Option<&'a str> = UserText["message"],
         /// Status before the change (`old_status`). Absent if the flow was created.
         pub old_status: Option<FlowStatus<'a>> = FlowStatus<'a>["old_status"],
         /// Status after the change (`new_status`).
@@ -34,11 +34,11 @@ object! {
         /// Errors by type (`errors[]`).
         pub errors: List<'a, FlowError<'a>> = List<'a, FlowError<'a>>["errors"],
         /// Warning for people (`warning`).
-        pub warning: Option<&'a str> = Text["warning"],
+        pub warning: Option<&'a str> = UserText["warning"],
     }
 }
 
-names! {
+string_enum! {
     /// The type of a [`Flow`] event: `event`.
     pub enum FlowEvent<'a> {
         /// Change of the status.
@@ -56,7 +56,7 @@ names! {
     }
 }
 
-names! {
+string_enum! {
     /// The status of a flow.
     pub enum FlowStatus<'a> {
         /// In development.

@@ -5,16 +5,16 @@
 use super::{
     contact::Contact,
     error::Error,
-    schema::{Id, Lazy, List, Person, Text, Timestamp, names, object},
+    schema::{Id, Lazy, List, PersonalId, Timestamp, UserText, object, string_enum},
 };
 
 object! {
     /// An event of a group: an element of `groups[]` in the fields `group_lifecycle_update`,
     /// `group_participants_update`, `group_settings_update` and `group_status_update`.
     ///
-    /// Participants that were added, removed, or could not be, are separate events: see
-    /// [`GroupParticipant`]. A group that says nothing beyond what these events contain is not an
-    /// event itself.
+    /// Participants that were added or removed, and failed attempts to do so, are separate events:
+    /// see [`GroupParticipant`]. A group is not an event itself if these events contain all of its
+    /// members.
     pub struct Group<'a> {
         /// Id of the group (`group_id`). Absent if it could not be created.
         pub group_id: Option<&'a str> = Id["group_id"],
@@ -25,11 +25,11 @@ object! {
         /// Id of the API request that the event results from (`request_id`).
         pub request_id: Option<&'a str> = Id["request_id"],
         /// Subject (`subject`).
-        pub subject: Option<&'a str> = Text["subject"],
+        pub subject: Option<&'a str> = UserText["subject"],
         /// Description (`description`).
-        pub description: Option<&'a str> = Text["description"],
+        pub description: Option<&'a str> = UserText["description"],
         /// Invitation link (`invite_link`).
-        pub invite_link: Option<&'a str> = Text["invite_link"],
+        pub invite_link: Option<&'a str> = UserText["invite_link"],
         /// Whether users with the invitation link need approval to join (`join_approval_mode`).
         pub join_approval_mode: Option<&'a str> = Id["join_approval_mode"],
         /// Reason for the addition of a participant (`reason`): `invite_link`.
@@ -39,13 +39,13 @@ object! {
         /// Id of the request to join (`join_request_id`).
         pub join_request_id: Option<&'a str> = Id["join_request_id"],
         /// WhatsApp id of the user that requests to join (`wa_id`).
-        pub wa_id: Option<&'a str> = Person["wa_id"],
+        pub wa_id: Option<&'a str> = PersonalId["wa_id"],
         /// Business-scoped user id of the user that requests to join (`user_id`).
-        pub user_id: Option<&'a str> = Person["user_id"],
+        pub user_id: Option<&'a str> = PersonalId["user_id"],
         /// User id for a parent portfolio of the user that requests to join (`parent_user_id`).
-        pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
+        pub parent_user_id: Option<&'a str> = PersonalId["parent_user_id"],
         /// User name of the user that requests to join (`username`).
-        pub username: Option<&'a str> = Person["username"],
+        pub username: Option<&'a str> = PersonalId["username"],
         /// Result of a change of the picture (`profile_picture`).
         pub profile_picture: Option<GroupSetting<'a>> = GroupSetting<'a>["profile_picture"],
         /// Result of a change of the subject (`group_subject`).
@@ -58,7 +58,7 @@ object! {
     elsewhere ["added_participants" | "removed_participants" | "failed_participants"]
 }
 
-names! {
+string_enum! {
     /// The type of a [`Group`] event: `type`. Meta spells two of them in two ways.
     pub enum GroupEvent<'a> {
         /// Group created.
@@ -86,7 +86,7 @@ object! {
     /// The result of a change of a setting.
     pub struct GroupSetting<'a> {
         /// New text (`text`).
-        pub text: Option<&'a str> = Text["text"],
+        pub text: Option<&'a str> = UserText["text"],
         /// MIME type of the picture (`mime_type`).
         pub mime_type: Option<&'a str> = Id["mime_type"],
         /// SHA-256 of the picture (`sha256`).
@@ -99,19 +99,19 @@ object! {
 }
 
 object! {
-    /// A participant that was added to a group, removed from it, or could not be: an element of
-    /// `added_participants[]`, `removed_participants[]` or `failed_participants[]`.
+    /// A participant that was added to a group or removed from it, or a failed attempt to do so: an
+    /// element of `added_participants[]`, `removed_participants[]` or `failed_participants[]`.
     pub struct GroupParticipant<'a> {
         /// Identifier that the business used in its request (`input`).
-        pub input: Option<&'a str> = Person["input"],
+        pub input: Option<&'a str> = PersonalId["input"],
         /// WhatsApp id (`wa_id`).
-        pub wa_id: Option<&'a str> = Person["wa_id"],
+        pub wa_id: Option<&'a str> = PersonalId["wa_id"],
         /// Business-scoped user id (`user_id`).
-        pub user_id: Option<&'a str> = Person["user_id"],
+        pub user_id: Option<&'a str> = PersonalId["user_id"],
         /// User id for a parent portfolio (`parent_user_id`).
-        pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
+        pub parent_user_id: Option<&'a str> = PersonalId["parent_user_id"],
         /// User name (`username`).
-        pub username: Option<&'a str> = Person["username"],
+        pub username: Option<&'a str> = PersonalId["username"],
         /// Reasons of a failure (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         /// Outcome, by the list that contains the participant.
@@ -156,7 +156,7 @@ impl ParticipantOutcome {
         }
     }
 
-    /// The outcome that a list of participants stands for.
+    /// Returns the outcome of the participants in a list with this key.
     pub(super) fn of_list(list: Option<&str>) -> Option<Self> {
         match list? {
             "added_participants" => Some(Self::Added),

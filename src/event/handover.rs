@@ -4,7 +4,7 @@
 
 use super::{
     contact::Contact,
-    schema::{Id, Json, Lazy, Person, Text, Timestamp, names, object},
+    schema::{Id, Lazy, PersonalId, RawJson, Timestamp, UserText, object, string_enum},
 };
 
 object! {
@@ -39,7 +39,7 @@ impl<'a> Handover<'a> {
     }
 }
 
-names! {
+string_enum! {
     /// The type of a [`Handover`]: `type`.
     pub enum HandoverKind<'a> {
         /// Passed on by the owner.
@@ -55,11 +55,11 @@ object! {
     /// The user of a chat: `sender`.
     pub struct HandoverSender<'a> {
         /// Phone number (`phone_number`).
-        pub phone_number: Option<&'a str> = Person["phone_number"],
+        pub phone_number: Option<&'a str> = PersonalId["phone_number"],
         /// Business-scoped user id (`user_id`).
-        pub user_id: Option<&'a str> = Person["user_id"],
+        pub user_id: Option<&'a str> = PersonalId["user_id"],
         /// User id for a parent portfolio (`parent_user_id`).
-        pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
+        pub parent_user_id: Option<&'a str> = PersonalId["parent_user_id"],
     }
 }
 
@@ -69,7 +69,7 @@ object! {
         /// Id of the phone number (`phone_number_id`).
         pub phone_number_id: Option<&'a str> = Id["phone_number_id"],
         /// Phone number, formatted for people (`display_phone_number`).
-        pub display_phone_number: Option<&'a str> = Person["display_phone_number"],
+        pub display_phone_number: Option<&'a str> = PersonalId["display_phone_number"],
     }
 }
 
@@ -90,7 +90,7 @@ object! {
         /// App id of the new owner, in older payloads (`new_owner_app_id`).
         pub new_owner_app_id: Option<&'a str> = Id["new_owner_app_id"],
         /// Text from the previous owner, up to 2000 characters (`metadata`).
-        pub metadata: Option<&'a str> = Text["metadata"],
+        pub metadata: Option<&'a str> = UserText["metadata"],
         /// Content of the chat before the handover (`conversation_context`).
         pub conversation_context: Option<ConversationContext<'a>> = ConversationContext<'a>["conversation_context"],
     }
@@ -110,7 +110,7 @@ object! {
     /// A summary of a chat: `summary`.
     pub struct Summary<'a> {
         /// Text of the summary (`text`).
-        pub text: Option<&'a str> = Text["text"],
+        pub text: Option<&'a str> = UserText["text"],
     }
 }
 
@@ -123,11 +123,11 @@ object! {
         /// Unix time at which the message was sent, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// Body of the API request that sent the message, as JSON (`message`).
-        pub message: Option<&'a str> = Json["message"],
+        pub message: Option<&'a str> = RawJson["message"],
         /// Template, as JSON (`template`).
-        pub template: Option<&'a str> = Json["template"],
+        pub template: Option<&'a str> = RawJson["template"],
         /// Flow, as JSON (`flow`).
-        pub flow: Option<&'a str> = Json["flow"],
+        pub flow: Option<&'a str> = RawJson["flow"],
         /// Contact of the recipient (the matching element of `contacts[]`).
         pub contact: Lazy<'a, Contact<'a>>,
     }
@@ -136,7 +136,7 @@ object! {
 object! {
     /// The recipient of a message of the business: a body of the Send API.
     pub(super) struct SentMessage<'a> {
-        pub(super) to: Option<&'a str> = Person["to"],
-        pub(super) recipient: Option<&'a str> = Person["recipient"],
+        pub(super) to: Option<&'a str> = PersonalId["to"],
+        pub(super) recipient: Option<&'a str> = PersonalId["recipient"],
     }
 }

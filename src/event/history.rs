@@ -7,7 +7,7 @@ use super::{
     contact::Contact,
     error::Error,
     message::{Content, Context, Referral},
-    schema::{Id, Lazy, List, Person, Text, Timestamp, object},
+    schema::{Id, Lazy, List, PersonalId, Timestamp, UserText, object},
 };
 
 object! {
@@ -21,17 +21,17 @@ object! {
         /// Unix time at which the message was sent, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// Phone number of the sender (`from`): the user or the business.
-        pub from: Option<&'a str> = Person["from"],
+        pub from: Option<&'a str> = PersonalId["from"],
         /// Business-scoped user id of the sender (`from_user_id`).
-        pub from_user_id: Option<&'a str> = Person["from_user_id"],
+        pub from_user_id: Option<&'a str> = PersonalId["from_user_id"],
         /// User id of the sender for a parent portfolio (`from_parent_user_id`).
-        pub from_parent_user_id: Option<&'a str> = Person["from_parent_user_id"],
+        pub from_parent_user_id: Option<&'a str> = PersonalId["from_parent_user_id"],
         /// Phone number of the recipient, in messages of the business (`to`).
-        pub to: Option<&'a str> = Person["to"],
+        pub to: Option<&'a str> = PersonalId["to"],
         /// Business-scoped user id of the recipient (`to_user_id`).
-        pub to_user_id: Option<&'a str> = Person["to_user_id"],
+        pub to_user_id: Option<&'a str> = PersonalId["to_user_id"],
         /// User id of the recipient for a parent portfolio (`to_parent_user_id`).
-        pub to_parent_user_id: Option<&'a str> = Person["to_parent_user_id"],
+        pub to_parent_user_id: Option<&'a str> = PersonalId["to_parent_user_id"],
         /// Delivery status (`history_context`).
         pub history_context: Option<HistoryContext<'a>> = HistoryContext<'a>["history_context"],
         /// Message that this message replies to (`context`).
@@ -73,13 +73,13 @@ object! {
     /// The user of a chat: `context` of a thread.
     pub struct ThreadContext<'a> {
         /// WhatsApp id (`wa_id`).
-        pub wa_id: Option<&'a str> = Person["wa_id"],
+        pub wa_id: Option<&'a str> = PersonalId["wa_id"],
         /// Business-scoped user id (`user_id`).
-        pub user_id: Option<&'a str> = Person["user_id"],
+        pub user_id: Option<&'a str> = PersonalId["user_id"],
         /// User id for a parent portfolio (`parent_user_id`).
-        pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
+        pub parent_user_id: Option<&'a str> = PersonalId["parent_user_id"],
         /// User name (`username`).
-        pub username: Option<&'a str> = Person["username"],
+        pub username: Option<&'a str> = PersonalId["username"],
     }
 }
 
@@ -124,17 +124,17 @@ object! {
     /// A contact in the business's app: `contact`.
     pub struct AppContact<'a> {
         /// Full name (`full_name`). Absent if the contact was removed.
-        pub full_name: Option<&'a str> = Text["full_name"],
+        pub full_name: Option<&'a str> = UserText["full_name"],
         /// First name (`first_name`). Absent if the contact was removed.
-        pub first_name: Option<&'a str> = Text["first_name"],
+        pub first_name: Option<&'a str> = UserText["first_name"],
         /// Phone number (`phone_number`).
-        pub phone_number: Option<&'a str> = Person["phone_number"],
+        pub phone_number: Option<&'a str> = PersonalId["phone_number"],
         /// Business-scoped user id (`user_id`).
-        pub user_id: Option<&'a str> = Person["user_id"],
+        pub user_id: Option<&'a str> = PersonalId["user_id"],
         /// User id for a parent portfolio (`parent_user_id`).
-        pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
+        pub parent_user_id: Option<&'a str> = PersonalId["parent_user_id"],
         /// User name (`username`).
-        pub username: Option<&'a str> = Person["username"],
+        pub username: Option<&'a str> = PersonalId["username"],
     }
 }
 
@@ -159,13 +159,13 @@ object! {
         /// Unix time at which the message was sent, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// Phone number of the business (`from`).
-        pub from: Option<&'a str> = Person["from"],
+        pub from: Option<&'a str> = PersonalId["from"],
         /// Phone number of the user (`to`).
-        pub to: Option<&'a str> = Person["to"],
+        pub to: Option<&'a str> = PersonalId["to"],
         /// Business-scoped user id of the user (`to_user_id`).
-        pub to_user_id: Option<&'a str> = Person["to_user_id"],
+        pub to_user_id: Option<&'a str> = PersonalId["to_user_id"],
         /// User id of the user for a parent portfolio (`to_parent_user_id`).
-        pub to_parent_user_id: Option<&'a str> = Person["to_parent_user_id"],
+        pub to_parent_user_id: Option<&'a str> = PersonalId["to_parent_user_id"],
         /// Message that this message replies to (`context`).
         pub context: Option<Context<'a>> = Context<'a>["context"],
         /// Reasons why the content is missing (`errors[]`).

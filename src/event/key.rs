@@ -14,6 +14,7 @@ use super::{
     schema::Timestamp,
     status::Status,
 };
+use crate::hex;
 
 /// Identifies an event across deliveries: 16 bytes, the beginning of a SHA-256.
 ///
@@ -88,14 +89,14 @@ impl EventKey {
                     hash.add_json(number, event);
                 }
             }
-            // Only the group around its participants says what happened to them.
+            // The type, the time and the ids of the event are in the group, not in the participant.
             Kind::GroupParticipant => match event.payload() {
                 Payload::GroupParticipant(participant) => {
                     hash.add_participant(number, event, &participant);
                 }
                 _ => hash.add_json(number, event),
             },
-            // Only the contact beside a user action says whose action it is.
+            // A user action does not name its user; the contact in the value does.
             Kind::UserAction => {
                 hash.add_json(number, event);
                 if let Payload::UserAction(action) = event.payload() {
@@ -170,16 +171,7 @@ impl FromStr for EventKey {
 
     /// Parses 32 hexadecimal digits.
     fn from_str(text: &str) -> Result<Self, ParseKeyError> {
-        let digits = text.as_bytes();
-        let mut bytes = [0; 16];
-        if digits.len() != 2 * bytes.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(ParseKeyError);
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| ParseKeyError)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| ParseKeyError)?;
-        }
-        Ok(Self(bytes))
+        hex::decode(text.as_bytes()).map(Self).ok_or(ParseKeyError)
     }
 }
 

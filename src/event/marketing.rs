@@ -5,7 +5,7 @@
 
 use super::{
     contact::Contact,
-    schema::{Id, Lazy, List, Name, Text, Timestamp, names, object},
+    schema::{Id, Lazy, List, Name, Timestamp, UserText, object, string_enum},
 };
 
 object! {
@@ -51,7 +51,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The type of a [`UserAction`]: `action_type`.
     pub enum UserActionKind<'a> {
         /// Click on a link.
@@ -73,9 +73,9 @@ object! {
         /// Id of the click (`click_id`).
         pub click_id: Option<&'a str> = Id["click_id"],
         /// Token that identifies the message (`tracking_token`).
-        pub tracking_token: Option<&'a str> = Text["tracking_token"],
+        pub tracking_token: Option<&'a str> = UserText["tracking_token"],
         /// User agent of the browser (`client_user_agent`, since September 2026).
-        pub client_user_agent: Option<&'a str> = Text["client_user_agent"],
+        pub client_user_agent: Option<&'a str> = UserText["client_user_agent"],
     }
 }
 
@@ -98,7 +98,7 @@ object! {
         /// Id of the click (`click_id`).
         pub click_id: Option<&'a str> = Id["click_id"],
         /// Token that identifies the message (`tracking_token`).
-        pub tracking_token: Option<&'a str> = Text["tracking_token"],
+        pub tracking_token: Option<&'a str> = UserText["tracking_token"],
     }
 }
 
@@ -109,7 +109,7 @@ object! {
         /// Id of the campaign (`campaign_id`).
         pub campaign_id: Option<&'a str> = Id["campaign_id"],
         /// Name of the campaign (`campaign_name`).
-        pub campaign_name: Option<&'a str> = Text["campaign_name"],
+        pub campaign_name: Option<&'a str> = UserText["campaign_name"],
         /// Status before the change (`old_status`).
         pub old_status: Option<&'a str> = Id["old_status"],
         /// Status after the change (`new_status`).

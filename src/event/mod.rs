@@ -137,7 +137,7 @@ mod related;
 mod schema;
 mod status;
 mod template;
-mod unread_walk;
+mod unread_keys;
 mod user;
 
 #[cfg(feature = "tokio")]

@@ -29,11 +29,11 @@ pub struct Notification {
     unprotected: bool,
 }
 
-/// Counts as reading: the host keeps the events.
+/// Marks the delivery as read: the host keeps the events.
 impl Clone for Notification {
     fn clone(&self) -> Self {
         self.mark_read();
-        self.share()
+        self.clone_unread()
     }
 }
 
@@ -59,7 +59,9 @@ impl Notification {
     /// Returns [`ParseError`] if the body is not one JSON text in UTF-8, or is nested deeper than
     /// 127 levels. Any other JSON is accepted, whatever it contains.
     pub fn parse(body: impl Into<Bytes>) -> Result<Self, ParseError> {
-        Ok(Self::of(Envelope::new(Document::new(body.into())?)))
+        Ok(Self::from_envelope(Envelope::new(Document::new(
+            body.into(),
+        )?)))
     }
 
     /// Starts to parse a body in steps.
@@ -69,7 +71,7 @@ impl Notification {
 
     /// Splits a body that has been validated.
     pub(crate) fn finish(parsing: IncrementalValidator) -> Self {
-        Self::of(Envelope::new(parsing.into_document()))
+        Self::from_envelope(Envelope::new(parsing.into_document()))
     }
 
     /// Returns the events in the order of the body. With a `DedupLayer`, only those that have not
@@ -162,8 +164,8 @@ impl Notification {
         self.envelope.document.body()
     }
 
-    /// The same as [`Clone`], for the layers: not a sign that the host has read the delivery.
-    pub(crate) fn share(&self) -> Self {
+    /// Clones without marking the delivery as read, for the layers.
+    pub(crate) fn clone_unread(&self) -> Self {
         Self {
             envelope: Arc::clone(&self.envelope),
             events: Arc::clone(&self.events),
@@ -174,7 +176,6 @@ impl Notification {
     }
 
     /// [`events`](Self::events), for the layers.
-    #[cfg(feature = "tokio")]
     pub(crate) fn peek_events(&self) -> &[Event] {
         &self.events
     }
@@ -186,6 +187,7 @@ impl Notification {
     }
 
     /// [`foreign`](Self::foreign), for the layers.
+    #[cfg(feature = "tokio")]
     pub(crate) fn peek_foreign(&self) -> &[Event] {
         &self.foreign
     }
@@ -195,13 +197,13 @@ impl Notification {
         self.envelope.document.body()
     }
 
-    /// Records that somebody has taken care of the delivery.
+    /// Marks the delivery as read by the host.
     #[inline]
     pub(crate) fn mark_read(&self) {
         self.envelope.is_read.store(true, Ordering::Relaxed);
     }
 
-    /// Tells later whether the host has read the delivery.
+    /// Returns a handle that tells whether the host has read the delivery.
     pub(crate) fn read_state(&self) -> ReadState {
         ReadState(Arc::clone(&self.envelope))
     }
@@ -214,7 +216,7 @@ impl Notification {
 
     /// The same delivery with other lists of fresh and suppressed events.
     #[cfg(feature = "tokio")]
-    pub(crate) fn with(
+    pub(crate) fn with_events(
         &self,
         fresh: Vec<Event>,
         suppressed: Vec<Event>,
@@ -230,13 +232,16 @@ impl Notification {
     }
 
     /// Moves the foreign events out of [`events`](Self::events). Both lists keep their order.
-    pub(crate) fn set_aside(&mut self, mut is_foreign: impl FnMut(&Event) -> bool) {
+    /// Returns the number of events moved.
+    pub(crate) fn separate_foreign(&mut self, mut is_foreign: impl FnMut(&Event) -> bool) -> usize {
         if !self.events.iter().any(&mut is_foreign) {
-            return;
+            return 0;
         }
         let (foreign, own): (Vec<_>, Vec<_>) = self.events.iter().cloned().partition(is_foreign);
+        let moved = foreign.len();
         self.events = own.into();
-        self.foreign = foreign.into();
+        self.foreign = self.foreign.iter().cloned().chain(foreign).collect();
+        moved
     }
 
     /// Parses the JSON that [`Event::to_queue`] wrote.
@@ -272,10 +277,10 @@ impl Notification {
     /// Returns [`QueueError`] if the bytes are not JSON, are not a queued event, or were written
     /// by a later version of this crate in a format that this version does not know.
     pub fn from_queue(bytes: impl Into<Bytes>) -> Result<Self, QueueError> {
-        queue::read(bytes.into()).map(Self::of)
+        queue::read(bytes.into()).map(Self::from_envelope)
     }
 
-    fn of(envelope: Envelope) -> Self {
+    fn from_envelope(envelope: Envelope) -> Self {
         let envelope = Arc::new(envelope);
         let events = (0..saturating_u32(envelope.elements.len()))
             .map(|index| Event::new(Arc::clone(&envelope), index))

@@ -41,10 +41,10 @@ macro_rules! payloads {
         ///
         /// - Ids and numbers that Meta writes as a string in some places and as a number in others
         ///   are written in one form. Times are strings of seconds.
-        /// - JSON that is kept as text is written unchanged, with two exceptions, so that a host
-        ///   cannot fail on it: half a surrogate pair becomes U+FFFD, and a number that does not
-        ///   fit into 64 bits becomes a string.
-        /// - What Meta writes beside the element has keys of its own: `contact`,
+        /// - JSON that is kept as text is written unchanged, with two exceptions, which a JSON
+        ///   parser may refuse: a lone surrogate becomes U+FFFD, and a number that does not fit
+        ///   into 64 bits becomes a string.
+        /// - The parts of the envelope that belong to the element have their own keys: `contact`,
         ///   `conversation_context`, and for groups and histories the names of the fields.
         /// - Keys that [`Event::unread`](super::Event::unread) lists are left out;
         ///   [`Event::raw`](super::Event::raw) has them.
@@ -104,7 +104,7 @@ macro_rules! payloads {
             }
 
             /// Decodes an element, without the parts of the envelope that belong to it.
-            pub(crate) fn read<'a>(self, cursor: &mut Cursor<'a>) -> Option<Payload<'a>> {
+            pub(crate) fn decode<'a>(self, cursor: &mut Cursor<'a>) -> Option<Payload<'a>> {
                 match self {
                     $(Self::$variant => <$body as Decode<'a>>::decode(cursor).map(Payload::$variant),)*
                     Self::Unknown(_) => None,
@@ -119,7 +119,7 @@ macro_rules! payloads {
                 }
             }
 
-            /// Whether an element is known in all its parts.
+            /// Whether this version knows all parts of an element.
             pub(crate) fn is_known<'a>(self, cursor: &mut Cursor<'a>) -> bool {
                 match self {
                     $(Self::$variant => <$body as Decode<'a>>::is_known(cursor),)*
@@ -165,7 +165,7 @@ payloads! {
     Flow(Flow<'a>) = "flow",
     /// Event of a group.
     Group(Group<'a>) = "group",
-    /// Participant that was added to a group, removed from it, or could not be.
+    /// Participant that was added to a group or removed from it, or a failed attempt to do so.
     GroupParticipant(GroupParticipant<'a>) = "group_participant",
     /// Message from before the business joined the platform.
     HistoryMessage(HistoryMessage<'a>) = "history_message",
@@ -214,7 +214,7 @@ payloads! {
 /// Notes the members of an element without a type, or the element itself if it is not an object.
 fn unread_members(cursor: &mut Cursor<'_>, paths: &mut UnreadPaths) {
     if cursor.enter_object().is_none() {
-        paths.note();
+        paths.add();
         return;
     }
     while let Some(key) = cursor.next_key() {
@@ -222,7 +222,7 @@ fn unread_members(cursor: &mut Cursor<'_>, paths: &mut UnreadPaths) {
             let object = paths.enter(key);
             // The id is read: it is `Unknown::id`.
             if key != b"id" || Id::decode(&mut { *cursor }).is_none() {
-                paths.note();
+                paths.add();
             }
             paths.leave(object);
             cursor.skip();

@@ -9,11 +9,11 @@ use super::{
     json::Span,
     payload::{Kind, Payload},
     person::PersonIds,
-    schema::{Id, Person, Timestamp},
+    schema::{Id, PersonalId, Timestamp},
 };
 
 impl<'a> ElementRef<'a> {
-    /// The payload with everything that stands beside the element.
+    /// The payload, with the parts of the envelope that belong to the element.
     pub(super) fn payload(&self) -> Payload<'a> {
         let mut payload = self.own_payload();
         self.add_related(&mut payload);
@@ -51,7 +51,7 @@ impl<'a> ElementRef<'a> {
             }
             Payload::HistoryMessage(message) => {
                 let thread = self.envelope.thread(&self.element);
-                message.thread_id = self.decode_at::<Person>(thread.id);
+                message.thread_id = self.decode_at::<PersonalId>(thread.id);
                 message.thread = self.decode_at::<ThreadContext<'_>>(thread.context);
                 message.chunk = self.decode_at::<HistoryChunk>(thread.chunk);
                 message.contact = contact;
@@ -147,7 +147,7 @@ impl<'a> ElementRef<'a> {
                     users: [context.user_id, message.from_user_id, message.to_user_id],
                     numbers: [
                         context.wa_id,
-                        self.decode_at::<Person>(thread.id),
+                        self.decode_at::<PersonalId>(thread.id),
                         message.from,
                         message.to,
                     ],

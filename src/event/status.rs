@@ -9,7 +9,10 @@ use super::{
     contact::Contact,
     error::Error,
     json::Cursor,
-    schema::{Decode, Id, Json, Lazy, List, Person, Text, Timestamp, UnreadPaths, names, object},
+    schema::{
+        Decode, Id, Lazy, List, PersonalId, RawJson, Timestamp, UnreadPaths, UserText, object,
+        string_enum,
+    },
 };
 
 /// The status of a message that the business sent: an element of `statuses[]`.
@@ -178,16 +181,16 @@ object! {
         id: Option<&'a str> = Id["id"],
         status: Option<State<'a>> = State<'a>["status"],
         timestamp: Option<Timestamp> = Timestamp["timestamp"],
-        recipient_id: Option<&'a str> = Person["recipient_id"],
+        recipient_id: Option<&'a str> = PersonalId["recipient_id"],
         recipient_type: Option<&'a str> = Id["recipient_type"],
-        recipient_user_id: Option<&'a str> = Person["recipient_user_id"],
-        recipient_parent_user_id: Option<&'a str> = Person["recipient_parent_user_id" | "parent_recipient_user_id"],
-        recipient_participant_id: Option<&'a str> = Person["recipient_participant_id" | "participant_recipient_id"],
-        recipient_participant_user_id: Option<&'a str> = Person["recipient_participant_user_id"],
-        recipient_participant_parent_user_id: Option<&'a str> = Person["recipient_participant_parent_user_id"],
+        recipient_user_id: Option<&'a str> = PersonalId["recipient_user_id"],
+        recipient_parent_user_id: Option<&'a str> = PersonalId["recipient_parent_user_id" | "parent_recipient_user_id"],
+        recipient_participant_id: Option<&'a str> = PersonalId["recipient_participant_id" | "participant_recipient_id"],
+        recipient_participant_user_id: Option<&'a str> = PersonalId["recipient_participant_user_id"],
+        recipient_participant_parent_user_id: Option<&'a str> = PersonalId["recipient_participant_parent_user_id"],
         recipient_identity_key_hash: Option<&'a str> = Id["recipient_identity_key_hash"],
         group_id: Option<&'a str> = Id["group_id"],
-        biz_opaque_callback_data: Option<&'a str> = Text["biz_opaque_callback_data"],
+        biz_opaque_callback_data: Option<&'a str> = UserText["biz_opaque_callback_data"],
         kind: Option<&'a str> = Id["type"],
         template_id: Option<&'a str> = Id["template_id"],
         conversation: Option<Conversation<'a>> = Conversation<'a>["conversation"],
@@ -198,7 +201,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The state of a message or payment: `status`.
     pub enum State<'a> {
         /// Sent by Meta's servers.
@@ -304,7 +307,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The category of a message or conversation, which determines the price.
     pub enum Category<'a> {
         /// Authentication.
@@ -348,35 +351,35 @@ object! {
         /// Last attempt to pay (`transaction`).
         pub transaction: Option<Transaction<'a>> = Transaction<'a>["transaction"],
         /// Receipt of the gateway (`receipt`).
-        pub receipt: Option<&'a str> = Text["receipt"],
+        pub receipt: Option<&'a str> = UserText["receipt"],
         /// Notes of the business, as JSON (`notes`).
-        pub notes: Option<&'a str> = Json["notes"],
+        pub notes: Option<&'a str> = RawJson["notes"],
         /// First custom field (`udf1`, PayU).
-        pub udf1: Option<&'a str> = Text["udf1"],
+        pub udf1: Option<&'a str> = UserText["udf1"],
         /// Second custom field (`udf2`).
-        pub udf2: Option<&'a str> = Text["udf2"],
+        pub udf2: Option<&'a str> = UserText["udf2"],
         /// Third custom field (`udf3`).
-        pub udf3: Option<&'a str> = Text["udf3"],
+        pub udf3: Option<&'a str> = UserText["udf3"],
         /// Fourth custom field (`udf4`).
-        pub udf4: Option<&'a str> = Text["udf4"],
+        pub udf4: Option<&'a str> = UserText["udf4"],
         /// First custom field (`additional_info1`, BillDesk).
-        pub additional_info1: Option<&'a str> = Text["additional_info1"],
+        pub additional_info1: Option<&'a str> = UserText["additional_info1"],
         /// Second custom field (`additional_info2`).
-        pub additional_info2: Option<&'a str> = Text["additional_info2"],
+        pub additional_info2: Option<&'a str> = UserText["additional_info2"],
         /// Third custom field (`additional_info3`).
-        pub additional_info3: Option<&'a str> = Text["additional_info3"],
+        pub additional_info3: Option<&'a str> = UserText["additional_info3"],
         /// Fourth custom field (`additional_info4`).
-        pub additional_info4: Option<&'a str> = Text["additional_info4"],
+        pub additional_info4: Option<&'a str> = UserText["additional_info4"],
         /// Fifth custom field (`additional_info5`).
-        pub additional_info5: Option<&'a str> = Text["additional_info5"],
+        pub additional_info5: Option<&'a str> = UserText["additional_info5"],
         /// Sixth custom field (`additional_info6`).
-        pub additional_info6: Option<&'a str> = Text["additional_info6"],
+        pub additional_info6: Option<&'a str> = UserText["additional_info6"],
         /// Seventh custom field (`additional_info7`).
-        pub additional_info7: Option<&'a str> = Text["additional_info7"],
+        pub additional_info7: Option<&'a str> = UserText["additional_info7"],
         /// First custom field (`extra1`, Zaakpay).
-        pub extra1: Option<&'a str> = Text["extra1"],
+        pub extra1: Option<&'a str> = UserText["extra1"],
         /// Second custom field (`extra2`).
-        pub extra2: Option<&'a str> = Text["extra2"],
+        pub extra2: Option<&'a str> = UserText["extra2"],
     }
 }
 
@@ -428,7 +431,7 @@ object! {
         /// Error code of the gateway, a text (`code`). Not one of Meta's codes.
         pub code: Option<&'a str> = Id["code"],
         /// Reason of the gateway (`reason`).
-        pub reason: Option<&'a str> = Text["reason"],
+        pub reason: Option<&'a str> = UserText["reason"],
     }
 }
 

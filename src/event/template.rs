@@ -3,7 +3,7 @@
 //! Sources: Meta's pages `webhooks/reference/message_template_status_update`, the pages of the
 //! other template fields beside it, and `direct-send/integrity-and-content-guidelines`.
 
-use super::schema::{Id, List, Person, Text, Timestamp, names, object};
+use super::schema::{Id, List, PersonalId, Timestamp, UserText, object, string_enum};
 
 object! {
     /// A change of the text or buttons of a template: field `message_template_components_update`.
@@ -16,11 +16,11 @@ object! {
         /// Language of the template (`message_template_language`). Both `en_US` and `en-US` occur.
         pub language: Option<&'a str> = Id["message_template_language"],
         /// Body text (`message_template_element`).
-        pub element: Option<&'a str> = Text["message_template_element"],
+        pub element: Option<&'a str> = UserText["message_template_element"],
         /// Header (`message_template_title`).
-        pub title: Option<&'a str> = Text["message_template_title"],
+        pub title: Option<&'a str> = UserText["message_template_title"],
         /// Footer (`message_template_footer`).
-        pub footer: Option<&'a str> = Text["message_template_footer"],
+        pub footer: Option<&'a str> = UserText["message_template_footer"],
         /// Buttons (`message_template_buttons[]`).
         pub buttons: List<'a, TemplateButton<'a>> = List<'a, TemplateButton<'a>>["message_template_buttons"],
     }
@@ -33,11 +33,11 @@ object! {
         /// `PHONE_NUMBER`, ….
         pub kind: Option<&'a str> = Id["message_template_button_type"],
         /// Label of the button (`message_template_button_text`).
-        pub text: Option<&'a str> = Text["message_template_button_text"],
+        pub text: Option<&'a str> = UserText["message_template_button_text"],
         /// URL that the button opens (`message_template_button_url`).
-        pub url: Option<&'a str> = Text["message_template_button_url"],
+        pub url: Option<&'a str> = UserText["message_template_button_url"],
         /// Phone number that the button calls (`message_template_button_phone_number`).
-        pub phone_number: Option<&'a str> = Person["message_template_button_phone_number"],
+        pub phone_number: Option<&'a str> = PersonalId["message_template_button_phone_number"],
     }
 }
 
@@ -57,7 +57,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The quality of a template.
     pub enum Quality<'a> {
         /// High.
@@ -95,7 +95,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The type of a [`TemplateStatus`] event: `event`.
     pub enum TemplateEvent<'a> {
         /// Approved for use.
@@ -131,7 +131,7 @@ names! {
     }
 }
 
-names! {
+string_enum! {
     /// The category of a template.
     pub enum TemplateCategoryName<'a> {
         /// Authentication.
@@ -162,7 +162,7 @@ object! {
         /// `DISABLED`.
         pub title: Option<&'a str> = Id["title"],
         /// Description for people (`description`).
-        pub description: Option<&'a str> = Text["description"],
+        pub description: Option<&'a str> = UserText["description"],
     }
 }
 
@@ -170,9 +170,9 @@ object! {
     /// Details of a rejection: `rejection_info`.
     pub struct RejectionInfo<'a> {
         /// Reason, for people (`reason`).
-        pub reason: Option<&'a str> = Text["reason"],
+        pub reason: Option<&'a str> = UserText["reason"],
         /// Steps to take, for people (`recommendation`).
-        pub recommendation: Option<&'a str> = Text["recommendation"],
+        pub recommendation: Option<&'a str> = UserText["recommendation"],
     }
 }
 

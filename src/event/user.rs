@@ -4,7 +4,7 @@
 
 use super::{
     contact::Contact,
-    schema::{Id, Lazy, Person, Text, Timestamp, names, object},
+    schema::{Id, Lazy, PersonalId, Timestamp, UserText, object, string_enum},
 };
 
 object! {
@@ -12,13 +12,13 @@ object! {
     /// that name.
     pub struct UserPreference<'a> {
         /// WhatsApp id (`wa_id`).
-        pub wa_id: Option<&'a str> = Person["wa_id"],
+        pub wa_id: Option<&'a str> = PersonalId["wa_id"],
         /// Business-scoped user id (`user_id`).
-        pub user_id: Option<&'a str> = Person["user_id"],
+        pub user_id: Option<&'a str> = PersonalId["user_id"],
         /// User id for a parent portfolio (`parent_user_id`).
-        pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
+        pub parent_user_id: Option<&'a str> = PersonalId["parent_user_id"],
         /// Description for people (`detail`).
-        pub detail: Option<&'a str> = Text["detail"],
+        pub detail: Option<&'a str> = UserText["detail"],
         /// Category of messages (`category`): `marketing_messages`.
         pub category: Option<&'a str> = Id["category"],
         /// Choice of the user (`value`).
@@ -32,7 +32,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The choice of a user: `value`.
     pub enum PreferenceValue<'a> {
         /// Opt-out.
@@ -49,9 +49,9 @@ object! {
     /// in the field of that name.
     pub struct UserIdUpdate<'a> {
         /// WhatsApp id (`wa_id`).
-        pub wa_id: Option<&'a str> = Person["wa_id"],
+        pub wa_id: Option<&'a str> = PersonalId["wa_id"],
         /// Description for people (`detail`).
-        pub detail: Option<&'a str> = Text["detail"],
+        pub detail: Option<&'a str> = UserText["detail"],
         /// Business-scoped user id before and after (`user_id`).
         pub user_id: Option<IdChange<'a>> = IdChange<'a>["user_id"],
         /// User id for a parent portfolio before and after (`parent_user_id`).
@@ -67,8 +67,8 @@ object! {
     /// The change of an id.
     pub struct IdChange<'a> {
         /// Id before the change (`previous`).
-        pub previous: Option<&'a str> = Person["previous"],
+        pub previous: Option<&'a str> = PersonalId["previous"],
         /// Id after the change (`current`).
-        pub current: Option<&'a str> = Person["current"],
+        pub current: Option<&'a str> = PersonalId["current"],
     }
 }

@@ -14,7 +14,7 @@ impl Key {
         Self(hmac::Key::new(HMAC_SHA256, key))
     }
 
-    pub(crate) fn start(&self) -> Mac {
+    pub(crate) fn new_mac(&self) -> Mac {
         Mac(Mutex::new(Context::with_key(&self.0)))
     }
 }
@@ -29,9 +29,9 @@ impl Mac {
         context.update(piece);
     }
 
-    pub(crate) fn finish(self) -> Tag {
+    pub(crate) fn finalize(self) -> Tag {
         let context = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Tag::copied(context.sign().as_ref())
+        Tag::from_slice(context.sign().as_ref())
     }
 }
 

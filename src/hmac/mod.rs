@@ -20,26 +20,26 @@ pub(crate) use self::aws_lc_rs::{Key, Mac};
 pub(crate) use self::rustcrypto::{Key, Mac};
 
 /// Length of a tag, in bytes.
-pub(crate) const LENGTH: usize = 32;
+pub(crate) const TAG_LENGTH: usize = 32;
 
 /// The MAC of a message. It is compared in constant time, and zeroed on drop.
 pub(crate) struct Tag(CtOutput<Hmac<Sha256>>);
 
 impl Tag {
-    /// Copies a tag of another library, which has the same length.
+    /// Copies a tag that another library has computed, which has the same length.
     #[cfg(feature = "aws-lc-rs")]
-    fn copied(bytes: &[u8]) -> Self {
+    fn from_slice(bytes: &[u8]) -> Self {
         let mut tag = Output::<Hmac<Sha256>>::default();
         tag.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         Self(CtOutput::new(tag))
     }
 
     /// Compares the tags in constant time.
-    pub(crate) fn is(&self, other: &[u8; LENGTH]) -> bool {
+    pub(crate) fn matches(&self, other: &[u8; TAG_LENGTH]) -> bool {
         self.0 == CtOutput::new((*other).into())
     }
 
-    pub(crate) fn to_bytes(&self) -> [u8; LENGTH] {
+    pub(crate) fn to_bytes(&self) -> [u8; TAG_LENGTH] {
         (*self.0.as_bytes()).into()
     }
 }
@@ -48,22 +48,22 @@ impl Tag {
 mod tests {
     use proptest::prelude::*;
 
-    use super::LENGTH;
+    use super::TAG_LENGTH;
 
     /// Computes the tag of a message given in pieces, with the module `$library`.
     macro_rules! tag {
         ($library:ident, $key:expr, $pieces:expr) => {{
             let key = super::$library::Key::new($key);
             // Another message under the same key must not affect this one.
-            let mut other = key.start();
+            let mut other = key.new_mac();
             other.update(b"another message");
-            drop(other.finish());
-            let mut mac = key.clone().start();
+            drop(other.finalize());
+            let mut mac = key.clone().new_mac();
             for piece in $pieces {
                 mac.update(piece);
                 mac = mac.clone();
             }
-            mac.finish().to_bytes()
+            mac.finalize().to_bytes()
         }};
     }
 
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_vectors_of_rfc_4231() {
-        let hex = |bytes: [u8; LENGTH]| bytes.map(|byte| format!("{byte:02x}")).concat();
+        let hex = |bytes: [u8; TAG_LENGTH]| bytes.map(|byte| format!("{byte:02x}")).concat();
         let cases: [(&[u8], &[u8], &str); 4] = [
             (
                 &[0x0b; 20],
@@ -120,12 +120,12 @@ mod tests {
         }
 
         #[test]
-        fn a_tag_equals_only_itself(key in any::<[u8; 8]>(), bit in 0..8 * LENGTH) {
-            let tag = super::Key::new(&key).start().finish();
+        fn a_tag_equals_only_itself(key in any::<[u8; 8]>(), bit in 0..8 * TAG_LENGTH) {
+            let tag = super::Key::new(&key).new_mac().finalize();
             let mut other = tag.to_bytes();
-            prop_assert!(tag.is(&other));
+            prop_assert!(tag.matches(&other));
             other[bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(!tag.is(&other));
+            prop_assert!(!tag.matches(&other));
         }
     }
 }

@@ -18,7 +18,7 @@ impl Key {
         Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
     }
 
-    pub(crate) fn start(&self) -> Mac {
+    pub(crate) fn new_mac(&self) -> Mac {
         Mac(self.0.clone())
     }
 }
@@ -31,7 +31,7 @@ impl Mac {
         self.0.update(piece);
     }
 
-    pub(crate) fn finish(self) -> Tag {
+    pub(crate) fn finalize(self) -> Tag {
         Tag(self.0.finalize())
     }
 }

@@ -13,6 +13,9 @@ use super::{
     incomplete::{IncompleteBodies, IncompleteBody, Moment, Speed},
 };
 
+#[cfg(feature = "metrics")]
+use crate::telemetry;
+
 /// Largest reservation that may use the reserved part of the budget, in bytes: a small body and
 /// what is parsed from it.
 const MAX_SMALL: usize = 16 * 1024;
@@ -73,21 +76,35 @@ impl Budget {
         let more = total.saturating_sub(held);
         let min_left = if total > MAX_SMALL { self.reserved } else { 0 };
         let subtract = |free: usize| free.checked_sub(more).filter(|left| *left >= min_left);
-        more == 0
-            || (self.free)
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract)
-                .is_ok()
+        if more == 0 {
+            return true;
+        }
+        let taken = (self.free)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract)
+            .is_ok();
+        #[cfg(feature = "metrics")]
+        if taken {
+            telemetry::memory_reserved(more);
+        }
+        taken
     }
 
     /// Takes all free bytes, if nothing except these `held` bytes is in use.
     fn take_all_free(&self, held: usize) -> bool {
         let free = self.total - held.min(self.total);
-        (self.free)
+        let taken = (self.free)
             .compare_exchange(free, 0, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
+            .is_ok();
+        #[cfg(feature = "metrics")]
+        if taken {
+            telemetry::memory_reserved(free);
+        }
+        taken
     }
 
     pub(super) fn release(&self, bytes: usize) {
+        #[cfg(feature = "metrics")]
+        telemetry::memory_released(bytes);
         self.free.fetch_add(bytes, Ordering::Relaxed);
     }
 

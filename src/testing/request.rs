@@ -30,7 +30,7 @@ pub fn sign(body: &[u8], secret: &str) -> HeaderValue {
         .mac();
     mac.update(body);
     let mut value = String::from("sha256=");
-    for byte in mac.finish().to_bytes() {
+    for byte in mac.finalize().to_bytes() {
         value.push(digit(byte >> 4));
         value.push(digit(byte & 0xf));
     }

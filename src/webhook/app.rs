@@ -3,9 +3,11 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+#[cfg(feature = "tokio")]
+use std::{ptr, sync::Weak};
 
 use super::error::ConfigError;
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
 };
 
 /// Entry id of the samples sent by the dashboard's *Test* button. No account has it.
-const TEST_ENTRY_ID: &str = "0";
+pub(crate) const TEST_ENTRY_ID: &str = "0";
 
 /// A Meta app: the owner of one app secret, with its credentials, limits and filters.
 ///
@@ -54,6 +56,18 @@ struct Inner {
     limits: LimitOverrides,
     filter: EventFilter,
     foreign_events: AtomicU64,
+    /// Whether an event has named a listed account or phone number.
+    has_listed: AtomicBool,
+}
+
+/// What [`App::filter`] found.
+#[derive(Debug, Default)]
+pub(super) struct Filtered {
+    /// The delivery must be refused because of its foreign events.
+    pub(super) is_refused: bool,
+    /// All events of the delivery are foreign, and no event so far has named a listed account or
+    /// phone number: the lists are probably wrong.
+    pub(super) is_list_suspect: bool,
 }
 
 /// The accounts and phone numbers whose events the app handles.
@@ -107,6 +121,7 @@ impl App {
                 limits: LimitOverrides::default(),
                 filter: EventFilter::default(),
                 foreign_events: AtomicU64::new(0),
+                has_listed: AtomicBool::new(false),
             }),
         }
     }
@@ -142,6 +157,11 @@ impl App {
         Arc::clone(&self.inner.label)
     }
 
+    #[cfg(feature = "tokio")]
+    pub(super) fn downgrade(&self) -> WeakApp {
+        WeakApp(Arc::downgrade(&self.inner))
+    }
+
     /// Returns the limits of the app, with those of the layer as defaults. `longest_body` is the
     /// longest body that fits the layer's budget.
     pub(super) fn limits(&self, layer: &Limits, longest_body: usize) -> Limits {
@@ -160,19 +180,19 @@ impl App {
         self.inner.limits.body
     }
 
-    /// Sets foreign events aside and counts them. Returns false if the delivery must be refused
-    /// because of them.
-    pub(super) fn filter(&self, notification: &mut Notification) -> bool {
+    /// Sets foreign events aside and counts them.
+    pub(super) fn filter(&self, notification: &mut Notification) -> Filtered {
         let Inner {
             filter,
             foreign_events,
+            has_listed,
             ..
         } = &*self.inner;
-        if filter.accounts.is_none() && filter.phone_numbers.is_none() {
-            return true;
+        if filter.is_empty() {
+            return Filtered::default();
         }
         let mut last_value = None;
-        notification.set_aside(|event| {
+        let foreign = notification.separate_foreign(|event| {
             // All events of a `value` have the same account and phone number: read them once.
             let value = event.value().map(str::as_ptr);
             match last_value {
@@ -184,16 +204,48 @@ impl App {
                 }
             }
         });
-        let foreign = notification.peek_foreign().len();
         foreign_events.fetch_add(
             u64::try_from(foreign).unwrap_or(u64::MAX),
             Ordering::Relaxed,
         );
-        foreign == 0 || filter.on_foreign_event == OnForeignEvent::SetAside
+        let own = notification.peek_events();
+        if !has_listed.load(Ordering::Relaxed) && own.iter().any(|event| filter.lists(event)) {
+            has_listed.store(true, Ordering::Relaxed);
+        }
+        Filtered {
+            is_refused: foreign > 0 && filter.on_foreign_event == OnForeignEvent::Refuse,
+            is_list_suspect: foreign > 0 && own.is_empty() && !has_listed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A handle that does not keep the app and its secrets alive.
+#[cfg(feature = "tokio")]
+pub(super) struct WeakApp(Weak<Inner>);
+
+#[cfg(feature = "tokio")]
+impl WeakApp {
+    /// Whether this is a handle to `app`.
+    pub(super) fn is(&self, app: &App) -> bool {
+        ptr::eq(self.0.as_ptr(), Arc::as_ptr(&app.inner))
+    }
+
+    pub(super) fn upgrade(&self) -> Option<App> {
+        self.0.upgrade().map(|inner| App { inner })
     }
 }
 
 impl EventFilter {
+    fn is_empty(&self) -> bool {
+        self.accounts.is_none() && self.phone_numbers.is_none()
+    }
+
+    /// Whether the event, which is not foreign, names something in every list that is set.
+    fn lists(&self, event: &Event) -> bool {
+        (self.accounts.is_none() || entry_account(event).is_some())
+            && (self.phone_numbers.is_none() || event.phone_number_id().is_some())
+    }
+
     /// Whether the event names an account or a phone number that is not listed.
     fn is_foreign(&self, event: &Event) -> bool {
         let is_other_account =
@@ -213,7 +265,7 @@ fn are_ids(ids: &HashSet<String>) -> bool {
 }
 
 fn names_other_account(event: &Event, listed: &HashSet<String>) -> bool {
-    let entry = event.entry_id().filter(|id| *id != TEST_ENTRY_ID);
+    let entry = entry_account(event);
     if entry.is_some_and(|id| listed.contains(id)) {
         return false;
     }
@@ -225,6 +277,10 @@ fn names_other_account(event: &Event, listed: &HashSet<String>) -> bool {
     };
     let account = account.and_then(|info| info.waba_id);
     account.map_or(entry.is_some(), |account| !listed.contains(account))
+}
+
+fn entry_account(event: &Event) -> Option<&str> {
+    event.entry_id().filter(|id| *id != TEST_ENTRY_ID)
 }
 
 impl fmt::Debug for App {
@@ -262,10 +318,10 @@ pub struct AppBuilder {
 impl AppBuilder {
     /// WhatsApp Business Accounts whose events this app handles, by id. Default: all.
     ///
-    /// A second call adds to the list. Events that name another account are set aside: they are in [`Notification::foreign`]
-    /// instead of [`events`](Notification::events), and counted by [`App::foreign_events`]. The
-    /// rest of the delivery is handled. If every event is foreign, the handler is still called,
-    /// with empty `events`. To refuse such deliveries, see
+    /// A second call adds to the list. Events that name another account are set aside: they are in
+    /// [`Notification::foreign`] instead of [`events`](Notification::events), and counted by
+    /// [`App::foreign_events`]. The rest of the delivery is handled. If every event is foreign, the
+    /// handler is still called, with empty `events`. To refuse such deliveries, see
     /// [`on_foreign_event`](Self::on_foreign_event).
     ///
     /// An event names an account by the id of its entry or by `waba_info.waba_id` of an
@@ -296,8 +352,9 @@ impl AppBuilder {
     /// second call adds to the list.
     ///
     /// The id is not the phone number: `WhatsApp, API Setup` in the App Dashboard shows both. With
-    /// a wrong list every event is set aside and answered with 200, so monitor
-    /// [`App::foreign_events`].
+    /// a wrong list every event is set aside and answered with 200, which is reported as
+    /// [`SetupWarning::AllEventsForeign`](super::SetupWarning::AllEventsForeign). Monitor
+    /// [`App::foreign_events`] too.
     ///
     /// Events that name another phone number are set aside, as with [`accounts`](Self::accounts).
     /// Events about the account, such as `account_update` and template changes, name no phone
@@ -313,8 +370,10 @@ impl AppBuilder {
     }
 
     /// What to do with a delivery that has an event of an account or phone number that is not
-    /// listed.
-    /// Default: [`OnForeignEvent::SetAside`].
+    /// listed. Default: [`OnForeignEvent::SetAside`].
+    ///
+    /// Building fails for [`OnForeignEvent::Refuse`] without [`accounts`](Self::accounts) or
+    /// [`phone_numbers`](Self::phone_numbers), because no event would be foreign.
     pub fn on_foreign_event(mut self, on_foreign_event: OnForeignEvent) -> Self {
         self.filter.on_foreign_event = on_foreign_event;
         self
@@ -322,6 +381,11 @@ impl AppBuilder {
 
     /// Overrides [`WebhookLayerBuilder::body_limit`](super::WebhookLayerBuilder::body_limit) for
     /// this app.
+    ///
+    /// For an app with a path, [`build`](super::WebhookLayerBuilder::build) fails if the limit
+    /// does not fit the [`memory_budget`](super::WebhookLayerBuilder::memory_budget). An app that
+    /// is resolved by name is not known then: a limit beyond three quarters of the budget plus
+    /// 16 KiB is lowered to that.
     pub fn body_limit(mut self, bytes: usize) -> Self {
         self.limits.body = Some(bytes);
         self
@@ -359,6 +423,9 @@ impl AppBuilder {
         if !self.filter.phone_numbers.as_ref().is_none_or(are_ids) {
             return Err(ConfigError::PhoneNumbers);
         }
+        if self.filter.is_empty() && self.filter.on_foreign_event == OnForeignEvent::Refuse {
+            return Err(ConfigError::OnForeignEventUnused);
+        }
         if (self.limits.body).is_some_and(|body| !(1..=MAX_BODY_LIMIT).contains(&body)) {
             return Err(ConfigError::BodyLimit);
         }
@@ -382,6 +449,7 @@ impl AppBuilder {
                 limits: self.limits,
                 filter: self.filter,
                 foreign_events: AtomicU64::new(0),
+                has_listed: AtomicBool::new(false),
             }),
         })
     }

@@ -3,8 +3,6 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::Response;
 
-#[cfg(feature = "apps")]
-use super::resolver::CachedResolver;
 use super::{
     app::App,
     config::{Config, OnHandlerError, OnRejection},
@@ -14,6 +12,8 @@ use super::{
     routes::{Path, Routes},
     setup_warning::{SetupWarning, SetupWarnings},
 };
+#[cfg(feature = "apps")]
+use super::{labels::Labels, resolver::CachedResolver};
 #[cfg(feature = "client-certificate")]
 use crate::admission::ClientCertificate;
 #[cfg(feature = "admission")]
@@ -22,6 +22,7 @@ use crate::{
     credentials::Credentials,
     receive::{Budget, Limits, MAX_BODY_LIMIT},
     secret::{AppSecret, SecretError, VerifyToken},
+    telemetry::WebhookTelemetry,
 };
 
 const DEFAULT_BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -57,7 +58,8 @@ pub struct WebhookLayerBuilder {
     path_calls: usize,
     app_secrets: Vec<Result<AppSecret, SecretError>>,
     verify_tokens: Vec<Result<VerifyToken, SecretError>>,
-    credentials: Option<Credentials>,
+    /// Those of each call of `credentials`. More than one is a configuration error.
+    credentials: Vec<Credentials>,
     routes: Vec<(String, App)>,
     #[cfg(feature = "apps")]
     app_resolvers: Vec<(String, CachedResolver)>,
@@ -77,7 +79,7 @@ impl WebhookLayerBuilder {
             path_calls: 0,
             app_secrets: Vec::new(),
             verify_tokens: Vec::new(),
-            credentials: None,
+            credentials: Vec::new(),
             routes: Vec::new(),
             #[cfg(feature = "apps")]
             app_resolvers: Vec::new(),
@@ -109,15 +111,19 @@ impl WebhookLayerBuilder {
     /// The secrets and tokens set on this builder belong to this path. Set either this or
     /// [`any_path`](Self::any_path), once. For several paths or apps, use [`route`](Self::route).
     pub fn path(mut self, path: impl Into<String>) -> Self {
-        self.path = Some(Path::Exact(path.into()));
+        self.path = Some(Path::Exact(path.into().into()));
         self.path_calls += 1;
         self
     }
 
     /// Handles every request that reaches the layer, whatever its path. For a layer around one
     /// route or method router, where the router has already matched the path.
+    ///
+    /// With axum, use `post(handler).layer(…)` or `Router::route_layer`, and not `Router::layer`,
+    /// even if the router has only one route. `Router::layer` wraps the fallback too, and `merge`
+    /// makes that the fallback of the whole service: the layer then answers every unknown path.
     pub fn any_path(mut self) -> Self {
-        self.path = Some(Path::Any);
+        self.path = Some(Path::any());
         self.path_calls += 1;
         self
     }
@@ -150,10 +156,11 @@ impl WebhookLayerBuilder {
     }
 
     /// Secrets and tokens that can be changed at run time. Replaces
-    /// [`app_secret`](Self::app_secret) and [`verify_token`](Self::verify_token).
+    /// [`app_secret`](Self::app_secret) and [`verify_token`](Self::verify_token): building fails if
+    /// one of those is called too, or if this is called twice.
     #[doc(alias = "rotation")]
     pub fn credentials(mut self, credentials: Credentials) -> Self {
-        self.credentials = Some(credentials);
+        self.credentials.push(credentials);
         self
     }
 
@@ -265,9 +272,12 @@ impl WebhookLayerBuilder {
     /// `axum`), or from a [`PeerAddr`](crate::admission::PeerAddr) that the host inserts into the
     /// extensions. Without either, every POST is refused. Behind a proxy it is the proxy's address:
     /// see [`trusted_proxies`](Self::trusted_proxies).
+    ///
+    /// Building fails if this is called twice: put all prefixes into one list.
     #[cfg(feature = "admission")]
     pub fn ip_allow_list(mut self, list: IpAllowList) -> Self {
         self.admission.list = Some(list);
+        self.admission.lists_set += 1;
         self
     }
 
@@ -289,10 +299,13 @@ impl WebhookLayerBuilder {
     ///
     /// The certificate proves that the sender is Meta, but not for which app. The signature check
     /// still runs.
+    ///
+    /// Building fails if this is called twice.
     #[cfg(feature = "client-certificate")]
     #[doc(alias = "mtls")]
     pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
         self.admission.certificate = Some(certificate);
+        self.admission.certificates_set += 1;
         self
     }
 
@@ -309,9 +322,10 @@ impl WebhookLayerBuilder {
 
     /// Customises the rejection responses. Default: [`Rejection::to_response`], with an empty body.
     ///
-    /// The layer corrects the response of the hook: a 2xx status is replaced by that of the
-    /// rejection, because Meta would count the delivery as received; `Allow` and `Retry-After` are
-    /// added if they are missing; and the [`Rejection`] is inserted into the extensions.
+    /// The layer corrects the response of the hook: any status but 4xx and 5xx is replaced by that
+    /// of the rejection, because Meta would count a 200 as received, and others are no answer to a
+    /// POST; `Allow` and `Retry-After` are added if they are missing; and the [`Rejection`] is
+    /// inserted into the extensions. If the hook panics, the default response is sent.
     pub fn on_rejection<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static,
@@ -330,7 +344,7 @@ impl WebhookLayerBuilder {
     }
 
     /// Calls `hook` for each detected mistake in the host's setup, once per kind. Default: writes
-    /// one line to standard error.
+    /// one line to standard error. A panic of the hook is ignored.
     ///
     /// ```
     /// use tower_whatsapp::WebhookLayer;
@@ -359,6 +373,15 @@ impl WebhookLayerBuilder {
         validate_limits(&self.limits, &routes, longest_body)?;
         #[cfg(feature = "admission")]
         self.admission.validate()?;
+        let telemetry = Arc::new(WebhookTelemetry::default());
+        telemetry.built(&routes.to_string(), self.limits.body, self.memory_budget);
+        let warnings = SetupWarnings::new(self.on_setup_warning, Arc::clone(&telemetry));
+        #[cfg(feature = "apps")]
+        let labels = Labels::new();
+        #[cfg(feature = "apps")]
+        for app in routes.apps() {
+            labels.is_shared(app, None);
+        }
         Ok(WebhookLayer {
             config: Arc::new(Config {
                 routes,
@@ -369,14 +392,17 @@ impl WebhookLayerBuilder {
                 budget: Arc::new(Budget::new(self.memory_budget)),
                 on_rejection: self.on_rejection,
                 on_handler_error: self.on_handler_error,
-                warnings: Arc::new(SetupWarnings::new(self.on_setup_warning)),
+                warnings: Arc::new(warnings),
+                telemetry,
+                #[cfg(feature = "apps")]
+                labels,
             }),
         })
     }
 
     fn build_routes(&mut self) -> Result<Routes, ConfigError> {
         let mut routes = Routes::default();
-        let has_credentials = self.credentials.is_some()
+        let has_credentials = !self.credentials.is_empty()
             || !self.app_secrets.is_empty()
             || !self.verify_tokens.is_empty();
         let has_routes = !self.routes.is_empty();
@@ -416,12 +442,12 @@ impl WebhookLayerBuilder {
             SecretError::Blank => ConfigError::VerifyTokenBlank,
             SecretError::Whitespace => ConfigError::VerifyTokenWhitespace,
         })?;
-        match self.credentials.take() {
-            None => Ok(Credentials::numbered(app_secrets, verify_tokens)?),
-            Some(credentials) if app_secrets.is_empty() && verify_tokens.is_empty() => {
+        match (self.credentials.pop(), self.credentials.is_empty()) {
+            (None, _) => Ok(Credentials::numbered(app_secrets, verify_tokens)?),
+            (Some(credentials), true) if app_secrets.is_empty() && verify_tokens.is_empty() => {
                 Ok(credentials)
             }
-            Some(_) => Err(ConfigError::CredentialsConflict),
+            (Some(_), _) => Err(ConfigError::CredentialsConflict),
         }
     }
 }

@@ -1,10 +1,17 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response};
 
+#[cfg(feature = "apps")]
+use super::{app::App, labels::Labels};
 use super::{
-    rejection::{Rejection, RejectionKind},
+    context::RequestContext,
+    rejection::{Reason, Rejection, RejectionKind},
     routes::Routes,
     setup_warning::{SetupWarning, SetupWarnings},
 };
@@ -13,11 +20,15 @@ use crate::admission::Admission;
 use crate::{
     receive::{Budget, Limits},
     signature::SIGNATURE_HEADER,
+    telemetry::WebhookTelemetry,
 };
 
 /// Longest request path compared with the configured ones for a warning, in bytes. The comparison
 /// copies the path, and servers accept paths of up to 64 KiB from any sender.
 const MAX_COMPARED_PATH: usize = 1024;
+
+/// In every webhook of GitHub, which signs with the same header as Meta.
+const GITHUB_HEADER: HeaderName = HeaderName::from_static("x-github-event");
 
 pub(super) type OnRejection = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 
@@ -33,16 +44,26 @@ pub(super) struct Config {
     pub(super) on_rejection: Option<Arc<OnRejection>>,
     pub(super) on_handler_error: OnHandlerError,
     pub(super) warnings: Arc<SetupWarnings>,
+    pub(super) telemetry: Arc<WebhookTelemetry>,
+    /// The apps of the routes, and those resolved so far with their names.
+    #[cfg(feature = "apps")]
+    pub(super) labels: Labels<Option<Arc<str>>>,
 }
 
 impl Config {
     /// Builds the response to a rejected request.
-    pub(super) fn reject(&self, kind: impl Into<RejectionKind>) -> Response<Bytes> {
-        let rejection = Rejection::from(kind.into());
-        let mut response = match &self.on_rejection {
-            Some(hook) => hook(&rejection),
-            None => rejection.to_response(),
-        };
+    pub(super) fn reject(
+        &self,
+        reason: impl Into<Reason>,
+        context: &RequestContext,
+    ) -> Response<Bytes> {
+        let rejection = reason.into().into_rejection(context);
+        self.telemetry.rejected(&rejection, context.ring.as_deref());
+        let hook = self.on_rejection.as_ref();
+        // A panic in `Service::call` would stop a `Buffer` around the layer for good.
+        let response =
+            hook.and_then(|hook| catch_unwind(AssertUnwindSafe(|| hook(&rejection))).ok());
+        let mut response = response.unwrap_or_else(|| rejection.to_response());
         rejection.apply_to(&mut response);
         response
     }
@@ -55,6 +76,14 @@ impl Config {
         }
     }
 
+    /// Warns about a resolved app that has the label of another app of the layer. The labels of
+    /// the routes differ, and are known from the start.
+    #[cfg(feature = "apps")]
+    pub(super) fn check_label(&self, app: &App, name: Arc<str>) {
+        self.warnings
+            .check_label(|| self.labels.is_shared(app, Some(name)));
+    }
+
     /// Warns about a signed POST that passes through because its path is not configured, if the
     /// path is similar to a configured one.
     #[cold]
@@ -62,6 +91,7 @@ impl Config {
     pub(super) fn check_missed_path(&self, headers: &HeaderMap, path: &str) {
         if path.len() <= MAX_COMPARED_PATH
             && headers.contains_key(SIGNATURE_HEADER)
+            && !headers.contains_key(GITHUB_HEADER)
             && !self.warnings.is_reported(SetupWarning::PathMissed)
             && self.routes.has_similar(path)
         {
@@ -90,6 +120,8 @@ pub enum OnHandlerError {
     ///
     /// This is the default, because some hosts turn an error into a 200 response: tonic does, with
     /// a `grpc-status` header that Meta ignores.
+    ///
+    /// A `DedupLayer` inside answers 500 itself, so neither variant has an effect there.
     #[default]
     Respond,
     /// Returns the error to the caller of the layer, which must not answer 200.

@@ -10,7 +10,8 @@ use super::{
     app::App,
     config::Config,
     content_length::{DeclaredLength, declared_length},
-    rejection::RejectionKind,
+    context::RequestContext,
+    rejection::{Reason, RejectionKind},
     setup_warning::SetupWarning,
 };
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     event::{IncrementalValidator, Notification, ReadState},
     receive::{Received, Reservation},
     signature::Signature,
+    telemetry::{DeliveryTelemetry, VerifiedDelivery},
     verified::Verified,
 };
 
@@ -66,7 +68,7 @@ impl<S> Delivery<S> {
         expected: &Expected,
         (parts, inner): (Parts, S),
         config: &Config,
-    ) -> Result<Self, RejectionKind> {
+    ) -> Result<Self, Reason> {
         let verified = received.verifier.verify(&expected.signature);
         if verified.is_err() && parts.extensions.get::<Verified>().is_some() {
             config.warnings.report(SetupWarning::LayersOverlap);
@@ -91,8 +93,8 @@ impl<S> Delivery<S> {
 
     /// Parses the next part of the body and charges its memory. Returns true once
     /// [`accept`](Self::accept) may be called; a large body yields once more before that.
-    pub(super) fn parse(&mut self) -> Result<bool, RejectionKind> {
-        if self.validator.is_whole() {
+    pub(super) fn parse(&mut self) -> Result<bool, Reason> {
+        if self.validator.is_complete() {
             return Ok(true);
         }
         let is_complete = self.validator.advance(PARSED_PER_POLL);
@@ -106,21 +108,36 @@ impl<S> Delivery<S> {
     }
 
     /// Splits the delivery into events. Fails if it has foreign events and the app refuses those.
-    pub(super) fn accept<B>(mut self) -> Result<AcceptedRequest<S, B>, RejectionKind> {
-        let mut notification = Notification::finish(self.validator);
-        if !self.signer.app.filter(&mut notification) {
-            return Err(RejectionKind::AccountRefused);
+    pub(super) fn accept<B>(mut self, config: &Config) -> Result<AcceptedRequest<S, B>, Reason> {
+        let mut parts = self.parts;
+        let extensions = &mut parts.extensions;
+        let parsed = Notification::finish(self.validator);
+        let mut notification = match extensions.get::<Notification>() {
+            // An outer layer has verified this delivery, and a `DedupLayer` in between may have
+            // suppressed some of its events: they must stay suppressed.
+            Some(outer) if outer.peek_body() == parsed.peek_body() => {
+                config.warnings.report(SetupWarning::WebhookRepeated);
+                outer.clone_unread()
+            }
+            // It belongs to another body. Nobody will read it.
+            Some(outer) => {
+                outer.mark_read();
+                parsed
+            }
+            None => parsed,
+        };
+        let filtered = self.signer.app.filter(&mut notification);
+        if filtered.is_list_suspect {
+            config.warnings.report(SetupWarning::AllEventsForeign);
+        }
+        if filtered.is_refused {
+            return Err(RejectionKind::AccountRefused.into());
         }
         (self.reservation).grow_to(self.body_bytes + notification.memory())?;
         let reservation = Arc::new(self.reservation);
         let body = notification.peek_body().clone();
         let read_state = notification.read_state();
-        let mut parts = self.parts;
-        let extensions = &mut parts.extensions;
-        // An outer layer has verified the delivery too. Its copy is not read any more.
-        if let Some(outer) = extensions.insert(notification) {
-            outer.mark_read();
-        }
+        extensions.insert(notification);
         // A task may outlive this future and still hold the body.
         extensions.insert(Arc::clone(&reservation));
         Ok(AcceptedRequest {
@@ -145,6 +162,7 @@ pub(super) struct AcceptedRequest<S, B> {
 /// What the layer keeps of a delivery while the inner service handles it.
 pub(super) struct InHandler {
     pub(super) read_state: ReadState,
+    pub(super) telemetry: DeliveryTelemetry,
     /// The body is charged until the request has been answered.
     _reservation: Arc<Reservation>,
 }
@@ -155,15 +173,24 @@ where
 {
     /// Calls the inner service. Checks again that the secret is still configured, because parsing
     /// and readiness may have taken long.
-    #[cfg_attr(
-        not(feature = "tokio"),
-        expect(unused_variables, reason = "only `DedupLayer` reports through it")
-    )]
-    pub(super) fn call(mut self, config: &Config) -> Result<(S::Future, InHandler), RejectionKind> {
+    pub(super) fn call(
+        mut self,
+        config: &Config,
+        context: &RequestContext,
+    ) -> Result<(S::Future, InHandler), Reason> {
         let secret = self.signer.secret_label()?;
         let app = self.signer.app.shared_label();
+        let notification = self.request.extensions().get::<Notification>();
+        let telemetry = config.telemetry.verified(&VerifiedDelivery {
+            app: &app,
+            path: context.path.as_deref(),
+            secret: &secret,
+            events: notification.map_or(&[], Notification::peek_events),
+            length: context.received_length.unwrap_or_default(),
+            started: context.started,
+        });
         let verified = Verified::new(
-            app,
+            self.signer.app,
             secret,
             &self.reservation,
             #[cfg(feature = "tokio")]
@@ -175,9 +202,11 @@ where
         extensions.insert(verified);
         let in_handler = InHandler {
             read_state: self.read_state,
+            telemetry,
             _reservation: self.reservation,
         };
-        Ok((self.inner.call(self.request), in_handler))
+        let call = (in_handler.telemetry).in_scope(|| self.inner.call(self.request));
+        Ok((call, in_handler))
     }
 }
 

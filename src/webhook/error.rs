@@ -43,7 +43,8 @@ pub enum ConfigError {
     VerifyTokenWhitespace,
     /// A [`verify_token`](super::WebhookLayerBuilder::verify_token) is longer than 512 bytes.
     VerifyTokenTooLong,
-    /// Both [`credentials`](super::WebhookLayerBuilder::credentials) and a secret or token are set.
+    /// [`credentials`](super::WebhookLayerBuilder::credentials) is set more than once, or together
+    /// with a secret or token.
     CredentialsConflict,
     /// The label of an [`App`](super::App) is not 1 to 64 letters, digits, `.`, `_`, `~` or `-`.
     AppLabel,
@@ -56,6 +57,10 @@ pub enum ConfigError {
     /// The [`phone_numbers`](super::AppBuilder::phone_numbers) list is empty, or an id has
     /// characters other than digits. Only events without a phone number would be handled.
     PhoneNumbers,
+    /// [`on_foreign_event`](super::AppBuilder::on_foreign_event) is `OnForeignEvent::Refuse`, and
+    /// neither [`accounts`](super::AppBuilder::accounts) nor
+    /// [`phone_numbers`](super::AppBuilder::phone_numbers) is set: nothing would be refused.
+    OnForeignEventUnused,
     /// The pattern of [`app_resolver`](super::WebhookLayerBuilder#method.app_resolver) is not a
     /// path with exactly one segment `{app}`.
     AppResolverPattern,
@@ -74,6 +79,12 @@ pub enum ConfigError {
     /// three quarters of it plus 16 KiB must be at least the
     /// [`body_limit`](super::WebhookLayerBuilder::body_limit).
     MemoryBudget,
+    /// The [`ip_allow_list`](super::WebhookLayerBuilder#method.ip_allow_list) is set more than
+    /// once. Put all prefixes into one list.
+    IpAllowListConflict,
+    /// The [`client_certificate`](super::WebhookLayerBuilder#method.client_certificate) is set more
+    /// than once.
+    ClientCertificateConflict,
     /// The [`client_certificate`](super::WebhookLayerBuilder#method.client_certificate) is read
     /// from a header, and no
     /// [`trusted_proxies`](super::WebhookLayerBuilder#method.trusted_proxies) with addresses are
@@ -94,6 +105,7 @@ pub enum ConfigError {
 }
 
 impl fmt::Display for ConfigError {
+    // Long because it is a table with one row per setting.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::PathMissing => "`path`: set it, or use `any_path` for a layer on one route",
@@ -119,7 +131,7 @@ impl fmt::Display for ConfigError {
             }
             Self::VerifyTokenTooLong => "`verify_token`: must not be longer than 512 bytes",
             Self::CredentialsConflict => {
-                "`credentials`: set either `credentials`, or `app_secret` and `verify_token`"
+                "`credentials`: set either `credentials`, once, or `app_secret` and `verify_token`"
             }
             Self::AppLabel => {
                 "`App`: the label must be 1 to 64 letters, digits, `.`, `_`, `~` or `-`"
@@ -129,6 +141,9 @@ impl fmt::Display for ConfigError {
             }
             Self::Accounts => "`accounts`: must be at least one id, of digits only",
             Self::PhoneNumbers => "`phone_numbers`: must be at least one id, of digits only",
+            Self::OnForeignEventUnused => {
+                "`on_foreign_event`: `Refuse` has no effect without `accounts` or `phone_numbers`"
+            }
             Self::AppResolverPattern => {
                 "`app_resolver`: the pattern must be a path with exactly one segment `{app}`"
             }
@@ -140,6 +155,10 @@ impl fmt::Display for ConfigError {
             Self::MemoryBudget => {
                 "`memory_budget`: three quarters of it plus 16 KiB must be at least `body_limit`"
             }
+            Self::IpAllowListConflict => {
+                "`ip_allow_list`: must be set only once, with all prefixes"
+            }
+            Self::ClientCertificateConflict => "`client_certificate`: must be set only once",
             Self::TrustedProxiesMissing => {
                 "`trusted_proxies`: required with addresses, because `client_certificate` is read from a header"
             }
@@ -180,6 +199,9 @@ impl From<CredentialsError> for ConfigError {
 impl From<AdmissionMisuse> for ConfigError {
     fn from(misuse: AdmissionMisuse) -> Self {
         match misuse {
+            AdmissionMisuse::ListConflict => Self::IpAllowListConflict,
+            #[cfg(feature = "client-certificate")]
+            AdmissionMisuse::CertificateConflict => Self::ClientCertificateConflict,
             #[cfg(feature = "client-certificate")]
             AdmissionMisuse::ProxiesMissing => Self::TrustedProxiesMissing,
             AdmissionMisuse::ProxiesConflict => Self::TrustedProxiesConflict,

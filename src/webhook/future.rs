@@ -14,18 +14,20 @@ use tower::{BoxError, Service, ServiceExt, util::Oneshot};
 use super::{
     app::App,
     config::Config,
+    context::RequestContext,
     delivery::{AcceptedRequest, Delivery, Expected, InHandler},
     preconditions::{Action, Intent, dispatch},
-    rejection::RejectionKind,
+    rejection::{Reason, RejectionKind},
     setup_warning::SetupWarning,
 };
 #[cfg(feature = "tokio")]
-use crate::dedup::PartialFailure;
+use crate::dedup::{DedupRejection, PartialFailure};
 use crate::{
     body::{RequestBody, ResponseBody},
     coop::yield_now,
     receive::Receive,
     response::is_success,
+    telemetry::Outcome,
 };
 
 type Resolving = Pin<Box<dyn Future<Output = Result<App, RejectionKind>> + Send>>;
@@ -38,12 +40,13 @@ pin_project! {
     {
         #[pin]
         state: State<S, B>,
+        context: RequestContext,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, B>
+    pub(super) enum State<S, B>
     where
         S: Service<Request<RequestBody<B>>>,
     {
@@ -91,21 +94,25 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
 {
+    pub(super) fn new(state: State<S, B>, context: RequestContext) -> Self {
+        Self { state, context }
+    }
+
     pub(super) fn respond(response: Response<Bytes>) -> Self {
-        Self {
-            state: State::respond(response),
-        }
+        Self::new(State::respond(response), RequestContext::default())
     }
 
     #[inline]
     pub(super) fn pass_through(inner: S, request: Request<B>) -> Self {
-        Self {
-            state: State::PassThrough {
-                call: inner.oneshot(request.map(RequestBody::pass_through)),
-            },
-        }
+        let call = inner.oneshot(request.map(RequestBody::pass_through));
+        Self::new(State::PassThrough { call }, RequestContext::default())
     }
+}
 
+impl<S, B> State<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+{
     #[cfg(feature = "apps")]
     pub(super) fn resolve(
         resolving: impl Future<Output = Result<App, RejectionKind>> + Send + 'static,
@@ -114,30 +121,14 @@ where
         inner: S,
         config: Arc<Config>,
     ) -> Self {
-        Self {
-            state: State::Resolving {
-                resolving: Box::pin(resolving),
-                request: Some((intent, request, inner)),
-                config,
-            },
+        Self::Resolving {
+            resolving: Box::pin(resolving),
+            request: Some((intent, request, inner)),
+            config,
         }
     }
 
     pub(super) fn start(action: Action<B>, inner: &S, config: &Arc<Config>) -> Self
-    where
-        S: Clone,
-    {
-        Self {
-            state: State::start(action, inner, config),
-        }
-    }
-}
-
-impl<S, B> State<S, B>
-where
-    S: Service<Request<RequestBody<B>>>,
-{
-    fn start(action: Action<B>, inner: &S, config: &Arc<Config>) -> Self
     where
         S: Clone,
     {
@@ -171,9 +162,10 @@ where
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
-    // Longer than 60 lines: one arm per state, in the order that a delivery takes.
+    // Long because it has one arm per state, in the order that a delivery takes.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        let this = self.project();
+        let (mut state, context) = (this.state, this.context);
         loop {
             let next = match state.as_mut().project() {
                 StateProj::Respond { response } => {
@@ -198,10 +190,12 @@ where
                     let Some((intent, request, inner)) = request.take() else {
                         return Poll::Pending;
                     };
-                    let action = resolved.and_then(|app| dispatch(intent, request, &app, config));
+                    let action = resolved
+                        .map_err(Reason::from)
+                        .and_then(|app| dispatch(intent, request, &app, config, context));
                     match action {
                         Ok(action) => State::start(action, &inner, config),
-                        Err(kind) => State::respond(config.reject(kind)),
+                        Err(reason) => State::respond(config.reject(reason, context)),
                     }
                 }
                 StateProj::Receiving {
@@ -210,19 +204,21 @@ where
                     head,
                     config,
                 } => {
-                    let received = ready!(receive.poll(cx)).map_err(RejectionKind::from);
+                    let received = ready!(receive.poll(cx)).map_err(Reason::from);
                     // Always present: this state is left below.
                     let Some(head) = head.take() else {
                         return Poll::Pending;
                     };
-                    let delivery = received
-                        .and_then(|received| Delivery::new(received, expected, head, config));
+                    let delivery = received.and_then(|received| {
+                        context.received_length = Some(received.body.len());
+                        Delivery::new(received, expected, head, config)
+                    });
                     match delivery {
                         Ok(delivery) => State::Parsing {
                             delivery: Some(delivery),
                             config: Arc::clone(config),
                         },
-                        Err(kind) => State::respond(config.reject(kind)),
+                        Err(reason) => State::respond(config.reject(reason, context)),
                     }
                 }
                 StateProj::Parsing { delivery, config } => {
@@ -235,13 +231,16 @@ where
                         yield_now(cx);
                         return Poll::Pending;
                     }
-                    let delivery = delivery.take().ok_or(RejectionKind::NotJson);
-                    match parsed.and(delivery).and_then(Delivery::accept) {
+                    let delivery = delivery.take().ok_or(RejectionKind::NotJson.into());
+                    let accepted = parsed
+                        .and(delivery)
+                        .and_then(|delivery| delivery.accept(config));
+                    match accepted {
                         Ok(accepted) => State::Readying {
                             accepted: Some(accepted),
                             config: Arc::clone(config),
                         },
-                        Err(kind) => State::respond(config.reject(kind)),
+                        Err(reason) => State::respond(config.reject(reason, context)),
                     }
                 }
                 StateProj::Readying { accepted, config } => {
@@ -254,8 +253,8 @@ where
                         return Poll::Pending;
                     };
                     let called = match ready {
-                        Ok(()) => accepted.call(config),
-                        Err(error) => Err(config.on_inner_error(error)?),
+                        Ok(()) => accepted.call(config, context),
+                        Err(error) => Err(config.on_inner_error(error)?.into()),
                     };
                     match called {
                         Ok((call, in_handler)) => State::Calling {
@@ -263,14 +262,14 @@ where
                             config: Arc::clone(config),
                             in_handler,
                         },
-                        Err(kind) => State::respond(config.reject(kind)),
+                        Err(reason) => State::respond(config.reject(reason, context)),
                     }
                 }
                 StateProj::Calling {
                     call,
                     config,
                     in_handler,
-                } => match ready!(call.poll(cx)) {
+                } => match ready!(in_handler.telemetry.in_scope(|| call.poll(cx))) {
                     Ok(response) => {
                         config.warnings.check_response(&response);
                         let response = acknowledge(response.map(ResponseBody::inner));
@@ -278,11 +277,16 @@ where
                         {
                             config.warnings.report(SetupWarning::EventsIgnored);
                         }
+                        let outcome = outcome_of(&response);
+                        in_handler
+                            .telemetry
+                            .answered(outcome, Some(response.status()));
                         return Poll::Ready(Ok(response));
                     }
                     Err(error) => {
+                        in_handler.telemetry.answered(Outcome::Failed, None);
                         let kind = config.on_inner_error(error)?;
-                        State::respond(config.reject(kind))
+                        State::respond(config.reject(kind, context))
                     }
                 },
             };
@@ -297,6 +301,18 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+fn outcome_of<R>(response: &Response<R>) -> Outcome {
+    #[cfg(feature = "tokio")]
+    let is_deferred = (response.extensions().get::<DedupRejection>()).is_some();
+    #[cfg(not(feature = "tokio"))]
+    let is_deferred = false;
+    match response.status() {
+        StatusCode::OK => Outcome::Acknowledged,
+        _ if is_deferred => Outcome::Deferred,
+        _ => Outcome::Refused,
     }
 }
 

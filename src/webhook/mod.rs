@@ -97,9 +97,12 @@ mod app;
 mod builder;
 mod config;
 mod content_length;
+mod context;
 mod delivery;
 mod error;
 mod future;
+#[cfg(feature = "tokio")]
+mod labels;
 mod layer;
 mod preconditions;
 mod rejection;
@@ -109,16 +112,21 @@ mod routes;
 mod service;
 mod setup_warning;
 
+#[cfg(feature = "tracing")]
+pub(crate) use self::app::TEST_ENTRY_ID;
 #[cfg(feature = "tokio")]
-pub(crate) use self::setup_warning::SetupWarnings;
+pub(crate) use self::{labels::Labels, setup_warning::SetupWarnings};
 pub use crate::{
     body::{RequestBody, ResponseBody},
+    handshake::{HandshakeParameter, MalformedHandshake},
     host_body::{HostBody, HostBodyFuture, HostBodyLayer, IntoHostBody},
     verified::Verified,
 };
 
 #[cfg(feature = "apps")]
-pub use self::resolver::{AppResolver, CachedResolver, CachedResolverBuilder, ResolveError};
+pub use self::resolver::{
+    AppResolver, CachedResolver, CachedResolverBuilder, ResolveError, ResolverCounters,
+};
 pub use self::{
     app::{App, AppBuilder, OnForeignEvent},
     builder::WebhookLayerBuilder,
@@ -126,7 +134,7 @@ pub use self::{
     error::ConfigError,
     future::ResponseFuture,
     layer::WebhookLayer,
-    rejection::{Rejection, RejectionKind},
+    rejection::{Rejection, RejectionDetail, RejectionKind},
     service::Webhook,
     setup_warning::SetupWarning,
 };

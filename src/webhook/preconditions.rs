@@ -1,6 +1,8 @@
 //! Checks of the request head: everything that can be rejected before the first byte of the body
 //! is read.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
 use http_body::Body;
@@ -9,8 +11,9 @@ use super::{
     app::App,
     config::Config,
     content_length::{DeclaredLength, declared_length},
+    context::RequestContext,
     delivery::Expected,
-    rejection::{ALLOW, RejectionKind},
+    rejection::{ALLOW, Reason, RejectionKind},
 };
 use crate::{
     handshake,
@@ -47,7 +50,7 @@ pub(super) fn classify<B>(
         expect(unused_variables, reason = "every sender is admitted")
     )]
     config: &Config,
-) -> Result<Intent, RejectionKind> {
+) -> Result<Intent, Reason> {
     match *request.method() {
         Method::POST => {
             #[cfg(feature = "admission")]
@@ -59,7 +62,7 @@ pub(super) fn classify<B>(
             )?))
         }
         Method::GET => Ok(Intent::Handshake),
-        _ => Err(RejectionKind::MethodNotAllowed),
+        _ => Err(RejectionKind::MethodNotAllowed.into()),
     }
 }
 
@@ -69,20 +72,23 @@ pub(super) fn dispatch<B>(
     request: Request<B>,
     app: &App,
     config: &Config,
-) -> Result<Action<B>, RejectionKind>
+    context: &mut RequestContext,
+) -> Result<Action<B>, Reason>
 where
     B: Body<Data = Bytes>,
 {
+    context.app = Some(app.shared_label());
     let ring = app.credentials().ring();
     let signature = match intent {
         Intent::Delivery(signature) => signature,
         Intent::Handshake => {
             let challenge = handshake::challenge(request.uri().query(), ring.tokens())?;
+            (config.telemetry).handshake(&app.shared_label(), context.path.as_deref());
             return Ok(Action::Respond(challenge_response(challenge)));
         }
     };
     let limits = app.limits(&config.limits, config.longest_body);
-    let declared = check_body_headers(request.headers(), limits.body)?;
+    let declared = check_body_headers(request.headers(), limits.body, context)?;
     let (parts, body) = request.into_parts();
     let verifier = Verifier::new(ring.secrets());
     let receive = Receive::new(
@@ -93,6 +99,7 @@ where
         &limits,
         &config.budget,
     );
+    context.ring = Some(Arc::clone(&ring));
     let expected = Expected {
         app: app.clone(),
         ring,
@@ -106,14 +113,20 @@ where
 }
 
 /// Returns the declared length of the body. Rejects a body that is too long or compressed.
-fn check_body_headers(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, RejectionKind> {
+fn check_body_headers(
+    headers: &HeaderMap,
+    limit: usize,
+    context: &mut RequestContext,
+) -> Result<Option<usize>, RejectionKind> {
     let declared = match headers.get(header::CONTENT_LENGTH).map(declared_length) {
-        Some(DeclaredLength::Known(length)) if length <= limit => Some(length),
-        Some(DeclaredLength::Known(_) | DeclaredLength::Overflow) => {
-            return Err(RejectionKind::BodyTooLarge);
-        }
+        Some(DeclaredLength::Known(length)) => Some(length),
+        Some(DeclaredLength::Overflow) => Some(usize::MAX),
         Some(DeclaredLength::Invalid) | None => None,
     };
+    context.declared_length = declared;
+    if declared.is_some_and(|length| length > limit) {
+        return Err(RejectionKind::BodyTooLarge);
+    }
     let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if !headers
         .get_all(header::CONTENT_ENCODING)

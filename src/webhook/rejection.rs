@@ -1,18 +1,25 @@
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
+use super::context::RequestContext;
 #[cfg(feature = "admission")]
 use crate::admission::Refused;
-use crate::{handshake::HandshakeError, receive::ReceiveError, signature::SignatureError};
+use crate::{
+    handshake::{HandshakeError, HandshakeParameter, MalformedHandshake},
+    receive::ReceiveError,
+    signature::{MalformedSignature, SignatureError},
+};
 
 /// The methods of a webhook path.
 pub(super) const ALLOW: HeaderValue = HeaderValue::from_static("GET, POST");
 
-/// Why the layer rejected a request. It is in the extensions of every rejection response.
+/// Why the layer rejected a request. It is in the extensions of every rejection response, and
+/// [`on_rejection`](crate::WebhookLayerBuilder::on_rejection) gets it. Other responses do not have
+/// it, such as the answer to a valid handshake.
 ///
-/// It contains no data of the request.
+/// It contains no text of the request: kinds, lengths, and texts from the configuration.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -33,9 +40,20 @@ pub(super) const ALLOW: HeaderValue = HeaderValue::from_static("GET, POST");
 /// assert_eq!(response.status(), rejection.status());
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Rejection {
+    reason: Reason,
+    path: Option<Arc<str>>,
+    app: Option<Arc<str>>,
+    declared_length: Option<usize>,
+    received_length: Option<usize>,
+}
+
+/// The kind of a rejection, and what exactly was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reason {
     kind: RejectionKind,
+    detail: Option<RejectionDetail>,
 }
 
 /// The reasons for a rejection, each with its response status.
@@ -44,12 +62,20 @@ pub struct Rejection {
 pub enum RejectionKind {
     /// The method is neither GET nor POST. 405 with `Allow: GET, POST`.
     MethodNotAllowed,
-    /// The handshake has a wrong `hub.verify_token`, a `hub.mode` other than `subscribe`, lacks one
-    /// of the two, or repeats a parameter. 403.
-    #[doc(alias = "hub.challenge")]
-    HandshakeRefused,
+    /// A GET without any parameter of the handshake: a browser or a health check. 403.
+    NotHandshake,
+    /// The handshake has no `hub.mode` or no `hub.verify_token`. 403.
+    HandshakeIncomplete,
+    /// The handshake has a parameter more than once. 403.
+    HandshakeRepeated,
+    /// The `hub.mode` of the handshake is not `subscribe`. 403.
+    HandshakeMode,
+    /// The `hub.verify_token` of the handshake is none of the configured tokens. 403.
+    #[doc(alias = "hub.verify_token")]
+    HandshakeToken,
     /// The query of the handshake is longer than 2048 bytes or has more than 16 parameters; or the
     /// token is right and the challenge is not 1 to 256 characters of `A-Z a-z 0-9 . _ ~ -`. 400.
+    #[doc(alias = "hub.challenge")]
     HandshakeMalformed,
     /// An IP allow list is set, and neither the server nor a trusted proxy reported the client
     /// address. 403; the body is not read.
@@ -68,7 +94,8 @@ pub enum RejectionKind {
     #[cfg(feature = "apps")]
     AppUnknown,
     /// The app resolver failed, timed out, or reached a limit. 503 with `Retry-After: 1`; the body
-    /// is not read.
+    /// is not read. [`CachedResolver::counters`](super::CachedResolver::counters) tells which, and
+    /// [`last_error`](super::CachedResolver::last_error) has the cause.
     #[cfg(feature = "apps")]
     AppResolverUnavailable,
     /// The `X-Hub-Signature-256` header is missing. 403; the body is not read.
@@ -103,17 +130,69 @@ pub enum RejectionKind {
     HandlerFailed,
 }
 
+/// What exactly was wrong, for kinds that have several causes. `Display` is a text for logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RejectionDetail {
+    /// The parameter that is missing or repeated.
+    Parameter(HandshakeParameter),
+    /// What is wrong with the query or the challenge.
+    Handshake(MalformedHandshake),
+    /// What is wrong with the signature header.
+    Signature(MalformedSignature),
+}
+
 impl Rejection {
     /// The reason for the rejection.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
-        self.kind
+        self.reason.kind
+    }
+
+    /// What exactly was wrong, for kinds that have several causes.
+    #[must_use]
+    pub fn detail(&self) -> Option<RejectionDetail> {
+        self.reason.detail
+    }
+
+    /// The configured path that the request was sent to: for an app resolver its pattern, `*` for
+    /// [`any_path`](crate::WebhookLayerBuilder::any_path).
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// Label of the [`App`](super::App) that the request was for, if it is known. Empty for the
+    /// only app of a layer, which has no label.
+    #[must_use]
+    pub fn app(&self) -> Option<&str> {
+        self.app.as_deref()
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn shared_app(&self) -> Option<&Arc<str>> {
+        self.app.as_ref()
+    }
+
+    /// Length of the body that the sender declared, in bytes.
+    #[must_use]
+    pub fn declared_length(&self) -> Option<usize> {
+        self.declared_length
+    }
+
+    /// Length of the body in bytes, if it was received completely.
+    ///
+    /// If it differs from the declared length although the signature does not match, something in
+    /// front of this service changes bodies.
+    #[must_use]
+    pub fn received_length(&self) -> Option<usize> {
+        self.received_length
     }
 
     /// Status of the default response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.kind.describe().0
+        self.kind().describe().0
     }
 
     /// Builds the default response: the status, an empty body, and `Allow` or `Retry-After` where
@@ -131,7 +210,8 @@ impl Rejection {
     /// Corrects the response of a hook: see
     /// [`on_rejection`](crate::WebhookLayerBuilder::on_rejection).
     pub(super) fn apply_to(self, response: &mut Response<Bytes>) {
-        if response.status().is_success() {
+        let status = response.status();
+        if !(status.is_client_error() || status.is_server_error()) {
             *response.status_mut() = self.status();
         }
         if let Some((name, value)) = self.header() {
@@ -140,8 +220,8 @@ impl Rejection {
         response.extensions_mut().insert(self);
     }
 
-    fn header(self) -> Option<(HeaderName, HeaderValue)> {
-        match self.kind {
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self.kind() {
             RejectionKind::MethodNotAllowed => Some((header::ALLOW, ALLOW)),
             RejectionKind::MemoryBudget => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
@@ -156,71 +236,142 @@ impl Rejection {
 }
 
 impl RejectionKind {
-    // Longer than 60 lines: a table with one row per reason.
-    fn describe(self) -> (StatusCode, &'static str) {
+    /// Number of kinds.
+    #[cfg(feature = "tracing")]
+    pub(crate) const COUNT: usize = Self::HandlerFailed as usize + 1;
+
+    /// Returns the name of the kind in snake case (`signature_mismatch`), for logs and metrics. The
+    /// names are stable across versions of this crate.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.describe().1
+    }
+
+    // Long because it is a table with one row per kind.
+    fn describe(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
         match self {
             Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
+                S::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
                 "only GET and POST are allowed",
             ),
-            Self::HandshakeRefused => (StatusCode::FORBIDDEN, "the handshake was refused"),
-            Self::HandshakeMalformed => (StatusCode::BAD_REQUEST, "the handshake is malformed"),
+            Self::NotHandshake => (
+                S::FORBIDDEN,
+                "not_handshake",
+                "the request is not a handshake",
+            ),
+            Self::HandshakeIncomplete => (
+                S::FORBIDDEN,
+                "handshake_incomplete",
+                "the handshake lacks a parameter",
+            ),
+            Self::HandshakeRepeated => (
+                S::FORBIDDEN,
+                "handshake_repeated",
+                "the handshake repeats a parameter",
+            ),
+            Self::HandshakeMode => (
+                S::FORBIDDEN,
+                "handshake_mode",
+                "the mode of the handshake is not `subscribe`",
+            ),
+            Self::HandshakeToken => (
+                S::FORBIDDEN,
+                "handshake_token",
+                "the verify token of the handshake is not a configured one",
+            ),
+            Self::HandshakeMalformed => (
+                S::BAD_REQUEST,
+                "handshake_malformed",
+                "the handshake is malformed",
+            ),
             #[cfg(feature = "admission")]
-            Self::AddressUnknown => (StatusCode::FORBIDDEN, "the client address is unknown"),
+            Self::AddressUnknown => (
+                S::FORBIDDEN,
+                "address_unknown",
+                "the client address is unknown",
+            ),
             #[cfg(feature = "admission")]
-            Self::AddressRefused => (StatusCode::FORBIDDEN, "the client address is not allowed"),
+            Self::AddressRefused => (
+                S::FORBIDDEN,
+                "address_refused",
+                "the client address is not allowed",
+            ),
             #[cfg(feature = "client-certificate")]
-            Self::CertificateMissing => {
-                (StatusCode::FORBIDDEN, "the client certificate is missing")
-            }
+            Self::CertificateMissing => (
+                S::FORBIDDEN,
+                "certificate_missing",
+                "the client certificate is missing",
+            ),
             #[cfg(feature = "client-certificate")]
             Self::CertificateRefused => (
-                StatusCode::FORBIDDEN,
+                S::FORBIDDEN,
+                "certificate_refused",
                 "the client certificate is not allowed",
             ),
             #[cfg(feature = "apps")]
-            Self::AppUnknown => (StatusCode::FORBIDDEN, "no app has this name"),
+            Self::AppUnknown => (S::FORBIDDEN, "app_unknown", "no app has this name"),
             #[cfg(feature = "apps")]
             Self::AppResolverUnavailable => (
-                StatusCode::SERVICE_UNAVAILABLE,
+                S::SERVICE_UNAVAILABLE,
+                "app_resolver_unavailable",
                 "the app resolver is not available",
             ),
-            Self::SignatureMissing => (StatusCode::FORBIDDEN, "the signature header is missing"),
-            Self::SignatureMalformed => {
-                (StatusCode::FORBIDDEN, "the signature header is malformed")
-            }
-            Self::SignatureMismatch => (StatusCode::FORBIDDEN, "the signature does not match"),
+            Self::SignatureMissing => (
+                S::FORBIDDEN,
+                "signature_missing",
+                "the signature header is missing",
+            ),
+            Self::SignatureMalformed => (
+                S::FORBIDDEN,
+                "signature_malformed",
+                "the signature header is malformed",
+            ),
+            Self::SignatureMismatch => (
+                S::FORBIDDEN,
+                "signature_mismatch",
+                "the signature does not match",
+            ),
             Self::BodyTooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
+                S::PAYLOAD_TOO_LARGE,
+                "body_too_large",
                 "the body exceeds the size limit",
             ),
             Self::ContentEncoding => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "content_encoding",
                 "the body must not be compressed",
             ),
             Self::BodyDeadline => (
-                StatusCode::REQUEST_TIMEOUT,
+                S::REQUEST_TIMEOUT,
+                "body_deadline",
                 "the body was not received within the deadline",
             ),
             Self::BodyIdle => (
-                StatusCode::REQUEST_TIMEOUT,
+                S::REQUEST_TIMEOUT,
+                "body_idle",
                 "the body was idle for longer than the timeout",
             ),
             Self::MemoryBudget => (
-                StatusCode::SERVICE_UNAVAILABLE,
+                S::SERVICE_UNAVAILABLE,
+                "memory_budget",
                 "the memory budget is used up",
             ),
-            Self::BodyBroken => (StatusCode::BAD_REQUEST, "the body could not be read"),
+            Self::BodyBroken => (S::BAD_REQUEST, "body_broken", "the body could not be read"),
             Self::NotJson => (
-                StatusCode::UNPROCESSABLE_ENTITY,
+                S::UNPROCESSABLE_ENTITY,
+                "not_json",
                 "the body is signed but is not JSON",
             ),
             Self::AccountRefused => (
-                StatusCode::FORBIDDEN,
+                S::FORBIDDEN,
+                "account_refused",
                 "the delivery has an event of an account or phone number that is not listed",
             ),
             Self::HandlerFailed => (
-                StatusCode::SERVICE_UNAVAILABLE,
+                S::SERVICE_UNAVAILABLE,
+                "handler_failed",
                 "the inner service failed with an error",
             ),
         }
@@ -229,62 +380,111 @@ impl RejectionKind {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.describe().1)
+        f.write_str(self.kind().describe().2)
     }
 }
 
 impl Error for Rejection {}
 
-impl From<RejectionKind> for Rejection {
-    fn from(kind: RejectionKind) -> Self {
-        Self { kind }
+impl fmt::Display for RejectionDetail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parameter(parameter) => parameter.fmt(f),
+            Self::Handshake(problem) => problem.fmt(f),
+            Self::Signature(problem) => problem.fmt(f),
+        }
     }
 }
 
-impl From<HandshakeError> for RejectionKind {
+impl Reason {
+    /// Adds what is known of the request.
+    pub(super) fn into_rejection(self, context: &RequestContext) -> Rejection {
+        Rejection {
+            reason: self,
+            path: context.path.clone(),
+            app: context.app.clone(),
+            declared_length: context.declared_length,
+            received_length: context.received_length,
+        }
+    }
+}
+
+/// For tests of a hook: nothing but the kind is known.
+impl From<RejectionKind> for Rejection {
+    fn from(kind: RejectionKind) -> Self {
+        Reason::from(kind).into_rejection(&RequestContext::default())
+    }
+}
+
+impl From<RejectionKind> for Reason {
+    fn from(kind: RejectionKind) -> Self {
+        Self { kind, detail: None }
+    }
+}
+
+impl From<HandshakeError> for Reason {
     fn from(error: HandshakeError) -> Self {
+        let (kind, detail) = match error {
+            HandshakeError::NotHandshake => (RejectionKind::NotHandshake, None),
+            HandshakeError::Missing(parameter) => (
+                RejectionKind::HandshakeIncomplete,
+                Some(RejectionDetail::Parameter(parameter)),
+            ),
+            HandshakeError::Repeated(parameter) => (
+                RejectionKind::HandshakeRepeated,
+                Some(RejectionDetail::Parameter(parameter)),
+            ),
+            HandshakeError::Mode => (RejectionKind::HandshakeMode, None),
+            HandshakeError::Token => (RejectionKind::HandshakeToken, None),
+            HandshakeError::Malformed(problem) => (
+                RejectionKind::HandshakeMalformed,
+                Some(RejectionDetail::Handshake(problem)),
+            ),
+        };
+        Self { kind, detail }
+    }
+}
+
+impl From<SignatureError> for Reason {
+    fn from(error: SignatureError) -> Self {
         match error {
-            HandshakeError::Refused => Self::HandshakeRefused,
-            HandshakeError::Malformed => Self::HandshakeMalformed,
+            SignatureError::Missing => RejectionKind::SignatureMissing.into(),
+            SignatureError::Malformed(problem) => Self {
+                kind: RejectionKind::SignatureMalformed,
+                detail: Some(RejectionDetail::Signature(problem)),
+            },
+            SignatureError::Mismatch => RejectionKind::SignatureMismatch.into(),
         }
     }
 }
 
 #[cfg(feature = "admission")]
-impl From<Refused> for RejectionKind {
+impl From<Refused> for Reason {
     fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::AddressUnknown => Self::AddressUnknown,
-            Refused::Address => Self::AddressRefused,
+        let kind = match refused {
+            Refused::AddressUnknown => RejectionKind::AddressUnknown,
+            Refused::Address => RejectionKind::AddressRefused,
             #[cfg(feature = "client-certificate")]
-            Refused::CertificateMissing => Self::CertificateMissing,
+            Refused::CertificateMissing => RejectionKind::CertificateMissing,
             #[cfg(feature = "client-certificate")]
-            Refused::Certificate => Self::CertificateRefused,
-        }
+            Refused::Certificate => RejectionKind::CertificateRefused,
+        };
+        kind.into()
     }
 }
 
-impl From<SignatureError> for RejectionKind {
-    fn from(error: SignatureError) -> Self {
-        match error {
-            SignatureError::Missing => Self::SignatureMissing,
-            SignatureError::Malformed => Self::SignatureMalformed,
-            SignatureError::Mismatch => Self::SignatureMismatch,
-        }
-    }
-}
-
-impl From<ReceiveError> for RejectionKind {
+impl From<ReceiveError> for Reason {
     fn from(error: ReceiveError) -> Self {
-        match error {
-            ReceiveError::TooLarge => Self::BodyTooLarge,
+        let kind = match error {
+            ReceiveError::TooLarge => RejectionKind::BodyTooLarge,
             #[cfg(feature = "tokio")]
-            ReceiveError::Deadline => Self::BodyDeadline,
+            ReceiveError::Deadline => RejectionKind::BodyDeadline,
             #[cfg(feature = "tokio")]
-            ReceiveError::Idle => Self::BodyIdle,
-            ReceiveError::Budget => Self::MemoryBudget,
-            ReceiveError::TimedOut => Self::BodyDeadline,
-            ReceiveError::Broken => Self::BodyBroken,
-        }
+            ReceiveError::Idle => RejectionKind::BodyIdle,
+            ReceiveError::Budget => RejectionKind::MemoryBudget,
+            ReceiveError::TimedOut => RejectionKind::BodyDeadline,
+            ReceiveError::Broken => RejectionKind::BodyBroken,
+        };
+        kind.into()
     }
 }

@@ -1,6 +1,10 @@
 //! Maps request paths to apps.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use http::uri::PathAndQuery;
 
@@ -20,39 +24,65 @@ const MAX_PREFIX_SEGMENTS: usize = 3;
 pub(super) struct Routes {
     /// Compared before `more`: most layers have one path.
     first: Option<(Path, App)>,
-    more: HashMap<String, App>,
+    more: HashMap<Arc<str>, App>,
     #[cfg(feature = "apps")]
     pattern: Option<Pattern>,
+    /// The ends of the paths from each slash but the first, without a trailing slash: what a layer
+    /// inside of a nested router sees.
+    suffixes: HashSet<String>,
 }
 
 /// The path of the first app.
 #[derive(Debug)]
 pub(super) enum Path {
-    Exact(String),
-    Any,
+    Exact(Arc<str>),
+    /// Any path. The text is what telemetry calls it.
+    Any(Arc<str>),
+}
+
+impl Path {
+    pub(super) fn any() -> Self {
+        Self::Any(Arc::from("*"))
+    }
 }
 
 /// The app of a request path, or how to resolve it.
 #[derive(Clone, Copy)]
 pub(super) enum Route<'a> {
-    App(&'a App),
+    App {
+        path: &'a Arc<str>,
+        app: &'a App,
+    },
     /// The path contains the name of the app.
     #[cfg(feature = "apps")]
     Named(&'a Pattern),
+}
+
+impl<'a> Route<'a> {
+    /// The configured path or pattern.
+    pub(super) fn path(self) -> &'a Arc<str> {
+        match self {
+            Self::App { path, .. } => path,
+            #[cfg(feature = "apps")]
+            Self::Named(pattern) => &pattern.text,
+        }
+    }
 }
 
 impl Routes {
     /// Returns `None` if the path is not configured.
     pub(super) fn find(&self, path: &str) -> Option<Route<'_>> {
         match &self.first {
-            Some((Path::Any, app)) => return Some(Route::App(app)),
-            Some((Path::Exact(exact), app)) if exact == path => return Some(Route::App(app)),
+            Some((Path::Any(path), app)) => return Some(Route::App { path, app }),
+            Some((Path::Exact(exact), app)) if **exact == *path => {
+                return Some(Route::App { path: exact, app });
+            }
             _ => {}
         }
         if !self.more.is_empty()
-            && let Some(app) = self.more.get(path)
+            && let Some((path, app)) = self.more.get_key_value(path)
         {
-            return Some(Route::App(app));
+            return Some(Route::App { path, app });
         }
         #[cfg(feature = "apps")]
         if let Some(pattern) = &self.pattern
@@ -66,26 +96,39 @@ impl Routes {
     /// Whether a path equals a configured one except for its first segments or a trailing slash.
     /// The number of candidates is limited, because anyone can send any path.
     pub(super) fn has_similar(&self, path: &str) -> bool {
+        // A layer inside of a router that is nested at the whole path. If `/` were configured, the
+        // request would not have passed through.
+        if path == "/" {
+            return true;
+        }
         let trimmed = path.strip_suffix('/').unwrap_or(path);
         let starts = trimmed.match_indices('/').map(|(start, _)| start);
         let mut candidates = (starts.take(1 + MAX_PREFIX_SEGMENTS))
             .filter_map(|start| trimmed.get(start..))
             .filter(|candidate| candidate.len() > 1);
+        // Only as a whole: a pattern that ends with its placeholder would match any last segment.
+        #[cfg(feature = "apps")]
+        if (self.pattern.as_ref()).is_some_and(|pattern| pattern.has_suffix(trimmed)) {
+            return true;
+        }
         candidates.any(|candidate| {
             self.find(candidate).is_some()
                 || self.find(&format!("{candidate}/")).is_some()
-                || self.has_suffix(candidate)
+                || self.suffixes.contains(candidate)
         })
     }
 
-    /// Whether the first path ends with `path`, as inside of a nested router.
-    fn has_suffix(&self, path: &str) -> bool {
-        matches!(&self.first, Some((Path::Exact(exact), _)) if exact.ends_with(path))
+    fn add_suffixes(&mut self, path: &str) {
+        let trimmed = path.strip_suffix('/').unwrap_or(path);
+        let ends = trimmed.match_indices('/').skip(1);
+        let ends = ends.filter_map(|(start, _)| trimmed.get(start..));
+        self.suffixes.extend(ends.map(str::to_owned));
     }
 
     pub(super) fn set_first(&mut self, path: Path, app: App) -> Result<(), ConfigError> {
         if let Path::Exact(path) = &path {
             check_path(path)?;
+            self.add_suffixes(path);
         }
         self.first = Some((path, app));
         Ok(())
@@ -93,11 +136,12 @@ impl Routes {
 
     pub(super) fn add(&mut self, path: String, app: App) -> Result<(), ConfigError> {
         check_path(&path)?;
+        self.add_suffixes(&path);
         match &self.first {
-            None => self.first = Some((Path::Exact(path), app)),
-            Some((Path::Any, _)) => return Err(ConfigError::PathConflict),
+            None => self.first = Some((Path::Exact(path.into()), app)),
+            Some((Path::Any(_), _)) => return Err(ConfigError::PathConflict),
             Some((Path::Exact(first), _)) => {
-                if *first == path || self.more.insert(path, app).is_some() {
+                if **first == *path || self.more.insert(path.into(), app).is_some() {
                     return Err(ConfigError::PathConflict);
                 }
             }
@@ -137,10 +181,11 @@ impl Routes {
                 check_path(before).is_ok() && (after.is_empty() || check_path(after).is_ok())
             })
             .ok_or(ConfigError::AppResolverPattern)?;
-        if matches!(self.first, Some((Path::Any, _))) {
+        if matches!(self.first, Some((Path::Any(_), _))) {
             return Err(ConfigError::PathConflict);
         }
         let pattern = Pattern {
+            text: pattern.into(),
             before: before.to_owned(),
             after: after.to_owned(),
             resolver,
@@ -155,6 +200,23 @@ impl Routes {
     pub(super) fn apps(&self) -> impl Iterator<Item = &App> {
         let first = self.first.iter().map(|(_, app)| app);
         first.chain(self.more.values())
+    }
+}
+
+/// The paths, separated by blanks.
+impl fmt::Display for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.first.iter().map(|(path, _)| match path {
+            Path::Exact(path) | Path::Any(path) => path,
+        });
+        let paths = first.chain(self.more.keys());
+        #[cfg(feature = "apps")]
+        let paths = paths.chain(self.pattern.iter().map(|pattern| &pattern.text));
+        for (index, path) in paths.enumerate() {
+            let separator = if index == 0 { "" } else { " " };
+            write!(f, "{separator}{path}")?;
+        }
+        Ok(())
     }
 }
 
@@ -174,6 +236,8 @@ impl fmt::Debug for Routes {
 #[cfg(feature = "apps")]
 #[derive(Debug)]
 pub(super) struct Pattern {
+    /// The whole pattern.
+    pub(super) text: Arc<str>,
     before: String,
     after: String,
     pub(super) resolver: CachedResolver,
@@ -184,6 +248,18 @@ impl Pattern {
     /// Returns the name in a path, or `None` if the segment is not a valid name.
     pub(super) fn name<'a>(&self, path: &'a str) -> Option<&'a str> {
         self.segment(path).filter(|segment| is_name(segment))
+    }
+
+    /// Whether the pattern ends with `path`, with a name in place of its placeholder if `path` goes
+    /// that far.
+    fn has_suffix(&self, path: &str) -> bool {
+        let after = self.after.strip_suffix('/').unwrap_or(&self.after);
+        if after.ends_with(path) {
+            return true;
+        }
+        let head = path.strip_suffix(after);
+        let head = head.and_then(|head| Some(head.split_at(head.rfind('/')? + 1)));
+        head.is_some_and(|(before, name)| is_name(name) && self.before.ends_with(before))
     }
 
     /// Returns the segment in place of the name, if the rest of the path matches.

@@ -8,15 +8,16 @@ use http::{Extensions, Method, Request, Response};
 use http_body::Body;
 use tower::{BoxError, Service};
 
-#[cfg(feature = "apps")]
-use super::preconditions::Intent;
 use super::{
     config::Config,
-    future::ResponseFuture,
+    context::RequestContext,
+    future::{ResponseFuture, State},
     preconditions::{classify, dispatch},
-    rejection::RejectionKind,
+    rejection::Reason,
     routes::Route,
 };
+#[cfg(feature = "apps")]
+use super::{preconditions::Intent, rejection::RejectionKind};
 #[cfg(feature = "apps")]
 use crate::handshake;
 use crate::{
@@ -67,8 +68,11 @@ where
             }
             return ResponseFuture::pass_through(self.inner.clone(), request);
         };
-        self.respond(request, route)
-            .unwrap_or_else(|kind| ResponseFuture::respond(self.config.reject(kind)))
+        let mut context = RequestContext::new(route.path());
+        match self.respond(request, route, &mut context) {
+            Ok(state) => ResponseFuture::new(state, context),
+            Err(reason) => ResponseFuture::respond(self.config.reject(reason, &context)),
+        }
     }
 }
 
@@ -77,17 +81,19 @@ impl<S> Webhook<S> {
         &self,
         request: Request<B>,
         route: Route<'_>,
-    ) -> Result<ResponseFuture<S, B>, RejectionKind>
+        context: &mut RequestContext,
+    ) -> Result<State<S, B>, Reason>
     where
         S: Service<Request<RequestBody<B>>> + Clone,
         B: Body<Data = Bytes>,
     {
         let config = &self.config;
         match route {
-            Route::App(app) => {
+            Route::App { app, .. } => {
+                context.app = Some(app.shared_label());
                 let intent = classify(&request, config)?;
-                let action = dispatch(intent, request, app, config)?;
-                Ok(ResponseFuture::start(action, &self.inner, config))
+                let action = dispatch(intent, request, app, config, context)?;
+                Ok(State::start(action, &self.inner, config))
             }
             #[cfg(feature = "apps")]
             Route::Named(pattern) => {
@@ -100,15 +106,19 @@ impl<S> Webhook<S> {
                 let name = pattern.name(request.uri().path());
                 let name = name.ok_or(RejectionKind::AppUnknown)?;
                 if let Some(app) = resolver.cached(name) {
-                    let action = dispatch(intent, request, &app?, config)?;
-                    return Ok(ResponseFuture::start(action, &self.inner, config));
+                    let action = dispatch(intent, request, &app?, config, context)?;
+                    return Ok(State::start(action, &self.inner, config));
                 }
-                let resolving = resolver.clone().resolve(name.into());
+                let (resolver, name) = (resolver.clone(), Arc::<str>::from(name));
+                let layer = Arc::clone(config);
+                let resolving = async move {
+                    let app = resolver.resolve(Arc::clone(&name)).await?;
+                    layer.check_label(&app, name);
+                    Ok(app)
+                };
                 let inner = self.inner.clone();
                 let config = Arc::clone(config);
-                Ok(ResponseFuture::resolve(
-                    resolving, intent, request, inner, config,
-                ))
+                Ok(State::resolve(resolving, intent, request, inner, config))
             }
         }
     }
@@ -124,4 +134,6 @@ fn remove_stale(extensions: &mut Extensions) {
         extensions.remove::<Notification>();
         extensions.remove::<Verified>();
     }
+    #[cfg(feature = "tokio")]
+    crate::dedup::remove_stale_marks(extensions);
 }

@@ -2,16 +2,20 @@
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU16, Ordering},
     },
 };
 
 use http::Response;
 
 use super::rejection::Rejection;
-use crate::response::{self, Refusal};
+use crate::{
+    response::{self, Refusal},
+    telemetry::WebhookTelemetry,
+};
 
 /// A probable mistake in the host's setup, detected while requests are served.
 ///
@@ -47,14 +51,55 @@ pub enum SetupWarning {
     /// An outer [`WebhookLayer`](crate::WebhookLayer) verified a delivery that this layer refused:
     /// two layers claim one path with different secrets. Give both secrets to one layer.
     LayersOverlap,
+    /// An outer [`WebhookLayer`](crate::WebhookLayer) verified the delivery that this layer
+    /// verified too. The handler gets the events that the outer layers left, so duplicates stay
+    /// suppressed, but every body is hashed and parsed twice. Remove one of the two. The usual
+    /// cause is a layer on the route and another on the router.
+    WebhookRepeated,
+    /// Two different [`App`](crate::App)s have the same label, so they share deduplication keys:
+    /// an event that both receive is handled for one of them, and suppressed and answered with 200
+    /// for the other. Give each app its own label. Usual causes are two layers without labels over
+    /// one `DedupLayer`, and an `AppResolver` that returns the label of another app. A `DedupLayer`
+    /// reports it for apps of two layers, at a delivery of the second one. This layer reports it
+    /// for the apps of its resolver. Apps are different if they have no secret in common.
+    LabelShared,
+    /// Every event of a delivery was about accounts or phone numbers that the
+    /// [`App`](crate::App) does not list, and no delivery before named a listed one: the events
+    /// are in [`Notification::foreign`](crate::Notification::foreign) and not handled. Correct
+    /// [`accounts`](crate::webhook::AppBuilder::accounts) and
+    /// [`phone_numbers`](crate::webhook::AppBuilder::phone_numbers). The usual cause is a phone
+    /// number in place of its id. It is a false alarm if the app receives the deliveries of other
+    /// services too, and the first one was not for this service.
+    AllEventsForeign,
     /// A `DedupLayer` is outside of this layer, where it sees no events: duplicates are not
-    /// suppressed. Put it inside. With axum, call `.layer(dedup)` before `.layer(webhook)`.
+    /// suppressed. Put it inside. With axum's `Router::layer`, call `.layer(dedup)` before
+    /// `.layer(webhook)`; with `ServiceBuilder` and tonic's `Server`, the other way round.
     /// `Counters::bypassed` counts the deliveries.
     DedupBypassed,
     /// A delivery passed two `DedupLayer`s. The outer one deduplicates it, and the inner one passes
     /// it through untouched. Remove one of them. The usual cause is a layer on the route and
     /// another on the router.
     DedupRepeated,
+}
+
+impl SetupWarning {
+    /// Returns the name of the warning in snake case (`route_missing`), for logs and metrics. The
+    /// names are stable across versions of this crate.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RouteMissing => "route_missing",
+            Self::DeliveryRefused => "delivery_refused",
+            Self::EventsIgnored => "events_ignored",
+            Self::PathMissed => "path_missed",
+            Self::LayersOverlap => "layers_overlap",
+            Self::DedupBypassed => "dedup_bypassed",
+            Self::DedupRepeated => "dedup_repeated",
+            Self::WebhookRepeated => "webhook_repeated",
+            Self::LabelShared => "label_shared",
+            Self::AllEventsForeign => "all_events_foreign",
+        }
+    }
 }
 
 impl fmt::Display for SetupWarning {
@@ -75,8 +120,17 @@ impl fmt::Display for SetupWarning {
             Self::LayersOverlap => {
                 "an outer WebhookLayer verified a delivery that this one refused: give both secrets to one layer"
             }
+            Self::WebhookRepeated => {
+                "a delivery passed two WebhookLayers, and each verified it: remove one of them"
+            }
+            Self::LabelShared => {
+                "two apps have the same label, so an event that both receive is handled for one of them only: give each `App` its own label"
+            }
+            Self::AllEventsForeign => {
+                "every event of a delivery was about accounts or phone numbers that the app does not list, so none was handled: are `accounts` and `phone_numbers` the ids that Meta sends?"
+            }
             Self::DedupBypassed => {
-                "a DedupLayer is outside of the WebhookLayer and has no effect: put it inside; with axum, call `.layer(dedup)` before `.layer(webhook)`"
+                "a DedupLayer is outside of the WebhookLayer and has no effect: put it inside; with axum's Router::layer call `.layer(dedup)` before `.layer(webhook)`; with ServiceBuilder and tonic's Server the other way round"
             }
             Self::DedupRepeated => {
                 "a delivery passed two DedupLayers, and only the outer one deduplicates it: remove one of them"
@@ -90,14 +144,16 @@ type OnSetupWarning = dyn Fn(SetupWarning) + Send + Sync;
 /// Reports each kind of warning once.
 pub(crate) struct SetupWarnings {
     hook: Option<Arc<OnSetupWarning>>,
-    reported: AtomicU8,
+    telemetry: Arc<WebhookTelemetry>,
+    reported: AtomicU16,
 }
 
 impl SetupWarnings {
-    pub(super) fn new(hook: Option<Arc<OnSetupWarning>>) -> Self {
+    pub(super) fn new(hook: Option<Arc<OnSetupWarning>>, telemetry: Arc<WebhookTelemetry>) -> Self {
         Self {
             hook,
-            reported: AtomicU8::new(0),
+            telemetry,
+            reported: AtomicU16::new(0),
         }
     }
 
@@ -140,9 +196,22 @@ impl SetupWarnings {
         if reported & bit(warning) != 0 {
             return;
         }
-        match &self.hook {
+        self.telemetry.setup_warning(warning);
+        // A panic in `Service::call` would stop a `Buffer` around the layer for good. `eprintln`
+        // panics too, if standard error is closed.
+        let _ = catch_unwind(AssertUnwindSafe(|| match &self.hook {
             Some(hook) => hook(warning),
+            // With `tracing` it is in the log.
+            None if cfg!(feature = "tracing") => {}
             None => eprintln!("tower-whatsapp: {warning}"),
+        }));
+    }
+
+    /// Reports that two apps have one label, if `is_shared` says so.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn check_label(&self, is_shared: impl FnOnce() -> bool) {
+        if !self.is_reported(SetupWarning::LabelShared) && is_shared() {
+            self.report(SetupWarning::LabelShared);
         }
     }
 
@@ -151,7 +220,7 @@ impl SetupWarnings {
     }
 }
 
-fn bit(warning: SetupWarning) -> u8 {
+fn bit(warning: SetupWarning) -> u16 {
     match warning {
         SetupWarning::RouteMissing => 1,
         SetupWarning::PathMissed => 2,
@@ -160,5 +229,8 @@ fn bit(warning: SetupWarning) -> u8 {
         SetupWarning::DedupRepeated => 16,
         SetupWarning::DeliveryRefused => 32,
         SetupWarning::EventsIgnored => 64,
+        SetupWarning::LabelShared => 128,
+        SetupWarning::WebhookRepeated => 256,
+        SetupWarning::AllEventsForeign => 512,
     }
 }

@@ -1,4 +1,4 @@
-//! Apps with a list of accounts or of phone numbers: whose events are handled.
+//! Apps with a list of accounts or phone numbers: which events they handle.
 
 use std::{
     convert::Infallible,
@@ -33,10 +33,10 @@ fn names(events: &[Event]) -> Vec<String> {
     events.iter().map(name).collect()
 }
 
-/// What the host was called with: the events, and those that were set aside.
+/// Events that the host received, and events that were set aside.
 type Called = (Vec<String>, Vec<String>);
 
-/// Sends a delivery. Returns what the host saw, or why it was refused.
+/// Sends a delivery. Returns what the host received, or the reason of the rejection.
 async fn send(app: &App, body: &str) -> Result<Called, RejectionKind> {
     let called = Arc::<Mutex<Option<Called>>>::default();
     let seen = Arc::clone(&called);
@@ -102,9 +102,9 @@ async fn events_of_other_accounts_are_set_aside() {
             vec![&two, &one],
             called(&["c", "d", "a", "b"], &[]),
         ),
-        // No part of an id is enough.
+        // Partial ids do not match.
         (&["1", "1111", "2222"], vec![&one], called(&[], &["a", "b"])),
-        // Nothing but foreign events: the host is called all the same.
+        // All events are foreign: the host is still called.
         (
             &["333"],
             vec![&two, &one],
@@ -121,7 +121,7 @@ async fn events_of_other_accounts_are_set_aside() {
     }
 }
 
-/// What names no account may be anybody's: it is not taken from the host.
+/// Events without an account are passed to the host, because they could belong to any.
 #[tokio::test]
 async fn events_without_an_account_are_handled() {
     let app = app(|app| app.accounts(["111"]));
@@ -142,7 +142,7 @@ async fn events_without_an_account_are_handled() {
     assert_eq!(app.foreign_events(), 0);
 }
 
-/// To a partner, the entry of an `account_update` is its own portfolio.
+/// For a partner, the entry id of an `account_update` is its own business portfolio.
 #[tokio::test]
 async fn the_account_of_an_account_update() {
     let info = |account: &str| format!(r#","waba_info":{{"waba_id":"{account}"}}"#);
@@ -179,7 +179,7 @@ async fn events_of_other_phone_numbers_are_set_aside() {
     let numbers = app(|app| app.phone_numbers(["1"]));
     let expected = called(&["a", "c", update, update], &["b"]);
     assert_eq!(send(&numbers, &delivery).await, expected);
-    // A second call adds.
+    // A second call adds to the list.
     let all = app(|app| {
         ["1", "2"]
             .iter()
@@ -209,11 +209,11 @@ async fn foreign_events_refuse_a_delivery_if_the_host_asks_for_it() {
         assert_eq!(send(&app, &own).await, called(&["a"], &[]));
     }
     // Without a list no event is foreign.
-    let all = refusing(|app| app);
+    let all = app(|app| app);
     assert_eq!(send(&all, &mixed).await, called(&["a", "b"], &[]));
 }
 
-/// Nobody who cannot sign learns which accounts are listed.
+/// Callers without the secret cannot find out which accounts are listed.
 #[tokio::test]
 async fn the_signature_is_checked_first() {
     let app = app(|app| {
@@ -230,7 +230,7 @@ async fn the_signature_is_checked_first() {
     assert_eq!(app.foreign_events(), 0);
 }
 
-/// Foreign events are neither claimed nor counted as handled, and the handler still sees them.
+/// Foreign events are neither claimed nor counted as handled, but the handler sees them.
 #[tokio::test]
 async fn deduplication_leaves_foreign_events_alone() {
     let app = app(|app| app.accounts(["111"]));
@@ -248,7 +248,7 @@ async fn deduplication_leaves_foreign_events_alone() {
     let [one, two] = [messages(ONE, "1", &["a"]), messages(TWO, "1", &["b"])];
     for entries in [
         vec![one.clone(), two.clone()],
-        // All that is this app's was handled.
+        // All events of this app were handled.
         vec![one.clone(), two.clone()],
         vec![two.clone()],
         vec![two],
@@ -264,6 +264,6 @@ async fn deduplication_leaves_foreign_events_alone() {
     ];
     assert_eq!(*calls.lock().unwrap(), expected.map(Result::unwrap));
     let counters = handle.counters();
-    assert_eq!((counters.handled, counters.suppressed), (1, 1));
+    assert_eq!((counters.delivered, counters.suppressed), (1, 1));
     assert_eq!(app.foreign_events(), 4);
 }

@@ -2,12 +2,12 @@ use std::{error::Error, time::Duration};
 
 use tower_whatsapp::{
     App, ConfigError, WebhookLayer, WebhookLayerBuilder,
-    webhook::{AppBuilder, CachedResolver, CachedResolverBuilder},
+    webhook::{AppBuilder, CachedResolver, CachedResolverBuilder, OnForeignEvent},
 };
 
 use super::{
+    resolvers::Tenants,
     subject::{app, credentials, down, secret},
-    tenants::Tenants,
 };
 
 #[track_caller]
@@ -78,7 +78,7 @@ fn routes() {
             .build()
             .is_ok()
     );
-    // One app may have several paths. Two with one label would share the keys of their events.
+    // One app may have several paths. Two apps with the same label would share event keys.
     let same = app("a");
     assert!(
         layer()
@@ -102,7 +102,7 @@ fn routes() {
     );
 }
 
-/// Anything but digits would match nothing, and every event would be set aside and answered with 200.
+/// Anything but digits would match nothing: every event would be set aside and answered with 200.
 #[test]
 fn ids_are_digits() {
     for wrong in ["", " ", "123\n", "+16505550001", "12,34", "WABA", "١٢"] {
@@ -201,6 +201,18 @@ fn apps() {
         build(|app| app.body_idle_timeout(Duration::ZERO)),
         Err(ConfigError::BodyIdleTimeout)
     );
+    let refusing = |app: AppBuilder| app.on_foreign_event(OnForeignEvent::Refuse);
+    let unused = ConfigError::OnForeignEventUnused;
+    assert_eq!(build(refusing), Err(unused));
+    assert!(unused.to_string().starts_with("`on_foreign_event`: "));
+    assert_eq!(
+        build(|app| app.on_foreign_event(OnForeignEvent::SetAside)),
+        Ok(())
+    );
+    let app = || App::builder("a", credentials("a"));
+    for listed in [app().accounts(["1"]), app().phone_numbers(["1"])] {
+        assert!(refusing(listed).build().is_ok());
+    }
     assert_eq!(build(|app| app.accounts(["1"]).body_limit(1)), Ok(()));
     let large = App::builder("a", credentials("a"))
         .body_limit(100 << 20)

@@ -1,4 +1,4 @@
-//! Limits of single apps.
+//! Limits per app.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use test_support::{Script, Step, sign};
 use tower_whatsapp::{App, RejectionKind, WebhookLayer};
 
 use super::{
+    resolvers::Tenants,
     subject::{Outcome, app, credentials, delivered, delivery_of, secret, send},
-    tenants::Tenants,
 };
 
 fn body(len: usize) -> String {
@@ -39,7 +39,8 @@ async fn body_limits() {
         .app_resolver("/{app}", tenants)
         .build()
         .unwrap();
-    // Three quarters of the budget, and 4 KiB that are set aside: more than that has no room, whatever the app says.
+    // Three quarters of the budget and the reserved 4 KiB: larger bodies have no
+    // room, whatever the app's limit.
     for (label, limit) in [
         ("small", 1000),
         ("plain", 2000),

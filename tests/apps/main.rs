@@ -1,12 +1,12 @@
-//! Many apps behind one layer: on paths of their own, and by the name in the path.
+//! Several apps behind one layer: with their own paths, and by the name in the path.
 #![cfg(test)]
 
 mod accounts;
 mod config;
-mod found;
 mod limits;
-mod many;
+mod lookups;
+mod made_up_names;
+mod resolvers;
 mod routes;
-mod strangers;
 mod subject;
-mod tenants;
+mod ten_thousand;

@@ -2,10 +2,10 @@ use http::Method;
 use tower_whatsapp::{RejectionKind, WebhookLayer};
 
 use super::{
+    resolvers::Tenants,
     subject::{
         Outcome, app, credentials, delivered, delivery, handshake, refused, send, with_method,
     },
-    tenants::Tenants,
 };
 
 fn layer() -> WebhookLayer {
@@ -28,7 +28,7 @@ async fn each_path_has_its_app_and_its_secret() {
         ("/two", "two"),
         ("/two/again", "two"),
         ("/hooks/three/in", "three"),
-        // The path of its own goes before the pattern.
+        // An exact path takes precedence over the pattern.
         ("/hooks/four/in", "fourth"),
     ];
     for (path, label) in paths {
@@ -46,7 +46,7 @@ async fn each_path_has_its_app_and_its_secret() {
             let expected = if signer == label {
                 Outcome::Challenge
             } else {
-                refused(RejectionKind::HandshakeRefused)
+                refused(RejectionKind::HandshakeToken)
             };
             assert_eq!(
                 send(&layer, handshake(path, signer)).await,
@@ -86,7 +86,7 @@ async fn other_paths_pass_through() {
     }
 }
 
-/// On the pattern, and no name: never handed on unverified, never looked up.
+/// A path that matches the pattern without a valid name is neither passed on nor looked up.
 #[tokio::test]
 async fn what_is_no_name() {
     let tenants = Tenants::of(&["three"]);
@@ -117,7 +117,7 @@ async fn what_is_no_name() {
     assert_eq!(tenants.asked(), [&long[1..]]);
 }
 
-/// Beside the app of the builder, which has no label.
+/// In addition to the builder's app, which has no label.
 #[tokio::test]
 async fn the_one_app_and_others() {
     let layer = WebhookLayer::builder()

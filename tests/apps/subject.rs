@@ -1,4 +1,4 @@
-//! The layer around a host that says what it has seen.
+//! The layer around a host that reports what it received.
 
 use std::convert::Infallible;
 
@@ -16,7 +16,7 @@ use test_support::{CHALLENGE, sign};
 
 pub(crate) const BODY: &str = r#"{"object":"whatsapp_business_account","entry":[{"id":"7","changes":[{"field":"messages","value":{"messages":[{"id":"a"}]}}]}]}"#;
 
-/// Whose secret and token can be told from its label.
+/// An app whose secret and token are derived from its label.
 pub(crate) fn app(label: &str) -> App {
     App::new(label, credentials(label)).unwrap()
 }
@@ -29,12 +29,12 @@ pub(crate) fn secret(label: &str) -> String {
     format!("secret of {label}")
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The host was called, with a delivery of this app.
+    /// The host received a delivery of this app.
     Delivered(String),
-    /// The host was called, with an unverified request.
+    /// The host received an unverified request.
     Elsewhere,
     Challenge,
     Refused(StatusCode, RejectionKind),
@@ -96,7 +96,7 @@ where
     }
 }
 
-/// A delivery that the app of this label has signed.
+/// A delivery signed with the secret of this app.
 pub(crate) fn delivery(path: &str, label: &str) -> Request<Full<Bytes>> {
     delivery_of(path, label, BODY)
 }

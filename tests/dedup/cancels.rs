@@ -1,4 +1,4 @@
-//! A delivery dropped at every point at which it can be dropped: hyper drops the future when the sender hangs up.
+//! Drops a delivery at every await point: hyper drops the future when the client disconnects.
 
 use std::{future::poll_fn, pin::Pin, task::Poll};
 
@@ -13,14 +13,15 @@ use super::{
     stack::{Answer, BUDGET, Stack, keys, millis, text},
 };
 
-/// Polls so many times, each when it was woken, and drops the future. Tells whether it was ready before.
+/// Polls the future `times` times, each time after a wake-up, and drops it. Returns its output if
+/// it was ready before.
 async fn polled<F: Future>(mut future: Pin<Box<F>>, times: usize) -> Option<F::Output> {
     for _ in 0..times {
         let turn = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
         if let Poll::Ready(output) = turn {
             return Some(output);
         }
-        // The task of the delivery goes one step, then it is our turn again: whoever wakes us, we come.
+        // The delivery's task makes one step, then this one runs again, whatever woke it.
         yield_now().await;
     }
     None
@@ -63,7 +64,7 @@ async fn dropped_after_any_number_of_polls() {
         let answered = polled(sent, polls).await;
         let claimed = stack.store.ops()[0];
 
-        // Meta comes again at once, before the first is over.
+        // Meta retries at once, before the first attempt is over.
         let retry = stack.send(&text("A")).await;
         stack.rest().await;
         assert_eq!(stack.host.handled(), keys(&text("A")), "{polls} polls");
@@ -78,7 +79,7 @@ async fn dropped_after_any_number_of_polls() {
         let [_, commits, releases] = stack.store.ops();
         assert_eq!((commits, releases), (1, 0), "{polls} polls");
         if claimed == 0 && retry == Answer::good() {
-            // Nothing had begun: the retry is the first.
+            // The first attempt had not started: the retry is the first.
             before += 1;
         } else {
             assert_eq!(retry, Answer::known(), "{polls} polls");
@@ -96,7 +97,7 @@ async fn dropped_after_any_number_of_polls() {
     }
 }
 
-/// The same, with a handler that fails the first time: then the retry is what handles it.
+/// The same with a handler that fails the first time: the retry handles the event.
 #[tokio::test(start_paused = true)]
 async fn dropped_while_it_fails() {
     for polls in 0.. {
@@ -141,7 +142,7 @@ async fn dropped_while_it_fails() {
     }
 }
 
-/// A delivery that waits for another is dropped: it gives up its place, and claims nothing.
+/// A waiting delivery is dropped: it frees its place, and claims nothing.
 #[tokio::test(start_paused = true)]
 async fn dropped_while_it_waits() {
     for polls in 0..12 {
@@ -168,7 +169,7 @@ async fn dropped_while_it_waits() {
     }
 }
 
-/// Dropped at every frame of the body: nothing is claimed, nothing is held.
+/// Dropped at every frame of the body: nothing is claimed or held.
 #[tokio::test(start_paused = true)]
 async fn dropped_while_the_body_arrives() {
     let body = text("A").body();

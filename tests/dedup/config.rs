@@ -1,4 +1,4 @@
-//! Settings that are wrong or contradict each other, and those at the limit, which do not.
+//! Wrong and contradictory settings, and valid ones at the limit.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -34,7 +34,8 @@ fn store_timeout() {
 fn handler_deadline() {
     let wrong = Some(ConfigError::HandlerDeadline);
     check(|builder| builder.handler_deadline(Duration::ZERO), wrong);
-    check(|builder| builder.handler_deadline(NANO), None);
+    check(|builder| builder.handler_deadline(SECOND / 4), wrong);
+    check(|builder| builder.handler_deadline(SECOND / 4 + NANO), None);
     check(|builder| builder.handler_deadline(Duration::MAX), None);
     check(|builder| builder.handler_deadline(None), None);
 }
@@ -48,6 +49,9 @@ fn lease() {
     check(|builder| builder.lease(3600 * SECOND + NANO), wrong);
     check(|builder| builder.lease(Duration::ZERO), wrong);
     check(|builder| builder.store_timeout(8 * SECOND), wrong);
+    let quick = |builder: Builder| builder.store_timeout(NANO);
+    check(|builder| quick(builder).lease(SECOND - NANO), wrong);
+    check(|builder| quick(builder).lease(SECOND), None);
 }
 
 #[test]
@@ -88,14 +92,14 @@ fn windows() {
     check(|builder| builder.status_window(30 * SECOND - NANO), wrong);
     check(|builder| builder.status_window(30 * SECOND), None);
     check(|builder| builder.status_window(None), None);
-    // As the window, if nothing is said of it: then the window is what is wrong.
+    // Defaults to the window, so the error names the window.
     check(
         |builder| builder.window(Duration::ZERO),
         Some(ConfigError::Window),
     );
 }
 
-/// Refusing is for what Meta does not repeat any more.
+/// Rejecting stale events is only valid for events that Meta no longer retries.
 #[test]
 fn on_stale() {
     const LONG_ENOUGH: Duration = Duration::from_secs((7 * 24 * 60 + 10) * 60);
@@ -113,7 +117,7 @@ fn on_stale() {
     check(|builder| builder.status_window(LONG_ENOUGH - NANO), None);
 }
 
-/// Each says which setting it is.
+/// Each error names its setting.
 #[test]
 fn words() {
     for (error, setting) in [
@@ -137,7 +141,7 @@ fn words() {
 async fn what_is_shown() {
     let layer = DedupLayer::new(MemoryStore::new());
     let shown = format!("{:?}", layer.handle());
-    let expected = "DedupHandle(Counters { running: 0, handled: 0, suppressed: 0, ";
+    let expected = "DedupHandle(Counters { running: 0, delivered: 0, suppressed: 0, ";
     assert!(shown.starts_with(expected), "{shown}");
     let host = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(())));
     let mut service = layer.layer(host);

@@ -1,5 +1,6 @@
-//! Over sockets: senders who break off, vanish without a word, do not read what they are answered, or do not wait for it. What has begun is
-//! finished and recorded, what has not leaves nothing behind, and with Meta's next attempt it was handled once.
+//! Over sockets: clients that disconnect, vanish, do not read their response, or do not wait for
+//! it. Running handlers complete and are recorded, other requests leave nothing behind, and each
+//! event is handled once after Meta's retry.
 
 use std::{
     convert::Infallible,
@@ -35,10 +36,10 @@ use super::{
     stack::{BUDGET, Stack, keys, millis, text},
 };
 
-/// How long the server waits for somebody who says nothing.
+/// Timeout of the server for silent clients.
 const HASTE: Duration = Duration::from_millis(200);
 
-/// Longer than anything here should take.
+/// Timeout for every wait: far above the normal duration.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -50,7 +51,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     timeout(PATIENCE, wait).await.expect(what);
 }
 
-/// Counts for as long as it lives.
+/// Guard that counts until it is dropped.
 struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
@@ -66,11 +67,11 @@ impl Drop for Counted {
     }
 }
 
-/// A server, as `examples/hyper.rs` is one.
+/// A server like `examples/hyper.rs`.
 struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
-    /// That were not answered yet.
+    /// Requests without a response so far.
     requests: Arc<AtomicUsize>,
 }
 
@@ -108,7 +109,7 @@ impl Server {
                             Ok::<_, Infallible>(answer.await.unwrap())
                         }
                     });
-                    // A connection that ends in an error is what these tests are about.
+                    // Connections that end with an error are expected here.
                     let _ = http.serve_connection(TokioIo::new(stream), service).await;
                     drop(counted);
                 });
@@ -131,11 +132,11 @@ impl Server {
         stream
     }
 
-    /// Sends this on a connection of its own, and returns the statuses of all answers.
+    /// Sends bytes on a new connection, and returns the statuses of all responses.
     async fn send(&self, request: &[u8]) -> Vec<u16> {
         let mut stream = self.connect().await;
         stream.write_all(request).await.unwrap();
-        // The server ends it when nothing more comes.
+        // The server closes it when no more data arrives.
         let mut answers = String::new();
         let read = timeout(PATIENCE, stream.read_to_string(&mut answers));
         read.await.unwrap().unwrap();
@@ -147,13 +148,13 @@ impl Server {
 type Answer =
     tower_whatsapp::webhook::ResponseBody<tower_whatsapp::webhook::ResponseBody<Full<Bytes>>>;
 
-/// Who does not send on is given up soon.
+/// A stack with short timeouts for stalled clients.
 fn hasty(host: Host) -> Stack {
     let builder = builder().body_idle_timeout(HASTE);
     Stack::under(builder, Scripted::new(), host, |builder| builder)
 }
 
-/// A host that ends no call before the gate is open.
+/// A host whose calls complete only after the gate is opened.
 fn gated() -> (Host, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);
@@ -175,7 +176,7 @@ async fn settled(stack: &Stack) {
     assert_eq!(stack.store.pending(), 0);
 }
 
-/// A delivery as bytes: as far as the head goes, the first half of the body, and the rest.
+/// A delivery as bytes: the head, the first half of the body, and the rest.
 struct Written {
     head: Vec<u8>,
     half: Vec<u8>,
@@ -246,18 +247,18 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// How a sender goes away.
+/// How a client disconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// With RST, as a process that is killed or a box in between does.
+    /// With RST, as after a killed process or through a middlebox.
     Reset,
     /// With FIN.
     Close,
-    /// Without a word: its machine or the way to it is gone, and the server is not told.
+    /// Silently: the machine or the network is gone, and the server is not notified.
     Silence,
-    /// HTTP/2: it takes back the one request.
+    /// HTTP/2: resets the stream of the request.
     ResetStream,
-    /// HTTP/2: it will send no other request.
+    /// HTTP/2: announces that it sends no further requests.
     GoAway,
 }
 
@@ -285,17 +286,17 @@ impl End {
         Some(stream)
     }
 
-    /// Whether the server is told that nobody waits for the answer.
+    /// Whether the server learns that the client is gone.
     fn is_told(self) -> bool {
         !matches!(self, Self::Silence | Self::GoAway)
     }
 }
 
-/// How far a sender comes.
+/// The stage that the client reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Head,
-    /// All of the head, and nothing of the body.
+    /// The whole head, nothing of the body.
     Signature,
     Body,
     Handled,
@@ -326,7 +327,7 @@ async fn goes_away(written: &Written, stage: Stage, end: End) {
     let begun = || match stage {
         Stage::Head => server.connections() == 1,
         Stage::Signature => server.requests() == 1,
-        // Something is there to be given back.
+        // Memory is charged, so it must be released.
         Stage::Body => stack.layer.available_memory() < BUDGET,
         Stage::Handled | Stage::Answered => stack.host.calls() == 1,
     };
@@ -338,7 +339,7 @@ async fn goes_away(written: &Written, stage: Stage, end: End) {
     let stream = end.of(stream).await;
     if end.is_told() {
         until(&at, || server.requests() == 0).await;
-        // The handler goes on without a listener.
+        // The handler keeps running without a client.
         assert_eq!(stack.host.ended(), usize::from(stage == Stage::Answered));
     }
     gate.add_permits(1);
@@ -348,7 +349,7 @@ async fn goes_away(written: &Written, stage: Stage, end: End) {
     assert_eq!(stack.host.ended(), handled, "{at}");
     let held = [Held::Absent, Held::Done][handled];
     assert_eq!(stack.held(&text("A")).await, [held], "{at}");
-    // And the server has given up who is silent.
+    // The server has closed silent connections.
     until(&at, || server.connections() == 0).await;
     drop(stream);
 
@@ -387,8 +388,8 @@ async fn gone_over_http2() {
     }
 }
 
-/// Of an answer that does not fit into the buffers of the connection. The handler's memory, its permit and the budget are free, and the
-/// event is recorded, while the answer is stuck for as long as its reader likes.
+/// A response that does not fit into the socket buffers: while the client does not read it, the
+/// handler's memory, permit and budget are free, and the event is recorded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_who_does_not_read() {
     let long = Bytes::from(vec![b'.'; 32 * 1024 * 1024]);
@@ -413,7 +414,7 @@ async fn a_sender_who_does_not_read() {
     settled(&stack).await;
     assert_eq!((server.connections(), server.requests()), (1, 0));
     assert_eq!(stack.held(&text("A")).await, [Held::Done]);
-    // Others do not wait for it, and the retry of who has not read neither.
+    // Neither other deliveries nor the retry of this one wait for it.
     let second = Written::http1(&text("B")).whole();
     assert_eq!(server.send(&second).await, [200]);
     assert_eq!(server.send(&first).await, [200]);
@@ -426,7 +427,7 @@ async fn a_sender_who_does_not_read() {
     assert_eq!(stack.host.handled(), both);
 }
 
-/// Several deliveries at once on one connection, one of them twice.
+/// Several pipelined deliveries on one connection, one of them twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pipelined() {
     let stack = hasty(Host::good());
@@ -439,7 +440,7 @@ async fn pipelined() {
     assert_eq!(stack.host.handled(), once);
 }
 
-/// What was sent behind a delivery that is being handled has not begun when the connection breaks.
+/// Pipelined deliveries behind a running one have not started when the connection breaks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pipelined_and_reset() {
     let (host, gate) = gated();

@@ -1,4 +1,4 @@
-//! The ways in which an event comes twice, on every store. Each is handled once.
+//! The ways in which an event arrives twice, on every store. Each event is handled once.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use super::{
     stack::{Answer, LEASE, Stack, keys, millis, now, text},
 };
 
-/// A stack in which a handler takes a moment, so that others come meanwhile.
+/// A stack with a slow handler, so that other deliveries arrive meanwhile.
 fn stack<S: Store + Clone>(store: S) -> Stack<S> {
     with(store, Host::slow(millis(20)))
 }
 
-/// With so much time for the store that a busy machine does not matter.
+/// A store timeout that is long enough for a busy machine.
 fn with<S: Store + Clone>(store: S, host: Host) -> Stack<S> {
     Stack::over(Scripted::over(store), host, |builder| {
         builder.store_timeout(millis(2000))
     })
 }
 
-/// D1.
+/// D1: a duplicate after the first delivery.
 async fn sequential<S: Store + Clone>(store: S) {
     let stack = stack(store);
     assert_eq!(stack.send(&text("A")).await, Answer::good());
@@ -37,7 +37,7 @@ async fn sequential<S: Store + Clone>(store: S) {
     stack.rest().await;
 }
 
-/// D2 and D3: from two processes, if there are two.
+/// D2 and D3: concurrent duplicates, in two processes if there are two.
 async fn concurrent<S: Store + Clone>(store: S, times: usize) {
     let stack = stack(store);
     let other = stack.beside(stack.host.clone());
@@ -63,7 +63,7 @@ async fn concurrent<S: Store + Clone>(store: S, times: usize) {
     other.rest().await;
 }
 
-/// D4.
+/// D4: the same events in other deliveries.
 async fn regrouped<S: Store + Clone>(store: S) {
     let stack = stack(store);
     let single = ["A", "B", "C", "D"].map(text);
@@ -79,7 +79,8 @@ async fn regrouped<S: Store + Clone>(store: S) {
     stack.rest().await;
 }
 
-/// D5: two batches at once that share a half. Each event is handled once, and who got less is told to come again.
+/// D5: two concurrent batches that share half of their events. Each event is handled once, and the
+/// delivery that got less is retried.
 async fn half_overlap<S: Store + Clone>(store: S) {
     let stack = stack(store);
     let (left, right) = (text("A").and(text("B")), text("B").and(text("C")));
@@ -103,7 +104,7 @@ async fn half_overlap<S: Store + Clone>(store: S) {
     stack.rest().await;
 }
 
-/// D6.
+/// D6: duplicates in one delivery.
 async fn inside_one_batch<S: Store + Clone>(store: S) {
     let stack = stack(store);
     let twice = text("A").and(text("B")).and(text("A"));
@@ -114,7 +115,7 @@ async fn inside_one_batch<S: Store + Clone>(store: S) {
     stack.rest().await;
 }
 
-/// D7: somebody has died with it.
+/// D7: the previous holder died, and its lease expired.
 async fn after_lease_expiry<S: Store + Clone>(store: S, lease: Duration) {
     let stack = stack(store);
     let claims = stack
@@ -123,7 +124,7 @@ async fn after_lease_expiry<S: Store + Clone>(store: S, lease: Duration) {
         .claim(&keys(&text("A")), Token::random(), lease)
         .await;
     assert_eq!(claims.unwrap(), [Claim::Claimed]);
-    // Waits, and takes over if the lease is that short.
+    // Waits, and takes over if the lease is short enough.
     let first = stack.send(&text("A")).await;
     if first != Answer::good() {
         assert_eq!(first, Answer::later(DedupRejectionKind::InFlight));
@@ -136,7 +137,7 @@ async fn after_lease_expiry<S: Store + Clone>(store: S, lease: Duration) {
     stack.rest().await;
 }
 
-/// D8.
+/// D8: a retry after a release.
 async fn after_release<S: Store + Clone>(store: S) {
     let stack = with(
         store,
@@ -159,7 +160,7 @@ async fn after_release<S: Store + Clone>(store: S) {
     stack.rest().await;
 }
 
-/// D9: one message to a group has a status for each participant, under one id.
+/// D9: a group message has one status per participant, under one id.
 async fn group_participants<S: Store + Clone>(store: S) {
     let stack = stack(store);
     let of = |phone: &str| {
@@ -176,7 +177,7 @@ async fn group_participants<S: Store + Clone>(store: S) {
     stack.rest().await;
 }
 
-/// D10: an edit is an event of its own.
+/// D10: an edit is a separate event.
 async fn edit_and_original<S: Store + Clone>(store: S) {
     let stack = stack(store);
     let edit = sample::named("edit").unwrap().id("E").timestamp(now());
@@ -188,7 +189,7 @@ async fn edit_and_original<S: Store + Clone>(store: S) {
     stack.rest().await;
 }
 
-/// All of them on one kind of store, each on one that is empty.
+/// Runs all of them on one kind of store, each with an empty one.
 macro_rules! on {
     ($name:ident, $store:expr, $lease:expr, $(#[$attribute:meta])+) => {
         mod $name {

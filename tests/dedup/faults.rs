@@ -1,4 +1,4 @@
-//! A store that fails, hangs, or does what it was told and does not say so.
+//! A store that fails, hangs, or loses its response.
 
 use tokio::time::{Instant, sleep};
 use tower_whatsapp::{
@@ -14,7 +14,7 @@ use super::{
 
 const FAULTS: [Fault; 3] = [Fault::Fail, Fault::Hang, Fault::LoseReply];
 
-/// How long a call with this fault takes.
+/// Duration of a call with this fault.
 fn lost(fault: Fault) -> std::time::Duration {
     if fault == Fault::Fail {
         millis(0)
@@ -23,7 +23,7 @@ fn lost(fault: Fault) -> std::time::Duration {
     }
 }
 
-/// The work is done: it is 200, and the store hears of it later.
+/// The work is done, so the response is 200. The commit is retried later.
 #[tokio::test(start_paused = true)]
 async fn commit_fails_once() {
     for fault in FAULTS {
@@ -53,7 +53,7 @@ async fn commit_fails_once() {
     }
 }
 
-/// Tried again until the lease has passed, at growing intervals, and never after.
+/// Retried until the lease expires, at growing intervals, and not after.
 #[tokio::test(start_paused = true)]
 async fn commit_fails_until_the_lease_has_passed() {
     let stack = Stack::new(Host::good());
@@ -61,7 +61,7 @@ async fn commit_fails_until_the_lease_has_passed() {
     let began = Instant::now();
     assert_eq!(stack.send(&text("A")).await, Answer::good());
     assert_eq!(began.elapsed(), STORE);
-    // No budget is held for what is owed.
+    // Pending writes hold no memory budget.
     assert_eq!(stack.layer.available_memory(), super::stack::BUDGET);
     assert_eq!(stack.handle.counters().running, 1);
     stack.rest().await;
@@ -71,7 +71,8 @@ async fn commit_fails_until_the_lease_has_passed() {
         .iter()
         .map(|call| (call.at - began).as_millis())
         .collect();
-    // Each call takes 250 ms; after the fifth the store is left alone for a second at a time, and tries in that second are not sent.
+    // Each call takes 250 ms. After the fifth failure the circuit opens for a second at a time, and
+    // retries meanwhile are not sent.
     assert_eq!(at[..5], [0, 350, 800, 1450, 2500], "{at:?}");
     assert!(at.len() > 8 && at.len() < 15, "{at:?}");
     assert!(
@@ -81,7 +82,7 @@ async fn commit_fails_until_the_lease_has_passed() {
     let tries = at.len();
     sleep(LEASE).await;
     assert_eq!(stack.store.ops(), [1, tries, 0]);
-    // Nobody knows that it was done: the one case of a second run.
+    // The commit was never recorded: the only case of a second run.
     stack.store.heal();
     assert_eq!(stack.send(&text("A")).await, Answer::good());
     assert_eq!(stack.host.calls(), 2);
@@ -92,7 +93,7 @@ async fn commit_fails_and_the_store_comes_back() {
     let stack = Stack::new(Host::good());
     stack.store.always(Op::Commit, Fault::Fail);
     assert_eq!(stack.send(&text("A")).await, Answer::good());
-    // Meta has its 200. What comes again all the same is not handled meanwhile.
+    // Meta got a 200. A duplicate is not handled while the lease lasts.
     sleep(millis(20_000)).await;
     stack.store.heal();
     sleep(millis(6_000)).await;
@@ -148,7 +149,7 @@ async fn release_after_a_deadline_fails() {
     assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
 }
 
-/// Both are owed, and both are paid.
+/// Both writes are pending, and both are sent.
 #[tokio::test(start_paused = true)]
 async fn commit_and_release_fail() {
     let failed = keys(&text("B"));
@@ -183,7 +184,7 @@ async fn store_down_at_the_claim_and_refuse() {
         assert_eq!(stack.send(&text("A")).await, down);
         assert_eq!(began.elapsed(), lost(fault));
         assert_eq!(stack.host.calls(), 0);
-        // It may have been claimed, so it is given back.
+        // It may have been claimed, so it is released.
         let held = if fault == Fault::LoseReply {
             Held::Pending
         } else {
@@ -226,10 +227,10 @@ async fn store_down_at_the_claim_and_deliver() {
         assert_eq!(stack.send(&twice).await, Answer::good());
         let seen = &stack.host.seen()[0];
         assert!(seen.unprotected);
-        // What is twice in one delivery needs no store.
+        // Duplicates within one delivery are recognised without the store.
         assert_eq!(seen.fresh, keys(&text("A").and(text("B"))));
         assert_eq!(seen.suppressed, keys(&text("A")));
-        // It is recorded, if the store is back.
+        // It is recorded if the store is back.
         assert_eq!(stack.held(&twice).await, [Held::Done; 3]);
         let tally = Tally {
             unprotected: 2,
@@ -258,7 +259,7 @@ async fn unprotected_and_refused() {
     assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
 }
 
-/// Unprotected is for what nobody knows of. What is known to be another's stays another's.
+/// Only events of unknown state are delivered unprotected. Events that another holds are not.
 #[tokio::test(start_paused = true)]
 async fn what_is_known_to_be_pending_is_not_delivered_unprotected() {
     let stack = Stack::with(Host::good(), |builder| {
@@ -280,7 +281,8 @@ async fn what_is_known_to_be_pending_is_not_delivered_unprotected() {
     assert_eq!(stack.host.calls(), 0);
 }
 
-/// With the store away for good: every delivery is answered in time, and nothing is left when the leases have passed.
+/// With the store down permanently, every delivery is answered in time, and nothing
+/// is left after the leases.
 #[tokio::test(start_paused = true)]
 async fn store_down_for_good_and_deliver() {
     let stack = Stack::with(Host::good(), |builder| {
@@ -300,13 +302,13 @@ async fn store_down_for_good_and_deliver() {
     assert_eq!((stack.host.calls(), stack.tally().unprotected), (20, 20));
 }
 
-/// After five failures in a row the answer is 503 at once; after a second one call finds out.
+/// After five consecutive failures responses are 503 at once. After a second one probe is sent.
 #[tokio::test(start_paused = true)]
 async fn circuit_breaker() {
     let stack = Stack::new(Host::good());
     stack.store.always(Op::Claim, Fault::Hang);
     let down = Answer::later(DedupRejectionKind::StoreUnavailable);
-    // All at the same time, so that the releases that follow are not among them.
+    // Concurrently, so that the following releases are not among them.
     let sent: Vec<_> = (0..5)
         .map(|n| stack.spawn(&text(&format!("A{n}"))))
         .collect();
@@ -322,7 +324,7 @@ async fn circuit_breaker() {
     assert_eq!(began.elapsed(), STORE);
     sleep(millis(980)).await;
     assert_eq!(stack.send(&text("C")).await, down);
-    // Neither deliveries nor what is owed reach the store.
+    // Neither deliveries nor pending writes reach the store.
     assert_eq!(stack.store.ops(), [5, 0, 0]);
     stack.store.heal();
     stack.rest().await;
@@ -335,14 +337,14 @@ async fn circuit_breaker() {
 #[tokio::test(start_paused = true)]
 async fn one_probe_after_a_second() {
     let stack = Stack::new(Host::good());
-    // Nothing is owed when a call was not sent; so the failures are made by claims of which nothing is left to release.
+    // Calls that were not sent leave no pending writes, so the failures come from claims.
     stack.store.always(Op::Claim, Fault::Fail);
     stack.store.always(Op::Release, Fault::Fail);
     let down = Answer::later(DedupRejectionKind::StoreUnavailable);
     for n in 0..5 {
         assert_eq!(stack.send(&text(&format!("A{n}"))).await, down);
     }
-    // The releases are over with their leases.
+    // Releases end with their leases.
     stack.rest().await;
     let [claims, _, releases] = stack.store.ops();
     stack.store.heal();
@@ -355,7 +357,7 @@ async fn one_probe_after_a_second() {
     assert_eq!(stack.store.ops(), [claims + 1, 0, releases]);
     assert_eq!(probe.await.unwrap(), down);
     stack.rest().await;
-    // The probe's own release was the next probe, and went well.
+    // The release of the probe was the next probe, and succeeded.
     assert_eq!(stack.store.ops(), [claims + 1, 0, releases + 1]);
     assert_eq!(stack.send(&text("B")).await, Answer::good());
 }
@@ -375,7 +377,7 @@ async fn store_full() {
         .await;
     assert_eq!(taken.unwrap(), [Claim::Claimed; 2]);
     let full = Answer::later(DedupRejectionKind::StoreFull);
-    // A full store is there: the breaker has nothing to do with it.
+    // A full store responds, so the circuit stays closed.
     for n in 1..=10 {
         assert_eq!(stack.send(&text("A")).await, full);
         stack
@@ -388,7 +390,8 @@ async fn store_full() {
     stack.rest().await;
 }
 
-/// The store is not owed a word of more than 65,536 events: beyond, the leases pass, and no task is left for them.
+/// At most 65,536 events have pending writes. Beyond that, leases expire on their
+/// own, without a task.
 #[tokio::test(start_paused = true)]
 async fn what_is_owed_is_bounded() {
     let stack = Stack::new(Host::good());
@@ -404,14 +407,14 @@ async fn what_is_owed_is_bounded() {
     assert_eq!(stack.handle.counters().running, 65);
     stack.store.heal();
     stack.rest().await;
-    // Those beyond are still pending, until their leases pass.
+    // The excess events stay pending until their leases expire.
     assert_eq!(stack.store.pending(), (70 - 65) * BATCH);
     sleep(LEASE).await;
     assert_eq!(stack.store.pending(), 0);
 }
 
-/// A large delivery is claimed in several calls. If a later one fails, the claims of the earlier
-/// ones are released.
+/// A large delivery is claimed in several calls. If a later one fails, the earlier
+/// claims are released.
 #[tokio::test(start_paused = true)]
 async fn a_claim_that_fails_half_way() {
     for fault in FAULTS {
@@ -425,7 +428,7 @@ async fn a_claim_that_fails_half_way() {
         stack.rest().await;
         assert_eq!(stack.host.calls(), 0);
         assert_eq!(held(&stack.held(&batch).await, Held::Absent), 1000);
-        // The calls after the failed one were not made, and nothing is released for them.
+        // Calls after the failed one were not made, and nothing is released for them.
         let keys = |op| {
             stack
                 .store
@@ -443,7 +446,7 @@ async fn a_claim_that_fails_half_way() {
     }
 }
 
-/// What the earlier calls said is not forgotten: only the rest is delivered unprotected.
+/// The results of earlier calls are kept: only the rest is delivered unprotected.
 #[tokio::test(start_paused = true)]
 async fn a_claim_that_fails_half_way_and_deliver() {
     for fault in FAULTS {
@@ -462,7 +465,7 @@ async fn a_claim_that_fails_half_way_and_deliver() {
     }
 }
 
-/// A commit of which a part was confirmed goes on with the rest.
+/// A partially confirmed commit continues with the rest.
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_fails_half_way() {
     for fault in FAULTS {
@@ -481,7 +484,7 @@ async fn a_commit_that_fails_half_way() {
     }
 }
 
-/// The same for a release, whether the handler has failed or said which events have.
+/// The same for a release, whether the handler failed as a whole or for single events.
 #[tokio::test(start_paused = true)]
 async fn a_release_that_fails_half_way() {
     let stack = Stack::new(Host::says(http::StatusCode::INTERNAL_SERVER_ERROR));

@@ -1,4 +1,4 @@
-//! A handler that does as it is told, and writes down what it was given.
+//! A scripted handler that records its calls.
 
 use std::{
     fmt,
@@ -17,7 +17,7 @@ pub(crate) type Reply = Result<Response<Full<Bytes>>, BoxError>;
 pub(crate) type Handling = Pin<Box<dyn Future<Output = Reply> + Send>>;
 type Behaviour = dyn Fn(usize, Notification) -> Handling + Send + Sync;
 
-/// What it was given in one call.
+/// The events of one call.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
     pub(crate) fresh: Vec<EventKey>,
@@ -26,17 +26,17 @@ pub(crate) struct Seen {
     pub(crate) unprotected: bool,
 }
 
-/// A clone is the same host.
+/// Clones share the record.
 #[derive(Clone)]
 pub(crate) struct Host {
     behaviour: Arc<Behaviour>,
     seen: Arc<Mutex<Vec<Seen>>>,
-    /// How many calls came to their end.
+    /// Number of completed calls.
     ended: Arc<Mutex<usize>>,
 }
 
 impl Host {
-    /// The behaviour is told which call it is, counted from 1.
+    /// The behaviour gets the number of the call, starting at 1.
     pub(crate) fn new<F, Fut>(behaviour: F) -> Self
     where
         F: Fn(usize, Notification) -> Fut + Send + Sync + 'static,
@@ -49,7 +49,7 @@ impl Host {
         }
     }
 
-    /// Says this to everything.
+    /// Always responds with this status.
     pub(crate) fn says(status: StatusCode) -> Self {
         Self::new(move |_, _| async move { says(status) })
     }
@@ -58,7 +58,7 @@ impl Host {
         Self::says(StatusCode::OK)
     }
 
-    /// Takes this time and is good then.
+    /// Responds with 200 after this time.
     pub(crate) fn slow(time: std::time::Duration) -> Self {
         Self::new(move |_, _| async move {
             tokio::time::sleep(time).await;
@@ -78,7 +78,7 @@ impl Host {
         *self.ended.lock().unwrap()
     }
 
-    /// All events that it was given, one call after the other.
+    /// All events in the order of the calls.
     pub(crate) fn handled(&self) -> Vec<EventKey> {
         let seen = self.seen();
         seen.into_iter().flat_map(|seen| seen.fresh).collect()

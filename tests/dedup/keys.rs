@@ -1,9 +1,9 @@
-//! Under which keys events are claimed, for how long they are remembered, and which are too old.
+//! Keys of claims, windows, and stale events.
 
 use std::time::Duration;
 
 use tower_whatsapp::{
-    dedup::{DedupRejectionKind, OnStale, PartialFailure, Store, Token},
+    dedup::{DedupLayerBuilder, DedupRejectionKind, OnStale, PartialFailure, Store, Token},
     event::EventKey,
     testing::sample::{self, Sample},
 };
@@ -14,7 +14,9 @@ use super::{
     stack::{Answer, LEASE, Stack, Tally, WINDOW, keys, millis, now, sorted, status, text},
 };
 
-/// Messages have the default's key, statuses none.
+type Builder = DedupLayerBuilder<Scripted>;
+
+/// Messages have the default key, statuses have none.
 fn without_statuses(host: Host) -> Stack {
     Stack::with(host, |builder| {
         builder.key(|event, _| (event.kind() != "status").then(|| event.key()))
@@ -26,7 +28,7 @@ async fn no_keys_at_all() {
     let stack = without_statuses(Host::good());
     for time in 1..=3 {
         assert_eq!(stack.send(&status("A")).await, Answer::good());
-        // No key, no call of the store.
+        // Without a key there is no call of the store.
         stack.at_rest([0, 0, 0], Tally::handled(time)).await;
     }
     assert_eq!(stack.host.calls(), 3);
@@ -53,7 +55,7 @@ async fn no_key_beside_done() {
         .await;
 }
 
-/// What has no key waits with the rest: it would otherwise be handled with each try.
+/// Events without a key wait with the others, or they would be handled at each attempt.
 #[tokio::test(start_paused = true)]
 async fn no_key_beside_pending() {
     let stack = without_statuses(Host::good());
@@ -83,7 +85,7 @@ async fn no_key_beside_pending() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_of_the_hosts_own() {
-    // One for all: whatever comes second is known.
+    // One key for all events: every second event is a duplicate.
     let one = EventKey::from_bytes([7; 16]);
     let stack = Stack::with(Host::good(), |builder| builder.key(move |_, _| Some(one)));
     assert_eq!(stack.send(&text("A").and(text("B"))).await, Answer::good());
@@ -94,7 +96,7 @@ async fn a_key_of_the_hosts_own() {
         .await;
 }
 
-/// A function that panics costs the delivery, and nothing else.
+/// A panicking key function fails only its delivery.
 #[tokio::test(start_paused = true)]
 async fn a_key_function_that_panics() {
     let stack = Stack::with(Host::good(), |builder| {
@@ -103,8 +105,8 @@ async fn a_key_function_that_panics() {
             Some(event.key())
         })
     });
-    let panicked = Answer::own(500, DedupRejectionKind::HandlerPanicked);
-    assert_eq!(stack.send(&text("A").and(status("A"))).await, panicked);
+    let failed = Answer::own(500, DedupRejectionKind::TaskFailed);
+    assert_eq!(stack.send(&text("A").and(status("A"))).await, failed);
     stack.at_rest([0, 0, 0], Tally::default()).await;
     assert_eq!(stack.send(&text("A")).await, Answer::good());
 }
@@ -149,8 +151,7 @@ async fn windows() {
         .await;
 }
 
-/// Statuses of messages have the window of statuses, also those of another app's; statuses of calls
-/// do not.
+/// Statuses of messages use the status window, also those of another app; statuses of calls do not.
 #[tokio::test(start_paused = true)]
 async fn the_window_of_each_kind() {
     let day = Duration::from_secs(24 * 60 * 60);
@@ -303,7 +304,7 @@ async fn stale_events_are_refused_if_told_so() {
     stack.rest().await;
 }
 
-/// What is fresh is handled, whatever it comes with.
+/// Fresh events are handled, whatever else is in the delivery.
 #[tokio::test(start_paused = true)]
 async fn what_is_beside_a_refused_event_is_handled() {
     let stack = Stack::with(Host::good(), |builder| builder.on_stale(OnStale::Refuse));
@@ -320,7 +321,7 @@ async fn what_is_beside_a_refused_event_is_handled() {
     };
     stack.at_rest([2, 1, 0], tally).await;
 
-    // Also if its handler fails and names it.
+    // Also if the handler fails and names it.
     let failed = keys(&old);
     let host = Host::new(move |_, _| {
         let failed = PartialFailure::of_keys(failed.clone());
@@ -336,7 +337,7 @@ async fn what_is_beside_a_refused_event_is_handled() {
     stack.rest().await;
 }
 
-/// Old by nature, or nobody knows how old, or remembered by nobody.
+/// Old by nature, of unknown age, or without a window.
 #[tokio::test(start_paused = true)]
 async fn what_is_never_stale() {
     let year = Duration::from_secs(365 * 24 * 60 * 60);
@@ -356,19 +357,49 @@ async fn what_is_never_stale() {
         stack.rest().await;
     }
     assert!(exempt >= 2, "{exempt}");
+}
 
+/// The age of events without a key is that of the window, and they are refused like others.
+#[tokio::test(start_paused = true)]
+async fn stale_events_without_a_key() {
+    let old = |name| aged(name, WINDOW + millis(1000));
+    let no_statuses = |builder: Builder| builder.status_window(None);
+    let no_keys = |builder: Builder| builder.key(|_, _| None);
+    for (name, without_keys) in [
+        ("status_read", no_statuses as fn(Builder) -> Builder),
+        ("text", no_keys),
+    ] {
+        let stack = Stack::with(Host::good(), without_keys);
+        assert_eq!(stack.send(&old(name)).await, Answer::good());
+        assert_eq!(stack.host.seen()[0].stale, [true], "{name}");
+        stack.rest().await;
+
+        let stack = Stack::with(Host::good(), |builder| {
+            without_keys(builder).on_stale(OnStale::Refuse)
+        });
+        let refused = Answer::own(403, DedupRejectionKind::Stale);
+        assert_eq!(stack.send(&old(name)).await, refused, "{name}");
+        let young = aged(name, WINDOW - Duration::from_secs(20 * 60));
+        assert_eq!(stack.send(&young).await, Answer::good(), "{name}");
+        let tally = Tally {
+            refused: 1,
+            ..Tally::handled(1)
+        };
+        stack.at_rest([0, 0, 0], tally).await;
+    }
+
+    // A refused event is none to call the handler for.
     let stack = Stack::with(Host::good(), |builder| {
         builder.status_window(None).on_stale(OnStale::Refuse)
     });
-    let old = sample::named("status_read")
-        .unwrap()
-        .timestamp(now() - year.as_secs());
-    assert_eq!(stack.send(&old).await, Answer::good());
-    assert_eq!(stack.host.seen()[0].stale, [false]);
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    let beside = text("A").and(old("status_read"));
+    assert_eq!(stack.send(&beside).await, Answer::known());
+    assert_eq!(stack.host.calls(), 1);
     stack.rest().await;
 }
 
-/// The clock of Meta may be ahead.
+/// Meta's clock may be ahead.
 #[tokio::test(start_paused = true)]
 async fn what_comes_from_the_future_is_not_stale() {
     let stack = Stack::with(Host::good(), |builder| builder.on_stale(OnStale::Refuse));
@@ -377,8 +408,8 @@ async fn what_comes_from_the_future_is_not_stale() {
     stack.rest().await;
 }
 
-/// An hour older or younger is all that becomes of an event. Only what Meta brings at the very end of its seven days is then taken for older than
-/// what is remembered, and says so.
+/// A wrong clock only changes the age of events by an hour. Only events at the very end of Meta's
+/// seven days are then considered stale, and this is reported.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_an_hour_off() {
     const HOUR: u64 = 60 * 60;

@@ -1,25 +1,33 @@
-//! `DedupLayer` through the whole stack: what is answered, what the handler sees, what the store is told, and what is left behind.
+//! `DedupLayer` in the whole stack: the response, what the handler sees, what the store is asked,
+//! and what is left behind.
 //!
-//! `answers`, `overlaps`, `faults`, `keys` and `drains` are the table of the module's docs, row by row. `duplicates` runs the ways in which
-//! Meta repeats events on every store, and `cancels` drops a delivery at every point at which it can be dropped. `connections` does the same over sockets, and `troubles` are those
-//! of a real Redis. `scripts/faults` has all points at which something may go wrong, and the tests of each.
+//! `responses`, `in_flight_elsewhere`, `faults`, `keys` and `shutdown` follow the table of the
+//! module's docs, row by row. `duplicates` runs all kinds of duplicates on every store. `cancels`
+//! drops a delivery at every await point, and `connections` does the same over sockets.
+//! `redis_failures` injects faults of a real Redis. `scripts/faults` lists all fault points with
+//! their tests.
 #![cfg(test)]
 
-mod answers;
 mod cancels;
-mod causes;
 mod config;
 mod connections;
-mod drains;
+mod drops;
 mod duplicates;
-mod elsewhere;
 mod faults;
 mod host;
+mod in_flight_elsewhere;
 mod keys;
-mod outcomes;
-mod overlaps;
-mod renewals;
-mod scripted;
-mod stack;
+mod partial_failures;
+mod passthrough;
 #[cfg(feature = "redis")]
-mod troubles;
+mod redis_failures;
+#[cfg(feature = "redis")]
+mod redis_store;
+mod renewals;
+mod replays;
+mod responses;
+mod scripted;
+mod shutdown;
+mod stack;
+mod store;
+mod store_errors;

@@ -1,4 +1,4 @@
-//! Handlers that run for longer than their lease.
+//! Handlers that run longer than their lease.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Meta repeats the delivery while the handler works, and long after.
+/// Meta redelivers while the handler runs, and long after.
 #[tokio::test(start_paused = true)]
 async fn forty_seconds_of_work_with_the_defaults() {
     let stack = Stack::new(Host::slow(seconds(40)));
@@ -70,7 +70,7 @@ async fn leases_are_renewed_every_third() {
     stack.at_rest([1, 1, 0], Tally::handled(2)).await;
 }
 
-/// What ends before its first renewal costs the store nothing.
+/// Handlers that end before the first renewal cost the store nothing.
 #[tokio::test(start_paused = true)]
 async fn a_quick_handler_renews_nothing() {
     let stack = Stack::new(Host::slow(LEASE / 3 - millis(1)));
@@ -94,7 +94,7 @@ async fn without_a_deadline_a_handler_has_all_the_time() {
     stack.at_rest([1, 1, 0], Tally::handled(1)).await;
 }
 
-/// Somebody else has one of two events: the handler goes on, and what is left to it is renewed.
+/// Another holder has one of two events: the handler continues, and the remaining one is renewed.
 #[tokio::test(start_paused = true)]
 async fn a_lost_lease() {
     let stack = Stack::new(Host::slow(seconds(35)));
@@ -123,11 +123,11 @@ async fn a_lost_lease() {
         ..Tally::handled(2)
     };
     stack.at_rest([1, 1, 0], tally).await;
-    // The claim of the other stands, and what was left is done.
+    // The other claim stays valid, and the remaining event is done.
     assert_eq!(stack.held(&batch).await, [Held::Pending, Held::Done]);
 }
 
-/// Nothing is left to be renewed, and the handler ends all the same.
+/// Nothing is left to renew, but the handler completes.
 #[tokio::test(start_paused = true)]
 async fn all_leases_lost() {
     let stack = Stack::new(Host::slow(seconds(35)));
@@ -148,7 +148,7 @@ async fn all_leases_lost() {
     stack.at_rest([1, 1, 0], tally).await;
 }
 
-/// A renewal that fails is tried again a second later.
+/// A failed renewal is retried after a second.
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_fails() {
     for (fault, at) in [
@@ -171,7 +171,7 @@ async fn a_renewal_that_fails() {
     }
 }
 
-/// The store is away for longer than the lease. When it is back, the event is taken again.
+/// The store is down for longer than the lease. When it is back, the event is claimed again.
 #[tokio::test(start_paused = true)]
 async fn an_outage_longer_than_the_lease() {
     let stack = Stack::new(Host::slow(seconds(60)));
@@ -193,7 +193,7 @@ async fn an_outage_longer_than_the_lease() {
     stack.rest().await;
 }
 
-/// A renewal that is under way ends before the release is sent.
+/// A renewal in flight completes before the release is sent.
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_fails_during_a_renewal() {
     let host = Host::new(|_, _| async {
@@ -212,7 +212,7 @@ async fn a_handler_that_fails_during_a_renewal() {
     stack.at_rest([1, 0, 1], Tally::handled(1)).await;
 }
 
-/// A handler that leaves nothing of the task's budget leaves time for renewals.
+/// A handler that uses up the task's cooperative budget must not block renewals.
 #[tokio::test]
 async fn a_busy_handler_is_renewed() {
     let store = Scripted::new();
@@ -229,4 +229,50 @@ async fn a_busy_handler_is_renewed() {
     let stack = Stack::over(store, host, |builder| builder.lease(seconds(1)));
     assert_eq!(stack.send(&text("A")).await, Answer::good());
     stack.at_rest([1, 1, 0], Tally::handled(1)).await;
+}
+
+/// A handler that blocks its thread for longer than the lease, and a repetition that is quick.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_done_twice_is_counted() {
+    for first_says in [http::StatusCode::OK, http::StatusCode::BAD_GATEWAY] {
+        let host = Host::new(move |call, _| async move {
+            if call == 1 {
+                std::thread::sleep(millis(1600));
+                return says(first_says);
+            }
+            good()
+        });
+        let stack = Stack::with(host, |builder| builder.lease(seconds(1)));
+        let first = stack.spawn(&text("A"));
+        tokio::time::sleep(millis(1200)).await;
+        assert_eq!(stack.send(&text("A")).await, Answer::good());
+        assert_eq!(first.await.unwrap().status, first_says.as_u16());
+        stack.rest().await;
+        assert_eq!(
+            stack.host.handled(),
+            [keys(&text("A")), keys(&text("A"))].concat()
+        );
+        let tally = Tally {
+            lease_overruns: 1,
+            ..Tally::handled(2)
+        };
+        assert_eq!(stack.tally(), tally, "{first_says}");
+    }
+}
+
+/// The handler has ended in time, and its commit comes too late to tell whether somebody else was faster.
+#[tokio::test(start_paused = true)]
+async fn a_late_commit_is_counted() {
+    let stack = Stack::new(Host::good());
+    stack.store.at(Op::Commit, 1, Fault::Fail);
+    let sent = stack.begin(&text("A")).await;
+    assert_eq!(sent.await.unwrap(), Answer::good());
+    // As when the process is suspended between two attempts.
+    tokio::time::advance(LEASE).await;
+    stack.rest().await;
+    let tally = Tally {
+        lease_overruns: 1,
+        ..Tally::handled(1).and_failures(1)
+    };
+    stack.at_rest([1, 2, 0], tally).await;
 }

@@ -1,4 +1,4 @@
-//! A store that does as it is told, and writes down what it was asked.
+//! A scripted store that records its calls.
 
 use std::{
     future::pending,
@@ -20,38 +20,38 @@ pub(crate) enum Op {
     Release,
 }
 
-/// What happens to a call.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It fails at once, without an effect.
+    /// Fails at once, without an effect.
     Fail,
-    /// It is refused for want of room.
+    /// Fails because the store is full.
     Full,
-    /// It is never answered, and has no effect.
+    /// Never returns, and has no effect.
     Hang,
-    /// It has its effect and is never answered.
+    /// Takes effect, but never returns.
     LoseReply,
-    /// It is done, and answered after this time.
+    /// Takes effect, and returns after this time.
     Slow(Duration),
-    /// It has its effect, and the answer is for one key less.
+    /// Takes effect, but the response lacks one key.
     Short,
 }
 
-/// One call.
+/// The record of one call.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) op: Op,
     pub(crate) keys: Vec<EventKey>,
-    /// Of a commit; of a claim or renewal one lease.
+    /// Windows of a commit, or the lease of a claim or renewal.
     pub(crate) times: Vec<Duration>,
     pub(crate) token: Token,
-    /// What a claim found or a commit did, if it was answered.
+    /// Results of a claim or commit, if it returned.
     pub(crate) claims: Option<Vec<Claim>>,
     pub(crate) commits: Option<Vec<Commit>>,
     pub(crate) at: Instant,
 }
 
-/// What the store holds of a key.
+/// State of a key in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
     Absent,
@@ -59,7 +59,7 @@ pub(crate) enum Held {
     Done,
 }
 
-/// A clone is the same store.
+/// Clones share the store.
 #[derive(Debug, Clone)]
 pub(crate) struct Scripted<S = MemoryStore> {
     store: S,
@@ -69,10 +69,10 @@ pub(crate) struct Scripted<S = MemoryStore> {
 #[derive(Debug, Default)]
 struct Script {
     calls: Vec<Call>,
-    /// The operation, which call of it, and what happens.
+    /// Operation, number of the call, and its fault.
     faults: Vec<(Op, usize, Fault)>,
     always: Vec<(Op, Fault)>,
-    /// Each call yields so many times before and after its effect.
+    /// Number of yields before and after the effect of each call.
     yields: usize,
 }
 
@@ -81,7 +81,7 @@ impl Scripted {
         Self::over(MemoryStore::new())
     }
 
-    /// How many keys are pending.
+    /// Number of pending keys.
     pub(crate) fn pending(&self) -> usize {
         self.store.pending()
     }
@@ -95,24 +95,24 @@ impl<S: Store> Scripted<S> {
         }
     }
 
-    /// The n-th call of an operation, counted from 1 and from the beginning, goes wrong.
+    /// The n-th call of an operation, counted from 1, has this fault.
     pub(crate) fn at(&self, op: Op, call: usize, fault: Fault) {
         self.script.lock().unwrap().faults.push((op, call, fault));
     }
 
-    /// All further calls of an operation go wrong.
+    /// All further calls of an operation have this fault.
     pub(crate) fn always(&self, op: Op, fault: Fault) {
         self.script.lock().unwrap().always.push((op, fault));
     }
 
-    /// All operations.
+    /// All operations have this fault.
     pub(crate) fn down(&self, fault: Fault) {
         for op in [Op::Claim, Op::Renew, Op::Commit, Op::Release] {
             self.always(op, fault);
         }
     }
 
-    /// Nothing more goes wrong.
+    /// Removes all faults.
     pub(crate) fn heal(&self) {
         let mut script = self.script.lock().unwrap();
         script.faults.clear();
@@ -133,17 +133,17 @@ impl<S: Store> Scripted<S> {
         calls
     }
 
-    /// How many claims, commits and releases there were.
+    /// Numbers of claims, commits and releases.
     pub(crate) fn ops(&self) -> [usize; 3] {
         [Op::Claim, Op::Commit, Op::Release].map(|op| self.calls_of(op).len())
     }
 
-    /// The store behind the script.
+    /// The inner store.
     pub(crate) fn inner(&self) -> &S {
         &self.store
     }
 
-    /// What it holds of these keys, found without a trace.
+    /// States of these keys, without a trace in the record.
     pub(crate) async fn held(&self, keys: &[EventKey]) -> Vec<Held> {
         let token = Token::random();
         let claims = self.store.claim(keys, token, Duration::from_secs(60)).await;
@@ -157,7 +157,7 @@ impl<S: Store> Scripted<S> {
         held.collect()
     }
 
-    /// Writes the call down. Returns its number and what is to happen to it.
+    /// Records the call. Returns its number and its fault.
     fn begin(&self, op: Op, keys: Vec<EventKey>, times: Vec<Duration>, token: Token) -> Begun {
         let mut script = self.script.lock().unwrap();
         script.calls.push(Call {

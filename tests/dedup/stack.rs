@@ -1,4 +1,4 @@
-//! `WebhookLayer`, `DedupLayer`, a host and a store, put together; and what is asked of them when all is over.
+//! `WebhookLayer`, `DedupLayer`, a host and a store as one stack, and the checks after each test.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -30,7 +30,7 @@ use super::{
 
 pub(crate) const BUDGET: usize = 64 * 1024 * 1024;
 
-/// The defaults of the crate, written out again: a test must notice when they move.
+/// The defaults of the crate, repeated here so that a test fails if they change.
 pub(crate) const STORE: Duration = Duration::from_millis(250);
 pub(crate) const WAIT: Duration = Duration::from_secs(1);
 pub(crate) const RESPONSE: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ pub(crate) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A stack. A clone is the same.
+/// A stack. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Stack<S: Store = MemoryStore> {
     pub(crate) layer: WebhookLayer,
@@ -52,7 +52,7 @@ pub(crate) struct Stack<S: Store = MemoryStore> {
     pub(crate) service: Webhook<Dedup<Host, Scripted<S>>>,
 }
 
-/// What Meta gets, and what an outer layer sees.
+/// The response to Meta, and what an outer layer sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -61,7 +61,7 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// What the handle counts, but for what is running.
+/// Counters of the handle, except `running`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tally {
     pub(crate) handled: u64,
@@ -70,6 +70,7 @@ pub(crate) struct Tally {
     pub(crate) stale: u64,
     pub(crate) fenced: u64,
     pub(crate) leases_lost: u64,
+    pub(crate) lease_overruns: u64,
     pub(crate) unrecorded: u64,
     pub(crate) timed_out: u64,
     pub(crate) aborted: u64,
@@ -118,7 +119,7 @@ impl Stack {
         Self::over(Scripted::new(), host, configure)
     }
 
-    /// Nothing is owed, nothing is held, and nothing was done but what is said here.
+    /// Checks that nothing is pending or held, and that exactly these calls were made.
     pub(crate) async fn at_rest(&self, ops: [usize; 3], tally: Tally) {
         self.rest().await;
         assert_eq!(self.store.ops(), ops, "claims, commits, releases");
@@ -135,7 +136,7 @@ impl<S: Store + Clone> Stack<S> {
         Self::under(builder(), store, host, configure)
     }
 
-    /// In a layer whose app has this label.
+    /// A stack whose app has this label.
     pub(crate) fn of_app(label: &str, store: Scripted<S>, host: Host) -> Self {
         let credentials = Credentials::new([("1", SECRET)], [("1", TOKEN)]).unwrap();
         let app = App::new(label, credentials).unwrap();
@@ -143,7 +144,7 @@ impl<S: Store + Clone> Stack<S> {
         Self::under(builder, store, host, |builder| builder)
     }
 
-    /// Behind a layer that is told more.
+    /// A stack with a differently configured webhook layer.
     pub(crate) fn under(
         builder: WebhookLayerBuilder,
         store: Scripted<S>,
@@ -165,7 +166,7 @@ impl<S: Store + Clone> Stack<S> {
         }
     }
 
-    /// Another process with the same store.
+    /// A stack of another process with the same store.
     pub(crate) fn beside(&self, host: Host) -> Self {
         Self::over(self.store.clone(), host, |builder| builder)
     }
@@ -185,13 +186,13 @@ impl<S: Store + Clone> Stack<S> {
         answer(self.service.clone().oneshot(request).await).await
     }
 
-    /// Sends from a task, which is dropped with the handle if it is aborted.
+    /// Sends from a task. Aborting the handle drops it.
     pub(crate) fn spawn(&self, sample: &Sample) -> JoinHandle<Answer> {
         let (stack, sample) = (self.clone(), sample.clone());
         tokio::spawn(async move { stack.send(&sample).await })
     }
 
-    /// Sends from a task and gives the delivery the time to get as far as it gets at once.
+    /// Sends from a task, and waits until the delivery makes no more progress.
     pub(crate) async fn begin(&self, sample: &Sample) -> JoinHandle<Answer> {
         let sent = self.spawn(sample);
         sleep(millis(1)).await;
@@ -210,7 +211,8 @@ impl<S: Store + Clone> Stack<S> {
         panic!("still running: {:?}", self.handle);
     }
 
-    /// Whether the memory budget is charged with this delivery, its parse included, and nothing else.
+    /// Whether the memory budget is charged with exactly this delivery, including its
+    /// parsed events.
     pub(crate) fn holds(&self, sample: &Sample) -> bool {
         const PARSE: usize = 1024;
         let body = sample.body().len();
@@ -220,16 +222,17 @@ impl<S: Store + Clone> Stack<S> {
     pub(crate) fn tally(&self) -> Tally {
         let counters = self.handle.counters();
         Tally {
-            handled: counters.handled,
+            handled: counters.delivered,
             suppressed: counters.suppressed,
             unprotected: counters.unprotected,
             stale: counters.stale,
             fenced: counters.fenced,
             leases_lost: counters.leases_lost,
+            lease_overruns: counters.lease_overruns,
             unrecorded: counters.unrecorded,
             timed_out: counters.timed_out,
             aborted: counters.aborted,
-            refused: counters.refused,
+            refused: counters.refused_stale,
             bypassed: counters.bypassed,
             store_failures: counters.store_failures,
         }
@@ -256,7 +259,7 @@ impl Answer {
         }
     }
 
-    /// The words of the host under this status.
+    /// The host's response body with this status.
     pub(crate) fn of_host(status: u16, kind: Option<DedupRejectionKind>) -> Self {
         Self {
             status,
@@ -266,7 +269,7 @@ impl Answer {
         }
     }
 
-    /// An answer of the layer that asks for another try.
+    /// A response of the layer that asks Meta to retry.
     pub(crate) fn later(kind: DedupRejectionKind) -> Self {
         Self {
             status: 503,
@@ -276,7 +279,7 @@ impl Answer {
         }
     }
 
-    /// Any other answer of the layer.
+    /// Any other response of the layer.
     pub(crate) fn own(status: u16, kind: DedupRejectionKind) -> Self {
         Self {
             status,
@@ -309,7 +312,7 @@ pub(crate) fn request(body: impl Into<Bytes>) -> Request<Full<Bytes>> {
     testing::delivery(PATH, body, SECRET).map(Full::new)
 }
 
-/// Now, and the same for the whole process: a time is part of some keys.
+/// The current time, constant within the process, because some keys contain a time.
 pub(crate) fn now() -> u64 {
     static NOW: OnceLock<u64> = OnceLock::new();
     *NOW.get_or_init(|| {
@@ -319,12 +322,12 @@ pub(crate) fn now() -> u64 {
     })
 }
 
-/// A message that was sent just now.
+/// A message with the current time.
 pub(crate) fn text(id: &str) -> Sample {
     sample::text("hi").id(id).timestamp(now())
 }
 
-/// A status of just now.
+/// A status with the current time.
 pub(crate) fn status(id: &str) -> Sample {
     sample::status(State::Delivered).id(id).timestamp(now())
 }
@@ -343,7 +346,7 @@ pub(crate) fn sorted(mut keys: Vec<EventKey>) -> Vec<EventKey> {
     keys
 }
 
-/// Panics with such a payload are planned, and not worth a line each.
+/// Expected panics with such a payload are not printed.
 pub(crate) fn quiet_panics<P: 'static>() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -1,4 +1,4 @@
-//! B14, B15, B19, B20, S24: what is wrong with a connection and not with one request on it.
+//! B14, B15, B19, B20, S24: faults of a connection instead of a single request.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ async fn b14_b15_a_sender_that_goes_away_leaves_nothing_behind() {
             connection.reset();
         } else {
             connection.shutdown().await;
-            // If there is an answer at all, it is not that the delivery was taken.
+            // If there is a response, it must not accept the delivery.
             if let Some(reply) = connection.read().await {
                 assert_eq!(reply.status, 400);
             }
@@ -115,7 +115,7 @@ async fn b20_after_an_early_413_the_connection_is_not_used_again() {
     returned(&subject, free, "B20").await;
 }
 
-/// No oracle: from the answer nobody can tell one wrong signature from another.
+/// No oracle: responses to all wrong signatures are the same.
 #[tokio::test]
 async fn s24_every_refused_signature_has_the_same_answer() {
     let right = sign(SECRET, one_text());

@@ -1,4 +1,4 @@
-//! Sends every row through a driver and looks at all that may have happened.
+//! Sends every row through a driver and checks all effects.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +15,11 @@ use crate::{
     rows,
 };
 
-/// So many wrong answers say what there is to say.
+/// Stops after this number of failures.
 const ENOUGH: usize = 20;
 
-/// Sends all rows of a driver to both hosts, and fails at the end: one wrong answer must not hide the others.
+/// Sends all rows of a driver to both hosts. Fails at the end, so that one failure
+/// does not hide the others.
 pub(crate) async fn run(driver: Driver) {
     let rows: Vec<_> = rows::all()
         .into_iter()
@@ -59,7 +60,7 @@ pub(crate) async fn run(driver: Driver) {
 enum Host {
     Bare,
     Axum,
-    /// With a store of handled events.
+    /// With a deduplication store.
     #[cfg(feature = "tokio")]
     Remembering,
 }
@@ -108,7 +109,7 @@ async fn exchange(row: &Row, driver: Driver, host: Host, sent: &Sent) {
     check_polled(row.polled, &subject.counter, sent, &at);
 }
 
-/// Sends all bytes of the wire to all hosts.
+/// Sends all byte sequences of `wire` to all hosts.
 pub(crate) async fn run_wire() {
     let rows: Vec<_> = rows::wire::rows().into_iter().map(Arc::new).collect();
     let mut wrong = Vec::new();
@@ -201,7 +202,7 @@ async fn serve(subject: &Subject, host: Host) -> std::net::SocketAddr {
     }
 }
 
-/// The memory must be given back, and over a socket that may come a moment after the answer.
+/// All memory must be released. Over a socket that may happen shortly after the response.
 pub(crate) async fn returned(subject: &Subject, free: usize, at: &str) {
     for _ in 0..400 {
         if subject.layer.available_memory() == free {
@@ -240,7 +241,7 @@ pub(crate) fn check_reply(answer: &Answer, reply: Option<&Reply>, at: &str) {
 fn check_rejection(answer: &Answer, rejections: &[RejectionKind], at: &str) {
     match answer {
         Answer::Rejected(kind) => assert_eq!(rejections, [*kind], "{at}"),
-        // Who has gone may have been refused, but nobody hears it.
+        // The request may have been rejected, but the client is gone.
         Answer::Gone => {}
         _ => assert_eq!(rejections, [], "{at}"),
     }
@@ -278,7 +279,7 @@ fn check_calls(answer: &Answer, row: &Row, sent: &Sent, seen: &[Seen], at: &str)
     }
 }
 
-/// A store hears of what is handled, claimed and then committed, each event once. It hears of nothing else.
+/// The store sees exactly the handled events: each is claimed once, then committed once.
 #[cfg(feature = "tokio")]
 fn check_store(host: Host, store: &Scripted, seen: &[Seen], at: &str) {
     let calls = store.calls();

@@ -1,4 +1,4 @@
-//! The three ways to a service: a call, HTTP/1.1 written by hand, and HTTP/2.
+//! The three drivers: a direct call, HTTP/1.1 written by hand, and HTTP/2.
 
 use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
@@ -22,13 +22,13 @@ use tower::{Service, ServiceExt};
 
 use crate::row::{Framing, Sent};
 
-/// Longer than anything here should take.
+/// Timeout for every wait: far above the normal duration.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// Sorted, and without those that belong to the server: `connection`, `content-length` and `date`.
+    /// Sorted, without the server's own headers: `connection`, `content-length` and `date`.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Bytes,
 }
@@ -102,7 +102,7 @@ where
     }
 }
 
-/// Serves whoever connects.
+/// Serves all connections.
 pub(crate) async fn serve<S, R>(service: S) -> SocketAddr
 where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible, Future: Send>
@@ -118,7 +118,7 @@ where
             stream.set_nodelay(true).unwrap();
             let service = TowerToHyperService::new(service.clone());
             tokio::spawn(async move {
-                // A connection that ends in an error is what these tests are about.
+                // Connections that end with an error are expected here.
                 let _ = auto::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(stream), service)
                     .await;
@@ -131,7 +131,7 @@ where
 /// One HTTP/1.1 connection.
 pub(crate) struct Http1 {
     stream: TcpStream,
-    /// What was read beyond the last answer.
+    /// Bytes that were read after the last response.
     rest: Vec<u8>,
 }
 
@@ -145,11 +145,11 @@ impl Http1 {
         }
     }
 
-    /// Sends a request and reads the answer, which may come before all is sent.
+    /// Sends a request and reads the response, which may arrive before all is sent.
     pub(crate) async fn exchange(&mut self, sent: &Sent) -> Option<Reply> {
         let (mut reader, mut writer) = self.stream.split();
         let write = async {
-            // Who is refused early cannot send the rest: that is no error here.
+            // If the request is rejected early, the rest cannot be sent. That is not an error here.
             let _ = send(&mut writer, sent).await;
             std::future::pending::<()>().await;
         };
@@ -168,17 +168,17 @@ impl Http1 {
         timeout(PATIENCE, read).await.unwrap()
     }
 
-    /// Ends the sender's side.
+    /// Closes the client's side.
     pub(crate) async fn shutdown(&mut self) {
         self.stream.shutdown().await.unwrap();
     }
 
-    /// Ends the connection as if the sender's machine had never heard of it.
+    /// Resets the connection.
     pub(crate) fn reset(self) {
         self.stream.set_zero_linger().unwrap();
     }
 
-    /// Whether the server ends the connection now, without another word.
+    /// Whether the server closes the connection now, without further bytes.
     pub(crate) async fn is_closed(&mut self) -> bool {
         let mut byte = [0];
         let read = timeout(Duration::from_secs(5), self.stream.read(&mut byte)).await;
@@ -224,7 +224,7 @@ async fn send(writer: &mut (impl AsyncWriteExt + Unpin), sent: &Sent) -> io::Res
             Step::Wait(duration) => sleep(*duration).await,
             Step::Stall => std::future::pending().await,
             Step::Fail => return writer.write_all(b"no number\r\n").await,
-            // Not a thing that can be said in HTTP/1.1.
+            // HTTP/1.1 has no such step.
             Step::Pending | Step::Empty(_) => {}
         }
     }
@@ -241,7 +241,7 @@ fn chunk(data: &[u8]) -> Vec<u8> {
     [size.as_bytes(), data, b"\r\n"].concat()
 }
 
-/// Reads an answer by hand. `None`: the connection ended without one.
+/// Reads a response. `None`: the connection ended without one.
 async fn receive(reader: &mut (impl AsyncReadExt + Unpin), rest: &mut Vec<u8>) -> Option<Reply> {
     let end_of_head = loop {
         if let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! The services that the layer protects here, and what they got to see.
+//! The inner services, and a record of what they received.
 
 use std::{
     convert::Infallible,
@@ -22,29 +22,29 @@ use crate::row::Dress;
 #[cfg(feature = "tokio")]
 use crate::{drive::PATIENCE, scripted::Scripted};
 
-/// The host's answer to what was verified: not a 200, so that it shows whether the layer makes it one.
+/// The host's response to a verified delivery. It is not 200, to show whether the layer changes it.
 pub(crate) const TAKEN: (StatusCode, &str) = (StatusCode::ACCEPTED, "taken");
 
-/// The host's answer to everything else.
+/// The host's response to all other requests.
 pub(crate) const ELSEWHERE: (StatusCode, &str) = (StatusCode::IM_A_TEAPOT, "elsewhere");
 
-/// In every answer of the host, and in none of the layer.
+/// A header in every response of the host, and in none of the layer.
 pub(crate) const MARK: (&str, &str) = ("x-host", "yes");
 
 /// One call of the host.
 pub(crate) struct Seen {
-    /// All events of the delivery, those that were handled before first.
+    /// All events of the delivery, including those that were handled before.
     pub(crate) events: Option<Vec<String>>,
-    /// Of those that are to be handled now.
+    /// Events to be handled now.
     #[cfg(feature = "tokio")]
     pub(crate) keys: Vec<EventKey>,
     pub(crate) verified: Option<Verified>,
     pub(crate) body: Bytes,
-    /// Of the notification and of the body: the same memory.
+    /// Whether the notification and the body share their memory.
     pub(crate) same: bool,
 }
 
-/// What happened behind and in front of the layer.
+/// Records of what happened inside and outside the layer.
 #[derive(Default)]
 pub(crate) struct Log {
     seen: Mutex<Vec<Seen>>,
@@ -101,7 +101,7 @@ impl Log {
     }
 }
 
-/// What an event says, in a line.
+/// A summary of an event, as one line.
 fn summary(event: &Event) -> String {
     match event.payload() {
         Payload::Message(message) => {
@@ -122,13 +122,13 @@ fn summary(event: &Event) -> String {
     }
 }
 
-/// The layer around a host, with a count on the one side and a log on both.
+/// The layer around a host, with a counter outside and logs on both sides.
 #[derive(Clone)]
 pub(crate) struct Subject {
     pub(crate) layer: WebhookLayer,
     pub(crate) log: Arc<Log>,
     pub(crate) counter: Arc<Counter>,
-    /// What is handled once in [`remembering`](Self::remembering).
+    /// The store of [`remembering`](Self::remembering).
     #[cfg(feature = "tokio")]
     pub(crate) store: Scripted,
     dress: Dress,
@@ -146,7 +146,7 @@ impl Subject {
         }
     }
 
-    /// Behind a server that says this of every connection.
+    /// Behind a server that adds this to the extensions of every request.
     pub(crate) fn dressed(mut self, dress: Dress) -> Self {
         self.dress = dress;
         self
@@ -204,11 +204,11 @@ impl Subject {
     where
         B: Body<Data = Bytes, Error: Into<axum::BoxError> + Send> + Send + Unpin + 'static,
     {
-        // A delivery of 32,768 events is to be claimed however busy the machine is.
+        // A timeout that is long enough for 32,768 events on a busy machine.
         let dedup = DedupLayer::builder(self.store.clone())
             .store_timeout(PATIENCE)
             .response_deadline(2 * PATIENCE)
-            .handler_deadline(PATIENCE)
+            .handler_deadline(2 * PATIENCE)
             .lease(4 * PATIENCE)
             .build()
             .unwrap();

@@ -1,4 +1,4 @@
-//! Whatever the layer says, to whomever: no secret, no token, no signature that would be right, no person.
+//! No output of the layer contains a secret, a token, a valid signature, or personal data.
 
 use std::fmt::Debug;
 
@@ -12,7 +12,7 @@ use tower::Layer;
 use tower_whatsapp::{
     ConfigError, Notification, Rejection, RejectionKind, WebhookLayer,
     secret::{AppSecret, VerifyToken},
-    signature::{Signature, SignatureError, Verifier},
+    signature::{MalformedSignature, Signature, SignatureError, Verifier},
 };
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     rows,
 };
 
-/// What must be nowhere.
+/// Texts that must not appear anywhere.
 fn canaries() -> Vec<String> {
     let mut canaries = vec![
         SECRET.to_owned(),
@@ -72,7 +72,7 @@ async fn no_answer_to_any_row_says_anything() {
             let body = sent.script();
             let reply = drive::tower(subject.bare(), sent, body).await;
             check(&format!("{reply:?}"));
-            // The numbers of bytes would show it, too.
+            // Byte values in a `Debug` output would leak it as well.
             assert!(reply.body.is_empty());
             answers += 1;
         }
@@ -98,7 +98,7 @@ async fn nothing_that_can_be_shown_shows_it() {
     let future = tower::Service::call(&mut service, request);
     shown(&future);
     let response = future.await.unwrap();
-    // The host's own body, which is that of the request.
+    // The host echoes the request's body.
     shown(response.body());
     let echoed = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(echoed, one_text());
@@ -114,7 +114,7 @@ async fn nothing_that_can_be_shown_shows_it() {
     shown(mismatch);
     check(&mismatch.to_string());
     shown(AppSecret::new(" ").unwrap_err());
-    check(&SignatureError::Malformed.to_string());
+    check(&SignatureError::Malformed(MalformedSignature::Digit).to_string());
 }
 
 #[test]
@@ -131,14 +131,14 @@ fn no_error_says_it() {
         check(&error.to_string());
     }
     let rejection = Rejection::from(RejectionKind::SignatureMismatch);
-    shown(rejection);
     check(&rejection.to_string());
+    shown(rejection);
     let error = Notification::parse(format!("{}!", one_text())).unwrap_err();
     shown(error);
     check(&error.to_string());
 }
 
-/// Phone numbers and words stand in many places of a delivery.
+/// Phone numbers and texts occur in many places of a delivery.
 #[test]
 fn debug_of_events_shows_no_person() {
     let person = format!(

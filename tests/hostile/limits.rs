@@ -1,6 +1,7 @@
-//! Limits whose two sides are shown nowhere else: so much passes, and one more does not.
+//! Limits whose edges are tested nowhere else: the limit itself passes, one more does not.
 //!
-//! Those of the body, the handshake and JSON are rows; those of settings are in `tests/config.rs`, `tests/apps` and `tests/dedup`.
+//! Limits of the body, the handshake and JSON are rows. Limits of settings are in
+//! `tests/webhook/config.rs`, `tests/apps` and `tests/dedup`.
 
 use tower_whatsapp::{Credentials, CredentialsError, Notification, Payload};
 
@@ -20,7 +21,7 @@ fn labels_and_tokens_of_credentials() {
     assert_eq!(of(1, 0), Err(CredentialsError::TokenBlank));
 }
 
-/// A sender is found among so many contacts.
+/// Maximum number of contacts in which a sender is found.
 #[test]
 fn contacts() {
     const MOST: usize = 32_768;
@@ -158,7 +159,7 @@ mod apps {
 
     use test_support::{SECRET, Script, TOKEN, sign};
 
-    /// Every name has an app, and it takes a second to find it.
+    /// Every name has an app. A lookup takes a second.
     struct Everybody;
 
     impl AppResolver for Everybody {
@@ -169,7 +170,7 @@ mod apps {
         }
     }
 
-    /// What was refused of so many deliveries to these names at the same time.
+    /// Rejections of concurrent deliveries to these names.
     async fn refused(names: impl IntoIterator<Item = String>) -> Vec<RejectionKind> {
         let layer = WebhookLayer::builder()
             .app_resolver("/{app}", CachedResolver::new(Everybody))
@@ -206,7 +207,7 @@ mod apps {
         );
     }
 
-    /// Those who wait for one lookup.
+    /// Requests that wait for one lookup.
     #[tokio::test(start_paused = true)]
     async fn numbers_of_those_who_wait() {
         const MOST: usize = 1024;

@@ -1,8 +1,10 @@
-//! Hostile input: a table of requests, each sent through every driver on which it makes sense.
+//! Hostile input: a table of requests. Each is sent through every applicable driver.
 //!
-//! The table is data, in `rows`. `drive` sends a request, `host` is what the layer protects, `check` looks at everything that may
-//! have happened. What is not one request and one answer has a test of its own, in `broken`, `limits`, `memory`, `slow`, `strangers`,
-//! `streams` and `leaks`.
+//! The table is data, in `rows`. `drive` sends a request, `host` is the inner service, and `check`
+//! verifies all effects. Cases that are not one request and one response have their own tests in
+//! `broken`, `limits`, `memory`, `slow`, `strangers`, `streams` and `leaks`. Letters in the codes
+//! of rows: A addresses, B bodies, C certificates, E extensions, H handshake, J JSON, M methods, P
+//! paths, S signatures, T apps, W bytes on the wire.
 #![cfg(test)]
 
 mod broken;

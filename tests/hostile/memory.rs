@@ -1,4 +1,5 @@
-//! B9, B22, B23, and what a declared length may cost: memory that is taken before anything is proved.
+//! B9, B22, B23, and the memory that a declared length may cost: memory that is used before the
+//! request is authenticated.
 
 use std::{
     io::Write,
@@ -29,7 +30,7 @@ fn request(signed: &str) -> http::request::Builder {
     Request::post("/wh").header("x-hub-signature-256", sign(SECRET, signed))
 }
 
-/// Two small frames, and before them whatever the sender says of the length.
+/// Two small frames, with the given declared length.
 async fn memory_taken_by(declared: Option<usize>, hint: SizeHint) -> usize {
     let subject = Subject::new(layer());
     let free = subject.layer.available_memory();
@@ -84,7 +85,7 @@ async fn b9_a_body_that_lies_about_its_size_is_taken_by_its_bytes() {
     }
 }
 
-/// A bomb through a layer that decompresses, put outside of ours against all advice.
+/// A decompression bomb through a decompressing layer, placed outside against the advice.
 #[tokio::test]
 async fn b22_a_bomb_is_cut_at_the_limit() {
     let subject = Subject::new(builder().body_limit(256 * KIB).build().unwrap());
@@ -110,7 +111,7 @@ async fn b22_a_bomb_is_cut_at_the_limit() {
     returned(&subject, free, "B22").await;
 }
 
-/// 40 senders of 250 KB each, and memory for few of them.
+/// 40 senders of 250 KB each, with memory for a few of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b23_beyond_the_budget_503_and_all_is_well_again_afterwards() {
     const SENDERS: usize = 40;
@@ -123,7 +124,7 @@ async fn b23_beyond_the_budget_503_and_all_is_well_again_afterwards() {
     let free = subject.layer.available_memory();
     let address = serve(subject.bare()).await;
     let body = Bytes::from(padded(250 * KIB));
-    // All hold most of their body until everybody has sent it.
+    // All senders hold back the end of their body until all have sent most of it.
     let (first, last) = (body.slice(..200 * KIB), body.slice(200 * KIB..));
     let sent = Sent::post(body).chunked([
         Step::Data(first),
@@ -161,7 +162,8 @@ async fn b23_beyond_the_budget_503_and_all_is_well_again_afterwards() {
     returned(&subject, free, "B23, again").await;
 }
 
-/// Bodies that are not completed, each of two small frames and `length` bytes, as many as are not refused at once.
+/// Incomplete bodies of `length` bytes in two small frames each, as many as are not
+/// rejected at once.
 async fn stalled(
     subject: &Subject,
     bodies: usize,
@@ -191,7 +193,7 @@ async fn poll<T>(answer: &mut Pin<Box<dyn Future<Output = T>>>) -> Poll<T> {
     std::future::poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await
 }
 
-/// Strangers fill the budget with bodies that they do not complete, small ones or large ones.
+/// Strangers fill the budget with small or large bodies that they never complete.
 #[tokio::test]
 async fn a_body_in_one_frame_needs_nothing_that_strangers_hold() {
     for (bodies, length) in [(2000, 300), (200, 20 * KIB), (10, 100 * KIB)] {
@@ -210,7 +212,7 @@ async fn a_body_in_one_frame_needs_nothing_that_strangers_hold() {
             let response = subject.bare().oneshot(request).await.unwrap();
             assert_eq!(response.status(), 200, "{bodies}, {length}");
         }
-        // Those that had to give way say so, and are woken for it.
+        // Displaced requests are woken and answered.
         let mut refused = 0;
         for answer in &mut stalled {
             if let Poll::Ready(status) = poll(answer).await {
@@ -224,7 +226,7 @@ async fn a_body_in_one_frame_needs_nothing_that_strangers_hold() {
     }
 }
 
-/// The same with a genuine body in pieces: what is stalled is slower.
+/// The same with a genuine body in pieces, which is faster than the stalled ones.
 #[tokio::test]
 async fn a_body_in_pieces_displaces_those_that_are_stalled() {
     for (bodies, length) in [(2000, 300), (200, 20 * KIB), (10, 50 * KIB)] {

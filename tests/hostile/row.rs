@@ -1,4 +1,4 @@
-//! What a row of the table is made of.
+//! The parts of a row of the table.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use tower_whatsapp::{RejectionKind, WebhookLayerBuilder};
 
 use test_support::{CHALLENGE, PATH, SECRET, Script, Step};
 
-/// A request as a sender makes it.
+/// A request as the client sends it.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
     pub(crate) method: &'static str,
@@ -19,14 +19,14 @@ pub(crate) struct Sent {
     pub(crate) steps: Vec<Step>,
 }
 
-/// How the sender says where its body ends.
+/// How the client declares the end of its body.
 #[derive(Debug, Clone)]
 pub(crate) enum Framing {
     None,
-    /// `Content-Length`, and true.
+    /// The correct `Content-Length`.
     Length,
     Chunked,
-    /// `Content-Length`, whatever it says.
+    /// This `Content-Length`, right or wrong.
     Declared(String),
 }
 
@@ -50,7 +50,7 @@ impl Sent {
         Self::new("POST", PATH).body(body)
     }
 
-    /// A good delivery.
+    /// A valid delivery.
     pub(crate) fn post(body: impl Into<Bytes>) -> Self {
         let body = body.into();
         let signature = test_support::sign(SECRET, &body);
@@ -88,7 +88,7 @@ impl Sent {
         self
     }
 
-    /// A length, and after it nothing for ever: who waits for the body waits too long.
+    /// A declared length without a body, ever: a layer that waits for the body would time out.
     pub(crate) fn declared(mut self, length: impl fmt::Display) -> Self {
         self.framing = Framing::Declared(length.to_string());
         self.steps = vec![Step::Stall];
@@ -104,7 +104,7 @@ impl Sent {
         data.collect::<Vec<_>>().concat()
     }
 
-    /// What stands in `Content-Length`.
+    /// The value of `Content-Length`.
     pub(crate) fn length(&self) -> Option<String> {
         match &self.framing {
             Framing::Length => Some(self.data().len().to_string()),
@@ -119,26 +119,26 @@ impl Sent {
     }
 }
 
-/// What must come back.
+/// The expected outcome.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
-    /// The layer refuses it.
+    /// The layer rejects it.
     Rejected(RejectionKind),
-    /// The challenge.
+    /// The layer responds with the challenge.
     Echo,
-    /// The host handles it and has these events.
+    /// The host handles these events.
     Handled(Vec<String>),
-    /// The host handles it and has so many events, of which this is the last.
+    /// The host handles this number of events, of which this is the last.
     Many(usize, &'static str),
-    /// The host gets it unverified.
+    /// The host receives it unverified.
     PassedThrough,
-    /// The server refuses it before the layer hears of it.
+    /// The server rejects it before it reaches the layer.
     Server(u16),
-    /// Nothing.
+    /// The client is gone, so there is no response.
     Gone,
 }
 
-/// What a server says of a connection: it puts it into the extensions of every request.
+/// Adds information about the connection to the extensions of every request, as a server does.
 pub(crate) type Dress = fn(&mut Extensions);
 
 /// How much of the body may be read.
@@ -146,9 +146,9 @@ pub(crate) type Dress = fn(&mut Extensions);
 pub(crate) enum Polled {
     Nothing,
     All,
-    /// Up to this limit, and the frame that went over it.
+    /// Up to this limit, plus the frame that exceeded it.
     OneFrameOver(usize),
-    /// What is there until it breaks.
+    /// Any part until the connection breaks.
     Any,
 }
 
@@ -161,7 +161,7 @@ pub(crate) enum Driver {
 
 pub(crate) struct Row {
     pub(crate) id: &'static str,
-    /// All of them are to be answered the same.
+    /// All of them must get the same response.
     pub(crate) requests: Vec<Sent>,
     pub(crate) drivers: &'static [Driver],
     pub(crate) settings: fn() -> WebhookLayerBuilder,
@@ -171,7 +171,7 @@ pub(crate) struct Row {
     pub(crate) app: &'static str,
     pub(crate) secret_label: &'static str,
     pub(crate) dress: Dress,
-    /// HTTP/1.1: the connection must not be used again.
+    /// HTTP/1.1: the connection must be closed afterwards.
     pub(crate) closes: bool,
 }
 
@@ -196,13 +196,13 @@ impl Row {
         Self::new(id, [request])
     }
 
-    /// Refused before the first byte of the body is read.
+    /// Rejected before the first byte of the body is read.
     pub(crate) fn unread(mut self, kind: RejectionKind) -> Self {
         self.answer = Answer::Rejected(kind);
         self
     }
 
-    /// Refused after the whole body was read.
+    /// Rejected after the whole body was read.
     pub(crate) fn read(mut self, kind: RejectionKind) -> Self {
         self.answer = Answer::Rejected(kind);
         self.polled = Polled::All;
@@ -237,7 +237,7 @@ impl Row {
         self
     }
 
-    /// Another answer over one of the drivers, because the server there has its own opinion.
+    /// A different outcome over one driver, because the server there intervenes.
     pub(crate) fn but(mut self, driver: Driver, answer: Answer) -> Self {
         self.elsewise.push((driver, answer));
         self
@@ -275,14 +275,15 @@ impl Row {
     }
 }
 
-/// Bytes on one HTTP/1 connection. All that is in them of a delivery is [`one_text`](test_support::json::one_text).
+/// Bytes on one HTTP/1 connection. Every delivery in them is
+/// [`one_text`](test_support::json::one_text).
 pub(crate) struct Wire {
     pub(crate) id: &'static str,
     pub(crate) bytes: Vec<u8>,
-    /// In their order.
+    /// Expected outcomes, in order.
     pub(crate) answers: Vec<Answer>,
     pub(crate) polled: Polled,
-    /// The connection ends. If it does not, the next request on it is answered as ever.
+    /// The connection is closed. Otherwise the next request on it gets the usual response.
     pub(crate) closes: bool,
 }
 
@@ -312,13 +313,18 @@ impl Wire {
     }
 }
 
-/// Status and headers of a refusal, written out again here: the table must not take them from the crate.
+/// Status and headers of a rejection, repeated here so that the table does not take
+/// them from the crate.
 pub(crate) fn refusal(kind: RejectionKind) -> (u16, &'static [(&'static str, &'static str)]) {
     match kind {
         RejectionKind::MethodNotAllowed => (405, &[("allow", "GET, POST")]),
         RejectionKind::MemoryBudget => (503, &[("retry-after", "1")]),
         RejectionKind::HandshakeMalformed | RejectionKind::BodyBroken => (400, &[]),
-        RejectionKind::HandshakeRefused
+        RejectionKind::NotHandshake
+        | RejectionKind::HandshakeIncomplete
+        | RejectionKind::HandshakeRepeated
+        | RejectionKind::HandshakeMode
+        | RejectionKind::HandshakeToken
         | RejectionKind::SignatureMissing
         | RejectionKind::SignatureMalformed
         | RejectionKind::SignatureMismatch
@@ -339,7 +345,7 @@ pub(crate) fn refusal(kind: RejectionKind) -> (u16, &'static [(&'static str, &'s
     }
 }
 
-/// The headers beside the challenge.
+/// Headers of the response with the challenge.
 pub(crate) const ECHO_HEADERS: &[(&str, &str)] = &[
     ("allow", "GET, POST"),
     ("cache-control", "no-store"),

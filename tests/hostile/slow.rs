@@ -1,4 +1,4 @@
-//! B13, B16, B17: senders that take their time. By a paused clock where there is no socket.
+//! B13, B16, B17: slow senders. With a paused clock where there is no socket.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
     row::Sent,
 };
 
-/// Sends a body, and tells why it was refused and after how long.
+/// Sends a body. Returns the reason of the rejection, and the time until then.
 async fn refused(layer: WebhookLayer, script: Script) -> (RejectionKind, Duration) {
     let subject = Subject::new(layer);
     let free = subject.layer.available_memory();
@@ -42,7 +42,7 @@ fn about(elapsed: Duration, seconds: u64) -> bool {
     elapsed.abs_diff(Duration::from_secs(seconds)) < Duration::from_millis(500)
 }
 
-/// A byte, and then a pause, again and again.
+/// Single bytes with a pause after each.
 fn trickle(pause: Duration) -> Vec<Step> {
     let step = [Step::data(" "), Step::Wait(pause)];
     step.into_iter().cycle().take(2000).collect()
@@ -92,7 +92,7 @@ async fn a_sender_that_never_begins_ends_after_the_idle_time() {
     assert!(about(elapsed, 5), "{elapsed:?}");
 }
 
-/// Frames without data are no progress.
+/// Frames without data do not count as progress.
 #[tokio::test(start_paused = true)]
 async fn empty_frames_do_not_keep_the_idle_time_from_passing() {
     let step = [Step::Empty(1), Step::Wait(Duration::from_secs(1))];
@@ -102,7 +102,7 @@ async fn empty_frames_do_not_keep_the_idle_time_from_passing() {
     assert!(about(elapsed, 5), "{elapsed:?}");
 }
 
-/// The twin: slow, and in time.
+/// The counterpart: slow, but in time.
 #[tokio::test(start_paused = true)]
 async fn a_slow_sender_that_is_in_time_is_handled() {
     let subject = Subject::new(layer());

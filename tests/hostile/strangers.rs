@@ -1,4 +1,4 @@
-//! E: our types in the extensions, put there by somebody else or not at all.
+//! E: the crate's types in the extensions, inserted by other code or missing.
 
 use std::sync::{Arc, Mutex};
 
@@ -36,7 +36,7 @@ async fn e1_a_handler_that_the_layer_does_not_cover_is_500_and_never_runs() {
     }
 }
 
-/// Both types from a genuine delivery, put into another request.
+/// Both types of a genuine delivery, inserted into another request.
 #[tokio::test]
 async fn e2_what_another_layer_has_put_there_is_removed() {
     type Found = (Option<Notification>, Option<Verified>);

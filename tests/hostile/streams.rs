@@ -1,4 +1,5 @@
-//! B25: many streams of one HTTP/2 connection, each in frames of one byte; and an ordinary sender beside them.
+//! B25: many streams of one HTTP/2 connection, each in frames of one byte, next to an
+//! ordinary client.
 
 use std::sync::Arc;
 
@@ -15,13 +16,13 @@ use crate::{
     row::Sent,
 };
 
-/// As many as hyper's server takes at the same time.
+/// hyper's limit of concurrent streams.
 const STREAMS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b25_streams_of_tiny_frames_are_all_answered() {
-    // What is sent, and in how many frames: one byte each, and the ordinary twin.
-    // h2 ends a connection with more than some 2,000 small frames that nobody has read yet: these are 1,000.
+    // The bodies, and whether they are sent in one-byte frames, for both kinds of stream. h2 closes
+    // a connection with more than about 2,000 unread small frames: these are 1,000.
     let tiny = ("[1,2]".to_owned(), true);
     let ordinary = (one_text(), false);
     for (body, bytewise) in [tiny, ordinary] {
@@ -52,7 +53,7 @@ async fn b25_streams_of_tiny_frames_are_all_answered() {
                 })
             })
             .collect();
-        // Somebody else is not kept waiting.
+        // Other clients do not wait.
         let other = http2(address, &Sent::post(one_text())).await.unwrap();
         assert_eq!((other.status, &other.body[..]), (200, &b"taken"[..]));
         for stream in streams {

@@ -1,4 +1,4 @@
-//! A sender over HTTP/1.1, with little of its own to be measured.
+//! A minimal HTTP/1.1 client, so that its own cost is small.
 
 use std::{io, time::Duration};
 
@@ -10,10 +10,10 @@ use tokio::{
 
 use crate::delivery::Delivery;
 
-/// Far longer than any answer takes.
+/// Timeout for a response.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Between the halves of a delivery, so that the server sees them apart.
+/// Delay between the halves of a delivery, so that the server reads them separately.
 const GAP: Duration = Duration::from_millis(10);
 
 pub(crate) struct Connection(BufReader<TcpStream>);
@@ -25,7 +25,7 @@ impl Connection {
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// Sends a delivery and returns the status of the answer.
+    /// Sends a delivery and returns the status of the response.
     pub(crate) async fn send(&mut self, delivery: &Delivery) -> io::Result<u16> {
         timeout(PATIENCE, async {
             self.0.write_all(&delivery.request).await?;

@@ -1,18 +1,18 @@
-//! Deliveries, written out and signed.
+//! Serialised and signed deliveries.
 
 use test_support::{PATH, SECRET, sign};
 use tower_whatsapp::{Event, Notification, event::EventKey};
 
 use crate::journal;
 
-/// What a handler fails with the first time that a process sees it.
+/// Text of a message on which the handler fails the first time in each process.
 pub(crate) const FAILS_ONCE: &str = "fails once";
 
-/// A delivery as it goes over the wire.
+/// A delivery as bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
     pub(crate) request: Vec<u8>,
-    /// Half of the body is before it.
+    /// Offset of the middle of the body.
     pub(crate) middle: usize,
     pub(crate) keys: Vec<EventKey>,
 }
@@ -47,7 +47,7 @@ impl Delivery {
         }
     }
 
-    /// The names of its events in the journal.
+    /// Names of its events in the journal.
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
         self.keys.iter().map(|key| journal::name(*key))
     }

@@ -1,4 +1,5 @@
-//! What was handled and committed, in a file that outlives whoever wrote it: what was written is there though the process was killed.
+//! A file with all handled and committed events. What was written survives the death
+//! of the process.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use tower_whatsapp::event::EventKey;
 
 use test_support::hex;
 
-/// Appends a line for each event with one write, so lines of several processes do not mix.
+/// Appends each line with one write, so that lines of several processes do not interleave.
 #[derive(Debug)]
 pub(crate) struct Journal(File);
 
@@ -22,12 +23,12 @@ impl Journal {
         Self(file.unwrap())
     }
 
-    /// A handler has handled the event, in its so-many-th call in this process.
+    /// The handler has handled the event, in this call of the process.
     pub(crate) fn handled(&self, key: EventKey, call: u32) {
         self.write(&format!("H {} {} {call}\n", name(key), process::id()));
     }
 
-    /// The store has said that it knows.
+    /// The store has confirmed the commit.
     pub(crate) fn committed(&self, key: EventKey) {
         self.write(&format!("C {} {} 0\n", name(key), process::id()));
     }
@@ -38,17 +39,17 @@ impl Journal {
     }
 }
 
-/// What happened to an event, in the order in which it did.
+/// What happened to an event, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
     Handled { process: u32 },
     Committed { process: u32 },
 }
 
-/// What stands in the file, by the name of the event.
+/// Reads the file, by the name of the event.
 pub(crate) fn read(path: &Path) -> HashMap<String, Vec<Entry>> {
     let mut entries: HashMap<String, Vec<Entry>> = HashMap::new();
-    // There is no file before the first server has started.
+    // The file does not exist before the first server has started.
     let text = fs::read_to_string(path).unwrap_or_default();
     for line in text.lines() {
         let [what, key, process, _call] = line.split(' ').collect::<Vec<_>>()[..] else {

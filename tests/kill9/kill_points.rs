@@ -1,4 +1,4 @@
-//! SIGKILL at each point, and what is left afterwards.
+//! Sends SIGKILL at each point, and checks the state afterwards.
 
 use std::{
     collections::HashMap,
@@ -25,15 +25,16 @@ use crate::{
     server::LEASE,
 };
 
-/// So many runs go on at the same time. They wait for leases most of the time.
+/// Concurrent runs. Most of their time they wait for leases.
 const PARALLEL: usize = 16;
 
 const DELIVERIES: usize = 6;
 
-/// The pause of a sender before it tries again what was not answered with 200.
+/// Delay before a retry.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Kills servers so many times at each point, prints what came of it and tells whether it is what was promised.
+/// Kills servers `runs` times at each point, prints the results, and returns whether
+/// they are as guaranteed.
 pub(crate) async fn run(runs: u32) -> bool {
     let redis = Arc::new(Server::start());
     let permits = Arc::new(Semaphore::new(PARALLEL));
@@ -87,17 +88,17 @@ pub(crate) async fn run(runs: u32) -> bool {
     sum.lost == 0 && sum.complaints.is_empty() && runs > 0
 }
 
-/// What came of a run, or of several.
+/// Results of one or several runs.
 #[derive(Debug, Default)]
 struct Outcome {
-    /// Events of deliveries that were answered with 200, and that nobody had handled then.
+    /// Events of deliveries that were answered with 200 before anybody had handled them.
     lost: usize,
-    /// How many times more than once events were handled, for each delivery by the event that was handled most.
+    /// Handler runs beyond the first, counted per delivery by its most handled event.
     extra: usize,
     kills: usize,
-    /// Claims that a dead process has left, all of them for a lease at most.
+    /// Claims that a dead process left, none of them longer than a lease.
     left: usize,
-    /// How many times each status was answered. 0: the connection broke.
+    /// Count of each status. 0: the connection broke.
     answers: HashMap<u16, usize>,
     complaints: Vec<String>,
 }
@@ -127,7 +128,7 @@ struct Run<'a> {
     journal: PathBuf,
     prefix: String,
     deliveries: Vec<Delivery>,
-    /// Those that have died, in their order.
+    /// Processes that died, in order.
     dead: Vec<u32>,
     outcome: Outcome,
 }
@@ -155,7 +156,8 @@ impl<'a> Run<'a> {
 
     async fn go(mut self) -> Outcome {
         let start = Instant::now();
-        // Every second delivery comes over two connections at once. Each is repeated until it has been answered with 200.
+        // Every second delivery is sent over two connections at once. Each is retried until it is
+        // answered with 200.
         let mut left: Vec<(usize, usize)> = (0..DELIVERIES)
             .map(|index| (index, 1 + (index + 1) % 2))
             .collect();
@@ -200,7 +202,7 @@ impl<'a> Run<'a> {
                 sleep(PAUSE).await;
             }
         }
-        // Whoever dies after the last answer is not missed by any sender.
+        // A server that dies after the last response is not noticed by any client.
         if self.dead.is_empty() {
             self.bury(server).await;
         }
@@ -210,7 +212,8 @@ impl<'a> Run<'a> {
         self.outcome
     }
 
-    /// The first server kills itself at the point; in every second run the next one does so too, at once.
+    /// The first server kills itself at the point. In every second run the next one
+    /// does so too, at once.
     async fn start(&self) -> Process {
         let mut settings = vec![
             "short=".to_owned(),
@@ -240,7 +243,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// How many times the point is passed at least if nobody dies.
+    /// Minimum number of times that the point is passed if no process dies.
     fn passes(&self) -> u32 {
         match self.point {
             Point::BeforeRelease | Point::AfterRelease => 2,
@@ -257,7 +260,7 @@ impl<'a> Run<'a> {
         self.check_left().await;
     }
 
-    /// Who is told 200 does not come again.
+    /// A delivery with a 200 is not retried.
     fn check_answered(&mut self, index: usize) {
         let handled = journal::handled(&self.journal);
         let delivery = &self.deliveries[index];
@@ -288,7 +291,8 @@ impl<'a> Run<'a> {
                 }
                 most = most.max(calls);
             }
-            // Counted by event: the claims of one delivery may run out a millisecond apart, so that the rest of it is handled in two calls.
+            // Counted per event: the claims of one delivery may expire a millisecond apart, so that
+            // the rest is handled in two calls.
             self.outcome.extra += most.saturating_sub(1);
         }
         if self.outcome.extra > self.dead.len() {
@@ -302,7 +306,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// An event may be handled again only if whoever had handled it was killed before its commit.
+    /// An event may be handled again only if its first process was killed before the commit.
     fn check_event(&self, entries: &[Entry]) -> Option<String> {
         let mut before = None;
         for entry in entries {
@@ -326,10 +330,10 @@ impl<'a> Run<'a> {
         None
     }
 
-    /// Whoever dies leaves claims for a lease at most, so that another takes over within it.
+    /// A dead process leaves claims for at most a lease, after which another takes over.
     async fn check_left(&mut self) {
         let values = self.values().await;
-        // Without a length it has expired since it was listed.
+        // A value without a length has expired since it was listed.
         for (_, left) in values.into_iter().filter(|(length, _)| *length > 1) {
             self.outcome.left += 1;
             if !within_lease(left) {
@@ -338,7 +342,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Every event is done, and nothing else was left.
+    /// Every event is done, and nothing else is left.
     async fn check_store(&mut self) {
         let values = self.values().await;
         let events = self.deliveries.iter().map(|delivery| delivery.keys.len());
@@ -352,7 +356,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The length of every value of this run, and how many milliseconds it has left.
+    /// Length and remaining lifetime in milliseconds of every value of this run.
     async fn values(&self) -> Vec<(usize, i64)> {
         let (mut connection, prefix) = (self.redis.connection(), self.prefix.clone());
         let values: RedisResult<Vec<(usize, i64)>> = spawn_blocking(move || {
@@ -382,7 +386,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A status, or 0 if there was none.
+/// The status of the response, or 0 if there was none.
 async fn send(port: u16, delivery: &Delivery) -> u16 {
     let Ok(mut connection) = Connection::open(port).await else {
         return 0;

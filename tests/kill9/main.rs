@@ -1,7 +1,8 @@
-//! Nothing is lost when processes die, and nothing is handled twice by several of them: real servers, a real Redis, real HTTP.
+//! No event is lost when processes die, and none is handled twice by several processes: real
+//! servers, a real Redis, real HTTP.
 //!
-//! This program is both the driver and the servers that it starts. It has no harness, because it does nothing unless it is told to:
-//! it needs `redis-server` on the PATH, and minutes.
+//! This program is both the driver and the servers that it starts. It has no test harness and does
+//! nothing without arguments, because it needs `redis-server` on the PATH, and minutes.
 //!
 //! ```text
 //! scripts/kill9 50                 # SIGKILL at 14 points, 50 runs at each
@@ -36,7 +37,7 @@ use tokio::runtime::Runtime;
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    // Flags, because a name without dashes is a filter for the tests of other files.
+    // Flags, because Cargo passes names without dashes as filters to all test programs.
     let good = match arguments.as_slice() {
         ["--serve", settings @ ..] => return server::run(settings),
         ["--kill-points", runs] => {

@@ -1,4 +1,5 @@
-//! Several processes on one Redis, and every event delivered to two of them at about the same time, in other company each time.
+//! Several processes on one Redis. Every event is delivered to two of them at about the same time,
+//! in different batches.
 
 use std::{
     collections::HashSet,
@@ -22,13 +23,13 @@ use crate::{
 
 const EVENTS: usize = 20_000;
 
-/// The two deliveries of an event are no further apart than this many events.
+/// Maximum distance between the two deliveries of an event, in events.
 const NEAR: usize = 500;
 
 const LARGEST_BATCH: usize = 50;
 const CONNECTIONS: usize = 64;
 
-/// Sends everything to two processes, and to four, and tells whether each event was handled once.
+/// Sends everything to two processes, then to four. Returns whether each event was handled once.
 pub(crate) async fn run() -> bool {
     let redis = Server::start();
     let mut good = true;
@@ -38,7 +39,7 @@ pub(crate) async fn run() -> bool {
     good
 }
 
-/// Whom a delivery is sent to first.
+/// A delivery and the process that gets it first.
 type Errand = (Delivery, usize);
 
 async fn with(processes: usize, redis: &Server) -> bool {
@@ -77,7 +78,7 @@ fn report(path: &Path, others: usize) -> bool {
     lost == 0 && extra == 0 && others == 0
 }
 
-/// Each event in two batches for two processes.
+/// Each event, in two batches for two processes.
 fn errands(processes: usize) -> Vec<Errand> {
     let mut random = Random(processes as u64);
     let mut errands = Vec::new();
@@ -143,7 +144,7 @@ async fn send_all(errands: Vec<Errand>, ports: Vec<u16>) -> Sent {
                         _ => others += 1,
                     }
                     tries += 1;
-                    // A balancer sends what is repeated to anybody.
+                    // A load balancer sends retries to any process.
                     process = random.below(ports.len());
                     sleep(Duration::from_millis(20)).await;
                 }

@@ -1,5 +1,5 @@
-//! A process that sleeps longer than its lease, as one does whose machine is suspended. What it says when it wakes must not end the run of
-//! its successor.
+//! A process that is suspended for longer than its lease. When it resumes, its release must not end
+//! the run of its successor.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
 const ROUNDS: usize = 5;
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Tells whether each event was handled by the successor alone.
+/// Returns whether each event was handled by the successor only.
 pub(crate) async fn run() -> bool {
     let redis = Server::start();
     let mut good = true;
@@ -53,15 +53,15 @@ async fn once(round: usize, redis: &Server) -> bool {
         })
     };
 
-    // The first one claims and falls asleep in its handler.
+    // The first process claims and is suspended in its handler.
     let refused = send(to_first, delivery.clone());
     wait(redis, &prefix, true).await;
     signal(first.id(), "-STOP").await;
-    // Its lease passes, and the second one takes over.
+    // Its lease expires, and the second process takes over.
     wait(redis, &prefix, false).await;
     let handled = send(to_second, delivery.clone());
     wait(redis, &prefix, true).await;
-    // The first one wakes, fails and releases what is not its own any more.
+    // The first process resumes, fails, and releases claims that it no longer holds.
     signal(first.id(), "-CONT").await;
     let mut answers = vec![refused.await.unwrap()];
     while answers.last() != Some(&200) {
@@ -83,7 +83,7 @@ async fn once(round: usize, redis: &Server) -> bool {
     once == delivery.keys.len() && answers[0] == 500
 }
 
-/// Waits until there are keys, or none.
+/// Waits until there are keys, or until there are none.
 async fn wait(redis: &Server, prefix: &str, some: bool) {
     let start = Instant::now();
     loop {

@@ -6,34 +6,34 @@ use std::{
     thread,
 };
 
-/// The points, in the order in which a delivery comes by.
+/// The points, in the order in which a delivery passes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Point {
-    /// Half of the body was read.
+    /// Half of the body has been read.
     Body,
-    /// The claim is not sent yet.
+    /// Before the claim is sent.
     BeforeClaim,
-    /// The claim has had its effect, and the layer has not heard of it.
+    /// The claim has taken effect, but the layer has no response yet.
     AfterClaim,
     HandlerStart,
-    /// Half of the events were handled.
+    /// Half of the events have been handled.
     HandlerMiddle,
-    /// All events were handled, and nobody has heard of it.
+    /// All events have been handled, but the handler has not returned.
     HandlerEnd,
-    /// The handler runs, and the renewal is not sent yet.
+    /// The handler is running, before the renewal is sent.
     BeforeRenewal,
-    /// The renewal has had its effect, and the layer has not heard of it.
+    /// The renewal has taken effect, but the layer has no response yet.
     AfterRenewal,
-    /// The handler has failed, and the release is not sent yet.
+    /// The handler has failed, before the release is sent.
     BeforeRelease,
-    /// The release has had its effect, and the layer has not heard of it.
+    /// The release has taken effect, but the layer has no response yet.
     AfterRelease,
     BeforeCommit,
-    /// The commit has had its effect, and the layer has not heard of it.
+    /// The commit has taken effect, but the layer has no response yet.
     AfterCommit,
-    /// The layers have said 200, and nothing of it was written.
+    /// The layers have returned 200, but nothing has been written.
     BeforeAnswer,
-    /// An answer was written.
+    /// The response has been written.
     AfterAnswer,
 }
 
@@ -79,12 +79,12 @@ impl Point {
         point.unwrap_or_else(|| panic!("there is no point {name}"))
     }
 
-    /// Whether it is passed only by a handler that runs for longer than a third of its lease.
+    /// Whether only a handler that runs longer than a third of its lease passes it.
     pub(crate) fn needs_long_work(self) -> bool {
         matches!(self, Self::BeforeRenewal | Self::AfterRenewal)
     }
 
-    /// Whether something may have been handled of which the store does not know.
+    /// Whether events may have been handled that the store does not know to be done.
     pub(crate) fn may_repeat(self) -> bool {
         matches!(
             self,
@@ -117,7 +117,7 @@ impl Trap {
     }
 }
 
-/// The runtime has one thread, so nothing else goes on until the signal is there.
+/// The runtime has one thread, so nothing else runs until the signal arrives.
 fn die() -> ! {
     let id = process::id().to_string();
     let killed = Command::new("kill").args(["-9", &id]).status();

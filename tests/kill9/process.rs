@@ -1,4 +1,4 @@
-//! Server processes, as the driver sees them.
+//! Server processes that the driver starts.
 
 use std::{
     env,
@@ -13,10 +13,10 @@ use tokio::{
     time::timeout,
 };
 
-/// Far longer than anything here takes, also on a busy machine.
+/// Timeout for every wait: far above the normal duration, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A process that ends with the value.
+/// A process that is killed when it is dropped.
 pub(crate) struct Process {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -24,7 +24,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts this program as a server and waits until it listens. The settings are `name=value`.
+    /// Starts this program as a server and waits until it is listening. Settings are `name=value`.
     pub(crate) async fn serve(settings: &[String]) -> Self {
         let mut child = Command::new(env::current_exe().unwrap())
             .arg("--serve")
@@ -49,7 +49,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// What happened instead.
+    /// A description of what happened instead.
     pub(crate) async fn killed(mut self, patience: Duration) -> Result<(), String> {
         match timeout(patience, self.child.wait()).await {
             Ok(status) => {
@@ -63,7 +63,7 @@ impl Process {
         }
     }
 
-    /// Ends it, and returns what it has counted.
+    /// Stops it, and returns its counters.
     pub(crate) async fn stop(mut self) -> String {
         drop(self.child.stdin.take());
         let line = timeout(PATIENCE, self.lines.next_line()).await.unwrap();

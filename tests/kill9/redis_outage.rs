@@ -1,4 +1,5 @@
-//! Redis is away for a while, and deliveries go on coming: late, or handled without protection, and none is lost.
+//! Redis is down for a while and deliveries continue: they are late or handled without protection,
+//! but none is lost.
 
 use std::{
     fs,
@@ -24,26 +25,28 @@ const PROCESSES: usize = 2;
 const CONNECTIONS: usize = 16;
 const EVENTS: usize = 3;
 
-/// Between two deliveries of a sender, and between two tries of one.
+/// Delay between deliveries of a sender, and between retries.
 const PACE: Duration = Duration::from_millis(10);
 const RETRY: Duration = Duration::from_millis(100);
 
-/// How long all is well, before and after.
+/// Duration without faults, before and after the outage.
 const CALM: Duration = Duration::from_secs(3);
 
-/// Beyond what the processes have before: descriptors, and memory in KiB, of which the store is owed a word of at most 3 MiB.
+/// Allowed growth of a process: file descriptors, and memory in KiB. Pending writes
+/// account for at most 3 MiB.
 const MORE_FILES: usize = 8;
 const MORE_MEMORY: usize = 64 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// It does not answer (SIGSTOP), and goes on with all that it knew.
+    /// It hangs (SIGSTOP) and resumes with all its data.
     Stops,
-    /// It is killed, and comes again with nothing.
+    /// It is killed and restarts empty.
     Dies,
 }
 
-/// Both ways and both policies, one after the other. Prints what came of it, and tells whether it was what may be.
+/// Runs both kinds of outage with both policies. Prints the results, and returns whether they are
+/// as guaranteed.
 pub(crate) async fn run(seconds: u64) -> bool {
     let mut good = true;
     for way in [Way::Stops, Way::Dies] {
@@ -54,7 +57,7 @@ pub(crate) async fn run(seconds: u64) -> bool {
     good
 }
 
-/// What the senders have to say.
+/// Results of the senders.
 #[derive(Default)]
 struct Sent {
     refused: AtomicUsize,
@@ -147,12 +150,12 @@ async fn outage(time: Duration, way: Way, policy: &str) -> bool {
     good && runs.are_permitted(way, policy)
 }
 
-/// Each event, and how often it was handled.
+/// Counts of handler runs.
 #[derive(Default)]
 struct Runs {
     events: usize,
     extra: usize,
-    /// Runs after the store had said that it knows.
+    /// Handler runs after a confirmed commit.
     after_commit: usize,
 }
 
@@ -179,20 +182,21 @@ impl Runs {
     }
 
     fn are_permitted(&self, way: Way, policy: &str) -> bool {
-        // What was handled and could not be recorded when it went away.
+        // Events that were handled but not recorded when the outage began.
         let under_way = CONNECTIONS * EVENTS;
         match (way, policy) {
             (Way::Stops, "refuse") => self.after_commit == 0 && self.extra <= under_way,
-            // Each of them without protection; but for what was claimed in vain when it came back.
+            // Each of them without protection, except claims in flight when the server resumed.
             (Way::Stops, _) => self.after_commit <= under_way,
-            // It has forgotten what it knew, of which each sender repeats one delivery.
+            // It has lost its data, and each sender repeats one known delivery.
             (Way::Dies, "refuse") => self.extra <= 2 * under_way,
             (Way::Dies, _) => self.after_commit <= 2 * under_way,
         }
     }
 }
 
-/// Sends deliveries until it is told to stop, each until it is answered with 200, and then once more. Returns how many they were.
+/// Sends deliveries until it is told to stop. Each is retried until it is answered with 200, and
+/// then repeated once. Returns their number.
 async fn send(sender: usize, ports: Arc<[u16]>, sent: Arc<Sent>) -> usize {
     let mut connections = Vec::new();
     for port in ports.iter() {
@@ -231,7 +235,7 @@ async fn send(sender: usize, ports: Arc<[u16]>, sent: Arc<Sent>) -> usize {
 
 struct Resources {
     files: usize,
-    /// In KiB.
+    /// Resident memory in KiB.
     memory: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What a store on Redis costs beside one in memory: the same server, the same deliveries.
+//! Throughput of the Redis store relative to the memory store, with the same server and deliveries.
 
 use std::{
     sync::{
@@ -16,7 +16,8 @@ const DELIVERIES: usize = 20_000;
 const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 3;
 
-/// Prints the rates in turn, their medians and the ratio of these. Tells whether everything was answered with 200.
+/// Prints all rates, their medians and the ratio of the medians. Returns whether everything was
+/// answered with 200.
 pub(crate) async fn run() -> bool {
     let redis = Server::start();
     let deliveries = (0..DELIVERIES).map(|event| Delivery::new([format!("wamid.{event}")], "hi"));

@@ -1,4 +1,4 @@
-//! What becomes of deliveries when Redis is in trouble: they are late, and none is lost.
+//! Faults of Redis while deliveries arrive: they are late, but none is lost.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ const PROCESSES: usize = 2;
 const DELIVERIES: usize = 3_000;
 const CONNECTIONS: usize = 16;
 
-/// A sender does not send as fast as it can, so that the trouble comes in the middle.
+/// Senders are slowed down, so that the fault occurs in the middle.
 const PACE: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,8 @@ impl Trouble {
     }
 }
 
-/// Makes each trouble while deliveries flow, prints what was answered, and tells whether all was handled.
+/// Injects each fault while deliveries arrive, prints the statuses, and returns
+/// whether all events were handled.
 pub(crate) async fn run() -> bool {
     let mut redis = Server::start();
     let mut good = true;
@@ -122,7 +123,7 @@ async fn with(trouble: Trouble, number: usize, redis: &mut Server) -> bool {
         tokio::spawn(send(sender, Arc::clone(&ports), errands, next))
     });
     let senders: Vec<_> = senders.collect();
-    // In the middle of it.
+    // Inject the fault in the middle.
     while next.load(Ordering::SeqCst) < errands.len() / 2 {
         sleep(PACE).await;
     }
@@ -150,11 +151,12 @@ async fn with(trouble: Trouble, number: usize, redis: &mut Server) -> bool {
     for server in servers {
         println!("  {}", server.stop().await);
     }
-    // Had nothing been handled twice where Redis forgets, then this would not see it elsewhere either.
+    // If Redis loses data, some events must be handled twice. Otherwise this check could not detect
+    // duplicates elsewhere.
     lost == 0 && (extra > 0) == trouble.forgets()
 }
 
-/// Everything twice: at once, or at the end.
+/// Every delivery twice: in a row, or at the end.
 fn errands(deliveries: &[Delivery]) -> Vec<Delivery> {
     let (mut near, mut late) = (Vec::new(), Vec::new());
     for (index, delivery) in deliveries.iter().enumerate() {
@@ -169,7 +171,7 @@ fn errands(deliveries: &[Delivery]) -> Vec<Delivery> {
     near
 }
 
-/// Sends what is next until nothing is left, each until it is answered with 200.
+/// Sends the next delivery until none is left. Each is retried until it is answered with 200.
 async fn send(
     sender: usize,
     ports: Arc<[u16]>,

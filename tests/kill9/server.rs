@@ -1,4 +1,4 @@
-//! The server: hyper, the two layers, and a handler that writes down what it handles.
+//! The server: hyper, both layers, and a handler that writes to the journal.
 
 use std::{
     collections::HashSet,
@@ -35,7 +35,7 @@ use crate::{
     wire::{self, Line},
 };
 
-/// How long a process keeps its events after its death.
+/// Time for which a dead process keeps its events.
 pub(crate) const LEASE: Duration = Duration::from_millis(2500);
 
 #[derive(Default)]
@@ -43,17 +43,17 @@ struct Settings<'a> {
     redis: Option<&'a str>,
     prefix: &'a str,
     journal: Option<Arc<Journal>>,
-    /// One that dies must not keep its events for 30 seconds.
+    /// Use the short lease: a dead process must not keep its events for 30 seconds.
     short: bool,
     trap: Option<(Point, u32)>,
-    /// How long a handler works on a delivery.
+    /// Duration of a handler run.
     work: Option<Duration>,
-    /// Whether what is to fail once does.
+    /// Whether messages with `FAILS_ONCE` fail.
     fails: bool,
     on_store_error: OnStoreError,
 }
 
-/// Serves until the standard input ends, then prints what it has counted.
+/// Serves until standard input ends, then prints its counters.
 pub(crate) fn run(settings: &[&str]) -> ExitCode {
     let mut parsed = Settings::default();
     for setting in settings {
@@ -78,7 +78,7 @@ pub(crate) fn run(settings: &[&str]) -> ExitCode {
             _ => panic!("there is no setting {name}"),
         }
     }
-    // One thread: whoever is to die takes everything with it at once.
+    // One thread, so that a kill stops everything at once.
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -169,14 +169,14 @@ async fn serve<S: Store>(store: S, settings: Settings<'_>) {
         let service = service.clone();
         tokio::spawn(async move {
             let connection = http1::Builder::new().serve_connection(TokioIo::new(line), service);
-            // An error is that of one connection: the sender has gone.
+            // An error concerns this connection only: the client disconnected.
             let _ = connection.await;
         });
     }
     let counters = handle.counters();
     println!(
         "{} handled, {} suppressed, {} fenced, {} store failures, {} waits, {} looks",
-        counters.handled,
+        counters.delivered,
         counters.suppressed,
         counters.fenced,
         counters.store_failures,
@@ -189,7 +189,7 @@ struct Handler {
     journal: Option<Arc<Journal>>,
     trap: Arc<Trap>,
     calls: AtomicU32,
-    /// What has failed once in this process.
+    /// Events that have failed once in this process.
     failed: Mutex<HashSet<String>>,
     work: Option<Duration>,
     fails: bool,
@@ -225,7 +225,7 @@ impl Handler {
     }
 }
 
-/// Tells when the driver has had enough, or is no more.
+/// Completes when the driver stops the server, or has exited.
 fn end_of_input() -> oneshot::Receiver<()> {
     let (sender, receiver) = oneshot::channel();
     thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! A store with traps before and after its calls.
+//! A store with kill points before and after its calls.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ pub(crate) struct Watched<S> {
     pub(crate) waits: Arc<Waits>,
 }
 
-/// Counts the deliveries that wait for events that somebody else handles: those that claim again.
+/// Counts deliveries that wait for events that another one is handling, by their repeated claims.
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
     claims: Mutex<HashMap<Token, u32>>,
@@ -47,12 +47,12 @@ impl Waits {
         }
     }
 
-    /// How many deliveries have waited.
+    /// Number of deliveries that waited.
     pub(crate) fn deliveries(&self) -> u64 {
         self.deliveries.load(Ordering::SeqCst)
     }
 
-    /// How many times they have looked.
+    /// Number of repeated claims.
     pub(crate) fn looks(&self) -> u64 {
         self.looks.load(Ordering::SeqCst)
     }
@@ -66,7 +66,7 @@ impl<S: Store> Store for Watched<S> {
         lease: Duration,
     ) -> Result<Vec<Claim>, StoreError> {
         self.trap.pass(Point::BeforeClaim);
-        // Where nothing is written down, the time is taken, and nothing should be added to it.
+        // Without a journal the time is being measured, so no work may be added.
         if self.journal.is_some() {
             self.waits.claims(token);
         }

@@ -1,4 +1,4 @@
-//! Traps around the layers: in the body of a request, and on the way back to the sender.
+//! Kill points around the layers: in the body of a request, and in the response to the client.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::point::{Point, Trap};
 
-/// A body with a trap behind its first part, if that is not all of it.
+/// A body with a kill point after its first frame, unless that is the whole body.
 pub(crate) struct Watched {
     pub(crate) body: Incoming,
     pub(crate) trap: Arc<Trap>,
@@ -49,7 +49,7 @@ impl Body for Watched {
     }
 }
 
-/// A connection with a trap behind each answer. An answer is one write.
+/// A connection with a kill point after each response. A response is one write.
 pub(crate) struct Line {
     pub(crate) stream: TcpStream,
     pub(crate) trap: Arc<Trap>,

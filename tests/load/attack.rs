@@ -1,4 +1,4 @@
-//! What strangers can do to the answers of others.
+//! Effect of attackers on the latency of genuine deliveries.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,13 @@ use crate::{
     traffic::Plan,
 };
 
-/// Every so-many-th delivery is repeated.
+/// Every n-th delivery is repeated.
 const OFTEN: usize = 5;
 
 const SLOW: usize = 100;
 
-/// First without strangers, then with them, in the same process; then with those that use up the memory budget.
+/// First without attackers, then with them in the same process, then with attackers that use up the
+/// memory budget.
 pub(crate) async fn run(seconds: u32, rate: u32) -> bool {
     let calm = Plan::new(seconds, rate, REPEATED);
     let attacked = Plan::new(seconds, rate, OFTEN).after(&calm);
@@ -28,7 +29,7 @@ pub(crate) async fn run(seconds: u32, rate: u32) -> bool {
     let pool = Arc::new(Pool::new(server.port));
     let before = calm.send(&pool).await;
     let strangers = Strangers::start(server.port, attacked.gap, SLOW);
-    // Let the slow ones settle in.
+    // Lets the slow attackers start.
     sleep(Duration::from_secs(1)).await;
     let during = attacked.send(&pool).await;
     let tally = strangers.stop().await;

@@ -1,4 +1,4 @@
-//! What a server says of itself.
+//! Figures that a server reports about itself.
 
 use std::{
     env, fs,
@@ -13,36 +13,36 @@ use tokio::time::sleep;
 
 use crate::sender;
 
-/// How long what is left over may take to go away.
+/// Maximum number of polls until leftovers are gone.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Figures {
-    /// Events that the handler was given, those of them that were given for the first time, and those that nobody has sent.
+    /// Events that the handler received, distinct events, and events that were never sent.
     pub(crate) handled: usize,
     pub(crate) distinct: usize,
     pub(crate) strange: usize,
     pub(crate) suppressed: u64,
-    /// Deliveries that are being handled, and keys that are claimed.
+    /// Running deliveries, and claimed keys.
     pub(crate) running: usize,
     pub(crate) pending: usize,
-    /// Of the memory budget, in bytes.
+    /// Free part of the memory budget, bytes.
     pub(crate) free: usize,
     pub(crate) tasks: usize,
     pub(crate) descriptors: usize,
-    /// Bytes that are allocated.
+    /// Allocated heap, bytes.
     pub(crate) heap: usize,
-    /// Resident memory in KiB, now and at most.
+    /// Current and peak resident memory, KiB.
     pub(crate) resident: usize,
     pub(crate) peak: usize,
-    /// What the only thread has had of its core, and how long it waited for it, in nanoseconds.
+    /// CPU time of the only thread, and its wait for the core, nanoseconds.
     pub(crate) worked: u64,
     pub(crate) waited: u64,
 }
 
 impl Figures {
-    /// What is there at the end and was not at the beginning, and what was sent and not handled exactly once.
+    /// Describes resources that leaked, and events that were not handled exactly once.
     pub(crate) fn complaints(&self, begin: &Self, sent: usize) -> Vec<String> {
         let rows = [
             ("events lost", sent - self.distinct.min(sent), 0),
@@ -78,15 +78,16 @@ impl Figures {
     }
 }
 
-/// A server that ends with the value.
+/// A server that is killed when it is dropped.
 pub(crate) struct Server {
-    /// Kills it in the end.
+    /// Kills the process when it is dropped.
     _process: Process,
     pub(crate) port: u16,
 }
 
 impl Server {
-    /// Starts this program as a server on core 0 and waits until it listens. The settings are `name=value`.
+    /// Starts this program as a server on core 0 and waits until it is listening.
+    /// Settings are `name=value`.
     pub(crate) fn start(settings: &[String]) -> Self {
         let mut command = Command::new("taskset");
         command
@@ -103,7 +104,7 @@ impl Server {
         }
     }
 
-    /// Asks over a connection of its own, which counts.
+    /// Requests the figures over a new connection, which is included in them.
     pub(crate) async fn figures(&self) -> Figures {
         let mut connection = sender::open(self.port).await.unwrap();
         let request = sender::get("/figures", Empty::new());
@@ -112,7 +113,7 @@ impl Server {
         serde_json::from_slice(&body).unwrap()
     }
 
-    /// The figures when everything is as it was in the beginning, or will not be.
+    /// Waits until the figures are as at the beginning, or the polls are used up.
     pub(crate) async fn settled(&self, begin: &Figures, sent: usize) -> Figures {
         for _ in 0..TRIES {
             let figures = self.figures().await;
@@ -125,7 +126,7 @@ impl Server {
     }
 }
 
-/// What the machine says of this process, for the server: resident memory now and at most, what it has open, its time.
+/// Figures of this process from `/proc`: resident memory now and at most, open files, CPU time.
 pub(crate) struct Machine {
     pub(crate) resident: usize,
     pub(crate) peak: usize,
@@ -154,7 +155,7 @@ impl Machine {
     }
 }
 
-/// Prints what is wrong, and tells whether all is well.
+/// Prints the complaints, and returns whether there are none.
 pub(crate) fn verdict(complaints: &[String]) -> bool {
     for complaint in complaints {
         println!("WRONG: {complaint}");

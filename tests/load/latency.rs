@@ -1,6 +1,7 @@
 use std::{fmt, time::Duration};
 
-/// Times from when deliveries were due until they were answered with 200: a late sender counts as a slow server.
+/// Times from the due time of a delivery to its response of 200: a late sender counts
+/// as a slow server.
 #[derive(Debug, Default)]
 pub(crate) struct Latencies(Vec<Duration>);
 
@@ -13,7 +14,7 @@ impl Latencies {
         self.0.sort_unstable();
     }
 
-    /// In milliseconds: so many of a thousand took no longer. They must have been sorted.
+    /// A quantile in milliseconds, given in thousandths. The times must be sorted.
     pub(crate) fn permille(&self, part: usize) -> f64 {
         let rank = (self.0.len() * part).div_ceil(1000).saturating_sub(1);
         let time = self.0.get(rank).copied().unwrap_or_default();

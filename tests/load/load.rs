@@ -1,4 +1,4 @@
-//! How long answers take.
+//! Latency at a fixed rate.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{
     traffic::Plan,
 };
 
-/// Every so-many-th delivery is repeated.
+/// Every n-th delivery is repeated.
 pub(crate) const REPEATED: usize = 20;
 
 pub(crate) async fn run(seconds: u32, rate: u32) -> bool {

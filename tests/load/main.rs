@@ -1,8 +1,9 @@
-//! What one core does: how long answers take at a fixed rate, what strangers can do to them, what stays behind, and what memory many large
-//! bodies take.
+//! Load tests of one core: latency at a fixed rate, the effect of attackers, leaks, and the memory
+//! of many large bodies.
 //!
-//! This program is the server on core 0 and the sender on core 1, as two processes; axum or hyper, real sockets. It has no harness, because it
-//! does nothing unless it is told to: `scripts/load` tells it, and needs two cores of Linux and minutes.
+//! This program is the server on core 0 and the sender on core 1, as two processes, with axum or
+//! hyper and real sockets. It has no test harness and does nothing without arguments:
+//! `scripts/load` runs it, and needs Linux, two cores and minutes.
 
 #![cfg(test)]
 
@@ -29,12 +30,12 @@ static HEAP: PeakAlloc = PeakAlloc;
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    // One thread each: there is one core for each.
+    // One thread per process, because each has one core.
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    // Flags, because a name without dashes is a filter for the tests of other files.
+    // Flags, because Cargo passes names without dashes as filters to all test programs.
     let good = match arguments.as_slice() {
         ["--serve", settings @ ..] => {
             runtime.block_on(server::run(settings));

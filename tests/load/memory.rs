@@ -1,4 +1,4 @@
-//! What memory many large bodies take, and of what it is made.
+//! Memory of many large bodies, and its parts.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -27,25 +27,25 @@ const MESSAGES: usize = 2500;
 /// 3.9 MiB.
 const LENGTH: usize = 39 * 1024 * 1024 / 10;
 
-/// In KiB: the budget, a server that has nothing to do, and what a connection takes beside what is read ahead for it.
+/// In KiB: the budget, an idle server, and a connection without its read-ahead.
 const BUDGET: usize = 64 * 1024;
 const BASE: usize = 8 * 1024;
 const CONNECTION: usize = 32;
 
-/// What a stream of HTTP/2 takes beside its body, in KiB: futures and headers.
+/// Memory of an HTTP/2 stream in addition to its body, KiB: futures and headers.
 const STREAM: usize = 8;
 
-/// A body that outgrows its buffer is copied, in KiB: one at a time on one thread.
+/// Memory of copying a body that outgrows its buffer, KiB: one at a time on one thread.
 const COPIED: usize = 4 * 1024;
 
-/// What hyper reads ahead for a connection if nothing is said, in KiB: its buffer for HTTP/1, the window for HTTP/2.
+/// hyper's default read-ahead per connection, KiB: its buffer for HTTP/1, the window for HTTP/2.
 const READ_BUFFER: usize = 408;
 const WINDOW: usize = 1024;
 
-/// What is made of the bodies, of all honest senders that there is room for: a tenth of their length, in KiB.
+/// Memory of the parsed events of all genuine bodies that fit: a tenth of their length, KiB.
 const PARSED: usize = BUDGET / 10;
 
-/// All senders have sent all but their last bytes by then, if they may.
+/// Time after which all senders have sent all but their last bytes, unless they were rejected.
 const HOLD: Duration = Duration::from_secs(3);
 const LAST: usize = 1024;
 const PIECE: usize = 64 * 1024;
@@ -100,7 +100,7 @@ pub(crate) async fn run() -> bool {
     verdict(&complaints)
 }
 
-/// The most resident memory with hyper's defaults, in KiB: the README's formula.
+/// Maximum resident memory with hyper's defaults, KiB: the README's formula.
 pub(crate) fn bound(version: u32, connections: usize, streams: usize) -> usize {
     let ahead = match version {
         1 => READ_BUFFER,
@@ -127,7 +127,7 @@ impl fmt::Display for Row {
 }
 
 impl Row {
-    /// The most resident memory, in KiB: what the README says of it.
+    /// Maximum resident memory, KiB, as the README documents it.
     fn bound(&self) -> usize {
         let ahead = match (self.host, self.version) {
             (BOUNDED, _) => server::BOUND / 1024,
@@ -168,7 +168,7 @@ impl Row {
         }
         let first = server.figures().await;
         if self.conduct == Conduct::Honest {
-            // Who was refused comes again, and finds that all is well.
+            // Rejected deliveries are retried, and succeed.
             let pool = Pool::new(server.port);
             for number in refused {
                 let Delivery { body, signature } = &bodies[number];
@@ -215,10 +215,10 @@ impl Row {
     }
 }
 
-/// What a connection takes: with nothing to do, and with a body that is nearly complete.
+/// Memory of a connection: idle, and with an almost complete body.
 async fn constants(host: &str, version: u32, bodies: &[Delivery]) {
     const ROOM: usize = 1024 * 1024 * 1024;
-    // Few enough to have sent all that they will before they are looked at.
+    // Few enough to have sent their data before the measurement.
     const SOME: usize = 20;
     let settings = [
         format!("host={host}"),
@@ -263,11 +263,11 @@ async fn constants(host: &str, version: u32, bodies: &[Delivery]) {
     );
 }
 
-/// How a sender was answered.
+/// Outcome of a sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Answer {
     Status(u16),
-    /// The connection was closed while there was still something to send.
+    /// The connection was closed before all data was sent.
     Cut,
 }
 
@@ -304,7 +304,8 @@ impl Connection {
     }
 }
 
-/// Sends all but the last bytes at once, and those when all others have done so too: whole, or one by one.
+/// Sends all but the last bytes, waits until all others have done so, then sends the rest: at once,
+/// or byte by byte.
 async fn send(port: u16, version: u32, delivery: &Delivery, conduct: Conduct) -> Answer {
     let start = tokio::time::Instant::now();
     let Delivery { body, signature } = delivery;
@@ -326,7 +327,7 @@ async fn send(port: u16, version: u32, delivery: &Delivery, conduct: Conduct) ->
                 sleep(DRIP).await;
             }
         } else {
-            // Fails if it was refused: the answer tells.
+            // Fails if it was rejected. The response shows it.
             let _ = pieces.send_data(last).await;
             drop(pieces);
         }

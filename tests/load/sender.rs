@@ -1,4 +1,4 @@
-//! Connections to the server, with little of their own to be measured.
+//! Connections to the server, with little overhead of their own.
 
 use std::{
     convert::Infallible,
@@ -50,7 +50,7 @@ where
     request.body(body.boxed_unsync()).unwrap()
 }
 
-/// A delivery. The length is that of the body, or what is said of it.
+/// A delivery. The length is that of the body, or a wrong one.
 pub(crate) fn post<B>(body: B, length: usize, signature: &HeaderValue) -> Request<Body>
 where
     B: http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
@@ -63,13 +63,13 @@ where
     request.body(body.boxed_unsync()).unwrap()
 }
 
-/// So many requests go on at the same time. Whatever is due beyond them waits, and its time runs.
+/// Maximum number of concurrent requests. Further ones wait, and the wait counts as latency.
 const CONNECTIONS: usize = 256;
 
-/// So many connections are kept for the next requests.
+/// Maximum number of idle connections.
 const KEPT: usize = 32;
 
-/// Connections for HTTP/1 that are used again. There are as many as are needed at a time: more than a few after the machine has stood still.
+/// Reusable HTTP/1 connections. More than a few are open only after the machine was busy.
 pub(crate) struct Pool {
     port: u16,
     permits: Semaphore,
@@ -107,7 +107,7 @@ impl Pool {
             let Some(mut connection) = self.free().pop() else {
                 return open(self.port).await;
             };
-            // It may have been closed after its last answer.
+            // The server may have closed it after the last response.
             if connection.ready().await.is_ok() {
                 return Ok(connection);
             }

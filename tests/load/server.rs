@@ -1,4 +1,4 @@
-//! The server: axum or hyper, the two layers, and a handler that counts each event under its number.
+//! The server: axum or hyper, both layers, and a handler that counts each event by its number.
 
 use std::{
     convert::Infallible,
@@ -39,7 +39,7 @@ use crate::{
     traffic,
 };
 
-/// Serves until it is killed, or nobody is there any more who could.
+/// Serves until it is killed, or its parent has exited.
 pub(crate) async fn run(settings: &[&str]) {
     thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
@@ -66,7 +66,7 @@ pub(crate) async fn run(settings: &[&str]) {
     };
     let layer = builder.build().unwrap();
     let dedup = DedupLayer::new(store.clone());
-    // Written to before it is needed: memory that comes bit by bit would look like a leak.
+    // Touched in advance, because memory that is mapped gradually would look like a leak.
     let mut handled = black_box(vec![1; events]);
     handled.fill(0);
     let host = Arc::new(Host {
@@ -103,7 +103,7 @@ async fn figures(State(host): State<Arc<Host>>) -> Vec<u8> {
     host.figures()
 }
 
-/// A host that says how much its connections may take.
+/// A host that limits the buffers of its connections.
 pub(crate) const BOUNDED: &str = "hyper, bounded";
 pub(crate) const BOUND: usize = 256 * 1024;
 
@@ -144,14 +144,14 @@ async fn serve_hyper(
         let (stream, _) = listener.accept().await.unwrap();
         let (server, service) = (server.clone(), service.clone());
         tokio::spawn(async move {
-            // An error is that of one connection: the sender has gone.
+            // An error concerns this connection only: the client disconnected.
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
 struct Host {
-    /// How many times each event was handled, by its number.
+    /// Number of handler runs of each event, by its number.
     handled: Mutex<Vec<u8>>,
     strange: Mutex<usize>,
     layer: WebhookLayer,

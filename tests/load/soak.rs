@@ -1,4 +1,4 @@
-//! What stays behind.
+//! Leaks over a long time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,19 +11,20 @@ use crate::{
     traffic::Plan,
 };
 
-/// Every so-many-th delivery is repeated.
+/// Every n-th delivery is repeated.
 const REPEATED: usize = 5;
 
 const SLOW: usize = 20;
 
-/// The room of the store: full within a minute, so that what grows afterwards is something else.
+/// Capacity of the store. It is full within a minute, so later growth has other causes.
 const ENTRIES: usize = 30_000;
 
-/// So much of the time is not looked at.
+/// Fraction of the time that is not evaluated.
 const WARM_UP: f64 = 1.0 / 6.0;
 
-/// By so many bytes what is allocated may have grown in the end, when all senders have gone: the store has filled, with 34 bytes an entry. Resident
-/// memory is shown and never fails: a machine that was busy for a moment leaves behind what all that waited then had taken.
+/// Allowed growth of the heap after all clients have disconnected, bytes: the store has filled,
+/// with 34 bytes per entry. Resident memory is printed and never fails, because a short overload of
+/// the machine raises it permanently.
 const GROWTH: usize = 2 * 1024 * 1024;
 
 pub(crate) async fn run(seconds: u32, rate: u32) -> bool {
@@ -46,7 +47,7 @@ pub(crate) async fn run(seconds: u32, rate: u32) -> bool {
     };
     let sent = tokio::select! {
         sent = plan.send(&pool) => sent,
-        () = watch => unreachable!("it watches for ever"),
+        () = watch => unreachable!("the watcher never ends"),
     };
     let tally = strangers.stop().await;
     drop(pool);
@@ -86,7 +87,7 @@ pub(crate) async fn run(seconds: u32, rate: u32) -> bool {
     verdict(&complaints)
 }
 
-/// By least squares, per second.
+/// Slope per second, by least squares.
 fn slope(points: &[(f64, f64)]) -> f64 {
     let mean =
         |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;

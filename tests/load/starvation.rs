@@ -1,4 +1,5 @@
-//! Unsigned bodies that are never completed, many enough to use up the memory budget, beside genuine deliveries.
+//! Unsigned bodies that never complete, enough to use up the memory budget, next to
+//! genuine deliveries.
 
 use std::{
     collections::BTreeMap,
@@ -29,23 +30,27 @@ use crate::{
     traffic::{self, Delivery},
 };
 
-/// The attack: so many bodies are open at the same time, whatever the version of HTTP.
+/// The attack: number of bodies that are open at the same time, for both HTTP versions.
 const CONNECTIONS: usize = 22;
 const STREAMS: usize = 200;
 const BODIES: usize = CONNECTIONS * STREAMS;
 
-/// Data frames of one body: one byte, one piece, then one byte each `DRIP`, which is within the idle timeout.
+/// Data frames of one body: one byte, one piece, then one byte per `DRIP`, which is
+/// within the idle timeout.
 const DRIP: Duration = Duration::from_millis(4300);
 const PIECE: usize = 300;
-/// The piece at ten times the byte rate. A body with the small piece costs some 2,700 bytes on the wire.
+/// The piece at ten times the byte rate. A body with the small piece costs about
+/// 2,700 bytes on the wire.
 const LARGE_PIECE: usize = 30_000;
 
-/// Each body is replaced once in this time (the body deadline), so the byte rate is constant however they are answered.
+/// Each body is replaced once in this time (the body deadline), so the byte rate is constant
+/// whatever the responses are.
 const PERIOD: Duration = Duration::from_secs(10);
 /// The bodies start evenly within this time.
 const START: Duration = Duration::from_secs(3);
 
-/// Genuine deliveries: one message of 0.7 kB, tried once; and 500 kB in pieces as from a line of 10 Mbit/s, tried three times.
+/// Genuine deliveries: one message of 0.7 kB, tried once; and 500 kB in pieces, as over a line of
+/// 10 Mbit/s, tried three times.
 const ORDINARY: usize = 700;
 const ORDINARY_GAP: Duration = Duration::from_millis(25);
 const ORDINARY_PATIENCE: Duration = Duration::from_secs(10);
@@ -57,11 +62,11 @@ const LARGE_PAUSE: Duration = Duration::from_millis(13);
 const LARGE_TRIES: usize = 3;
 const LARGE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Least parts that must get 200, in percent.
+/// Minimum share that must get 200, percent.
 const ORDINARY_LEAST: f64 = 99.0;
 const LARGE_LEAST: f64 = 95.0;
 
-/// All rows, `seconds` each, or those of one version of HTTP.
+/// Runs all rows for `seconds` each, or those of one HTTP version.
 pub(crate) async fn run(seconds: u32, versions: &[u32]) -> bool {
     let mut complaints = Vec::new();
     for &version in versions {
@@ -72,7 +77,7 @@ pub(crate) async fn run(seconds: u32, versions: &[u32]) -> bool {
     verdict(&complaints)
 }
 
-/// The row that uses up the budget over the fewest connections. Returns what is wrong.
+/// Runs the row that uses up the budget over the fewest connections. Returns the complaints.
 pub(crate) async fn short(seconds: u32) -> Vec<String> {
     attack(2, LARGE_PIECE, seconds).await
 }
@@ -136,7 +141,7 @@ async fn attack(version: u32, piece: usize, seconds: u32) -> Vec<String> {
     complaints
 }
 
-/// How the deliveries of one kind were answered at last.
+/// Final responses to deliveries of one kind.
 #[derive(Debug, Default)]
 struct Answers(BTreeMap<Option<StatusCode>, usize>);
 
@@ -208,7 +213,7 @@ async fn large_deliveries(port: u16, count: usize, first: usize) -> Answers {
     answers
 }
 
-/// Sends it up to three times, a second apart, and says how it was answered at last.
+/// Sends a delivery up to three times, a second apart. Returns its final status.
 async fn large_delivery(port: u16, delivery: Delivery) -> Option<StatusCode> {
     let mut last = None;
     for _ in 0..LARGE_TRIES {
@@ -242,15 +247,15 @@ async fn large_try(port: u16, Delivery { body, signature }: &Delivery) -> Option
     }
 }
 
-/// What became of the strangers' bodies.
+/// Outcomes of the attackers' bodies.
 #[derive(Debug, Default)]
 struct Tally {
     begun: AtomicUsize,
     ended: AtomicUsize,
-    /// Of those that ended, with 503 and with 408.
+    /// Bodies that ended with 503 and with 408.
     refused: AtomicUsize,
     late: AtomicUsize,
-    /// Of their data, without frames and headers.
+    /// Bytes of their data, without frames and headers.
     bytes: AtomicU64,
 }
 
@@ -342,7 +347,7 @@ async fn drip(
         let mut next = [byte.clone(), data.clone()].into_iter();
         loop {
             let (piece, pause) = match next.next() {
-                // A frame of its own.
+                // A separate frame.
                 Some(piece) => (piece, Duration::from_millis(20)),
                 None => (byte.clone(), DRIP),
             };

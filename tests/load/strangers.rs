@@ -1,4 +1,4 @@
-//! Who wants to do harm.
+//! Attackers.
 
 use std::{
     fmt,
@@ -22,21 +22,22 @@ use crate::{
     traffic::Kind,
 };
 
-/// From one byte of a slow sender to the next.
+/// Delay between bytes of a slow sender.
 const DRIP: Duration = Duration::from_millis(100);
 
-/// What a slow sender says of its length.
+/// Declared length of a slow sender.
 const SAID: usize = 3 * 1024 * 1024;
 
-/// From one sender that hangs up to the next.
+/// Delay between senders that disconnect.
 const HANG_UP: Duration = Duration::from_millis(100);
 
-/// Well-formed, and wrong.
+/// A well-formed but wrong signature.
 pub(crate) fn forged() -> HeaderValue {
     HeaderValue::try_from(format!("sha256={}", "0".repeat(64))).unwrap()
 }
 
-/// Forged deliveries at the rate of the good ones, slow senders, and some that hang up half way. They do so until they are stopped.
+/// Forged deliveries at the rate of the genuine ones, slow senders, and senders that disconnect
+/// half way, until they are stopped.
 pub(crate) struct Strangers {
     tasks: JoinSet<()>,
     tally: Arc<Tally>,
@@ -51,7 +52,7 @@ impl Strangers {
         for number in 0..slow {
             let tally = Arc::clone(&tally);
             tasks.spawn(async move {
-                // Not all in the same millisecond.
+                // Spread over time, not all in the same millisecond.
                 sleep(Duration::from_millis(number as u64 * 7)).await;
                 loop {
                     drip(port, &tally).await;
@@ -73,7 +74,7 @@ async fn forge(port: u16, gap: Duration, tally: Arc<Tally>) {
     let body = Bytes::from(vec![b' '; SAID]);
     let mut running = JoinSet::new();
     let mut due = interval(gap);
-    // Strangers who come late need not make up for it.
+    // Late attackers need not catch up.
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for number in 0.. {
         due.tick().await;
@@ -134,15 +135,15 @@ fn count(counter: &AtomicUsize) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// How they were answered.
+/// Responses to the attackers.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// With 403.
+    /// Responses with 403.
     forged: AtomicUsize,
-    /// With 408.
+    /// Responses with 408.
     slow: AtomicUsize,
     hung_up: AtomicUsize,
-    /// In another way than they should.
+    /// Unexpected responses.
     odd: AtomicUsize,
 }
 

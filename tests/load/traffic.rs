@@ -1,4 +1,4 @@
-//! Deliveries at a fixed rate, whatever becomes of them.
+//! Sends deliveries at a fixed rate, independent of the responses.
 
 use std::{
     sync::Arc,
@@ -22,18 +22,19 @@ use crate::{
     sender::{self, Pool},
 };
 
-/// What is not answered with 200 is sent again, as Meta does, but sooner.
+/// Delay before a retry, shorter than Meta's.
 const PAUSE: Duration = Duration::from_millis(500);
 const TRIES: u32 = 60;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// So many deliveries are made and signed before they are due.
+/// Number of deliveries that are created and signed in advance.
 const AHEAD: usize = 256;
 
-/// After so many deliveries the mix begins anew.
+/// Length of the mix's cycle, in deliveries.
 const CYCLE: usize = 8000;
 
-/// 90 % have one event and 1 KiB, 8 % have 10 and 16 KiB, 2 % have 160 and 256 KiB; and one of 8,000 has 1,920 and 3 MiB.
+/// 90 % have one event and 1 KiB, 8 % have 10 and 16 KiB, 2 % have 160 and 256 KiB, and one of
+/// 8,000 has 1,920 and 3 MiB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Single,
@@ -71,7 +72,7 @@ impl Kind {
     }
 }
 
-/// A body of so many bytes, or a few less, with so many messages. They are numbered from `first` on.
+/// A body of at most `bytes` bytes with `events` messages, numbered from `first`.
 pub(crate) fn body(first: usize, events: usize, bytes: usize, timestamp: u64) -> Bytes {
     let sample = |text: String| {
         sample::text(text)
@@ -86,7 +87,7 @@ pub(crate) fn body(first: usize, events: usize, bytes: usize, timestamp: u64) ->
 
 const PREFIX: &str = "wamid.LOAD";
 
-/// The number of a message by its id: of several messages the second has `.2` behind the id of the first.
+/// The number of a message by its id. In a batch, `.2` after the id of the first marks the second.
 pub(crate) fn number(id: &str) -> Option<usize> {
     let number = id.strip_prefix(PREFIX)?;
     let (first, nth) = number.split_once('.').unwrap_or((number, "1"));
@@ -99,15 +100,15 @@ pub(crate) fn now() -> u64 {
     now.unwrap().as_secs()
 }
 
-/// What is sent, and when.
+/// The schedule of deliveries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    /// The numbers of the first delivery and of its first event.
+    /// Numbers of the first delivery and of its first event.
     pub(crate) first: (usize, usize),
     pub(crate) deliveries: usize,
-    /// From one delivery to the next.
+    /// Interval between deliveries.
     pub(crate) gap: Duration,
-    /// Every so-many-th delivery is sent twice: at once, or a second later.
+    /// Every n-th delivery is sent twice: at once, or a second later.
     pub(crate) repeated: usize,
 }
 
@@ -123,7 +124,7 @@ impl Plan {
         }
     }
 
-    /// Goes on where another has ended.
+    /// Continues after another schedule.
     pub(crate) fn after(mut self, other: &Self) -> Self {
         let (delivery, event) = other.first;
         self.first = (delivery + other.deliveries, event + other.events());
@@ -143,7 +144,7 @@ impl Plan {
         1.0 / self.gap.as_secs_f64()
     }
 
-    /// Makes them in a thread of its own, which the sender interrupts whenever something is due.
+    /// Creates them in a separate thread, which the sender preempts when a delivery is due.
     fn deliveries(&self) -> mpsc::Receiver<Delivery> {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let kinds = self.kinds();
@@ -160,7 +161,7 @@ impl Plan {
         receiver
     }
 
-    /// Sends all of it, and waits until everything has been answered with 200.
+    /// Sends all deliveries, and waits until all have been answered with 200.
     pub(crate) async fn send(&self, pool: &Arc<Pool>) -> Sent {
         let mut deliveries = self.deliveries();
         let mut sent = Sent::default();
@@ -171,7 +172,7 @@ impl Plan {
             let due = start + self.gap.mul_f64(number as f64);
             sleep_until(due).await;
             sent.late.add(due.elapsed());
-            // Not always the same kinds: the mix has a period too.
+            // Shifted, because the mix is periodic as well.
             if (number + number / 50) % self.repeated == 0 {
                 sent.repeats += 1;
                 let pause = Duration::from_secs(number as u64 % 2);
@@ -211,7 +212,7 @@ impl Delivery {
         Self { body, signature }
     }
 
-    /// Sends it until it has been answered with 200, and says how many times it was sent again.
+    /// Retries a delivery until it is answered with 200. Returns the number of retries.
     async fn deliver(&self, pool: &Pool) -> u32 {
         for again in 0..TRIES {
             let body = Full::new(self.body.clone());
@@ -226,14 +227,14 @@ impl Delivery {
     }
 }
 
-/// What came of it.
+/// Results of a schedule.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) latencies: Latencies,
-    /// By how much the sender was late: part of the latencies.
+    /// Delay of the sender, which is part of the latencies.
     pub(crate) late: Latencies,
     pub(crate) repeats: usize,
-    /// How many times something was sent again because it was not answered with 200.
+    /// Number of retries.
     pub(crate) again: u32,
 }
 

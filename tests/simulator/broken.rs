@@ -1,28 +1,28 @@
-//! Ways to get it wrong. The oracles must see each.
+//! Faulty implementations. The oracles must detect each of them.
 
-/// One rule that does not hold.
+/// The rule that is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// A store that does not ask who calls.
+    /// A store that ignores the token.
     NoToken,
-    /// A store that looks first and takes afterwards.
+    /// A store that checks and claims in two steps.
     ClaimIsNotAtomic,
-    /// A store whose release makes a handled event absent.
+    /// A store whose release removes a done event.
     DoneIsTakenBack,
     /// A key without the participant of a group.
     KeyWithoutParticipant,
-    /// Recorded as handled before the handler was called.
+    /// The event is recorded as done before the handler is called.
     RecordedFirst,
-    /// 200 while somebody else is handling it.
+    /// The response is 200 while another delivery is handling the event.
     OkWhilePending,
-    /// 500 when the work is done and only the record of it failed.
+    /// The response is 500 although only the commit failed.
     FailureAfterCommitFailed,
-    /// Released when the record of the work failed.
+    /// The event is released after a failed commit.
     ReleasedAfterCommitFailed,
 }
 
 impl Broken {
-    /// What is in the store or in the key, and not in the layer.
+    /// Faults in the store or in the key instead of the layer.
     pub(crate) const BELOW_THE_LAYER: [Self; 4] = [
         Self::NoToken,
         Self::ClaimIsNotAtomic,

@@ -1,4 +1,4 @@
-//! A host whose handler is slow, fails and panics, and keeps a record of what it did.
+//! A host whose handler is slow, fails and panics, and that records its runs.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ pub(crate) struct Host {
     pub(crate) process: Arc<Process>,
 }
 
-/// What the handler answers, if it does.
+/// The handler's response, if there is one.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    /// If some were handled and others not.
+    /// Failed events, if others were handled.
     pub(crate) failed: Vec<EventKey>,
 }
 
-/// The handler did not answer.
+/// The handler did not respond.
 #[derive(Debug)]
 pub(crate) struct HostError;
 
@@ -82,7 +82,7 @@ impl Host {
             Ending::Panic => std::panic::panic_any(Planned),
         };
         world.ledger().runs[index].good = good;
-        // Between the work and the record of it.
+        // Between the work and its commit.
         process.may_be_killed();
         answer
     }
@@ -115,10 +115,10 @@ impl Host {
     }
 }
 
-/// What a handler panics with when it is to panic.
+/// Payload of an intended panic.
 pub(crate) struct Planned;
 
-/// A call of the handler that has not ended.
+/// A running call of the handler.
 struct Open<'a> {
     host: &'a Host,
     index: usize,

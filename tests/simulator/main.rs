@@ -1,7 +1,9 @@
-//! Seven days of deliveries, with faults of the store, of the handler and of the process, against oracles.
+//! Simulates seven days of deliveries, with faults of the store, the handler and the process, and
+//! checks them with oracles.
 //!
-//! `SIM_SEEDS` is how many simulations there are (20), `SIM_SEED` the one to repeat, `SIM_EVENTS` how many events each has (500). Many are for a
-//! release build: `SIM_SEEDS=10000 cargo test --release --all-features --test simulator`.
+//! `SIM_SEEDS` is the number of simulations (20), `SIM_SEED` a single one to repeat, `SIM_EVENTS`
+//! the number of events of each (500). Use a release build for many: `SIM_SEEDS=10000 cargo test
+//! --release --all-features --test simulator`.
 #![cfg(test)]
 
 mod broken;
@@ -47,26 +49,27 @@ use self::{
 const SECRET: &str = "the secret of a simulation";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-// The settings of the layer: its defaults, written out again, but for the handler's deadline.
+// The layer's settings: its defaults, repeated here so that a change is noticed,
+// except the handler deadline.
 const WINDOW: Duration = Duration::from_secs((7 * 24 + 1) * 60 * 60);
 const LEASE: Duration = Duration::from_secs(30);
-// A handler takes up to 60 s: of those that are slower than their lease some end in time.
+// A handler takes up to 60 s. Some of those that outlast their lease end in time.
 const HANDLER_DEADLINE: Duration = Duration::from_secs(45);
 const RESPONSE_DEADLINE: Duration = Duration::from_secs(5);
 const STORE_TIMEOUT: Duration = Duration::from_millis(250);
 
 type App = BoxCloneService<Request<Full<Bytes>>, Response<()>, BoxError>;
 
-/// What is simulated.
+/// The implementation that is simulated.
 #[derive(Clone, Copy)]
 enum Subject {
-    /// The model, with a rule broken or not.
+    /// The model, possibly with a broken rule.
     Model(Option<Broken>),
     /// The layer, with a broken store or key.
     Layer(Option<Broken>),
     /// The layer with the store of this crate.
     Memory,
-    /// The same, and the handler is called when the store fails.
+    /// The same, with deliveries handled unprotected while the store fails.
     Deliver,
 }
 
@@ -89,7 +92,7 @@ impl Subject {
         }
     }
 
-    /// A process of the host.
+    /// Starts a process of the host.
     fn start(self, process: &Arc<Process>, store: FaultyStore<Shelf>) -> App {
         let store = Connection {
             store,
@@ -160,7 +163,7 @@ impl Subject {
     }
 }
 
-/// Which request it is.
+/// Number of the request.
 #[derive(Clone, Copy)]
 struct Number(usize);
 
@@ -180,7 +183,7 @@ fn store_key(broken: Option<Broken>, event: &Event) -> EventKey {
     }
 }
 
-/// The address that stays when processes come and go.
+/// The address of the service, which outlives its processes.
 #[derive(Clone)]
 struct Front {
     subject: Subject,
@@ -252,7 +255,7 @@ impl Service<Request<Bytes>> for Front {
     }
 }
 
-/// Simulates seven days, and looks at what came of them.
+/// Simulates seven days, and checks the results.
 fn simulate(subject: Subject, seed: u64, events: usize) -> Tally {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -279,7 +282,7 @@ fn simulate(subject: Subject, seed: u64, events: usize) -> Tally {
         let (timeout, rate, batch) = {
             let mut random = world.random();
             let timeout = if random.chance(0.5) { 5 } else { 20 };
-            // A few large ones would leave little to happen to the others.
+            // Large batches are rare, because few deliveries would remain otherwise.
             let batch = if random.chance(0.1) { 1000 } else { 20 };
             let rate = random.between(5.0, 200.0);
             (Duration::from_secs(timeout), rate, batch)
@@ -295,7 +298,8 @@ fn simulate(subject: Subject, seed: u64, events: usize) -> Tally {
             .run(front, |body| body)
             .await;
         calm.abort();
-        // What runs on without a sender has ended by then, and the leases of killed processes have passed.
+        // By then, handlers without a client have ended, and leases of killed
+        // processes have expired.
         sleep(HANDLER_DEADLINE + LEASE + 4 * STORE_TIMEOUT).await;
         judge(
             &world.ledger(),
@@ -344,7 +348,7 @@ fn simulate_all(
     all.into_inner().unwrap()
 }
 
-/// The handlers panic on purpose: that is not worth a line each.
+/// Handlers panic on purpose, so these panics are not printed.
 fn quiet_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -381,7 +385,7 @@ fn holds(subject: Subject) {
         "{} seeds of {seeds:?} fail; SIM_SEED={seeds_bad:?}",
         bad.len()
     );
-    // Otherwise it proves nothing.
+    // Otherwise the simulation proves nothing.
     if seeds.end - seeds.start >= 20 {
         assert!(tally.kills > 0 && tally.after_kill > 0, "{tally:?}");
         let deliver = matches!(subject, Subject::Deliver);
@@ -392,7 +396,7 @@ fn holds(subject: Subject) {
     }
 }
 
-/// Looks until a seed shows it.
+/// Tries seeds until one shows the fault.
 fn is_caught(subject: Subject) {
     const SEEDS: u64 = 200;
     quiet_panics();
@@ -442,7 +446,7 @@ fn the_oracles_see_through_the_layer_what_is_broken_below_it() {
     }
 }
 
-/// The same seed does the same, so that what is found can be found again.
+/// Simulations are deterministic, so that failures can be reproduced.
 #[test]
 fn a_seed_is_always_the_same() {
     let tallies = [7, 7, 8].map(|seed| {

@@ -1,5 +1,5 @@
-//! Duplicate suppression in the fewest words, after the rules that the layer documents: what the oracles are tried on. Each rule can be
-//! broken.
+//! A minimal deduplication by the layer's documented rules, to test the oracles. Each
+//! rule can be broken.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     {LEASE, RESPONSE_DEADLINE, STORE_TIMEOUT, WINDOW},
 };
 
-/// The model renews nothing, so its handlers must end before their lease does.
+/// The model does not renew leases, so its handlers must end before their lease does.
 const DEADLINE: Duration = Duration::from_secs(25);
 
 #[derive(Clone)]
@@ -27,12 +27,12 @@ pub(crate) struct Model {
     pub(crate) broken: Option<Broken>,
 }
 
-/// An event by the key that the store gets to see, and by its own.
+/// An event's key in the store, and its real key.
 pub(crate) type Keys = (EventKey, EventKey);
 
 impl Model {
     pub(crate) async fn answer(self: Arc<Self>, request: usize, keys: Vec<Keys>) -> StatusCode {
-        // In a task: the sender may hang up.
+        // In a task, because the client may disconnect.
         let work = tokio::spawn(async move { self.work(request, keys).await });
         match timeout(RESPONSE_DEADLINE, work).await {
             Ok(Ok(status)) => status,
@@ -111,7 +111,7 @@ impl Model {
     fn release(&self, keys: Vec<EventKey>, token: Token) {
         let store = self.store.clone();
         tokio::spawn(async move {
-            // What is not released is free when the lease has passed.
+            // Without a release the event is free after its lease.
             let _ = limited(store.release(&keys, token)).await;
         });
     }

@@ -1,4 +1,4 @@
-//! What must hold, whatever happened.
+//! Invariants that must hold after every simulation.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,20 +11,20 @@ use crate::{
     world::{Key, Ledger, Run, Weather},
 };
 
-/// What one simulation came to, and what it proves of nothing if it did not happen.
+/// Statistics of one simulation. A simulation without these events proves nothing.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Tally {
     pub(crate) events: usize,
     pub(crate) deliveries: usize,
     pub(crate) runs: usize,
     pub(crate) kills: usize,
-    /// Handled again after a process was killed between the work and the record of it.
+    /// Handled again after a process was killed between the work and the commit.
     pub(crate) after_kill: usize,
-    /// Handled again after the record of it could not be made.
+    /// Handled again after its commit failed.
     pub(crate) after_fault: usize,
-    /// Handled by a handler that took longer than its lease.
+    /// Handled by a handler that outlasted its lease.
     pub(crate) longer_than_lease: usize,
-    /// Handled though the store could not be asked.
+    /// Handled while the store was unavailable.
     pub(crate) unprotected: usize,
     pub(crate) violations: Vec<String>,
 }
@@ -80,12 +80,12 @@ pub(crate) fn judge(ledger: &Ledger, report: &Report, weather: &Weather, pending
     tally
 }
 
-/// When a run was over for good, as far as anybody could know.
+/// The end of a run, as far as others could know.
 fn end(ledger: &Ledger, run: &Run) -> Option<Instant> {
     run.end.or_else(|| ledger.killed.get(&run.process).copied())
 }
 
-/// Until when the lease of a run lasts, with the renewals up to this time.
+/// The end of a run's lease, including renewals up to this time.
 fn held_until(record: Option<&Key>, run: &Run, until: Instant) -> Instant {
     let least = run.start + LEASE - STORE_TIMEOUT;
     let held = record.map(|record| record.held.as_slice());
@@ -94,7 +94,7 @@ fn held_until(record: Option<&Key>, run: &Run, until: Instant) -> Instant {
     let Some((token, _)) = claimed else {
         return least;
     };
-    // What was renewed just now may be for the next one to see.
+    // The next call may already see a renewal of this moment.
     let mut renewed = held.rev().filter(|(by, at)| by == token && *at < until);
     renewed
         .next()
@@ -106,7 +106,7 @@ fn one_event(ledger: &Ledger, key: EventKey, runs: &[&Run], weather: &Weather, t
     let done = record.and_then(|record| record.done);
     if let Some(done) = done {
         let handled = |run: &&&Run| run.good.contains(&key) && run.start <= done;
-        // A killed process has handled it when it was killed.
+        // A killed process counts as having handled it.
         if !runs
             .iter()
             .filter(handled)
@@ -123,7 +123,7 @@ fn one_event(ledger: &Ledger, key: EventKey, runs: &[&Run], weather: &Weather, t
     };
     tally.longer_than_lease += runs.iter().filter(long).count();
     for (index, second) in runs.iter().enumerate() {
-        // Nobody could tell.
+        // The store could not be asked.
         if second.unprotected {
             tally.unprotected += 1;
             continue;
@@ -145,7 +145,7 @@ fn one_event(ledger: &Ledger, key: EventKey, runs: &[&Run], weather: &Weather, t
                 _ => {}
             }
         }
-        // Only the last of those that handled it: for those before it the same was asked of their successor.
+        // Only the last previous run: earlier ones were checked against their successors.
         let Some(first) = runs[..index]
             .iter()
             .rev()
@@ -168,7 +168,7 @@ fn one_event(ledger: &Ledger, key: EventKey, runs: &[&Run], weather: &Weather, t
         } else if (called || !weather.store_is_good())
             && second.start + STORE_TIMEOUT >= first.start + LEASE
         {
-            // Not even called: the layer leaves a store alone that has failed five times in a row.
+            // The call was not sent: after five consecutive failures the circuit is open.
             tally.after_fault += 1;
         } else if called {
             tally
@@ -218,14 +218,14 @@ fn acknowledgements(
         }
         let own = own.get(&index).map(Vec::as_slice).unwrap_or_default();
         let good: HashSet<_> = own.iter().flat_map(|run| &run.good).collect();
-        // Without a store an event may run, and fail, after it was done.
+        // Without a store a done event may run again, and fail.
         let run: HashSet<_> = own.iter().flat_map(|run| &run.keys).collect();
         let settled = |key: &EventKey| {
             let done = ledger.keys.get(key).and_then(|record| record.done);
             let before = done.is_some_and(|done| done < request.arrived);
             good.contains(key) || (before && !run.contains(key))
         };
-        // Without a call of the handler the store may have been the reason.
+        // Without a handler call the store may be the reason.
         let asked = !own.is_empty() || weather.store_is_good();
         if asked && request.keys.iter().all(settled) {
             let violation =

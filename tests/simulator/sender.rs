@@ -1,4 +1,4 @@
-//! The fake Meta does what it says, to services that do one thing each.
+//! Tests of `Simulator` with services of a simple behaviour each.
 
 use std::{
     collections::HashSet,
@@ -26,7 +26,7 @@ fn sender(events: usize) -> Simulator {
     Simulator::new(SECRET).events(events)
 }
 
-/// A sender that does nothing but to deliver and to try again.
+/// A simulator that only delivers and retries.
 fn plain(events: usize) -> Simulator {
     sender(events)
         .regroup_probability(0.0)
@@ -38,7 +38,7 @@ fn status(status: u16) -> Response<()> {
     Response::builder().status(status).body(()).unwrap()
 }
 
-/// Answers each delivery with what the function says of its number.
+/// Responds to each delivery with the status for its number.
 async fn answered(simulator: Simulator, answer: fn(usize) -> u16) -> Report {
     let count = Arc::new(AtomicUsize::new(0));
     let service = service_fn(move |request: Request<Bytes>| {
@@ -74,7 +74,7 @@ async fn what_is_answered_with_200_comes_once() {
         (report.retries(), report.redeliveries(), report.failed()),
         (0, 0, 0)
     );
-    assert_eq!(report.acknowledged(), report.deliveries().len());
+    assert_eq!(report.deliveries_acknowledged(), report.deliveries().len());
     assert_eq!(report.unacknowledged().count(), 0);
     // 100 per second.
     let last = report.deliveries().last().unwrap();
@@ -96,7 +96,7 @@ async fn anything_else_comes_again_at_these_times_for_seven_days() {
     assert!(last <= 7 * DAY && last > 6 * DAY, "{last:?}");
     assert_eq!(report.unacknowledged().count(), 1);
     assert_eq!((report.retries(), report.redeliveries()), (gaps.len(), 0));
-    assert_eq!(report.acknowledged(), 0);
+    assert_eq!(report.deliveries_acknowledged(), 0);
     assert!(
         STATUSES
             .iter()
@@ -183,7 +183,7 @@ async fn what_comes_again_is_grouped_anew() {
         never.len(),
         always.len()
     );
-    // Events of two deliveries have come together.
+    // Events of two deliveries arrived together.
     let first = |group: &Vec<_>| {
         never
             .iter()
@@ -285,7 +285,7 @@ async fn time_can_be_scaled_and_everything_watched() {
         report.elapsed() < Duration::from_secs(70) && report.elapsed() > Duration::from_secs(50)
     );
 
-    // No time passes at all, and it ends.
+    // Without any time passing, the simulation still ends.
     let report = answered(plain(5).time_scale(0.0), |_| 500).await;
     assert_eq!(report.unacknowledged().count(), 5);
 }

@@ -1,4 +1,4 @@
-//! The store that outlives the processes, and a process's way to it.
+//! The store, which outlives the processes, and each process's connection to it.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ enum State {
     Done,
 }
 
-/// The rules of [`Store`] in the fewest words, or not quite, if it is to be broken.
+/// A minimal implementation of the rules of [`Store`], with an optional fault.
 pub(crate) struct Model {
     entries: Mutex<HashMap<EventKey, (State, Instant)>>,
     broken: Option<Broken>,
@@ -131,7 +131,7 @@ impl Store for Model {
     }
 }
 
-/// One of the stores, and a record of what it has recorded.
+/// A store with a log of its commits.
 pub(crate) struct Shelf {
     pub(crate) world: Arc<World>,
     pub(crate) kind: Kind,
@@ -217,7 +217,7 @@ impl Store for Shelf {
     }
 }
 
-/// The store as one process sees it.
+/// One process's connection to the store.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) store: FaultyStore<Shelf>,
@@ -225,7 +225,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A call takes a little, and the process may be killed before or after it.
+    /// A call takes some time, and the process may be killed before or after it.
     async fn call<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,

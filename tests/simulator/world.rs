@@ -1,4 +1,4 @@
-//! What one simulated world remembers: chance, processes, and everything that happened to every event.
+//! The state of one simulation: randomness, processes, and the history of every event.
 
 use std::{
     collections::HashMap,
@@ -37,27 +37,27 @@ impl Random {
         self.unit() < probability
     }
 
-    /// A time between two.
+    /// A random duration in this range.
     pub(crate) fn between(&mut self, from: f64, to: f64) -> Duration {
         Duration::from_secs_f64(from + (to - from) * self.unit())
     }
 }
 
-/// How rough a world is.
+/// Fault probabilities of a simulation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Weather {
-    /// How likely a process is killed at each of the points where it may be.
+    /// Probability that a process is killed at each point where it can be.
     pub(crate) kill: f64,
-    /// How likely a call of the handler fails in some way.
+    /// Probability that a handler call fails.
     pub(crate) failure: f64,
-    /// How likely a call of the handler is slow.
+    /// Probability that a handler call is slow.
     pub(crate) slow: f64,
-    /// How likely a claim, a renewal, a commit and a release go wrong.
+    /// Probabilities that a claim, renewal, commit and release fail.
     pub(crate) claim: f64,
     pub(crate) renew: f64,
     pub(crate) commit: f64,
     pub(crate) release: f64,
-    /// When the store cannot be reached at all, in seconds from the beginning.
+    /// Start and end of a complete outage of the store, seconds.
     pub(crate) outage: (f64, f64),
 }
 
@@ -82,7 +82,7 @@ impl Weather {
         }
     }
 
-    /// Whether the store always does what it is asked.
+    /// Whether the store never fails.
     pub(crate) fn store_is_good(&self) -> bool {
         self.claim + self.renew + self.commit + self.release + self.outage.1 == 0.0
     }
@@ -107,7 +107,7 @@ impl World {
         })
     }
 
-    /// From now on nothing goes wrong any more.
+    /// Stops all faults.
     pub(crate) fn calm_down(&self) {
         self.calm.store(true, Ordering::Relaxed);
     }
@@ -130,7 +130,7 @@ impl World {
         from < now && now < to
     }
 
-    /// Whether something goes wrong that does so with this probability.
+    /// Whether a fault of this probability occurs now.
     pub(crate) fn goes_wrong(&self, probability: f64) -> bool {
         let wrong = self.random().chance(probability);
         wrong && !self.is_calm()
@@ -142,11 +142,11 @@ pub(crate) struct Ledger {
     pub(crate) requests: Vec<Request>,
     pub(crate) runs: Vec<Run>,
     pub(crate) keys: HashMap<EventKey, Key>,
-    /// When each process was killed.
+    /// Time at which each process was killed.
     pub(crate) killed: HashMap<u64, Instant>,
 }
 
-/// A request that a process took.
+/// A request that a process accepted.
 pub(crate) struct Request {
     pub(crate) process: u64,
     pub(crate) arrived: Instant,
@@ -160,24 +160,24 @@ pub(crate) struct Run {
     pub(crate) request: usize,
     pub(crate) keys: Vec<EventKey>,
     pub(crate) start: Instant,
-    /// When it returned or was dropped. A process that is killed does neither.
+    /// Time at which it returned or was dropped. A killed process does neither.
     pub(crate) end: Option<Instant>,
-    /// The store could not be asked, and the handler is called all the same.
+    /// The handler was called although the store was unavailable.
     pub(crate) unprotected: bool,
-    /// The events that were handled.
+    /// Events that were handled.
     pub(crate) good: Vec<EventKey>,
 }
 
-/// What the store was asked, and what it did.
+/// History of a key in the store.
 #[derive(Default)]
 pub(crate) struct Key {
-    /// Who has claimed and renewed it, in order.
+    /// Tokens and times of its claims and renewals, in order.
     pub(crate) held: Vec<(Token, Instant)>,
     pub(crate) commits_called: Vec<Instant>,
     pub(crate) done: Option<Instant>,
 }
 
-/// One process of the host. It may be killed at any time.
+/// One process of the host, which may be killed at any time.
 pub(crate) struct Process {
     pub(crate) id: u64,
     pub(crate) world: Arc<World>,
@@ -203,14 +203,14 @@ impl Process {
         *self.dead.borrow()
     }
 
-    /// Perhaps this is where it is killed.
+    /// Possibly kills the process here.
     pub(crate) fn may_be_killed(&self) {
         if self.world.goes_wrong(self.world.weather.kill) {
             self.kill();
         }
     }
 
-    /// Does it as long as the process lives. Afterwards nothing ever comes back.
+    /// Runs the work while the process lives. After that it never completes.
     pub(crate) async fn live<T>(&self, work: impl Future<Output = T>) -> T {
         let mut dead = self.dead.subscribe();
         tokio::select! {

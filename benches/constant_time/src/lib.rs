@@ -1,4 +1,4 @@
-//! What both methods compare.
+//! The comparisons that both methods examine.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -11,10 +11,10 @@ pub const BODY: &[u8] = br#"{"object":"whatsapp_business_account","entry":[]}"#;
 pub const SECRET: &[u8; 32] = b"0123456789abcdef0123456789abcdef";
 pub const TOKEN: &[u8; 32] = b"a token of thirty-two characters";
 
-/// The right tag of [`BODY`] under [`SECRET`].
+/// The correct tag of [`BODY`] under [`SECRET`].
 #[must_use]
 pub fn tag() -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET).expect("a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET).expect("HMAC accepts keys of any length");
     mac.update(BODY);
     mac.finalize().into_bytes().into()
 }
@@ -25,7 +25,7 @@ pub fn signature(tag: &[u8; 32]) -> Signature {
     Signature::parse(format!("sha256={hex}").as_bytes()).expect("well formed")
 }
 
-/// Has [`BODY`] under each of these secrets.
+/// Returns a verifier that has hashed [`BODY`] under each of these secrets.
 #[must_use]
 pub fn verifier(secrets: &[&[u8]]) -> Verifier {
     let secrets: Vec<_> = secrets
@@ -37,7 +37,7 @@ pub fn verifier(secrets: &[&[u8]]) -> Verifier {
     verifier
 }
 
-/// The control: a comparison that ends at the first difference.
+/// The control: a comparison that returns at the first difference.
 #[must_use]
 #[inline(never)]
 pub fn naive(one: &[u8], other: &[u8]) -> bool {

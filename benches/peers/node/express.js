@@ -1,4 +1,4 @@
-// What everybody writes with Express, with the body limit raised.
+// A typical handwritten webhook with Express, with a raised body limit.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 

@@ -1,4 +1,4 @@
-// whatsapp-api-js with its middleware for Express, as its documentation has it, with the body limit raised.
+// whatsapp-api-js with its Express middleware, as in its documentation, with a raised body limit.
 
 import express from "express";
 import { WhatsAppAPI } from "whatsapp-api-js/middleware/express";

@@ -1,4 +1,4 @@
-"""What everybody writes with FastAPI."""
+"""A typical handwritten webhook with FastAPI."""
 
 import hashlib
 import hmac

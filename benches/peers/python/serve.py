@@ -1,4 +1,4 @@
-"""One process and one thread of uvicorn, with what it is fastest with. Prints its port when it listens."""
+"""One process and one thread of uvicorn with its fastest options. Prints its port when it is listening."""
 
 import socket
 
@@ -13,7 +13,7 @@ def serve(app, events):
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(1024)
-    # Who connects from now on waits until it is accepted.
+    # Connections wait in the backlog from here on.
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(app, loop="uvloop", http="httptools", access_log=False, log_level="warning")
     uvicorn.Server(config).run(sockets=[listener])

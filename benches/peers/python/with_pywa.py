@@ -1,4 +1,4 @@
-"""pywa with FastAPI, as its documentation has it."""
+"""pywa with FastAPI, as in its documentation."""
 
 import os
 
@@ -15,7 +15,7 @@ whatsapp = WhatsApp(
     webhook_endpoint="/webhook",
     verify_token="token",
     app_secret=os.environ["WHATSAPP_APP_SECRET"],
-    # The sender sends the same delivery all the time.
+    # The sender repeats the same delivery.
     skip_duplicate_updates=False,
 )
 events = 0

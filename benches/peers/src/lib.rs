@@ -1,4 +1,5 @@
-//! What the servers in Rust share: one thread, a port of their own, and a count of the events that their handlers were given.
+//! Helpers of the Rust servers: one thread, a free port, and a count of the events
+//! that handlers received.
 
 use std::{
     env, io,
@@ -11,7 +12,7 @@ use tokio::{net::TcpListener, runtime};
 
 pub const PATH: &str = "/webhook";
 
-/// That of `tower-whatsapp`, for peers whose framework has 2 MB by default and lets it be raised.
+/// The body limit of `tower-whatsapp`, for frameworks with a default of 2 MB.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
 static EVENTS: AtomicU64 = AtomicU64::new(0);
@@ -20,8 +21,8 @@ pub fn count(events: usize) {
     EVENTS.fetch_add(events as u64, Ordering::Relaxed);
 }
 
-/// Counts what handlers get who are given no more than JSON: messages and statuses.
-pub fn count_in(delivery: &Value) {
+/// Counts the messages and statuses in untyped JSON.
+pub fn count_json(delivery: &Value) {
     let list = |value: &Value, name: &str| value[name].as_array().map_or(0, Vec::len);
     let entries = delivery["entry"].as_array().into_iter().flatten();
     for change in entries.flat_map(|entry| entry["changes"].as_array().into_iter().flatten()) {
@@ -32,16 +33,16 @@ pub fn count_in(delivery: &Value) {
 
 #[must_use]
 pub fn secret() -> String {
-    env::var("WHATSAPP_APP_SECRET").expect("the sender sets it")
+    env::var("WHATSAPP_APP_SECRET").expect("WHATSAPP_APP_SECRET must be set; the sender sets it")
 }
 
-/// Serves until it is killed. Prints its port when it listens.
+/// Serves until it is killed. Prints its port when it is listening.
 pub fn serve(webhook: Router) -> io::Result<()> {
     let router = webhook.route(
         "/count",
         get(async || EVENTS.load(Ordering::Relaxed).to_string()),
     );
-    // One thread, because there is one core.
+    // One thread, because the server is pinned to one core.
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -1,5 +1,5 @@
-//! A WhatsApp webhook on axum behind a proxy that terminates TLS: nginx, Caddy or HAProxy, with the
-//! configurations beside its manifest.
+//! A WhatsApp webhook on axum behind a proxy that terminates TLS: nginx, Caddy or HAProxy. Their
+//! configurations are next to its Cargo.toml.
 //!
 //! ```text
 //! PROXY=nginx WHATSAPP_APP_SECRET=… WHATSAPP_VERIFY_TOKEN=… \
@@ -9,15 +9,15 @@
 //! | variable | default | |
 //! |---|---|---|
 //! | `PROXY` | | `nginx`, `caddy` or `haproxy`: how the proxy reports the client certificate |
-//! | `PROXY_ADDRESSES` | `127.0.0.1,::1` | where it calls from, separated by commas: only there its headers are believed |
-//! | `ALLOW_LIST` | none | a file with Meta's addresses, which is looked at every minute; then a delivery must come from one of them too |
-//! | `ADDR` | `127.0.0.1:3000` | where to listen: nobody but the proxy must reach it |
+//! | `PROXY_ADDRESSES` | `127.0.0.1,::1` | addresses of the proxy, separated by commas: only its headers are trusted |
+//! | `ALLOW_LIST` | none | file with Meta's addresses, reloaded every minute: deliveries must come from one of them |
+//! | `ADDR` | `127.0.0.1:3000` | address to listen on: only the proxy must be able to reach it |
 //!
-//! Every event is printed on one line. Every refusal is logged on one line of standard error, with
-//! the rule that refused:
+//! It prints `listening on http://…`, then one line for each event. Rejected requests are logged to
+//! standard error, with the rule that rejected them:
 //!
 //! ```text
-//! refused with 403: CertificateMissing: the client certificate is missing
+//! rejected with 403: CertificateMissing: the client certificate is missing
 //! ```
 
 #[path = "../../common/mod.rs"]
@@ -40,42 +40,41 @@ use tower_whatsapp::{
     },
 };
 
-use self::common::{Printer, listen, until_interrupted, variable};
+use self::common::{Printer, listen, optional, required, run_until_signal};
 
 const VERIFY: HeaderName = HeaderName::from_static("x-client-verify");
 const SUBJECT: HeaderName = HeaderName::from_static("x-client-subject");
 const CERTIFICATE: HeaderName = HeaderName::from_static("x-client-certificate");
 
-const LOOK: Duration = Duration::from_secs(60);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
 
 async fn on_event(State(printer): State<Printer>, notification: Notification) -> StatusCode {
     match printer.print(&notification) {
         Ok(()) => StatusCode::OK,
-        // Not done, so not acknowledged: Meta sends it again.
+        // Anything but a 2xx status makes Meta send the delivery again.
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
 fn app(allowed: Option<IpAllowList>) -> Result<Router, Box<dyn Error>> {
-    let certificate = match variable("PROXY")?.as_deref() {
-        // nginx goes on without a certificate, and says what it thinks of the one that it got.
+    let certificate = match optional("PROXY")?.as_deref() {
+        // nginx forwards requests without a certificate, and its verdict on a certificate.
         Some("nginx") => CertificateHeader::nginx_subject(VERIFY, SUBJECT),
-        // Caddy goes on without a certificate, and ends the handshake with one that it could not
-        // verify.
+        // Caddy forwards requests without a certificate. An unverified one fails the handshake.
         Some("caddy") => CertificateHeader::certificate(CERTIFICATE),
-        // HAProxy does the same. The verdict is for those who add `crt-ignore-err`.
+        // HAProxy does the same, unless `crt-ignore-err` is set. Then the verdict matters.
         Some("haproxy") => CertificateHeader::haproxy(VERIFY, CERTIFICATE),
         _ => return Err("PROXY must be nginx, caddy or haproxy".into()),
     };
-    let addresses = variable("PROXY_ADDRESSES")?.unwrap_or("127.0.0.1,::1".to_owned());
+    let addresses = optional("PROXY_ADDRESSES")?.unwrap_or("127.0.0.1,::1".to_owned());
     let proxies = TrustedProxies::from_prefixes(
         addresses.split(',').map(without_brackets),
         ForwardedHeader::x_forwarded_for(),
     )?;
     let mut whatsapp = WebhookLayer::builder()
         .path("/webhook")
-        .app_secret(variable("WHATSAPP_APP_SECRET")?.ok_or("WHATSAPP_APP_SECRET is not set")?)
-        .verify_token(variable("WHATSAPP_VERIFY_TOKEN")?.ok_or("WHATSAPP_VERIFY_TOKEN is not set")?)
+        .app_secret(required("WHATSAPP_APP_SECRET")?)
+        .verify_token(required("WHATSAPP_VERIFY_TOKEN")?)
         .trusted_proxies(proxies)
         .client_certificate(ClientCertificate::meta().forwarded(certificate))
         .on_rejection(log_rejection);
@@ -88,7 +87,7 @@ fn app(allowed: Option<IpAllowList>) -> Result<Router, Box<dyn Error>> {
         .layer(whatsapp.build()?))
 }
 
-/// An address or prefix, also as it stands in a URL: ` [::1]`.
+/// Accepts an address or prefix in the form of a URL too: `[::1]`.
 fn without_brackets(text: &str) -> &str {
     let text = text.trim();
     let inner = text
@@ -97,26 +96,29 @@ fn without_brackets(text: &str) -> &str {
     inner.unwrap_or(text)
 }
 
-/// One line for the operator, with the rule that refused. It has nothing from the request, so a
-/// stranger cannot write into the log. Count these, and limit how many are logged, in a service
-/// that strangers call often.
+/// Logs one line with the rule that rejected the request. It contains nothing from the request, so
+/// a caller cannot write into the log. Anybody can cause these lines: in a real service count them,
+/// and limit how many are logged.
 fn log_rejection(rejection: &Rejection) -> http::Response<Bytes> {
     let response = rejection.to_response();
     let status = response.status().as_u16();
-    eprintln!("refused with {status}: {:?}: {rejection}", rejection.kind());
+    eprintln!(
+        "rejected with {status}: {:?}: {rejection}",
+        rejection.kind()
+    );
     response
 }
 
-/// The list of addresses, and the task that reads its file again.
+/// Loads the allow list, and starts the task that reloads its file.
 fn allow_list() -> Result<Option<(IpAllowList, ListWatch)>, Box<dyn Error>> {
-    let Some(path) = variable("ALLOW_LIST")? else {
+    let Some(path) = optional("ALLOW_LIST")? else {
         return Ok(None);
     };
     let list = IpAllowList::load(&path)?;
-    let watch = list.watch(path, LOOK, |outcome| match outcome {
+    let watch = list.watch(path, RELOAD_INTERVAL, |outcome| match outcome {
         Ok(Reload::Unchanged) => {}
-        Ok(outcome) => eprintln!("the list of addresses: {outcome:?}"),
-        Err(error) => eprintln!("the list of addresses has not changed: {error}"),
+        Ok(outcome) => eprintln!("allow list: {outcome:?}"),
+        Err(error) => eprintln!("allow list not reloaded, the old one stays in use: {error}"),
     });
     Ok(Some((list, watch)))
 }
@@ -126,9 +128,9 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let app = app(allowed.as_ref().map(|(list, _)| list.clone()))?;
     let listener = listen("127.0.0.1:3000").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // The layer must know that it is the proxy that calls.
+    // The layer needs the peer address to check that the caller is the proxy.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    until_interrupted(async |signal| {
+    run_until_signal(async |signal| {
         axum::serve(listener, app)
             .with_graceful_shutdown(signal)
             .await

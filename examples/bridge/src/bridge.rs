@@ -1,4 +1,5 @@
-//! The bridge: a request with its whole body in, a response out. Take this file along.
+//! Connects the layer to any framework: takes a request with its whole body, returns a response.
+//! Copy this file into your project.
 
 use std::convert::Infallible;
 
@@ -13,13 +14,13 @@ use tower_whatsapp::{
 
 type Body = Full<Bytes>;
 
-/// The layer around a handler of yours, for any framework.
+/// The layer around an event handler, without a framework.
 #[derive(Clone)]
 pub struct Bridge<H> {
     service: HostBody<Webhook<IntoHostBody<H>>>,
 }
 
-/// What the layer lets through: a delivery that it has verified, or a request to another path.
+/// Handles what passes the layer: a verified delivery, or a request to another path.
 async fn dispatch<F>(request: Request<Body>, on_event: F) -> Result<Response<Body>, Infallible>
 where
     F: AsyncFn(&Notification) -> StatusCode,
@@ -33,7 +34,7 @@ where
     Ok(response)
 }
 
-/// Puts the layer around a handler of deliveries.
+/// Wraps an event handler in the layer.
 pub fn bridge<F>(
     layer: WebhookLayer,
     on_event: F,
@@ -51,12 +52,12 @@ impl<H> Bridge<H>
 where
     H: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
 {
-    /// Answers a request.
+    /// Returns the response to a request.
     ///
-    /// The framework must hand over the body as it came: not decompressed, not decoded, not parsed.
-    /// It must also bound the length of it and the time that it takes, since the layer sees the body
-    /// only when all of it is there.
-    pub async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+    /// The framework must pass on the body as received: not decompressed, decoded or parsed. It
+    /// must also limit the length of the body and the time to receive it, because the layer sees
+    /// the body only when it is complete.
+    pub async fn handle(&self, request: Request<Bytes>) -> Response<Bytes> {
         let request = request.map(Body::new);
         let Ok(response) = self.service.clone().oneshot(request).await;
         let (parts, body) = response.into_parts();

@@ -1,30 +1,33 @@
-//! A fake Meta: sends a webhook what Meta sends, as Meta sends it, and reports how it was answered.
+//! A simulated Meta: sends signed deliveries to your webhook, with Meta's duplicates and retries,
+//! and reports the responses.
 //!
 //! ```text
-//! cargo run -p example-fake-meta -- http://127.0.0.1:3000/webhook --events 5000 --rate 500
+//! WHATSAPP_APP_SECRET=… cargo run -p example-fake-meta -- \
+//!     http://127.0.0.1:3000/webhook --events 5000 --rate 500
 //! ```
 //!
 //! | option | default | |
 //! |---|---|---|
-//! | `--events N` | 1000 | so many different events |
-//! | `--rate N` | 100 | so many of them per second, however slow the answers are: latency counts from when a delivery was due |
-//! | `--mix KIND=N,…` | as `Simulator` | in which proportion: `messages`, `statuses`, `group_statuses`, `edits`, `accounts`, `unknown` |
-//! | `--batch N` | 1000 | events per delivery at most; most have few |
-//! | `--concurrency N` | 64 | deliveries at the same time |
-//! | `--duplicate P` | 0.05 | how likely a delivery is sent twice |
-//! | `--repeat P` | 0.05 | how likely an event is sent again after a 200 |
-//! | `--time-scale X` | 0.00001 | by what Meta's waiting is multiplied: the seven days for which it tries are then six seconds |
-//! | `--seed N` | 0 | the same seed sends the same, but for the timestamps |
-//! | `--secret-env NAME` | `WHATSAPP_APP_SECRET` | the variable with the app secret |
-//! | `--token-env NAME` | `WHATSAPP_VERIFY_TOKEN` | the variable with the verify token; if it is set, the handshake comes first |
-//! | `--ca FILE` | those of the system | the authorities (PEM) of which one must have signed the server's certificate |
-//! | `--client-cert FILE` | none | the certificate to show, with its intermediates (PEM) |
-//! | `--client-key FILE` | none | and its key |
+//! | `--events N` | 1000 | number of distinct events |
+//! | `--rate N` | 100 | events per second, independent of the responses: latency counts from the time at which a delivery was due |
+//! | `--mix KIND=N,…` | as `Simulator` | proportion of the kinds: `messages`, `statuses`, `group_statuses`, `edits`, `accounts`, `unknown` |
+//! | `--batch N` | 1000 | maximum number of events per delivery; most have few |
+//! | `--concurrency N` | 64 | maximum number of deliveries in flight |
+//! | `--duplicate P` | 0.05 | probability that a delivery is sent twice |
+//! | `--repeat P` | 0.05 | probability that an event is sent again after a 200 |
+//! | `--time-scale X` | 0.00001 | factor for Meta's retry intervals: 7 days of retries take 6 seconds |
+//! | `--seed N` | 0 | the same seed sends the same events, except for timestamps |
+//! | `--secret-env NAME` | `WHATSAPP_APP_SECRET` | environment variable with the app secret |
+//! | `--token-env NAME` | `WHATSAPP_VERIFY_TOKEN` | environment variable with the verify token; if set, the handshake is sent first |
+//! | `--ca FILE` | system roots | PEM file with the CAs that may sign the server's certificate |
+//! | `--client-cert FILE` | none | PEM file with the client certificate and its intermediates |
+//! | `--client-key FILE` | none | PEM file with the key of the client certificate |
 //!
-//! It speaks HTTP/1. To an `https` URL the certificate of the server comes first, and is always verified: Meta neither registers a URL whose
-//! certificate is self-signed, has expired, is for another name or lacks its intermediate, nor delivers anything to it. A line per second on
-//! standard error says how far it is. The exit code tells whether certificate and handshake were right and every event was answered with 200
-//! in the end.
+//! Every second it prints a line of progress to standard error, and at the end a report. The exit
+//! code is 0 if the certificate and the handshake were accepted and every event was answered with
+//! 200 in the end. It uses HTTP/1. For an `https` URL it first verifies the server's certificate as
+//! Meta does: a certificate that is self-signed, expired, for another name, or without its
+//! intermediate cannot be registered, and gets no deliveries.
 
 mod tls;
 
@@ -71,7 +74,8 @@ impl Options {
             "WHATSAPP_VERIFY_TOKEN".to_owned(),
         );
         let mut tls = tls::Files::default();
-        // The secret is known when all options are.
+        // `Simulator::new` needs the secret, whose variable may be named last. So the settings are
+        // collected first and applied to the simulator below.
         let mut settings: Vec<Box<dyn FnOnce(Simulator) -> Simulator>> = Vec::new();
         while let Some(name) = arguments.next() {
             if !name.starts_with("--") {
@@ -80,7 +84,7 @@ impl Options {
                 }
                 continue;
             }
-            let value = arguments.next().ok_or(format!("{name} wants a value"))?;
+            let value = arguments.next().ok_or(format!("{name} needs a value"))?;
             let wrong = || format!("{name} does not take {value:?}");
             match &*name {
                 "--events" => {
@@ -137,18 +141,25 @@ impl Options {
                 _ => return Err(format!("unknown option {name}").into()),
             }
         }
-        let url: Uri = url.ok_or("which URL? See the top of examples/fake_meta/main.rs")?;
+        let url: Uri = url.ok_or(
+            "usage: fake_meta URL [OPTION VALUE]…; options: see examples/fake_meta/src/main.rs",
+        )?;
         match url.scheme_str() {
             Some("https") => {}
             Some("http") if tls.is_empty() => {}
-            Some("http") => return Err("certificates are for a URL with https://".into()),
+            Some("http") => return Err("certificate options need a URL with https://".into()),
             _ => return Err("the URL must begin with https:// or http://".into()),
         }
-        let secret = env::var(&secret_env).map_err(|_| format!("{secret_env} is not set"))?;
+        let secret = env::var(&secret_env).map_err(|_| {
+            format!("{secret_env} is not set: use the app secret of the service under test")
+        })?;
         if secret.trim().is_empty() {
-            return Err(format!("{secret_env} is blank").into());
+            return Err(format!(
+                "{secret_env} is blank: use the app secret of the service under test"
+            )
+            .into());
         }
-        #[expect(clippy::disallowed_methods, reason = "the time at which Meta sends")]
+        #[expect(clippy::disallowed_methods, reason = "timestamps of the events")]
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let simulator = Simulator::new(secret)
             .path(url.to_string())
@@ -186,7 +197,7 @@ fn mix(text: &str) -> Option<Vec<(Traffic, u32)>> {
     text.split(',').map(part).collect()
 }
 
-/// What Meta does when the URL is registered.
+/// Sends the handshake that Meta sends when a URL is registered.
 async fn handshake(client: &HttpClient, url: &Uri, token: &str) -> Result<(), Box<dyn Error>> {
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("hub.mode", "subscribe")
@@ -198,26 +209,27 @@ async fn handshake(client: &HttpClient, url: &Uri, token: &str) -> Result<(), Bo
     let response = timeout(Duration::from_secs(5), client.get(url)).await??;
     let status = response.status();
     let body = Limited::new(response.into_body(), 1024).collect().await;
-    let body = body.map_err(|_| "the answer to the handshake breaks off or is too long")?;
+    let body = body.map_err(|_| "the response to the handshake is incomplete or too long")?;
     if status != StatusCode::OK || body.to_bytes() != CHALLENGE {
-        return Err(
-            format!("the handshake was answered with {status} and not with the challenge").into(),
-        );
+        return Err(format!(
+            "the handshake was answered with {status}, not with 200 and the challenge"
+        )
+        .into());
     }
     println!("handshake             ok");
     Ok(())
 }
 
-/// What was answered so far.
+/// Counts of responses so far.
 #[derive(Default)]
 struct Progress {
-    good: AtomicUsize,
-    bad: AtomicUsize,
+    ok: AtomicUsize,
+    failed: AtomicUsize,
     events: AtomicUsize,
 }
 
 impl Progress {
-    async fn show(&self) {
+    async fn print_every_second(&self) {
         let start = Instant::now();
         let mut seconds = interval(Duration::from_secs(1));
         seconds.tick().await;
@@ -227,10 +239,10 @@ impl Progress {
             let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
             let events = count(&self.events);
             eprintln!(
-                "{:4} s: {} deliveries answered with 200, {} not; {} events/s",
+                "{:4} s: {} deliveries answered with 200, {} failed; {} events/s",
                 start.elapsed().as_secs(),
-                count(&self.good),
-                count(&self.bad),
+                count(&self.ok),
+                count(&self.failed),
                 events - before,
             );
             before = events;
@@ -248,16 +260,16 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     let simulator = options.simulator.on_delivery({
         let progress = Arc::clone(&progress);
         move |delivery| {
-            let good = delivery.outcome() == DeliveryOutcome::Status(StatusCode::OK);
-            let counter = if good { &progress.good } else { &progress.bad };
+            let ok = delivery.outcome() == DeliveryOutcome::Status(StatusCode::OK);
+            let counter = if ok { &progress.ok } else { &progress.failed };
             counter.fetch_add(1, Ordering::Relaxed);
             let events = delivery.events().len();
             progress.events.fetch_add(events, Ordering::Relaxed);
         }
     });
-    let shown = tokio::spawn(async move { progress.show().await });
+    let printer = tokio::spawn(async move { progress.print_every_second().await });
     let report = simulator.run(client, Full::new).await;
-    shown.abort();
+    printer.abort();
     println!("{report}");
     Ok(if report.unacknowledged().next().is_none() {
         ExitCode::SUCCESS

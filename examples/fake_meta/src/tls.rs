@@ -1,4 +1,4 @@
-//! TLS as Meta does it: the certificate of the server is always verified.
+//! TLS client that always verifies the server's certificate, as Meta does.
 
 use std::{error::Error, fs, sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use tokio_rustls::{
     },
 };
 
-/// The files of the options.
+/// PEM files given as options.
 #[derive(Default)]
 pub(crate) struct Files {
     pub(crate) ca: Option<String>,
@@ -28,7 +28,7 @@ impl Files {
         self.ca.is_none() && self.client_cert.is_none() && self.client_key.is_none()
     }
 
-    /// Connects to the URL. If it is one with TLS, the server's certificate is right.
+    /// Returns an HTTP connector for the URL. For `https` it first checks the server's certificate.
     pub(crate) async fn connector(
         &self,
         url: &Uri,
@@ -36,7 +36,7 @@ impl Files {
         let with_tls = url.scheme() == Some(&Scheme::HTTPS);
         let config = self.config(with_tls)?;
         if with_tls {
-            check(config.clone(), url).await?;
+            check_certificate(config.clone(), url).await?;
         }
         Ok(HttpsConnectorBuilder::new()
             .with_tls_config(config)
@@ -75,7 +75,7 @@ fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, Box<dyn Erro
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
     let all = all.map_err(|error| format!("{path}: {error}"))?;
     if all.is_empty() {
-        return Err(format!("{path}: no certificate in it").into());
+        return Err(format!("{path}: no certificate found").into());
     }
     Ok(all)
 }
@@ -84,10 +84,10 @@ fn read(path: &str) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| format!("{path}: {error}"))
 }
 
-/// What Meta looks at first. Nothing is sent.
-async fn check(config: ClientConfig, url: &Uri) -> Result<(), Box<dyn Error>> {
+/// Completes a TLS handshake with the server, without sending a request.
+async fn check_certificate(config: ClientConfig, url: &Uri) -> Result<(), Box<dyn Error>> {
     let host = url.host().ok_or("the URL has no host")?;
-    // An IPv6 address stands in brackets in a URL, and nowhere else.
+    // URLs put IPv6 addresses in brackets, which are not part of the address.
     let host = host.trim_matches(['[', ']']);
     let name = ServerName::try_from(host.to_owned())?;
     let connector = TlsConnector::from(Arc::new(config));
@@ -100,14 +100,16 @@ async fn check(config: ClientConfig, url: &Uri) -> Result<(), Box<dyn Error>> {
             println!("certificate           ok");
             Ok(())
         }
-        Err(error) => Err(match error.get_ref().and_then(|error| error.downcast_ref()) {
-            Some(rustls::Error::InvalidCertificate(wrong)) => format!(
-                "the server's certificate {}: the URL cannot be registered, and nothing is delivered to it",
-                explain(wrong)
-            ),
-            _ => format!("no TLS with the server: {error}"),
-        }
-        .into()),
+        Err(error) => Err(
+            match error.get_ref().and_then(|error| error.downcast_ref()) {
+                Some(rustls::Error::InvalidCertificate(wrong)) => format!(
+                    "the server's certificate {}: Meta would not register the URL or deliver to it",
+                    explain(wrong)
+                ),
+                _ => format!("the TLS handshake failed: {error}"),
+            }
+            .into(),
+        ),
     }
 }
 
@@ -121,9 +123,8 @@ fn explain(wrong: &CertificateError) -> String {
             "is for another name".into()
         }
         CertificateError::UnknownIssuer => {
-            "is self-signed, of an authority that is not trusted, or comes without its intermediate"
-                .into()
+            "is self-signed, signed by an untrusted CA, or sent without its intermediate".into()
         }
-        other => format!("is refused ({other})"),
+        other => format!("was rejected ({other})"),
     }
 }

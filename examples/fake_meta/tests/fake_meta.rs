@@ -1,10 +1,6 @@
-//! The fake Meta and the quickstart, as processes that talk to each other.
+//! Runs fake_meta against the quickstart, as two processes.
 #![cfg(test)]
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "what the tests of examples share"
-)]
+#![allow(dead_code, unreachable_pub, reason = "shared by the tests of examples")]
 
 use std::{collections::HashSet, process::Output};
 
@@ -29,7 +25,7 @@ fn fake_meta(url: &str, options: &[&str], env: &[(&str, &str)]) -> (Option<i32>,
     (status.code(), stdout, stderr)
 }
 
-/// The value of a line of the report.
+/// Returns the value of a line of the report.
 fn value<'a>(report: &'a str, name: &str) -> &'a str {
     let line = report
         .lines()
@@ -62,7 +58,7 @@ fn it_delivers_everything_to_the_quickstart() {
     assert!(value(&report, "latency").starts_with("p50 "));
     assert!(!report.contains(SECRET) && !stderr.contains(SECRET));
 
-    // The server has printed each of them, most of them once.
+    // The server printed each event at least once.
     let mut ids = HashSet::new();
     while ids.len() < 400 {
         let line = server.line();
@@ -76,7 +72,7 @@ fn it_delivers_everything_to_the_quickstart() {
 }
 
 #[test]
-fn it_tells_when_nothing_is_right() {
+fn it_reports_rejections_and_wrong_options() {
     let (_server, address) = Process::serve("quickstart", &ENV);
     let url = format!("http://{address}/webhook");
     let few = ["--events", "3", "--rate", "1000", "--time-scale", "0"];
@@ -89,7 +85,7 @@ fn it_tells_when_nothing_is_right() {
         "{stderr}"
     );
 
-    // Another secret: every delivery is refused, until it gives up.
+    // With the wrong secret every delivery is rejected, until fake_meta gives up.
     let few = [
         "--events",
         "3",
@@ -108,7 +104,7 @@ fn it_tells_when_nothing_is_right() {
         (&["--mix", "letters=1"][..], &ENV[..], "--mix does not take"),
         (&["--rate", "0"], &ENV, "--rate does not take"),
         (&["--speed", "1"], &ENV, "unknown option --speed"),
-        (&["--events"], &ENV, "wants a value"),
+        (&["--events"], &ENV, "needs a value"),
         (&[], &[], "WHATSAPP_APP_SECRET is not set"),
         (
             &["--secret-env", "ANOTHER_NAME"],

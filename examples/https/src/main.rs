@@ -1,4 +1,5 @@
-//! A WhatsApp webhook on axum that ends TLS itself and faces the internet, with Meta's client certificate if wanted.
+//! A WhatsApp webhook on axum that terminates TLS itself, for a server that faces the internet. It
+//! can also require Meta's client certificate.
 //!
 //! ```text
 //! TLS_CERT=fullchain.pem TLS_KEY=privkey.pem WHATSAPP_APP_SECRET=… WHATSAPP_VERIFY_TOKEN=… \
@@ -7,14 +8,15 @@
 //!
 //! | variable | default | |
 //! |---|---|---|
-//! | `TLS_CERT`, `TLS_KEY` | | PEM files: the certificate with its intermediates, and its key |
-//! | `TLS_CLIENT_CA` | none asked for | PEM file with Meta's authority: then a delivery needs Meta's client certificate too |
-//! | `ADDR` | `127.0.0.1:3443` | where to listen |
-//! | `CONNECTIONS` | 1024 | so many at the same time |
+//! | `TLS_CERT`, `TLS_KEY` | | PEM files: certificate with intermediates, and its key |
+//! | `TLS_CLIENT_CA` | none | PEM file with Meta's CA: deliveries then need Meta's client certificate |
+//! | `ADDR` | `127.0.0.1:3443` | address to listen on |
+//! | `CONNECTIONS` | 1024 | maximum number of open connections |
 //!
-//! The files are read again when they have changed: within a minute, or at once on SIGHUP. Who renews them (certbot, Kubernetes …) need not know
-//! this process. Ctrl-C or SIGTERM ends it: no new connections, and what has begun is finished. Every event is printed on one line;
-//! `examples/shutdown.rs` shows how to handle each only once.
+//! It prints `listening on https://…`, then one line for each event; `examples/shutdown.rs` shows
+//! how to handle each event once. Changed certificate files are loaded within a minute, or at once
+//! on SIGHUP, so tools such as certbot need not restart it. Ctrl-C or SIGTERM ends it after the
+//! requests in flight.
 
 #[path = "../../common/mod.rs"]
 mod common;
@@ -48,26 +50,28 @@ use tower_whatsapp::{
 };
 
 use self::{
-    common::{Printer, listen, until_interrupted, variable},
-    tls::Files,
+    common::{Printer, listen, optional, required, run_until_signal},
+    tls::TlsFiles,
 };
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For the headers of a request. The layer's own deadlines begin after them.
+/// Timeout for the headers of a request. The layer's own deadlines start after them.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a connection may buffer of headers: hyper's own bound is 400 KB. Meta's are far below.
+/// Maximum size of request headers per connection. hyper's default is 400 KB; Meta's
+/// headers are far smaller.
 const HEADER_BUFFER: usize = 32 * 1024;
 
-/// So many bytes of bodies hyper takes in over HTTP/2 before the layer asks for them, in place of 1 MiB. They are not in the layer's memory budget.
-const WINDOW: u32 = 256 * 1024;
+/// Bytes of bodies that hyper buffers over HTTP/2 before the layer asks for them. The default is 1
+/// MiB. They are not part of the layer's memory budget.
+const HTTP2_WINDOW: u32 = 256 * 1024;
 
-/// A connection without a request for this long is closed. hyper does so with HTTP/1 only: over
-/// HTTP/2, a stranger who answers pings would hold a connection, and its slot, without a limit.
+/// A connection without a request for this long is closed. hyper does this for HTTP/1 only. Over
+/// HTTP/2, a client that answers pings could hold a connection slot without a limit.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For the last bytes of a connection that is being closed.
+/// Timeout for the last response of a connection that is closing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn on_event(
@@ -76,20 +80,21 @@ async fn on_event(
 ) -> StatusCode {
     match printer.print(&notification) {
         Ok(()) => StatusCode::OK,
-        // Not done, so not acknowledged: Meta sends it again.
+        // Anything but a 2xx status makes Meta send the delivery again.
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
-fn app(ask_for_certificate: bool) -> Result<Router, Box<dyn Error>> {
-    let secret = variable("WHATSAPP_APP_SECRET")?.ok_or("WHATSAPP_APP_SECRET is not set")?;
-    let token = variable("WHATSAPP_VERIFY_TOKEN")?.ok_or("WHATSAPP_VERIFY_TOKEN is not set")?;
+fn app(require_certificate: bool) -> Result<Router, Box<dyn Error>> {
+    let secret = required("WHATSAPP_APP_SECRET")?;
+    let token = required("WHATSAPP_VERIFY_TOKEN")?;
     let mut whatsapp = WebhookLayer::builder()
         .path("/webhook")
         .app_secret(secret)
         .verify_token(token);
-    if ask_for_certificate {
-        // TLS has seen to the chain, but not to the name. Beside the signature, not instead of it: every app has the same sender.
+    if require_certificate {
+        // TLS verifies the certificate chain; this checks the subject name. The signature check
+        // still runs: Meta uses the same client certificate for every app.
         whatsapp = whatsapp.client_certificate(ClientCertificate::meta());
     }
     Ok(Router::new()
@@ -117,8 +122,8 @@ impl Server {
             .timer(TokioTimer::new())
             .keep_alive_interval(HEADER_TIMEOUT)
             .max_concurrent_streams(64)
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW);
+            .initial_stream_window_size(HTTP2_WINDOW)
+            .initial_connection_window_size(HTTP2_WINDOW);
         Self { app, http }
     }
 
@@ -131,8 +136,11 @@ impl Server {
     ) {
         let stream = match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
             Ok(Ok(stream)) => stream,
-            // Says why if Meta's certificate is no longer accepted. Strangers make lines too: bound the log.
-            Ok(Err(error)) => return eprintln!("https: no TLS with {address}: {error}"),
+            // Shows why Meta's certificate is not accepted. Any client can cause these lines: limit
+            // the size of the log.
+            Ok(Err(error)) => {
+                return eprintln!("https: TLS handshake with {address} failed: {error}");
+            }
             Err(_) => return,
         };
         let (_, session) = stream.get_ref();
@@ -142,7 +150,8 @@ impl Server {
         let Ok(certificate) = certificate.transpose() else {
             return;
         };
-        // What ALPN has agreed on. `auto` would wait for the first bytes without a timeout to find out.
+        // Use the protocol that ALPN negotiated. `auto` would wait for the first
+        // bytes, without a timeout.
         let http = if session.alpn_protocol() == Some(b"h2") {
             self.http.http2_only()
         } else {
@@ -151,7 +160,7 @@ impl Server {
 
         let (running, _) = watch::channel(0);
         let service = service_fn(|mut request: Request<Incoming>| {
-            let guard = Running::start(&running);
+            let guard = RunningGuard::start(&running);
             let extensions = request.extensions_mut();
             extensions.insert(PeerAddr(address));
             if let Some(certificate) = &certificate {
@@ -165,7 +174,8 @@ impl Server {
         });
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
-            // An error is that of one connection: the sender has gone, or does not speak HTTP.
+            // An error concerns this connection only: the client disconnected, or
+            // does not speak HTTP.
             _ = connection.as_mut() => return,
             () = idle(&running, IDLE_TIMEOUT) => {}
             _ = stopping.changed() => {}
@@ -173,23 +183,23 @@ impl Server {
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             _ = connection.as_mut() => {}
-            // The sender does not read its response, say.
+            // For example, the client does not read its response.
             () = idle(&running, CLOSE_TIMEOUT) => {}
         }
     }
 }
 
-/// Counts a request for as long as it is handled.
-struct Running(watch::Sender<usize>);
+/// Guard that counts a request as running until it is dropped.
+struct RunningGuard(watch::Sender<usize>);
 
-impl Running {
+impl RunningGuard {
     fn start(running: &watch::Sender<usize>) -> Self {
         running.send_modify(|running| *running += 1);
         Self(running.clone())
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningGuard {
     fn drop(&mut self) {
         self.0.send_modify(|running| *running -= 1);
     }
@@ -199,7 +209,8 @@ impl Drop for Running {
 async fn idle(running: &watch::Sender<usize>, limit: Duration) {
     let mut running = running.subscribe();
     loop {
-        // There is a sender as long as there is the connection.
+        // Cannot fail: the connection holds the sender.
+
         let _ = running.wait_for(|running| *running == 0).await;
         if timeout(limit, running.changed()).await.is_err() {
             return;
@@ -208,20 +219,23 @@ async fn idle(running: &watch::Sender<usize>, limit: Duration) {
 }
 
 async fn serve() -> Result<(), Box<dyn Error>> {
-    let files = Files::from_env()?;
+    let files = TlsFiles::from_env()?;
     let server = Server::new(app(files.has_client_ca())?);
-    let tls = files.follow().await?;
-    let connections = variable("CONNECTIONS")?.map_or(Ok(1024), |number| number.parse())?;
+    let tls = files.load_and_watch().await?;
+    let connections = match optional("CONNECTIONS")? {
+        None => 1024,
+        Some(number) => number.parse().map_err(|_| "CONNECTIONS is not a number")?,
+    };
     let listener = listen("127.0.0.1:3443").await?;
     println!("listening on https://{}", listener.local_addr()?);
 
-    until_interrupted(async |mut signal| {
+    run_until_signal(async |mut signal| {
         let slots = Arc::new(Semaphore::new(connections));
         let (stop, stopping) = watch::channel(());
         loop {
             let accepted = async {
-                // First a slot: a connection that finds none waits in the queue of the operating
-                // system, and takes no memory here.
+                // Acquire a slot first. Without a free one, connections wait in the queue of the
+                // operating system and take no memory here.
                 let slot = Arc::clone(&slots).acquire_owned().await;
                 (slot, listener.accept().await)
             };
@@ -229,7 +243,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
                 (slot, accepted) = accepted => match accepted {
                     Ok((stream, address)) => (slot, stream, address),
                     Err(error) => {
-                        // Out of file descriptors, say. That passes; a busy loop would not help it.
+                        // For example, out of file descriptors. Wait instead of spinning.
                         eprintln!("https: cannot accept: {error}");
                         sleep(Duration::from_secs(1)).await;
                         continue;
@@ -237,7 +251,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
                 },
                 () = &mut signal => break,
             };
-            // The certificate of this moment: a new one is for new connections.
+            // The current certificate: a new one applies to new connections.
             let tls = TlsAcceptor::from(Arc::clone(&tls.borrow()));
             let stopping = stopping.clone();
             let connection = server.clone().connection(stream, address, tls, stopping);
@@ -248,7 +262,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         }
         drop((listener, stopping));
         stop.send_replace(());
-        // Every connection holds a receiver: when the last one is dropped, all requests are answered.
+        // Every connection holds a receiver. All are closed when the last one is dropped.
         stop.closed().await;
         Ok(())
     })

@@ -1,4 +1,4 @@
-//! The settings of TLS, from files that change while the server runs.
+//! TLS configuration from files, which are loaded again when they change.
 
 use std::{error::Error, future, io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,25 +10,24 @@ use tokio_rustls::rustls::{
     server::WebPkiClientVerifier,
 };
 
-use crate::common::variable;
+use crate::common::{optional, required};
 
-const LOOK: Duration = Duration::from_secs(60);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
 
 type Config = Arc<ServerConfig>;
 
-pub(crate) struct Files {
+pub(crate) struct TlsFiles {
     certificate: PathBuf,
     key: PathBuf,
     client_ca: Option<PathBuf>,
 }
 
-impl Files {
+impl TlsFiles {
     pub(crate) fn from_env() -> Result<Self, String> {
-        let path = |name: &str| Ok::<_, String>(variable(name)?.map(PathBuf::from));
         Ok(Self {
-            certificate: path("TLS_CERT")?.ok_or("TLS_CERT is not set")?,
-            key: path("TLS_KEY")?.ok_or("TLS_KEY is not set")?,
-            client_ca: path("TLS_CLIENT_CA")?,
+            certificate: required("TLS_CERT")?.into(),
+            key: required("TLS_KEY")?.into(),
+            client_ca: optional("TLS_CLIENT_CA")?.map(PathBuf::from),
         })
     }
 
@@ -36,33 +35,36 @@ impl Files {
         self.client_ca.is_some()
     }
 
-    /// Loads the files, and loads them again whenever they have changed.
-    pub(crate) async fn follow(self) -> Result<watch::Receiver<Config>, Box<dyn Error>> {
+    /// Loads the files, then watches them and loads them again when they change.
+    pub(crate) async fn load_and_watch(self) -> Result<watch::Receiver<Config>, Box<dyn Error>> {
         let mut loaded = self.read().await?;
         let (sender, receiver) = watch::channel(loaded.config()?);
         tokio::spawn(async move {
-            let mut hangups = Hangups::new();
-            let mut minutes = interval(LOOK);
+            let mut sighup = Sighup::new();
+            let mut timer = interval(RELOAD_INTERVAL);
             while !sender.is_closed() {
                 tokio::select! {
-                    _ = minutes.tick() => {}
-                    () = hangups.next() => {}
+                    _ = timer.tick() => {}
+                    () = sighup.recv() => {}
                 }
                 let contents = match self.read().await {
                     Ok(contents) if contents == loaded => continue,
                     Ok(contents) => contents,
                     Err(error) => {
-                        println!("the old certificate stays: {error}");
+                        println!("certificate not reloaded, the old one stays in use: {error}");
                         continue;
                     }
                 };
-                // A key that is not yet that of the certificate is an error too. The next look finds both.
+                // A key that does not match the certificate is an error too. If only one file was
+                // replaced so far, the next check finds both.
                 match contents.config() {
                     Ok(config) => {
                         sender.send_replace(config);
-                        println!("new certificate");
+                        println!("certificate reloaded");
                     }
-                    Err(error) => println!("the old certificate stays: {error}"),
+                    Err(error) => {
+                        println!("certificate not reloaded, the old one stays in use: {error}");
+                    }
                 }
                 loaded = contents;
             }
@@ -105,7 +107,8 @@ impl Contents {
                 for authority in CertificateDer::pem_slice_iter(pem) {
                     roots.add(authority?)?;
                 }
-                // A wrong certificate ends the handshake. None does not, because the other routes need none; the layer refuses it.
+                // An invalid certificate fails the handshake. A missing one does not, because other
+                // routes need none; the layer rejects deliveries without it.
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                         .allow_unauthenticated()
@@ -121,13 +124,13 @@ impl Contents {
     }
 }
 
-/// SIGHUP, where there is such a thing.
-struct Hangups {
+/// SIGHUP on Unix. Never received on other systems.
+struct Sighup {
     #[cfg(unix)]
     signal: io::Result<tokio::signal::unix::Signal>,
 }
 
-impl Hangups {
+impl Sighup {
     fn new() -> Self {
         Self {
             #[cfg(unix)]
@@ -135,7 +138,7 @@ impl Hangups {
         }
     }
 
-    async fn next(&mut self) {
+    async fn recv(&mut self) {
         #[cfg(unix)]
         if let Ok(signal) = &mut self.signal
             && signal.recv().await.is_some()

@@ -1,18 +1,24 @@
-//! A WhatsApp webhook that hands every event to NATS JetStream, and the consumer behind it.
+//! A WhatsApp webhook that publishes every event to NATS JetStream, and a consumer
+//! that prints the events.
 //!
 //! ```text
+//! # each in its own terminal
 //! nats-server -js -sd /var/lib/nats
 //! WHATSAPP_APP_SECRET=… WHATSAPP_VERIFY_TOKEN=… cargo run -p example-jetstream
 //! cargo run -p example-jetstream -- consume
 //! ```
 //!
-//! A delivery is answered with 200 when the stream has acknowledged every event of it, else with 503, and Meta sends it again. An event
-//! goes with its key as message id, so the stream keeps one of each: the same event in a delivery that is sent again, or that was sent
-//! before the server or this process was killed, is acknowledged and not stored.
+//! The consumer prints kind, id and key of each event. A delivery is answered with 200 after the
+//! stream has acknowledged all of its events, else with 503, so that Meta retries it. The event's
+//! key is the message id, so JetStream drops duplicates: of a retried delivery, or of one that was
+//! published before a crash.
 //!
-//! `NATS_URL` is where the server is (`nats://127.0.0.1:4222`), with user and password or token if it wants some; `ADDR` is where to listen
-//! (`127.0.0.1:3000`). The server's `max_payload` of 1 MB is more than a message of WhatsApp takes; but what is left of a delivery beyond
-//! 32,768 events is one event of up to 4 MB, and is refused for as long as the server does not take it: 8 MB is what to set.
+//! `NATS_URL` is the address of the server (`nats://127.0.0.1:4222`), with user and password or
+//! token if it needs them. `ADDR` is the address to listen on (`127.0.0.1:3000`).
+//!
+//! Set the server's `max_payload` to 8 MB. The default of 1 MB is enough for any single message,
+//! but the events of a delivery beyond the 32,768th arrive together as one event of up to 4 MB. The
+//! server would refuse it on every retry.
 
 #[path = "../../common/settings.rs"]
 mod settings;
@@ -34,31 +40,35 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
 use tower_whatsapp::{Event, Notification, WebhookLayer, event::QueueError};
 
-use self::settings::{interrupted, listen, until_interrupted, variable};
+use self::settings::{listen, optional, required, run_until_signal, stop_signal};
 
 const STREAM: &str = "WHATSAPP";
 const SUBJECTS: &str = "whatsapp.>";
 const CONSUMER: &str = "printer";
 
-/// For so long the stream knows the ids of its messages. The server's default of 2 minutes is shorter than the pauses that Meta makes between
-/// its attempts, and those go on for 7 days; but every id takes some 100 bytes of the server's memory. An hour has most of them. It
-/// complements the deduplication of whoever must not do a thing twice, and does not replace it.
+/// Time for which the stream remembers message ids. The server's default of 2 minutes is shorter
+/// than the intervals between Meta's retries, which go on for 7 days. Each id takes about 100 bytes
+/// of server memory, and an hour covers most retries. Consumers that must not handle an event twice
+/// need their own deduplication as well.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(60 * 60);
 
-/// So long the server may take for one more acknowledgement. It takes some milliseconds; who waits for longer waits for a server that is gone.
+/// Timeout for one acknowledgement, which normally takes milliseconds.
 const ACK_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// So long a delivery may take as a whole: Meta wants an answer, and one of ten thousands of events has some work in it.
+/// Timeout for all events of one delivery. A delivery can have tens of thousands of events, and
+/// Meta waits only some seconds for a response.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// So many events may be under way together: two deliveries of as many as there can be. One more is answered with 503.
+/// Maximum number of published events without an acknowledgement: two deliveries of the maximum
+/// size. Beyond it, deliveries are answered with 503.
 const MAX_IN_FLIGHT: usize = 2 * 33_025;
 
-/// The longest pause between two attempts to reach the server, or to make the stream.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Maximum delay between attempts to reach the server, or to create the stream.
+const MAX_RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// What the stream is made with if there is none. Who wants more replicas, an age or a limit makes the stream before.
-fn stream() -> stream::Config {
+/// Configuration of the stream if it does not exist. Create it yourself to have replicas, an age
+/// limit or a size limit.
+fn stream_config() -> stream::Config {
     stream::Config {
         name: STREAM.to_owned(),
         subjects: vec![SUBJECTS.to_owned()],
@@ -69,7 +79,7 @@ fn stream() -> stream::Config {
     }
 }
 
-/// Returns 200 only for what the stream has.
+/// Returns 200 only if the stream has stored all events.
 async fn on_event(
     State(jetstream): State<Context>,
     Extension(notification): Extension<Notification>,
@@ -80,21 +90,23 @@ async fn on_event(
     }
 }
 
-/// Publishes all at once, then waits for all.
+/// Publishes all events, then waits for all acknowledgements.
 ///
-/// What was published before an error may come to be stored nevertheless, and is sent again by Meta: then the stream knows its id.
+/// Events that were published before an error may still be stored. When Meta sends them again, the
+/// stream recognises their ids.
 async fn publish(
     jetstream: &Context,
     events: &[Event],
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    // While there is no connection the client would keep what is published until there is one.
+    // Without a connection, the client would queue messages until it has one.
     if jetstream.client().connection_state() != Connection::Connected {
-        return Err("there is no connection to the server".into());
+        return Err("not connected to the NATS server".into());
     }
     let mut acks = Vec::with_capacity(events.len());
     for event in events {
         let mut message = PublishMessage::build().payload(event.to_queue());
-        // A later event that says the same has the same key, and would be dropped by the stream.
+        // Without this check, a later event with the same content would have the same
+        // key and be dropped.
         if event.is_distinguishable() {
             message = message.message_id(event.key().to_string());
         }
@@ -106,9 +118,9 @@ async fn publish(
     Ok(())
 }
 
-/// `whatsapp.<phone number id>.<kind>`: consumers may want those of one number, or of one kind.
+/// Subject `whatsapp.<phone number id>.<kind>`, so that consumers can filter by number and kind.
 fn subject(event: &Event) -> String {
-    // An id is digits. Anything else might be no part of a subject, or two.
+    // An id normally is digits. Other characters could be invalid in a subject, or split it.
     let number = event.phone_number_id().filter(|id| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric();
         !id.is_empty() && id.bytes().all(is_plain)
@@ -117,8 +129,8 @@ fn subject(event: &Event) -> String {
 }
 
 async fn serve() -> Result<(), Box<dyn Error>> {
-    let secret = variable("WHATSAPP_APP_SECRET")?.ok_or("WHATSAPP_APP_SECRET is not set")?;
-    let token = variable("WHATSAPP_VERIFY_TOKEN")?.ok_or("WHATSAPP_VERIFY_TOKEN is not set")?;
+    let secret = required("WHATSAPP_APP_SECRET")?;
+    let token = required("WHATSAPP_VERIFY_TOKEN")?;
     let whatsapp = WebhookLayer::new("/webhook", secret, token)?;
 
     let jetstream = ContextBuilder::new()
@@ -127,8 +139,8 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         .max_ack_inflight(MAX_IN_FLIGHT)
         .backpressure_on_inflight(false)
         .build(connect().await?);
-    // Until there is a stream nothing is acknowledged, so no delivery is answered with 200.
-    tokio::spawn(make_stream(jetstream.clone()));
+    // No delivery is answered with 200 until the stream exists.
+    tokio::spawn(create_stream(jetstream.clone()));
     let app = Router::new()
         .route("/webhook", post(on_event))
         .with_state(jetstream)
@@ -136,7 +148,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
 
     let listener = listen("127.0.0.1:3000").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    until_interrupted(async |signal| {
+    run_until_signal(async |signal| {
         axum::serve(listener, app)
             .with_graceful_shutdown(signal)
             .await
@@ -145,23 +157,27 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reaches the server whenever it is there, now or later, and again whenever it was gone.
+/// Connects in the background, and reconnects after every failure.
 async fn connect() -> Result<Client, String> {
-    let url = variable("NATS_URL")?.unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
+    let url = optional("NATS_URL")?.unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
     ConnectOptions::new()
         .retry_on_initial_connect()
         .reconnect_delay_callback(|attempts| {
-            PAUSE.min(Duration::from_millis(20) * attempts.min(100) as u32)
+            MAX_RETRY_DELAY.min(Duration::from_millis(20) * attempts.min(100) as u32)
         })
         .connect(url)
         .await
-        // The error might show the URL, which may have a password.
-        .map_err(|_| "NATS_URL is no address of a server".to_owned())
+        // The error could contain the URL, which may have a password.
+        .map_err(|_| "NATS_URL is not valid: use nats://HOST:PORT".to_owned())
 }
 
-async fn make_stream(jetstream: Context) {
-    while jetstream.get_or_create_stream(stream()).await.is_err() {
-        sleep(PAUSE).await;
+async fn create_stream(jetstream: Context) {
+    while jetstream
+        .get_or_create_stream(stream_config())
+        .await
+        .is_err()
+    {
+        sleep(MAX_RETRY_DELAY).await;
     }
 }
 
@@ -171,22 +187,22 @@ async fn consume() -> Result<(), Box<dyn Error>> {
     let jetstream = ContextBuilder::new().build(client.clone());
     let print = async {
         loop {
-            // Whatever goes wrong with the server goes by: what was not acknowledged comes again.
+            // Server failures are temporary, and unacknowledged messages are delivered again.
             if print_all(&jetstream).await.is_err() {
-                sleep(PAUSE).await;
+                sleep(MAX_RETRY_DELAY).await;
             }
         }
     };
     tokio::select! {
         () = print => {}
-        () = interrupted() => {}
+        () = stop_signal() => {}
     }
     client.flush().await?;
     Ok(())
 }
 
 async fn print_all(jetstream: &Context) -> Result<(), async_nats::Error> {
-    let stream = jetstream.get_or_create_stream(stream()).await?;
+    let stream = jetstream.get_or_create_stream(stream_config()).await?;
     let config = pull::Config {
         durable_name: Some(CONSUMER.to_owned()),
         ..pull::Config::default()
@@ -200,8 +216,8 @@ async fn print_all(jetstream: &Context) -> Result<(), async_nats::Error> {
     Ok(())
 }
 
-/// What the host would do with an event. It runs again if the acknowledgement is lost: a thing that must not be done twice goes into one
-/// transaction with the event's key, or through a store of handled events.
+/// Handles one event. It runs again if the acknowledgement is lost. If handling twice would do
+/// harm, record the event's key in the same transaction, or use a deduplication store.
 fn handle(message: &Message) -> AckKind {
     match Notification::from_queue(message.payload.clone()) {
         Ok(notification) => {
@@ -215,11 +231,12 @@ fn handle(message: &Message) -> AckKind {
             }
             AckKind::Ack
         }
-        // This process is to be updated; it stays in the stream until then.
+        // A newer version of the library wrote it. It stays in the stream until this
+        // process is updated.
         Err(QueueError::LaterVersion) => AckKind::Nak(Some(Duration::from_secs(60))),
-        // Somebody else's, who has published under these subjects: it will never be an event.
+        // Not an event: another program publishes to these subjects. Retrying cannot help.
         Err(error) => {
-            eprintln!("jetstream: {error}");
+            eprintln!("jetstream: message discarded: {error}");
             AckKind::Term
         }
     }
@@ -232,7 +249,7 @@ async fn main() -> ExitCode {
     let outcome = match arguments[..] {
         [] => serve().await,
         ["consume"] => consume().await,
-        _ => Err("usage: jetstream [consume]".into()),
+        _ => Err("usage: cargo run -p example-jetstream -- [consume]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
-//! The example `jetstream` with a real server behind it, which is killed while events are published: whatever was answered with 200 is in the
-//! stream, and nothing is in it twice.
+//! Runs the example with a real NATS server, which is killed while events are published. Every
+//! event that was answered with 200 must be in the stream exactly once.
 //!
 //! Needs `nats-server`: `cargo test -p example-jetstream -- --ignored`.
 
@@ -42,15 +42,15 @@ const EVENTS: usize = 5_000;
 const SENDERS: usize = 8;
 const KILLS: usize = 6;
 
-/// Far longer than anything here takes, also on a busy machine.
+/// Timeout for every wait: far above the normal duration, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the example promises when the server is gone, and what a busy machine adds to it.
-const REFUSED_WITHIN: Duration = Duration::from_secs(4);
+/// Limit for a 503: `ACK_TIMEOUT` of the example, with a wide margin for a busy machine.
+const MAX_TIME_TO_503: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats-server: cargo test -p example-jetstream -- --ignored"]
-async fn what_was_answered_with_200_is_in_the_stream_once_however_often_the_server_is_killed() {
+async fn acknowledged_events_are_in_the_stream_once_after_server_kills() {
     let mut nats = Nats::new("killed");
     nats.start();
     let (server, address) = serve(&nats);
@@ -59,7 +59,7 @@ async fn what_was_answered_with_200_is_in_the_stream_once_however_often_the_serv
         .until_ok(&sample::text("first").id("wamid.FIRST").body())
         .await;
 
-    // Deliveries of 1 to 19 events, every event once.
+    // Deliveries of 1 to 19 events each. No event is in two of them.
     let mut waiting = Vec::new();
     let mut keys = BTreeSet::new();
     let mut number = 0;
@@ -91,7 +91,8 @@ async fn what_was_answered_with_200_is_in_the_stream_once_however_often_the_serv
             }
         });
     }
-    // In the middle of it, whatever the speed of the machine: at one, two, … sevenths of all.
+    // Kill the server at fixed fractions of the work, so that the speed of the
+    // machine does not matter.
     for kill in 1..=KILLS {
         let left = deliveries - deliveries * kill / (KILLS + 1);
         let started = Instant::now();
@@ -100,7 +101,8 @@ async fn what_was_answered_with_200_is_in_the_stream_once_however_often_the_serv
             sleep(Duration::from_millis(1)).await;
         }
         nats.kill();
-        // Longer than one attempt, so that some come while it is gone.
+        // In every other round the outage outlasts one attempt, so that deliveries
+        // arrive meanwhile.
         sleep(Duration::from_millis(if kill % 2 == 0 {
             100
         } else {
@@ -124,7 +126,7 @@ async fn what_was_answered_with_200_is_in_the_stream_once_however_often_the_serv
     let doubled = consumed.values().filter(|count| **count > 1).count();
     let foreign = consumed.keys().filter(|key| !keys.contains(key)).count();
     println!(
-        "{} events in {} deliveries, {KILLS} kills: {} answers of 200, {} of 503, {} retries; slowest 503 {:?}; {in_stream} in the stream, \
+        "{} events in {} deliveries, {KILLS} kills: {} responses of 200, {} of 503, {} retries; slowest 503 {:?}; {in_stream} in the stream, \
          {missing} missing, {doubled} doubled",
         keys.len(),
         deliveries + 1,
@@ -136,18 +138,18 @@ async fn what_was_answered_with_200_is_in_the_stream_once_however_often_the_serv
     assert_eq!(seen.ok, deliveries + 1);
     assert_eq!((missing, doubled, foreign), (0, 0, 0));
     assert_eq!(in_stream, keys.len());
-    // Otherwise this test is one of nothing.
+    // Otherwise the kills did not hit any delivery, and the test shows nothing.
     assert!(seen.refused >= KILLS, "{}", seen.refused);
     assert_eq!(seen.broken, 0);
-    assert!(seen.slowest < REFUSED_WITHIN, "{:?}", seen.slowest);
+    assert!(seen.slowest < MAX_TIME_TO_503, "{:?}", seen.slowest);
     drop(server);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats-server: cargo test -p example-jetstream -- --ignored"]
-async fn without_the_server_the_answer_is_503_and_soon_and_with_it_200_again() {
+async fn an_outage_of_the_server_is_answered_with_503_at_once() {
     let mut nats = Nats::new("away");
-    // It starts before the server does.
+    // The example starts before its server.
     let (server, address) = serve(&nats);
     let sender = Sender::new(address);
     let delivery = |id: &str| sample::text("hi").id(id).body();
@@ -168,9 +170,9 @@ async fn without_the_server_the_answer_is_503_and_soon_and_with_it_200_again() {
     }
     nats.start();
     sender.until_ok(&delivery("b")).await;
-    // It is there and does not answer: what was sent to it all the same is in the stream once.
+    // A stopped server accepts data but does not reply. What it received must still be stored once.
     nats.signal("STOP");
-    // Not all of its threads stop at once.
+    // Give all of its threads time to stop.
     sleep(Duration::from_millis(500)).await;
     for _ in 0..3 {
         assert_eq!(
@@ -180,7 +182,7 @@ async fn without_the_server_the_answer_is_503_and_soon_and_with_it_200_again() {
     }
     nats.signal("CONT");
     sender.until_ok(&delivery("c")).await;
-    // Meta repeats what was answered with 200, too, and the same event in another company.
+    // Meta may also repeat events that were answered with 200, and group them differently.
     sender.until_ok(&delivery("a")).await;
     let both = sample::text("hi")
         .id("c")
@@ -189,7 +191,7 @@ async fn without_the_server_the_answer_is_503_and_soon_and_with_it_200_again() {
     sender.until_ok(&both).await;
     let seen = sender.seen.lock().unwrap().clone();
     println!("slowest 503: {:?}", seen.slowest);
-    assert!(seen.slowest < REFUSED_WITHIN, "{:?}", seen.slowest);
+    assert!(seen.slowest < MAX_TIME_TO_503, "{:?}", seen.slowest);
 
     let (in_stream, consumed) = read(&nats, 4).await;
     assert_eq!((in_stream, consumed.len()), (4, 4));
@@ -199,7 +201,7 @@ async fn without_the_server_the_answer_is_503_and_soon_and_with_it_200_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats-server: cargo test -p example-jetstream -- --ignored"]
-async fn every_kind_of_event_goes_under_a_subject_of_its_own_and_comes_out() {
+async fn every_kind_of_event_is_published_under_its_subject_and_consumed() {
     let mut nats = Nats::new("kinds");
     nats.start();
     let (server, address) = serve(&nats);
@@ -208,13 +210,13 @@ async fn every_kind_of_event_goes_under_a_subject_of_its_own_and_comes_out() {
     for (_, sample) in sample::all() {
         sender.until_ok(&sample.body()).await;
         for event in sample.notification().events() {
-            // What cannot be told from a later event is stored each time that it comes.
+            // Events without a distinguishable key are stored every time.
             if keys.insert(event.key()) || !event.is_distinguishable() {
                 expected += 1;
             }
         }
     }
-    // An id that is no part of a subject.
+    // An id with characters that are invalid in a subject.
     let odd = sample::text("hi").id("odd").phone_number_id("1.>.* x");
     sender.until_ok(&odd.body()).await;
     for event in odd.notification().events() {
@@ -261,7 +263,7 @@ fn serve(nats: &Nats) -> (Process, SocketAddr) {
     Process::serve("example-jetstream", &env)
 }
 
-/// How many messages the stream has, and the keys of those that a consumer gets, with how often it got them.
+/// Returns the number of messages in the stream, and how often the consumer got each key.
 async fn read(nats: &Nats, at_least: usize) -> (usize, BTreeMap<EventKey, usize>) {
     let client = async_nats::connect(nats.url()).await.unwrap();
     let mut stream = jetstream::new(client).get_stream("WHATSAPP").await.unwrap();
@@ -273,7 +275,7 @@ async fn read(nats: &Nats, at_least: usize) -> (usize, BTreeMap<EventKey, usize>
             .stdin(Stdio::null()),
     );
     let lines = tokio::task::spawn_blocking(move || {
-        // All that there are, and not one line of nothing: fewer than are wanted are told by the count.
+        // Wait for all messages of the stream. If some are missing, the caller's count shows it.
         let lines: Vec<_> = (0..in_stream).map(|_| consumer.line()).collect();
         let output = consumer.interrupt();
         let all = String::from_utf8(output.stdout).unwrap();
@@ -291,7 +293,7 @@ async fn read(nats: &Nats, at_least: usize) -> (usize, BTreeMap<EventKey, usize>
     (in_stream, consumed)
 }
 
-/// What a sender has seen.
+/// Responses that a sender got.
 #[derive(Debug, Clone, Default)]
 struct Seen {
     ok: usize,
@@ -300,7 +302,7 @@ struct Seen {
     slowest: Duration,
 }
 
-/// Sends as Meta does, but more often.
+/// Sends deliveries and retries them as Meta does, with shorter intervals.
 #[derive(Clone)]
 struct Sender {
     address: SocketAddr,
@@ -321,9 +323,9 @@ impl Sender {
         let mut request = testing::delivery("/webhook", body.clone(), SECRET).map(Full::new);
         *request.uri_mut() = format!("http://{}/webhook", self.address).parse().unwrap();
         let started = Instant::now();
-        let answer = self.client.request(request).await;
+        let response = self.client.request(request).await;
         let mut seen = self.seen.lock().unwrap();
-        let status = answer.map(|answer| answer.status()).map_err(|_| ());
+        let status = response.map(|response| response.status()).map_err(|_| ());
         match status {
             Ok(StatusCode::OK) => seen.ok += 1,
             Ok(StatusCode::SERVICE_UNAVAILABLE) => {
@@ -339,13 +341,13 @@ impl Sender {
     async fn until_ok(&self, body: &Bytes) {
         let started = Instant::now();
         while self.send(body).await != Ok(StatusCode::OK) {
-            assert!(started.elapsed() < PATIENCE, "it never comes to 200");
+            assert!(started.elapsed() < PATIENCE, "no response of 200 in time");
             sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-/// A server with a directory of its own, both of which go with the value.
+/// A NATS server with its own directory. Dropping it stops the server and removes the directory.
 struct Nats {
     port: u16,
     directory: PathBuf,
@@ -388,7 +390,7 @@ impl Nats {
         let mut child = child.expect("nats-server must be installed for this test");
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(started.elapsed() < PATIENCE, "it does not come up");
+            assert!(started.elapsed() < PATIENCE, "the server does not start");
             thread::sleep(Duration::from_millis(1));
         }
         assert!(
@@ -398,7 +400,7 @@ impl Nats {
         self.child = Some(child);
     }
 
-    /// With no time for anything.
+    /// Kills the server with SIGKILL.
     fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();

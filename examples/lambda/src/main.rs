@@ -1,18 +1,18 @@
-//! A WhatsApp webhook on AWS Lambda, behind an API Gateway (REST or HTTP) or an Application Load
-//! Balancer.
+//! A WhatsApp webhook on AWS Lambda, behind an API Gateway (REST or HTTP) or an
+//! Application Load Balancer.
 //!
 //! ```text
-//! cargo lambda build --release -p lambda
+//! cargo lambda build --release -p lambda    # then: cargo lambda deploy lambda
 //! ```
 //!
-//! `WHATSAPP_APP_SECRET` and `WHATSAPP_VERIFY_TOKEN` are environment variables of the function. Every
-//! event is printed on one line, which goes to CloudWatch.
+//! Set `WHATSAPP_APP_SECRET` and `WHATSAPP_VERIFY_TOKEN` as environment variables of the function.
+//! CloudWatch then shows one line with the kind of each event.
 //!
-//! `lambda_http` puts the stage of the gateway in front of the path: `/prod/webhook`. The gateway has
-//! chosen the route already, so this layer takes any path, and no stage can be forgotten.
+//! `lambda_http` prefixes the path with the gateway's stage: `/prod/webhook`. The gateway has
+//! selected the route already, so this layer accepts any path.
 //!
-//! A Lambda process freezes after the response. Do the work before you answer, or hand it to a queue;
-//! a task that is spawned may never finish.
+//! A Lambda process is frozen after the response. Do the work before you respond, or send it to a
+//! queue: a spawned task may never finish.
 
 use std::{convert::Infallible, env};
 
@@ -34,7 +34,7 @@ async fn on_event(
                 println!("{}", event.kind());
             }
         }
-        // Not verified, so never acknowledged.
+        // Not a verified delivery, so never acknowledge it.
         None => *response.status_mut() = StatusCode::NOT_FOUND,
     }
     Ok(response)
@@ -55,10 +55,14 @@ fn function(
     Ok(whatsapp.layer(service_fn(on_event)))
 }
 
+fn setting(name: &str) -> Result<String, Error> {
+    env::var(name).map_err(|_| format!("{name} is not set: add it to the function").into())
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let secret = env::var("WHATSAPP_APP_SECRET")?;
-    let token = env::var("WHATSAPP_VERIFY_TOKEN")?;
+    let secret = setting("WHATSAPP_APP_SECRET")?;
+    let token = setting("WHATSAPP_VERIFY_TOKEN")?;
     lambda_http::run(function(&secret, &token)?).await
 }
 
@@ -75,7 +79,7 @@ mod tests {
         include_str!("../events/alb.json"),
     ];
 
-    async fn answered(event: &str) -> StatusCode {
+    async fn status_of(event: &str) -> StatusCode {
         let function = function("the app secret", "token").unwrap();
         let response = function.oneshot(from_str(event).unwrap()).await.unwrap();
         response.status()
@@ -84,17 +88,17 @@ mod tests {
     #[tokio::test]
     async fn events_of_all_gateways_are_verified() {
         for event in EVENTS {
-            assert_eq!(answered(event).await, 200);
+            assert_eq!(status_of(event).await, 200);
         }
     }
 
     #[tokio::test]
-    async fn forged_ones_are_refused() {
+    async fn forged_events_are_rejected() {
         for event in EVENTS {
-            assert_eq!(answered(&event.replace("sha256=", "sha256=0")).await, 403);
+            assert_eq!(status_of(&event.replace("sha256=", "sha256=0")).await, 403);
         }
         let [rest, _, _] = EVENTS;
-        assert_eq!(answered(&rest.replace("wamid.A", "wamid.B")).await, 403);
+        assert_eq!(status_of(&rest.replace("wamid.A", "wamid.B")).await, 403);
     }
 
     #[tokio::test]
@@ -104,6 +108,6 @@ mod tests {
         let handshake = alb
             .replace("POST", "GET")
             .replace(r#""queryStringParameters": {}"#, query);
-        assert_eq!(answered(&handshake).await, 200);
+        assert_eq!(status_of(&handshake).await, 200);
     }
 }

@@ -1,8 +1,9 @@
-//! A [`Store`] on PostgreSQL with sqlx: for hosts that have a database and want no Redis beside it.
+//! A deduplication [`Store`] on PostgreSQL with sqlx, for hosts that have a database and want no
+//! Redis beside it.
 //!
-//! Copy this file and `schema.sql`. The tests run on a real server, among them the conformance
-//! suite of `tower_whatsapp::testing::store`: `cargo test -p example-sql-store`, with the Debian
-//! package `postgresql` installed.
+//! Copy this file and `schema.sql` into your project. The tests need the Debian package
+//! `postgresql`, and run the conformance suite of `tower_whatsapp::testing::store` on a real
+//! server: `cargo test -p example-sql-store`.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -19,23 +20,21 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # What makes it right
+//! # Why it is correct
 //!
 //! - **One statement per operation, and it returns a row for every key.** `ON CONFLICT DO UPDATE`
-//!   without a `WHERE` locks the row that is there and returns what is in it afterwards. With a
-//!   `WHERE` it returns nothing for the rows it leaves alone, and they must be read by a second
-//!   statement. By then their holder may have released them. A row that is *absent* at that point
-//!   is still pending for the caller. A store that takes it for done answers 200 for an event that
-//!   nobody handled.
-//! - **Every statement locks its rows in the order of their keys**, the DELETEs too. Otherwise two
-//!   overlapping batches deadlock, or a batch and a purge.
-//! - **The clock is the server's**, `now()`. It is the start of the statement, so a lease never
-//!   ends later than its holder believes it may.
-//! - **Expired rows count as absent** at once, and [`SqlStore::purge`] removes them in small
-//!   batches.
+//!   without a `WHERE` locks the existing row and returns its new content. With a `WHERE` it
+//!   returns nothing for rows that it does not change, so a second statement must read them. By
+//!   then their holder may have released them, and the row is *absent*: the event is still pending.
+//!   A store that treats absent as done answers 200 for an event that was never handled.
+//! - **Every statement locks its rows in the order of their keys**, including the DELETEs.
+//!   Otherwise two overlapping batches can deadlock, or a batch and a purge.
+//! - **All times come from the server's clock**, `now()`. It is the start of the statement, so a
+//!   lease never outlasts what its holder assumes.
+//! - **Expired rows count as absent** at once. [`SqlStore::purge`] removes them in small batches.
 //!
-//! Each statement is a transaction of its own, at the default isolation level `READ COMMITTED`. At
-//! a stricter level concurrent claims fail with serialization errors.
+//! Each statement is its own transaction, at the default isolation level `READ COMMITTED`. At a
+//! stricter level, concurrent claims fail with serialization errors.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -48,9 +47,8 @@ use tower_whatsapp::{
 
 const SCHEMA: &str = include_str!("../schema.sql");
 
-/// A key is free for the caller if its row has expired or is the caller's own. In any other case
-/// the row stays as it is. A token of NULL is equal to none, so a row that is done is free only if
-/// it has expired.
+/// A caller can claim a key if its row has expired or is the caller's own. Otherwise the row does
+/// not change. NULL equals no token, so a done row can be claimed only after it has expired.
 const CLAIM: &str = "
     INSERT INTO whatsapp_event AS held (key, token, until)
     SELECT key, $2, now() + $3 * interval '1 microsecond'
@@ -73,15 +71,15 @@ const COMMIT: &str = "
             THEN excluded.until ELSE held.until END
     RETURNING key, token";
 
-/// A DELETE locks rows in the order in which it finds them. So they are locked first, in order.
+/// A DELETE locks rows in scan order. The inner SELECT locks them in key order first.
 const RELEASE: &str = "
     DELETE FROM whatsapp_event WHERE key IN (
         SELECT key FROM whatsapp_event WHERE key = ANY ($1) AND token = $2
         ORDER BY key FOR UPDATE)";
 
-/// Rows that are locked are being claimed, and are left alone. `SKIP LOCKED` still waits for a row
-/// that has been updated and whose new version is locked, so a purge locks in the order of the keys
-/// like every other statement. The oldest rows are therefore chosen first, without locks.
+/// Skips locked rows, because they are being claimed. `SKIP LOCKED` still waits for a row that was
+/// updated and whose new version is locked, so the purge locks in key order as well. It therefore
+/// selects the oldest rows first, without locks.
 const PURGE: &str = "
     DELETE FROM whatsapp_event WHERE key IN (
         SELECT key FROM whatsapp_event
@@ -89,24 +87,24 @@ const PURGE: &str = "
             SELECT key FROM whatsapp_event WHERE until < now() ORDER BY until LIMIT $1))
         ORDER BY key FOR UPDATE SKIP LOCKED)";
 
-/// Rows that one statement of a purge removes: few enough for its locks to last milliseconds.
+/// Rows per statement of a purge. A small batch holds its locks only for milliseconds.
 const PURGE_BATCH: i64 = 1_000;
 
-/// A store of handled events in one table of a PostgreSQL database, for any number of processes.
+/// A deduplication store in one table of a PostgreSQL database, shared by any number of processes.
 #[derive(Debug, Clone)]
 pub struct SqlStore {
     pool: PgPool,
 }
 
 impl SqlStore {
-    /// The store in the database of this pool. The pool should have a short `acquire_timeout`, and
-    /// a connection for each delivery that is claimed or committed at the same time.
+    /// Creates a store that uses this pool. The pool should have a short `acquire_timeout`, and one
+    /// connection per delivery that is claimed or committed concurrently.
     pub fn new(pool: PgPool) -> Self {
         Self { pool }
     }
 
-    /// Creates the table and the index unless they exist. Services with migrations take
-    /// `schema.sql` into those.
+    /// Creates the table and the index unless they exist. Services with migrations can add
+    /// `schema.sql` to them instead.
     ///
     /// # Errors
     ///
@@ -116,11 +114,11 @@ impl SqlStore {
         Ok(())
     }
 
-    /// Removes all rows that have expired, 1,000 per statement, and returns how many they were.
+    /// Removes all expired rows, 1,000 per statement. Returns the number of removed rows.
     ///
     /// # Errors
     ///
-    /// If the database cannot be reached. What was removed until then stays removed.
+    /// If the database cannot be reached. Rows that were removed until then stay removed.
     pub async fn purge(&self) -> Result<u64, sqlx::Error> {
         let mut purged = 0;
         loop {
@@ -133,19 +131,19 @@ impl SqlStore {
         }
     }
 
-    /// Purges again and again, with this pause. One process of a service is enough; several do no
-    /// harm.
+    /// Purges forever, with this pause between runs. One process per service is
+    /// enough; more do no harm.
     pub async fn purge_every(self, pause: Duration) {
         loop {
             if let Err(error) = self.purge().await {
-                eprintln!("whatsapp_event was not purged: {error}");
+                eprintln!("cannot purge the table whatsapp_event: {error}");
             }
             sleep(pause).await;
         }
     }
 
-    /// Claims the keys that are free, and returns who holds each key now: `None` if it is done.
-    async fn hold(
+    /// Claims all free keys. Returns the current holder of each key, `None` if it is done.
+    async fn claim_free(
         &self,
         keys: &[EventKey],
         token: Token,
@@ -170,7 +168,7 @@ impl Store for SqlStore {
         token: Token,
         lease: Duration,
     ) -> Result<Vec<Claim>, StoreError> {
-        let holders = self.hold(keys, token, lease).await?;
+        let holders = self.claim_free(keys, token, lease).await?;
         let claim = |holder| match holder {
             None => Claim::Done,
             Some(holder) if holder == token => Claim::Claimed,
@@ -179,14 +177,14 @@ impl Store for SqlStore {
         Ok(holders.into_iter().map(claim).collect())
     }
 
-    /// A claim by the holder, whose answer does not tell pending from done.
+    /// Claims again, which extends the lease of the keys that the caller still holds.
     async fn renew(
         &self,
         keys: &[EventKey],
         token: Token,
         lease: Duration,
     ) -> Result<Vec<Renewal>, StoreError> {
-        let holders = self.hold(keys, token, lease).await?;
+        let holders = self.claim_free(keys, token, lease).await?;
         let renewal = |holder| match holder {
             Some(holder) if holder == token => Renewal::Renewed,
             _ => Renewal::Lost,
@@ -229,10 +227,10 @@ impl Store for SqlStore {
     }
 }
 
-/// A key, and the token that holds it.
+/// A key and the token of its holder.
 type Row = ([u8; 16], Option<[u8; 16]>);
 
-/// The holders in the order of the keys. The rows come in any order.
+/// Returns the holders in the order of the keys. PostgreSQL returns rows in any order.
 fn in_order<'a>(
     keys: impl Iterator<Item = &'a EventKey>,
     rows: Vec<Row>,
@@ -240,8 +238,8 @@ fn in_order<'a>(
     let holders: HashMap<_, _> = rows.into_iter().collect();
     let holder = |key: &EventKey| match holders.get(&key.to_bytes()) {
         Some(holder) => Ok(holder.map(Token::from_bytes)),
-        // Never: a statement of this store returns every row. To guess here would be to lose an
-        // event.
+        // Cannot happen: every statement of this store returns all rows. A guess
+        // could lose an event.
         None => Err(StoreError::unavailable(
             "the database returned no row for a key",
         )),
@@ -253,7 +251,7 @@ fn to_bytes(keys: &[EventKey]) -> Vec<[u8; 16]> {
     keys.iter().map(|key| key.to_bytes()).collect()
 }
 
-/// Microseconds, rounded up. A century at most, which PostgreSQL can add to the time.
+/// Microseconds, rounded up and capped at a century, which PostgreSQL can still add to the time.
 fn micros(time: Duration) -> i64 {
     const LONGEST: u128 = 100 * 366 * 24 * 60 * 60 * 1_000_000;
     i64::try_from(time.as_nanos().div_ceil(1_000).min(LONGEST)).unwrap_or(i64::MAX)

@@ -1,11 +1,12 @@
-//! A WhatsApp webhook on the port of a gRPC server, under one layer.
+//! A WhatsApp webhook and a gRPC server (tonic) on one port, under one layer.
 //!
 //! ```text
 //! WHATSAPP_APP_SECRET=… WHATSAPP_VERIFY_TOKEN=… cargo run -p example-tonic
 //! ```
 //!
-//! gRPC calls, streaming ones among them, are on other paths and pass through untouched. The gRPC service is that of the health protocol:
-//! its `Watch` is a stream. `ADDR` is where to listen (`127.0.0.1:3000`). Every event is printed on one line.
+//! It prints `listening on http://…`, then one line for each event. gRPC calls, including streams,
+//! have other paths and pass through untouched. The gRPC service is the health protocol, whose
+//! `Watch` is a stream. `ADDR` is the address to listen on (`127.0.0.1:3000`).
 
 #[path = "../../common/mod.rs"]
 mod common;
@@ -24,12 +25,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::{Sleep, sleep},
 };
-// In a project of yours: `futures_core::Stream`.
+// Use `futures_core::Stream` in your own project.
 use tonic::codegen::tokio_stream::Stream;
 use tonic::{service::Routes, transport::Server};
 use tower_whatsapp::{Notification, WebhookLayer};
 
-use self::common::{Printer, listen, until_interrupted, variable};
+use self::common::{Printer, listen, required, run_until_signal};
 
 async fn on_event(
     State(printer): State<Printer>,
@@ -37,12 +38,12 @@ async fn on_event(
 ) -> StatusCode {
     match printer.print(&notification) {
         Ok(()) => StatusCode::OK,
-        // Not done, so not acknowledged: Meta sends it again.
+        // Anything but a 2xx status makes Meta send the delivery again.
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
-/// Connections as they come. tonic's own `TcpIncoming` ends the server when one cannot be accepted.
+/// Accepted connections. tonic's own `TcpIncoming` stops the server when an accept fails.
 struct Incoming {
     listener: TcpListener,
     pause: Option<Pin<Box<Sleep>>>,
@@ -60,7 +61,7 @@ impl Stream for Incoming {
             match ready!(self.listener.poll_accept(cx)) {
                 Ok((stream, _)) => return Poll::Ready(Some(Ok(stream))),
                 Err(error) => {
-                    // Out of file descriptors, say. That passes; a busy loop would not help it.
+                    // For example, out of file descriptors. Wait instead of spinning.
                     eprintln!("tonic: cannot accept: {error}");
                     self.pause = Some(Box::pin(sleep(Duration::from_secs(1))));
                 }
@@ -70,8 +71,8 @@ impl Stream for Incoming {
 }
 
 async fn serve() -> Result<(), Box<dyn Error>> {
-    let secret = variable("WHATSAPP_APP_SECRET")?.ok_or("WHATSAPP_APP_SECRET is not set")?;
-    let token = variable("WHATSAPP_VERIFY_TOKEN")?.ok_or("WHATSAPP_VERIFY_TOKEN is not set")?;
+    let secret = required("WHATSAPP_APP_SECRET")?;
+    let token = required("WHATSAPP_VERIFY_TOKEN")?;
     let whatsapp = WebhookLayer::new("/webhook", secret, token)?;
 
     let (_, health) = tonic_health::server::health_reporter();
@@ -87,13 +88,13 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         pause: None,
     };
     let server = Server::builder()
-        // No `timeout`, `load_shed` or limit here: they are outside of the layer and answer 200 when
-        // they give up, which Meta takes for received.
-        // gRPC is HTTP/2 only. Meta's webhooks are not, nor are those that a proxy passes on.
+        // Do not add tonic's `timeout`, `load_shed` or limits here. They wrap the layer and fail
+        // with HTTP status 200 (gRPC puts its status in a trailer), which Meta takes as received.
+        // gRPC needs only HTTP/2, but Meta and most proxies send webhooks over HTTP/1.
         .accept_http1(true)
         .layer(whatsapp)
         .add_routes(Routes::from(routes));
-    until_interrupted(async |signal| server.serve_with_incoming_shutdown(incoming, signal).await)
+    run_until_signal(async |signal| server.serve_with_incoming_shutdown(incoming, signal).await)
         .await?;
     Ok(())
 }

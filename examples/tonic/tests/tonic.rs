@@ -1,4 +1,4 @@
-//! The gRPC server and the webhook on one port, as a process.
+//! Runs the example as a process: gRPC and the webhook on one port.
 #![cfg(test)]
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn tonic_serves_grpc_and_the_webhook_on_one_port() {
     };
     let serving = ServingStatus::Serving;
 
-    // The stream is open all the while. It has its first message at once, so nobody waits for its end.
+    // The stream stays open during the test. Its first message arrives at once.
     let watch = health.watch(request("")).await.unwrap();
     let mut watch = watch.into_inner();
     let first = watch.message().await.unwrap().unwrap();
@@ -38,22 +38,19 @@ async fn tonic_serves_grpc_and_the_webhook_on_one_port() {
     webhook(&process, address, Version::HTTP_11, "1").await;
     webhook(&process, address, Version::HTTP_2, "2").await;
 
-    let answer = health.check(request("")).await.unwrap().into_inner();
-    assert_eq!(answer.status(), serving);
+    let response = health.check(request("")).await.unwrap().into_inner();
+    assert_eq!(response.status(), serving);
     let error = health.check(request("nobody")).await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::NotFound);
     let silence = tokio::time::timeout(Duration::from_millis(50), watch.message()).await;
-    assert!(
-        silence.is_err(),
-        "the stream is open and has nothing to say"
-    );
+    assert!(silence.is_err(), "the stream must be open and silent");
 
     drop((watch, health));
     ends_with(process, &["wamid.signed.1", "wamid.signed.2"]).await;
 }
 
 #[test]
-fn a_setting_that_is_missing_is_named() {
+fn a_missing_setting_is_named() {
     let output = run(command(EXAMPLE).envs([ENV[0]]), b"");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
@@ -63,22 +60,22 @@ fn a_setting_that_is_missing_is_named() {
     );
 }
 
-/// A gRPC stream without an end, and half of a request head.
+/// A client holds an endless gRPC stream, and another one half of a request head.
 #[cfg(unix)]
 #[tokio::test]
-async fn it_ends_whatever_strangers_hold_open() {
+async fn shutdown_is_not_blocked_by_open_connections() {
     use tokio::{io::AsyncWriteExt, net::TcpStream};
 
     let (process, address) = Process::serve(EXAMPLE, &ENV);
-    let mut stranger = TcpStream::connect(address).await.unwrap();
+    let mut client = TcpStream::connect(address).await.unwrap();
     let half = b"POST /webhook HTTP/1.1\r\nHost: x\r\n";
-    stranger.write_all(half).await.unwrap();
+    client.write_all(half).await.unwrap();
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
     let channel = endpoint.unwrap().connect().await.unwrap();
     let request = HealthCheckRequest::default();
     let response = HealthClient::new(channel).watch(request).await.unwrap();
     let _watch = response.into_inner();
-    // The connections before this one have been accepted.
+    // Connections are accepted in order, so the two above have been accepted too.
     let answer = send(address, Version::HTTP_11, Request::get(HANDSHAKE), "").await;
     assert_eq!(answer.0, StatusCode::OK);
     process.signal("-TERM");
@@ -89,6 +86,6 @@ async fn it_ends_whatever_strangers_hold_open() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn it_goes_on_without_descriptors() {
+fn it_survives_running_out_of_file_descriptors() {
     test_support::exhaustion::goes_on(EXAMPLE);
 }

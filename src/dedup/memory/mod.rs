@@ -237,4 +237,8 @@ impl Store for MemoryStore {
         }
         Ok(())
     }
+
+    fn len_hint(&self) -> Option<usize> {
+        Some(self.len())
+    }
 }

@@ -1,15 +1,15 @@
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use redis::{
     AsyncConnectionConfig, Client, Pipeline, RedisError, Value, aio::MultiplexedConnection,
 };
-use tokio::sync::Mutex;
+use tokio::{sync::watch, time::timeout};
 
 use super::failure::{Failure, Refusal};
 
@@ -19,6 +19,10 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A server that is reachable again is found within this time, even if an earlier attempt still
 /// waits for an answer of its host.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Age at which an attempt to connect is given up. It has a timeout of its own, which only passes
+/// while its runtime is driven: that of a test, or of a thread that is blocked, may not be.
+const MAX_ATTEMPT: Duration = CONNECTION_TIMEOUT.saturating_add(Duration::from_secs(1));
 
 /// Consecutive calls without an answer after which a connection is closed. One or two may be a slow
 /// server, and there a claim and the release after it should stay in order on one connection.
@@ -32,7 +36,21 @@ const MAX_UNANSWERED: u32 = 3;
 pub(super) struct Connection {
     client: Client,
     config: AsyncConnectionConfig,
-    current: Arc<Mutex<Option<OpenConnection>>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<OpenConnection>,
+    attempt: Option<Attempt>,
+}
+
+/// An attempt to connect, in a task of its own. All callers wait for the same one.
+#[derive(Clone)]
+struct Attempt {
+    begun: Instant,
+    /// `None` until it has ended. Closed without a result if it panicked.
+    result: watch::Receiver<Option<Result<OpenConnection, RedisError>>>,
 }
 
 #[derive(Clone)]
@@ -48,7 +66,7 @@ impl Connection {
             config: AsyncConnectionConfig::new()
                 .set_response_timeout(Some(RESPONSE_TIMEOUT))
                 .set_connection_timeout(Some(CONNECTION_TIMEOUT)),
-            current: Arc::default(),
+            state: Arc::default(),
         }
     }
 
@@ -68,32 +86,74 @@ impl Connection {
 
     /// Returns the current connection, or opens one.
     async fn open(&self) -> Result<OpenConnection, Failure> {
-        let mut current = Arc::clone(&self.current).lock_owned().await;
-        let usable = current.as_ref().filter(|current| current.is_usable());
+        loop {
+            let mut attempt = match self.current_or_attempt() {
+                Ok(connection) => return Ok(connection),
+                Err(attempt) => attempt,
+            };
+            let left = MAX_ATTEMPT.saturating_sub(attempt.begun.elapsed());
+            let ended = attempt.result.wait_for(Option::is_some);
+            let Ok(ended) = timeout(left, ended).await else {
+                // Another attempt replaces it.
+                continue;
+            };
+            return match ended.as_deref() {
+                Ok(Some(result)) => result.clone().map_err(Failure::Client),
+                Ok(None) | Err(_) => Err(Failure::Panicked),
+            };
+        }
+    }
+
+    /// Returns the current connection, or the attempt to open one.
+    fn current_or_attempt(&self) -> Result<OpenConnection, Attempt> {
+        let mut state = lock(&self.state);
+        let usable = state.current.as_ref().filter(|current| current.is_usable());
         if let Some(connection) = usable {
             return Ok(connection.clone());
         }
-        *current = None;
+        state.current = None;
+        let attempt = state.attempt.take_if(|attempt| attempt.is_running());
+        let attempt = attempt.unwrap_or_else(|| self.connect());
+        state.attempt = Some(attempt.clone());
+        Err(attempt)
+    }
+
+    /// Starts an attempt to connect.
+    fn connect(&self) -> Attempt {
+        let (sender, result) = watch::channel(None);
         let client = self.client.clone();
         let config = self.config.clone();
-        // A separate task, which holds the lock. A caller that gives up must not cancel the
-        // attempt, or a handshake that takes longer than callers wait would never succeed. The task
-        // also catches the panic of rustls without a crypto provider.
-        let attempt = tokio::spawn(async move {
-            let commands = client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await?;
-            let connection = OpenConnection {
+        let state = Arc::clone(&self.state);
+        // A separate task. A caller that gives up must not cancel the attempt, or a handshake that
+        // takes longer than callers wait would never succeed. The task also catches the panic of
+        // rustls without a crypto provider.
+        tokio::spawn(async move {
+            let commands = client.get_multiplexed_async_connection_with_config(&config);
+            let connection = commands.await.map(|commands| OpenConnection {
                 commands,
                 unanswered: Arc::default(),
-            };
-            *current = Some(connection.clone());
-            Ok(connection)
+            });
+            if let Ok(connection) = &connection {
+                lock(&state).current = Some(connection.clone());
+            }
+            sender.send_replace(Some(connection));
         });
-        match attempt.await {
-            Ok(connection) => connection.map_err(Failure::Client),
-            Err(_) => Err(Failure::Panicked),
+        Attempt {
+            begun: Instant::now(),
+            result,
         }
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // The state is consistent after every assignment, so a poisoned lock is harmless.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Attempt {
+    fn is_running(&self) -> bool {
+        let has_ended = self.result.borrow().is_some() || self.result.has_changed().is_err();
+        !has_ended && self.begun.elapsed() < MAX_ATTEMPT
     }
 }
 

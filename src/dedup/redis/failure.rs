@@ -53,7 +53,7 @@ impl Refusal {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Refused(Refusal::Full) => Self::full(),
+            Failure::Refused(Refusal::Full) => Self::full_because(failure),
             failure => Self::unavailable(failure),
         }
     }

@@ -105,7 +105,7 @@ return 0",
 /// - Memory: 117 bytes per done key and 165 per pending key (Redis 7.0 with 100,000 keys, total
 ///   memory of the server for them). A done key takes 144 bytes just after a resize of the hash
 ///   table, and up to a third more keys can be expired and not yet removed. Ten events per second
-///   for 7 days take 0.7 GB; allow 1.1 GB.
+///   for 7 days take 0.7 GB, 0.9 GB with the expired keys still present; allow 1.1 GB.
 /// - Persistence and replication are optional. Keys that are lost in a restart or a failover cause
 ///   duplicates when Meta repeats their events, never the loss of an event.
 /// - An ACL user needs `+eval +evalsha +get +set +pexpire +del` and `~wa:*`, and `+select` if the
@@ -119,7 +119,8 @@ return 0",
 ///
 /// A connection is closed when it breaks, when three consecutive calls got no answer, and when the
 /// server reports that it is a replica. An attempt to connect may take 1 s and an answer 2 s;
-/// `DedupLayer` waits less.
+/// `DedupLayer` waits less. All callers wait for one attempt and get its error. An attempt that has
+/// not ended after 2 s, because nobody drives the runtime that it began in, is replaced.
 ///
 /// A server that resumes after a hang still executes queued commands. An event can be claimed by
 /// such a command after its caller has given up; it can be claimed again when that lease has

@@ -20,7 +20,7 @@ pub(crate) struct Envelope {
     pub(crate) groups: Vec<GroupSpans>,
     pub(crate) threads: Vec<ThreadSpans>,
     pub(crate) elements: Vec<Element>,
-    /// Whether the host has looked at the delivery.
+    /// Whether the host has read the delivery.
     pub(crate) is_read: AtomicBool,
 }
 

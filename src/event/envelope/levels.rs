@@ -18,11 +18,11 @@ use crate::event::{
 /// is cached in the change.
 const MAX_UNCACHED_EVENTS: usize = 4;
 
-/// Key of the queue form's version. Meta's deliveries do not have it.
-pub(crate) const QUEUE_KEY: &[u8] = b"tower_whatsapp";
+/// Key of the version of the queue format. Meta's deliveries do not have it.
+pub(crate) const QUEUE_VERSION_KEY: &[u8] = b"tower_whatsapp";
 
-/// Key of the queue form that selects the event, where the form contains more than one.
-pub(crate) const QUEUE_PART_KEY: &[u8] = b"tower_whatsapp_only";
+/// Key of the queue format that selects the event if a reader would find more than one.
+pub(crate) const QUEUE_SELECT_KEY: &[u8] = b"tower_whatsapp_only";
 
 impl Envelope {
     /// Splits a document into elements.
@@ -94,8 +94,8 @@ impl<'a> Splitter<'a> {
                     entered = true;
                     this.for_each_element(cursor, top.with_level(Level::Entry), Self::entry);
                 }
-                // Keys that this crate adds in the queue form.
-                _ if matches!(key, QUEUE_KEY | QUEUE_PART_KEY) => {
+                // Keys that this crate adds in the queue format.
+                _ if matches!(key, QUEUE_VERSION_KEY | QUEUE_SELECT_KEY) => {
                     cursor.skip();
                 }
                 _ => return false,
@@ -338,5 +338,39 @@ impl<'a> Splitter<'a> {
             _ => return self.try_unknown_list(key, cursor, list),
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Notification;
+
+    /// Otherwise the key of each of 20,000 events would read a metadata of 2 MB again.
+    #[test]
+    fn the_metadata_is_read_once_for_many_events() {
+        let metadata = format!(
+            r#""metadata":{{"display_phone_number":"{}","phone_number_id":"1"}},"#,
+            "0".repeat(1000)
+        );
+        for (metadata, id) in [(&*metadata, Some("1")), ("", None)] {
+            for (events, is_cached) in [
+                (MAX_UNCACHED_EVENTS, false),
+                (MAX_UNCACHED_EVENTS + 1, true),
+                (2000, true),
+            ] {
+                let statuses = vec![r#"{"id":"wamid.A"}"#; events].join(",");
+                let body = format!(
+                    r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{{metadata}"statuses":[{statuses}]}}}}]}}]}}"#
+                );
+                let notification = Notification::parse(body).unwrap();
+                assert_eq!(notification.events().len(), events);
+                for event in notification.events() {
+                    let change = event.element().change();
+                    assert_eq!(change.phone_number_id.is_some(), is_cached, "{events}");
+                    assert_eq!(event.phone_number_id(), id);
+                }
+            }
+        }
     }
 }

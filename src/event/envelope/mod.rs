@@ -5,19 +5,19 @@
 //! surrounds them. The content of an element is not examined here.
 
 mod contacts;
+mod context;
 mod elements;
 mod levels;
 mod members;
 mod nested_lists;
 mod one_or_many;
 mod splitter;
-mod surroundings;
 
 pub(crate) use self::{
     elements::{
         Change, ContactSpans, Element, Entry, Envelope, GroupSpans, Level, Position, ThreadSpans,
     },
-    levels::{QUEUE_KEY, QUEUE_PART_KEY},
+    levels::{QUEUE_SELECT_KEY, QUEUE_VERSION_KEY},
     members::{layout_of, phone_number_id, scalar_at},
     one_or_many::OneOrMany,
 };

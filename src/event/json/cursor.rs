@@ -2,12 +2,12 @@ use std::fmt;
 
 use super::{
     document::Document,
+    progress::LONG_STRING,
     scan::{
         is_whitespace, plain_string_end, saturating_u32, scalar_end, skip_whitespace, string_end,
         valid_str,
     },
     span::Span,
-    validate::LONG_STRING,
 };
 
 /// Maximum length of a value that [`Document::cursor_with_text`] converts to text as a whole,

@@ -3,10 +3,10 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{
+    progress::Extent,
     scan::{saturating_u32, valid_str},
     span::Span,
     unescape::UnescapedStrings,
-    validate::Extent,
 };
 
 /// A validated JSON text. [`Cursor`](super::Cursor) reads it.

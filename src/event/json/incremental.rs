@@ -3,9 +3,10 @@ use bytes::Bytes;
 use super::{
     document::Document,
     error::ParseError,
+    progress::{Extent, MAX_DEPTH, Progress},
     scan::saturating_u32,
     unescape::UnescapedStrings,
-    validate::{Extent, MAX_DEPTH, Progress, validate},
+    validate::validate,
 };
 
 /// Validates a body in steps and becomes a [`Document`].
@@ -90,7 +91,7 @@ impl IncrementalValidator {
     }
 
     /// Whether the whole text has been validated.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
 

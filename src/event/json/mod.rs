@@ -11,6 +11,7 @@ mod cursor;
 mod document;
 mod error;
 mod incremental;
+mod progress;
 mod scan;
 #[cfg(feature = "serde")]
 mod serialize;
@@ -27,7 +28,7 @@ pub(crate) use self::{
     cursor::{Cursor, Mark},
     document::Document,
     incremental::IncrementalValidator,
+    progress::MAX_DEPTH,
     scan::saturating_u32,
     span::Span,
-    validate::MAX_DEPTH,
 };

@@ -6,65 +6,9 @@
 
 use super::{
     error::ParseError,
+    progress::{LONG_STRING, OpenString, Progress},
     scan::{find_byte, find_byte_nearby, is_whitespace, saturating_u32, skip_whitespace},
 };
-
-/// Maximum nesting depth: what `serde_json` allows for its own types.
-pub(crate) const MAX_DEPTH: usize = 127;
-
-/// Maximum depth of a container with an extent: list elements and what they contain.
-const INDEXED_DEPTH: usize = 10;
-
-/// Minimum length of a container with an extent, bytes. With it the extents take at most 1.5 times
-/// the memory of the text, and a tenth of it in a typical delivery.
-const INDEXED_LENGTH: usize = 32;
-
-/// Minimum length of a string with an extent, bytes. Scanning a shorter one takes a few
-/// microseconds.
-pub(super) const LONG_STRING: usize = 4096;
-
-/// Initial capacity: the number of extents in a typical one-message delivery.
-const TYPICAL_EXTENTS: usize = 16;
-
-/// The byte range of a container or a long string, brackets or quotes included.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Extent {
-    pub(super) start: u32,
-    pub(super) end: u32,
-}
-
-/// State of a validation between two steps.
-pub(super) struct Progress {
-    position: u32,
-    /// One bit per open container, the innermost lowest: 1 for an object, 0 for an array.
-    containers: u128,
-    depth: usize,
-    max_depth: u8,
-    /// Extents of the larger containers and strings, in document order.
-    pub(super) extents: Vec<Extent>,
-    /// Index in `extents` of each open container.
-    open_extents: [usize; INDEXED_DEPTH],
-    /// Whether some extents belong to strings.
-    pub(super) has_long_strings: bool,
-    /// The string that contains `position`.
-    pub(super) string: Option<OpenString>,
-}
-
-/// A string whose end has not been found yet.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct OpenString {
-    /// Position of the opening quote.
-    start: u32,
-    /// Whether an escape was found. It may start at the current position.
-    pub(super) escaped: bool,
-    is_key: bool,
-}
-
-impl OpenString {
-    pub(super) fn start(self) -> usize {
-        self.start as usize
-    }
-}
 
 /// The reason a step ends early.
 enum Stop {
@@ -76,27 +20,6 @@ enum Stop {
 impl From<ParseError> for Stop {
     fn from(error: ParseError) -> Self {
         Self::Invalid(error)
-    }
-}
-
-impl Progress {
-    /// Starts at the beginning of a text. `max_depth` is at most 128, the bits of `containers`.
-    pub(super) fn new(max_depth: usize) -> Self {
-        Self {
-            position: 0,
-            containers: 0,
-            depth: 0,
-            max_depth: u8::try_from(max_depth).unwrap_or(u8::MAX),
-            extents: Vec::with_capacity(TYPICAL_EXTENTS),
-            open_extents: [0; INDEXED_DEPTH],
-            has_long_strings: false,
-            string: None,
-        }
-    }
-
-    /// Number of bytes validated.
-    pub(super) fn position(&self) -> usize {
-        self.position as usize
     }
 }
 
@@ -171,7 +94,7 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
         loop {
             // Before a value.
             if self.is_beyond(at) {
-                progress.position = saturating_u32(at);
+                progress.pause(at);
                 return Ok(false);
             }
             let byte;
@@ -220,13 +143,12 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
         loop {
             let byte;
             (byte, at) = next_byte(self.bytes, at);
-            if progress.depth == 0 {
+            let Some(is_object) = progress.is_in_object() else {
                 return match byte {
                     None => Ok(None),
                     Some(_) => Err(ParseError::NotJson.into()),
                 };
-            }
-            let is_object = progress.containers & 1 == 1;
+            };
             let end = if is_object { b'}' } else { b']' };
             match byte {
                 Some(b',') if is_object => {
@@ -301,7 +223,7 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
     ) -> Result<Option<usize>, Stop> {
         let at = self.find_special(at);
         if !string.escaped && self.bytes.get(at) == Some(&b'\\') {
-            return Err(progress.stop_in_string(at, true, string));
+            return Err(stop_in_string(at, true, string, progress));
         }
         let end = self.string_slow(at, string, progress, escaped)?;
         progress.record_string(string.start(), end);
@@ -333,12 +255,12 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
                 Some(b'\\') => {
                     has_escape = true;
                     if self.is_beyond(at) {
-                        return Err(progress.stop_in_string(at, has_escape, string));
+                        return Err(stop_in_string(at, has_escape, string, progress));
                     }
                     at += escape(self.bytes, at)?;
                 }
                 Some(byte) if !is_special(*byte) => {
-                    return Err(progress.stop_in_string(at, has_escape, string));
+                    return Err(stop_in_string(at, has_escape, string, progress));
                 }
                 // A control character, or the string is not closed.
                 _ => return Err(ParseError::NotJson.into()),
@@ -355,63 +277,10 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
     }
 }
 
-impl Progress {
-    /// Ends the step inside a string, before `at`.
-    fn stop_in_string(&mut self, at: usize, escaped: bool, string: OpenString) -> Stop {
-        self.position = saturating_u32(at);
-        self.string = Some(OpenString { escaped, ..string });
-        Stop::InsideString
-    }
-
-    /// Adds the extent of the string at `start..end` if it is long.
-    #[inline(always)]
-    fn record_string(&mut self, start: usize, end: usize) {
-        if end - start >= LONG_STRING {
-            self.record_long_string(start, end);
-        }
-    }
-
-    #[cold]
-    fn record_long_string(&mut self, start: usize, end: usize) {
-        self.has_long_strings = true;
-        self.extents.push(Extent {
-            start: saturating_u32(start),
-            end: saturating_u32(end),
-        });
-    }
-
-    /// Opens the container whose opening bracket is at `at`.
-    fn open_container(&mut self, at: usize, is_object: bool) -> Result<(), ParseError> {
-        if let Some(open) = self.open_extents.get_mut(self.depth) {
-            *open = self.extents.len();
-            self.extents.push(Extent {
-                start: saturating_u32(at),
-                end: 0,
-            });
-        }
-        self.depth += 1;
-        if self.depth > usize::from(self.max_depth) {
-            return Err(ParseError::TooDeep);
-        }
-        self.containers = self.containers << 1 | u128::from(is_object);
-        Ok(())
-    }
-
-    /// Closes the innermost container. `end` is the position after its closing bracket.
-    fn close_container(&mut self, end: usize) {
-        self.depth -= 1;
-        self.containers >>= 1;
-        let Some(open) = self.open_extents.get(self.depth) else {
-            return;
-        };
-        if let Some(extent) = self.extents.get_mut(*open) {
-            extent.end = saturating_u32(end);
-            // A short container has no inner extents, so its own is the last one.
-            if end - (extent.start as usize) < INDEXED_LENGTH {
-                self.extents.truncate(*open);
-            }
-        }
-    }
+/// Ends the step inside a string, before `at`.
+fn stop_in_string(at: usize, escaped: bool, string: OpenString, progress: &mut Progress) -> Stop {
+    progress.pause_in_string(at, OpenString { escaped, ..string });
+    Stop::InsideString
 }
 
 /// Returns the first byte from `at` on that is not white space, and its position.
@@ -504,7 +373,10 @@ mod tests {
     use proptest::prelude::*;
     use serde::de::IgnoredAny;
 
-    use super::*;
+    use super::{
+        super::progress::{Extent, INDEXED_DEPTH, INDEXED_LENGTH, MAX_DEPTH},
+        *,
+    };
 
     /// Validates a text in one step and in the smallest steps. Both must give the same result.
     fn checked(text: &str, escaped: impl FnMut(usize, usize)) -> Result<Vec<Extent>, ParseError> {

@@ -6,9 +6,9 @@ use super::{
     card::Card, context::Context, interactive::Interactive, media::Media, order::Order,
     system::System, unsupported::Unsupported,
 };
-use crate::event::schema::{Degrees, Id, Lazy, List, Text, object, tagged};
+use crate::event::schema::{Coordinate, Id, Lazy, List, UserText, object, tagged_union};
 
-tagged! {
+tagged_union! {
     /// The content of a message, by its `type`.
     pub enum Content<'a> {
         /// Text.
@@ -95,7 +95,7 @@ object! {
     /// The body of `text` messages.
     pub struct TextBody<'a> {
         /// Text, up to 4096 characters (`body`). May contain U+0000, which some databases reject.
-        pub body: Option<&'a str> = Text["body"],
+        pub body: Option<&'a str> = UserText["body"],
     }
 }
 
@@ -103,15 +103,15 @@ object! {
     /// A location: the body of `location` messages.
     pub struct Location<'a> {
         /// Latitude, degrees (`latitude`).
-        pub latitude: Option<f64> = Degrees["latitude"],
+        pub latitude: Option<f64> = Coordinate["latitude"],
         /// Longitude, degrees (`longitude`).
-        pub longitude: Option<f64> = Degrees["longitude"],
+        pub longitude: Option<f64> = Coordinate["longitude"],
         /// Name of the place (`name`).
-        pub name: Option<&'a str> = Text["name"],
+        pub name: Option<&'a str> = UserText["name"],
         /// Address of the place (`address`).
-        pub address: Option<&'a str> = Text["address"],
+        pub address: Option<&'a str> = UserText["address"],
         /// Web site of the place (`url`).
-        pub url: Option<&'a str> = Text["url"],
+        pub url: Option<&'a str> = UserText["url"],
     }
 }
 
@@ -119,9 +119,9 @@ object! {
     /// The press of a template's quick reply button: the body of `button` messages.
     pub struct Button<'a> {
         /// Label of the button (`text`).
-        pub text: Option<&'a str> = Text["text"],
+        pub text: Option<&'a str> = UserText["text"],
         /// Developer-defined payload of the button (`payload`).
-        pub payload: Option<&'a str> = Text["payload"],
+        pub payload: Option<&'a str> = UserText["payload"],
     }
 }
 
@@ -131,7 +131,7 @@ object! {
         /// Id of the message that the user reacted to (`message_id`).
         pub message_id: Option<&'a str> = Id["message_id"],
         /// Emoji (`emoji`). Absent if the reaction was removed.
-        pub emoji: Option<&'a str> = Text["emoji"],
+        pub emoji: Option<&'a str> = UserText["emoji"],
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! Source: Meta's page `webhooks/reference/messages/text`.
 
-use crate::event::schema::{Id, Person, object};
+use crate::event::schema::{Id, PersonalId, object};
 
 object! {
     /// The message that a message replies to, or the mark that it was forwarded: `context`.
     pub struct Context<'a> {
         /// Author of the message that is replied to, often the business (`from`).
-        pub from: Option<&'a str> = Person["from"],
+        pub from: Option<&'a str> = PersonalId["from"],
         /// Id of the message that is replied to (`id`). Absent from forwarded messages.
         pub id: Option<&'a str> = Id["id"],
         /// Whether the message was forwarded, up to five times (`forwarded`).

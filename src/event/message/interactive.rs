@@ -4,10 +4,12 @@
 
 use crate::event::{
     json::Cursor,
-    schema::{Decode, Id, Person, Text, Timestamp, UnreadPaths, names, object, tagged},
+    schema::{
+        Decode, Id, PersonalId, Timestamp, UnreadPaths, UserText, object, string_enum, tagged_union,
+    },
 };
 
-tagged! {
+tagged_union! {
     /// The reply to an interactive message, by `interactive.type`.
     pub enum Interactive<'a> {
         /// Press of a reply button.
@@ -54,7 +56,7 @@ impl<'a> Decode<'a> for Interactive<'a> {
         ];
         for (key, _) in keys.iter().filter(|(_, is_unread)| *is_unread) {
             let object = paths.enter(key.as_bytes());
-            paths.note();
+            paths.add();
             paths.leave(object);
         }
         WireInteractive::unread(cursor, paths);
@@ -93,7 +95,7 @@ object! {
 object! {
     /// The text of a product: `interactive.body`.
     struct InteractiveText<'a> {
-        text: Option<&'a str> = Text["text"],
+        text: Option<&'a str> = UserText["text"],
     }
 }
 
@@ -101,9 +103,9 @@ object! {
     /// The press of a reply button: `button_reply`.
     pub struct ButtonReply<'a> {
         /// Id that the business gave to the button (`id`).
-        pub id: Option<&'a str> = Text["id"],
+        pub id: Option<&'a str> = UserText["id"],
         /// Label of the button (`title`).
-        pub title: Option<&'a str> = Text["title"],
+        pub title: Option<&'a str> = UserText["title"],
     }
 }
 
@@ -111,11 +113,11 @@ object! {
     /// The selection of a list row: `list_reply`.
     pub struct ListReply<'a> {
         /// Id that the business gave to the row (`id`).
-        pub id: Option<&'a str> = Text["id"],
+        pub id: Option<&'a str> = UserText["id"],
         /// Title of the row (`title`).
-        pub title: Option<&'a str> = Text["title"],
+        pub title: Option<&'a str> = UserText["title"],
         /// Description of the row (`description`).
-        pub description: Option<&'a str> = Text["description"],
+        pub description: Option<&'a str> = UserText["description"],
     }
 }
 
@@ -125,9 +127,9 @@ object! {
         /// Type of the form (`name`): `flow` or `address_message`.
         pub name: Option<&'a str> = Id["name"],
         /// Constant text from Meta (`body`): `Sent`.
-        pub body: Option<&'a str> = Text["body"],
+        pub body: Option<&'a str> = UserText["body"],
         /// Answers of the user (`response_json`): JSON in a string, not always an object.
-        pub response_json: Option<&'a str> = Text["response_json"],
+        pub response_json: Option<&'a str> = UserText["response_json"],
     }
 }
 
@@ -145,7 +147,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// The reply to a call permission request: `response`.
     pub enum CallPermission<'a> {
         /// Calls are permitted.
@@ -165,9 +167,9 @@ object! {
         /// Id of the payment in the business's own terms (`reference_id`).
         pub reference_id: Option<&'a str> = Id["reference_id"],
         /// Last four digits of the card number (`last_four_digits`).
-        pub last_four_digits: Option<&'a str> = Person["last_four_digits"],
+        pub last_four_digits: Option<&'a str> = PersonalId["last_four_digits"],
         /// Id of the stored card (`credential_id`).
-        pub credential_id: Option<&'a str> = Person["credential_id"],
+        pub credential_id: Option<&'a str> = PersonalId["credential_id"],
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Source: Meta's page `webhooks/reference/messages/image`.
 
-use crate::event::schema::{Id, Text, object};
+use crate::{
+    event::schema::{Id, UserText, object},
+    hex,
+};
 
 object! {
     /// A media file: the body of `image`, `audio`, `video`, `document` and `sticker` messages.
@@ -14,12 +17,12 @@ object! {
         /// SHA-256 of the file (`sha256`): base64, in chat histories hexadecimal.
         pub sha256: Option<&'a str> = Id["sha256"],
         /// Caption (`caption`).
-        pub caption: Option<&'a str> = Text["caption"],
+        pub caption: Option<&'a str> = UserText["caption"],
         /// File name of a document (`filename`).
-        pub filename: Option<&'a str> = Text["filename"],
+        pub filename: Option<&'a str> = UserText["filename"],
         /// Download URL (`url`, since the end of 2025). Valid for some minutes, with an access
         /// token.
-        pub url: Option<&'a str> = Text["url"],
+        pub url: Option<&'a str> = UserText["url"],
         /// Whether an audio file is a voice message (`voice`). Absent from voicemail.
         pub voice: Option<bool> = bool["voice"],
         /// Whether a sticker is animated (`animated`).
@@ -33,42 +36,35 @@ impl Media<'_> {
     pub fn sha256_bytes(&self) -> Option<[u8; 32]> {
         let text = self.sha256?.as_bytes();
         match text.len() {
-            64 => decode(text, 4, |digit| {
-                char::from(digit)
-                    .to_digit(16)
-                    .and_then(|value| u8::try_from(value).ok())
-            }),
-            // 43 base64 digits and a padding that may be left out.
-            _ => decode(
-                text.strip_suffix(b"=").unwrap_or(text),
-                6,
-                |digit| match digit {
-                    b'A'..=b'Z' => Some(digit - b'A'),
-                    b'a'..=b'z' => Some(digit - b'a' + 26),
-                    b'0'..=b'9' => Some(digit - b'0' + 52),
-                    b'+' | b'-' => Some(62),
-                    b'/' | b'_' => Some(63),
-                    _ => None,
-                },
-            ),
+            64 => hex::decode(text),
+            _ => decode_base64(text.strip_suffix(b"=").unwrap_or(text)),
         }
     }
 }
 
-/// Decodes 32 bytes from digits of `bits` bits each. Returns `None` if unused bits are not zero.
-fn decode(digits: &[u8], bits: u32, value: impl Fn(u8) -> Option<u8>) -> Option<[u8; 32]> {
+/// Decodes 32 bytes from base64 without padding, in either alphabet. Returns `None` if unused bits
+/// are not zero.
+fn decode_base64(digits: &[u8]) -> Option<[u8; 32]> {
     let mut bytes = Vec::with_capacity(33);
     let (mut pending, mut filled) = (0u32, 0);
     for digit in digits {
-        pending = pending << bits | u32::from(value(*digit)?);
-        filled += bits;
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        pending = pending << 6 | u32::from(value);
+        filled += 6;
         if filled >= 8 {
             filled -= 8;
             bytes.push(u8::try_from(pending >> filled & 0xff).ok()?);
             pending &= (1 << filled) - 1;
         }
     }
-    if pending != 0 || filled >= bits {
+    if pending != 0 || filled >= 6 {
         return None;
     }
     bytes.try_into().ok()

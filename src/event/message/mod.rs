@@ -23,7 +23,7 @@ use crate::event::{
     error::Error,
     handover::ConversationContext,
     json::Cursor,
-    schema::{Decode, Id, Lazy, List, Person, Timestamp, UnreadPaths, object},
+    schema::{Decode, Id, Lazy, List, PersonalId, Timestamp, UnreadPaths, object},
 };
 
 /// A message that the business received: an element of `messages[]`.
@@ -219,10 +219,10 @@ object! {
     /// The JSON object of a [`Message`].
     struct WireMessage<'a> {
         id: Option<&'a str> = Id["id"],
-        from: Option<&'a str> = Person["from"],
-        from_user_id: Option<&'a str> = Person["from_user_id"],
-        from_parent_user_id: Option<&'a str> = Person["from_parent_user_id"],
-        from_logical_id: Option<&'a str> = Person["from_logical_id"],
+        from: Option<&'a str> = PersonalId["from"],
+        from_user_id: Option<&'a str> = PersonalId["from_user_id"],
+        from_parent_user_id: Option<&'a str> = PersonalId["from_parent_user_id"],
+        from_logical_id: Option<&'a str> = PersonalId["from_logical_id"],
         group_id: Option<&'a str> = Id["group_id"],
         timestamp: Option<Timestamp> = Timestamp["timestamp"],
         context: Option<Context<'a>> = Context<'a>["context"],

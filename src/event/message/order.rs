@@ -2,7 +2,7 @@
 //!
 //! Source: Meta's page `webhooks/reference/messages/order`.
 
-use crate::event::schema::{Id, List, Text, object};
+use crate::event::schema::{Id, List, UserText, object};
 
 object! {
     /// An order from a catalog: the body of `order` messages.
@@ -10,7 +10,7 @@ object! {
         /// Id of the catalog (`catalog_id`).
         pub catalog_id: Option<&'a str> = Id["catalog_id"],
         /// Text that the user sent with the order (`text`).
-        pub text: Option<&'a str> = Text["text"],
+        pub text: Option<&'a str> = UserText["text"],
         /// Ordered products (`product_items[]`).
         pub product_items: List<'a, OrderItem<'a>> = List<'a, OrderItem<'a>>["product_items"],
     }

@@ -2,7 +2,7 @@
 //!
 //! Sources: Meta's pages `webhooks/reference/messages/system` and `business-scoped-user-ids`.
 
-use crate::event::schema::{Id, Person, Text, Timestamp, names, object};
+use crate::event::schema::{Id, PersonalId, Timestamp, UserText, object, string_enum};
 
 object! {
     /// A change of the person behind a chat: a new phone number, user id or encryption key. The
@@ -14,29 +14,29 @@ object! {
     #[doc(alias = "bsuid")]
     pub struct System<'a> {
         /// Description for people (`body`). Contains phone numbers.
-        pub body: Option<&'a str> = Text["body"],
+        pub body: Option<&'a str> = UserText["body"],
         /// Type of the change (`type`).
         pub kind: Option<SystemKind<'a>> = SystemKind<'a>["type"],
         /// WhatsApp id after the change (`wa_id`, in old payloads `new_wa_id`).
-        pub wa_id: Option<&'a str> = Person["wa_id" | "new_wa_id"],
+        pub wa_id: Option<&'a str> = PersonalId["wa_id" | "new_wa_id"],
         /// Business-scoped user id after the change (`user_id`). Unchanged with
         /// [`SystemKind::UserIdentityChanged`].
-        pub user_id: Option<&'a str> = Person["user_id"],
+        pub user_id: Option<&'a str> = PersonalId["user_id"],
         /// User id for a parent portfolio after the change (`parent_user_id`).
-        pub parent_user_id: Option<&'a str> = Person["parent_user_id"],
+        pub parent_user_id: Option<&'a str> = PersonalId["parent_user_id"],
         /// User id before the change (`previous_user_id`, since August 2026).
-        pub previous_user_id: Option<&'a str> = Person["previous_user_id"],
+        pub previous_user_id: Option<&'a str> = PersonalId["previous_user_id"],
         /// User id for a parent portfolio before the change (`previous_parent_user_id`, since
         /// August 2026).
-        pub previous_parent_user_id: Option<&'a str> = Person["previous_parent_user_id"],
+        pub previous_parent_user_id: Option<&'a str> = PersonalId["previous_parent_user_id"],
         /// Hash of the new encryption key (`identity`), in old payloads.
         pub identity: Option<&'a str> = Id["identity"],
         /// WhatsApp id before the change (`customer`), in old payloads.
-        pub customer: Option<&'a str> = Person["customer"],
+        pub customer: Option<&'a str> = PersonalId["customer"],
     }
 }
 
-names! {
+string_enum! {
     /// The type of a [`System`] change.
     pub enum SystemKind<'a> {
         /// Change of the phone number.

@@ -2,7 +2,7 @@
 //!
 //! Source: Meta's page `webhooks/reference/messages/unsupported`.
 
-use crate::event::schema::{names, object};
+use crate::event::schema::{object, string_enum};
 
 object! {
     /// The type of a message that Meta does not pass on: the body of `unsupported` messages.
@@ -12,7 +12,7 @@ object! {
     }
 }
 
-names! {
+string_enum! {
     /// Types of messages that Meta does not pass on, from Meta's documentation of October 2026.
     /// Meta adds more over time.
     pub enum UnsupportedKind<'a> {

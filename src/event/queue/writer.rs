@@ -4,25 +4,26 @@ use std::sync::{OnceLock, atomic::AtomicBool};
 
 use bytes::Bytes;
 
-use super::format::{DEEPEST, FIRST, KEY, VERSION};
+use super::format::{MAX_QUEUED_DEPTH, SELECT_FIRST, SELECT_KEY, VERSION};
 use crate::event::{
     envelope::{
         Change, ContactSpans, Element, Entry, Envelope, GroupSpans, Level, OneOrMany, Position,
-        QUEUE_KEY, QUEUE_PART_KEY, ThreadSpans, layout_of,
+        QUEUE_SELECT_KEY, QUEUE_VERSION_KEY, ThreadSpans, layout_of,
     },
     json::{Document, Span, saturating_u32},
     payload::{Kind, Reason},
 };
 
-/// Capacity for what belongs to an element, bytes. Usually it takes less.
-const BESIDE: usize = 512;
+/// Initial capacity for the parts of the envelope that belong to an element, bytes. They usually
+/// take less.
+const CONTEXT_CAPACITY: usize = 512;
 
 /// Kind of the remainder of a delivery with too many events.
 const OVERFLOW: Kind = Kind::Unknown(Reason::Overflow);
 
-/// Writes one element, and what belongs to it, in the queue format.
+/// Writes one element, and the parts of the envelope that belong to it, in the queue format.
 pub(in crate::event) struct QueueWriter<'a> {
-    from: &'a Envelope,
+    source: &'a Envelope,
     element: Element,
     /// Whether the element is the remainder of a body, which closes all open brackets itself.
     is_remainder: bool,
@@ -42,15 +43,19 @@ pub(in crate::event) struct QueueWriter<'a> {
 
 impl<'a> QueueWriter<'a> {
     /// `related`: the contacts that belong to the element.
-    pub(in crate::event) fn new(from: &'a Envelope, element: &Element, related: Vec<Span>) -> Self {
-        let body = from.document.body();
+    pub(in crate::event) fn new(
+        source: &'a Envelope,
+        element: &Element,
+        related: Vec<Span>,
+    ) -> Self {
+        let body = source.document.body();
         let raw = element.raw.range();
         let mut writer = Self {
-            from,
+            source,
             element: *element,
             is_remainder: element.kind == OVERFLOW && raw.end == body.len(),
             related,
-            out: Vec::with_capacity(raw.len() + BESIDE),
+            out: Vec::with_capacity(raw.len() + CONTEXT_CAPACITY),
             object: None,
             entry: Entry::default(),
             change: Change::default(),
@@ -61,7 +66,7 @@ impl<'a> QueueWriter<'a> {
             list: Span::default(),
         };
         writer.write_body();
-        writer.find_inside();
+        writer.locate_inside();
         writer
     }
 
@@ -72,7 +77,7 @@ impl<'a> QueueWriter<'a> {
     /// Returns an envelope with only this element. `None` if the bytes are too long for one.
     pub(in crate::event) fn into_envelope(mut self) -> Option<Envelope> {
         self.out.shrink_to_fit();
-        let document = Document::with_max_depth(self.out.into(), DEEPEST)
+        let document = Document::with_max_depth(self.out.into(), MAX_QUEUED_DEPTH)
             .ok()?
             .without_extents();
         self.change.contacts = (0, saturating_u32(self.contacts.len()));
@@ -113,38 +118,38 @@ impl<'a> QueueWriter<'a> {
 
     fn write_body(&mut self) {
         self.open("{");
-        self.key(QUEUE_KEY);
-        self.text(VERSION);
-        self.text(",");
+        self.push_key(QUEUE_VERSION_KEY);
+        self.push_str(VERSION);
+        self.push_str(",");
         let part = match self.element.position {
-            place if place.has_inner_events => Some(FIRST),
+            place if place.has_inner_events => Some(SELECT_FIRST),
             Position {
                 level: Level::ChangeKey | Level::EntryKey,
                 ..
-            } => Some(FIRST),
-            place if place.replaces_list && place.level.is_inside_value() => Some(KEY),
+            } => Some(SELECT_FIRST),
+            place if place.replaces_list && place.level.is_inside_value() => Some(SELECT_KEY),
             _ => None,
         };
         if let Some(part) = part {
-            self.key(QUEUE_PART_KEY);
-            self.text(part);
-            self.text(",");
+            self.push_key(QUEUE_SELECT_KEY);
+            self.push_str(part);
+            self.push_str(",");
         }
         match self.level() {
             Level::Body => {
-                self.key(b"body");
+                self.push_key(b"body");
                 self.write_raw();
             }
             Level::BodyKey => {
-                self.key(b"body");
+                self.push_key(b"body");
                 self.open("{");
-                self.object = self.write_member("object", self.from.object);
+                self.object = self.write_member("object", self.source.object);
                 self.write_list();
                 self.close(r#","entry":[]}"#);
             }
             level => {
-                self.object = self.write_member("object", self.from.object);
-                self.key(b"entry");
+                self.object = self.write_member("object", self.source.object);
+                self.push_key(b"entry");
                 if level == Level::Entry {
                     self.write_elements();
                 } else {
@@ -156,22 +161,22 @@ impl<'a> QueueWriter<'a> {
     }
 
     fn write_entry(&mut self) {
-        let entry = self.from.entry(&self.element);
+        let entry = self.source.entry(&self.element);
         self.open("[{");
         let start = self.out.len() - 1;
         self.entry.id = self.write_member("id", entry.id);
         self.entry.time = self.write_member("time", entry.time);
         match self.level() {
-            // The element comes before what belongs to it: readers take the first event.
+            // The element comes before the scalars of the entry: readers take the first event.
             Level::EntryKey => {
                 self.write_list();
-                self.text(",");
-                self.write_scalars(self.from.scalars_of_entry(&self.element));
+                self.push_str(",");
+                self.write_scalars(self.source.scalars_of_entry(&self.element));
                 self.close(r#""changes":[]"#);
             }
             level => {
-                self.write_scalars(self.from.scalars_of_entry(&self.element));
-                self.key(b"changes");
+                self.write_scalars(self.source.scalars_of_entry(&self.element));
+                self.push_key(b"changes");
                 if level == Level::Change {
                     self.write_elements();
                 } else {
@@ -188,22 +193,22 @@ impl<'a> QueueWriter<'a> {
         for scalar in scalars {
             let is_element = (self.element.raw).rebase(scalar, Span::default()).is_some();
             if !is_element {
-                self.verbatim(scalar);
-                self.text(",");
+                self.copy(scalar);
+                self.push_str(",");
             }
         }
     }
 
     fn write_change(&mut self) {
-        let change = self.from.change(&self.element);
+        let change = self.source.change(&self.element);
         self.open("[{");
         self.change.field = self.write_member("field", change.field);
         let start = match self.level() {
             Level::Value => self.write_whole_value(change),
             Level::ChangeKey => {
                 self.write_list();
-                self.text(",");
-                self.write_value_beside(change)
+                self.push_str(",");
+                self.write_context_value(change)
             }
             _ => self.write_value(change),
         };
@@ -212,14 +217,14 @@ impl<'a> QueueWriter<'a> {
     }
 
     /// Writes the value of a change whose unknown key is the element. Returns its start.
-    fn write_value_beside(&mut self, change: Change) -> usize {
-        self.key(b"value");
+    fn write_context_value(&mut self, change: Change) -> usize {
+        self.push_key(b"value");
         let start = self.out.len();
         self.open("{");
         self.change.metadata = self.write_member("metadata", change.metadata);
         if self.change.metadata.is_some() {
-            self.write_split_mark(change);
-            self.drop_comma();
+            self.write_empty_messages(change);
+            self.pop_comma();
         }
         self.close("}");
         start
@@ -238,53 +243,58 @@ impl<'a> QueueWriter<'a> {
             metadata.filter(|it| !is_before(it)),
         );
         if before.is_some() {
-            self.write_value_of_metadata(change, before);
-            self.text(",");
+            self.write_metadata_value(change, before);
+            self.push_str(",");
         }
-        self.key(b"value");
+        self.push_key(b"value");
         let mut start = self.out.len();
         self.write_raw();
         if after.is_some() {
-            self.text(",");
-            start = self.write_value_of_metadata(change, after);
+            self.push_str(",");
+            start = self.write_metadata_value(change, after);
         }
         start
     }
 
-    fn write_value_of_metadata(&mut self, change: Change, metadata: Option<Span>) -> usize {
-        self.key(b"value");
+    fn write_metadata_value(&mut self, change: Change, metadata: Option<Span>) -> usize {
+        self.push_key(b"value");
         let start = self.out.len();
         self.open("{");
         self.change.metadata = self.write_member("metadata", metadata);
-        self.write_split_mark(change);
-        self.drop_comma();
+        self.write_empty_messages(change);
+        self.pop_comma();
         self.close("}");
         start
     }
 
     /// Writes the value with the list that contains the element. Returns its start.
     fn write_value(&mut self, change: Change) -> usize {
-        self.key(b"value");
+        self.push_key(b"value");
         let start = self.out.len();
         self.open("{");
         self.change.metadata = self.write_member("metadata", change.metadata);
         self.change.conversation = self.write_member("conversation_context", change.conversation);
         self.write_contacts();
-        self.write_scalars(self.from.scalars_of_value(&self.element));
+        self.write_scalars(self.source.scalars_of_value(&self.element));
         let is_list = !self.element.position.replaces_list;
-        if !(is_list && matches!(self.from.list(&self.element), Some("messages" | "statuses"))) {
-            self.write_split_mark(change);
+        if !(is_list
+            && matches!(
+                self.source.list(&self.element),
+                Some("messages" | "statuses")
+            ))
+        {
+            self.write_empty_messages(change);
         }
         match self.level() {
             Level::Standby => {
-                self.key(b"standby");
+                self.push_key(b"standby");
                 self.open("{");
                 self.write_list();
                 self.close("}");
             }
             Level::Group => self.write_group(),
             Level::Chunk => {
-                self.key(b"history");
+                self.push_key(b"history");
                 self.open("[{");
                 self.write_list();
                 self.close("}]");
@@ -297,10 +307,10 @@ impl<'a> QueueWriter<'a> {
     }
 
     /// In an unknown field only values with messages are split into elements.
-    fn write_split_mark(&mut self, change: Change) {
-        if layout_of(&self.from.document, change.field).is_none() {
-            self.key(b"messages");
-            self.text("[],");
+    fn write_empty_messages(&mut self, change: Change) {
+        if layout_of(&self.source.document, change.field).is_none() {
+            self.push_key(b"messages");
+            self.push_str("[],");
         }
     }
 
@@ -309,20 +319,20 @@ impl<'a> QueueWriter<'a> {
         if contacts.is_empty() {
             return;
         }
-        self.key(b"contacts");
+        self.push_key(b"contacts");
         self.open("[");
         for contact in contacts {
-            let contact = self.verbatim(contact);
+            let contact = self.copy(contact);
             self.contacts.push(contact);
-            self.text(",");
+            self.push_str(",");
         }
-        self.drop_comma();
+        self.pop_comma();
         self.close("],");
     }
 
     fn write_group(&mut self) {
-        let group = self.from.group(&self.element);
-        self.key(b"groups");
+        let group = self.source.group(&self.element);
+        self.push_key(b"groups");
         self.open("[{");
         self.group = GroupSpans {
             group_id: self.write_member("group_id", group.group_id),
@@ -337,11 +347,11 @@ impl<'a> QueueWriter<'a> {
     }
 
     fn write_thread(&mut self) {
-        let thread = self.from.thread(&self.element);
-        self.key(b"history");
+        let thread = self.source.thread(&self.element);
+        self.push_key(b"history");
         self.open("[{");
         self.thread.chunk = self.write_member("metadata", thread.chunk);
-        self.key(b"threads");
+        self.push_key(b"threads");
         self.open("[{");
         self.thread.id = self.write_member("id", thread.id);
         self.thread.context = self.write_member("context", thread.context);
@@ -351,7 +361,7 @@ impl<'a> QueueWriter<'a> {
 
     /// Writes the element in its list, under the original key.
     fn write_list(&mut self) {
-        let key = self.from.document.bytes(self.element.position.list_key);
+        let key = self.source.document.bytes(self.element.position.list_key);
         let quote = key.iter().position(|byte| *byte == b'"');
         let start = self.out.len();
         self.out
@@ -372,46 +382,46 @@ impl<'a> QueueWriter<'a> {
     }
 
     fn write_raw(&mut self) {
-        self.raw = self.verbatim(self.element.raw);
+        self.raw = self.copy(self.element.raw);
     }
 
     /// Writes a key and its value, unless the value is absent or part of the element.
     fn write_member(&mut self, key: &str, value: Option<Span>) -> Option<Span> {
         let value = value.filter(|value| !self.is_inside(*value))?;
-        self.key(key.as_bytes());
-        let value = self.verbatim(value);
-        self.text(",");
+        self.push_key(key.as_bytes());
+        let value = self.copy(value);
+        self.push_str(",");
         Some(value)
     }
 
-    fn key(&mut self, key: &[u8]) {
-        self.text("\"");
+    fn push_key(&mut self, key: &[u8]) {
+        self.push_str("\"");
         self.out.extend_from_slice(key);
-        self.text("\":");
+        self.push_str("\":");
     }
 
-    fn verbatim(&mut self, span: Span) -> Span {
+    fn copy(&mut self, span: Span) -> Span {
         let start = self.out.len();
-        self.out.extend_from_slice(self.from.document.bytes(span));
+        self.out.extend_from_slice(self.source.document.bytes(span));
         Span::new(start, self.out.len())
     }
 
     fn open(&mut self, brackets: &str) {
-        self.text(brackets);
+        self.push_str(brackets);
     }
 
     fn close(&mut self, brackets: &str) {
         let is_closed = self.is_remainder && !self.raw.range().is_empty();
         if !is_closed {
-            self.text(brackets);
+            self.push_str(brackets);
         }
     }
 
-    fn text(&mut self, text: &str) {
+    fn push_str(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    fn drop_comma(&mut self) {
+    fn pop_comma(&mut self) {
         self.out.pop();
     }
 
@@ -421,16 +431,16 @@ impl<'a> QueueWriter<'a> {
 
     /// Finds parts of the envelope inside the element, for example the id of an entry without
     /// changes.
-    fn find_inside(&mut self) {
+    fn locate_inside(&mut self) {
         let (whole, copy) = (self.element.raw, self.raw);
         let find = |slot: &mut Option<Span>, span: Option<Span>| {
             *slot = slot.or_else(|| span?.rebase(whole, copy));
         };
         let (entry, change) = (
-            self.from.entry(&self.element),
-            self.from.change(&self.element),
+            self.source.entry(&self.element),
+            self.source.change(&self.element),
         );
-        find(&mut self.object, self.from.object);
+        find(&mut self.object, self.source.object);
         find(&mut self.entry.id, entry.id);
         find(&mut self.entry.time, entry.time);
         find(&mut self.change.field, change.field);

@@ -26,12 +26,13 @@ pub(crate) trait Decode<'a> {
         }
     }
 
-    /// Adds the paths of what [`decode`](Self::decode) ignores in the next value. Skips the value.
+    /// Adds the paths of the keys that [`decode`](Self::decode) ignores in the next value. Skips
+    /// the value.
     fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
         let mut again = *cursor;
         // Where no text is expected, Meta writes an empty string for an absent value.
         if Self::decode(cursor).is_none() && again.string() != Some("") {
-            paths.note();
+            paths.add();
         }
     }
 
@@ -49,14 +50,14 @@ pub(crate) trait Decode<'a> {
 impl<'a> Cursor<'a> {
     /// Decodes one member of the object that follows. Of equal keys, the last one that can be
     /// decoded counts.
-    pub(crate) fn member<R: Decode<'a>>(mut self, name: &[u8]) -> Option<R::Output> {
+    pub(crate) fn member<D: Decode<'a>>(mut self, name: &[u8]) -> Option<D::Output> {
         self.enter_object()?;
         let mut value = None;
         while let Some(key) = self.next_key() {
             if key != name {
                 self.skip();
             } else if !self.take_null() {
-                value = R::decode(&mut self).or(value);
+                value = D::decode(&mut self).or(value);
             }
         }
         value

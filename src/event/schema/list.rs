@@ -164,7 +164,7 @@ where
 
     fn unread(cursor: &mut Cursor<'a>, paths: &mut UnreadPaths) {
         if cursor.enter_array().is_none() {
-            paths.note();
+            paths.add();
             return;
         }
         let list = paths.enter_list();

@@ -1,7 +1,7 @@
 //! Declarations of the protocol's objects.
 //!
-//! The macros `object!`, `tagged!` and `names!` declare a type once. Its decoding, its check for
-//! unknown parts, its serialization and its `Debug` follow from that.
+//! The macros `object!`, `tagged_union!` and `string_enum!` declare a type once. Its decoding, its
+//! check for unknown parts, its serialization and its `Debug` follow from that.
 //!
 //! One rule holds for all types. A key whose value has an unexpected shape is absent, the other
 //! keys are not affected, and [`Decode::is_known`] is false for the whole object. `null` means
@@ -11,21 +11,21 @@
 mod decode;
 mod lazy;
 mod list;
-mod names;
 mod object;
 mod scalar;
 #[cfg(feature = "serde")]
 mod serialize;
-mod tagged;
+mod string_enum;
+mod tagged_union;
 mod timestamp;
 mod unread;
 
 pub(crate) use self::{
     decode::Decode,
-    names::{names, names_match},
     object::object,
-    scalar::{Degrees, Id, Json, Nothing, Person, Text, Words},
-    tagged::{TaggedDecoder, TaggedUnion, tagged},
+    scalar::{Coordinate, Id, Ignored, MetaText, PersonalId, RawJson, UserText},
+    string_enum::{eq_ignoring_case_and_separators, string_enum},
+    tagged_union::{TaggedDecoder, TaggedUnion, tagged_union},
     unread::UnreadPaths,
 };
 pub use self::{
@@ -37,5 +37,5 @@ pub use self::{
 #[cfg(feature = "serde")]
 pub(crate) use self::{
     serialize::{OptionalField, SerializeWith},
-    tagged::body_key,
+    tagged_union::body_key,
 };

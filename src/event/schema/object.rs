@@ -96,7 +96,7 @@ macro_rules! object {
             ) {
                 $(let $content = $crate::event::schema::TaggedDecoder::<'a, $tags>::from_object(&mut { *cursor });)?
                 if cursor.enter_object().is_none() {
-                    paths.note();
+                    paths.add();
                     return;
                 }
                 // The key that each field was last decoded from. Of several spellings in one object
@@ -114,7 +114,7 @@ macro_rules! object {
                         if <$decoder as $crate::event::schema::Decode<'a>>::decode(&mut { *cursor }).is_some()
                             && let Some(before) = $field.replace(key)
                         {
-                            paths.note_sibling(object, before);
+                            paths.add_sibling(object, before);
                         }
                         <$decoder as $crate::event::schema::Decode<'a>>::unread(cursor, paths);
                         paths.leave(object);
@@ -158,7 +158,7 @@ macro_rules! object {
     };
     (@unread $cursor:ident, $key:ident, $paths:ident) => {{
         $cursor.skip();
-        $paths.note();
+        $paths.add();
     }};
     (@unread $cursor:ident, $key:ident, $paths:ident, $content:ident) => {
         match &$content {

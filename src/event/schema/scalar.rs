@@ -7,9 +7,9 @@ use crate::event::json::Cursor;
 
 /// A text that Meta wrote, such as the title of an error. Shown by `Debug`.
 #[derive(Debug)]
-pub(crate) struct Words;
+pub(crate) struct MetaText;
 
-impl<'a> Decode<'a> for Words {
+impl<'a> Decode<'a> for MetaText {
     type Output = &'a str;
     const DEBUG_VISIBLE: bool = true;
 
@@ -20,9 +20,9 @@ impl<'a> Decode<'a> for Words {
 
 /// A text that a person wrote; may be empty. Hidden by `Debug`.
 #[derive(Debug)]
-pub(crate) struct Text;
+pub(crate) struct UserText;
 
-impl<'a> Decode<'a> for Text {
+impl<'a> Decode<'a> for UserText {
     type Output = &'a str;
     const DEBUG_VISIBLE: bool = false;
 
@@ -48,9 +48,9 @@ impl<'a> Decode<'a> for Id {
 /// An identifier of a person, such as a phone number. Hidden by `Debug`. The empty string, which
 /// Meta has used for "not known", means absent.
 #[derive(Debug)]
-pub(crate) struct Person;
+pub(crate) struct PersonalId;
 
-impl<'a> Decode<'a> for Person {
+impl<'a> Decode<'a> for PersonalId {
     type Output = &'a str;
     const DEBUG_VISIBLE: bool = false;
     const EMPTY_IS_ABSENT: bool = true;
@@ -96,9 +96,9 @@ impl serde::Serialize for Name<'_> {
 
 /// A value that no field reads. Always absent.
 #[derive(Debug)]
-pub(crate) struct Nothing;
+pub(crate) struct Ignored;
 
-impl<'a> Decode<'a> for Nothing {
+impl<'a> Decode<'a> for Ignored {
     type Output = ();
     const DEBUG_VISIBLE: bool = false;
 
@@ -110,9 +110,9 @@ impl<'a> Decode<'a> for Nothing {
 
 /// A value that is kept as JSON text because its shape is not stable.
 #[derive(Debug)]
-pub(crate) struct Json;
+pub(crate) struct RawJson;
 
-impl<'a> Decode<'a> for Json {
+impl<'a> Decode<'a> for RawJson {
     type Output = &'a str;
     const DEBUG_VISIBLE: bool = false;
 
@@ -145,13 +145,13 @@ impl<'a> Decode<'a> for i64 {
     /// Accepts a whole number with a fraction (`2.0`), as some senders write it.
     fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
         let text = cursor.scalar()?;
-        text.parse().ok().or_else(|| parse_whole(text))
+        text.parse().ok().or_else(|| parse_integral(text))
     }
 }
 
 /// Parses a whole number that is written with a fraction or an exponent, up to 2^53: beyond that a
 /// float is not exact.
-pub(super) fn parse_whole(text: &str) -> Option<i64> {
+pub(super) fn parse_integral(text: &str) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let number: f64 = text.parse().ok()?;
     let is_whole = number.fract() == 0.0 && number.abs() < EXACT;
@@ -162,7 +162,7 @@ pub(super) fn parse_whole(text: &str) -> Option<i64> {
 /// Serializes a whole number without a fraction, as Meta does.
 #[cfg(feature = "serde")]
 fn serialize_number<S: serde::Serializer>(number: f64, serializer: S) -> Result<S::Ok, S::Error> {
-    match parse_whole(&number.to_string()) {
+    match parse_integral(&number.to_string()) {
         Some(whole) => serializer.serialize_i64(whole),
         None => serializer.serialize_f64(number),
     }
@@ -186,9 +186,9 @@ impl<'a> Decode<'a> for f64 {
 
 /// A latitude or longitude, degrees. Hidden by `Debug`.
 #[derive(Debug)]
-pub(crate) struct Degrees;
+pub(crate) struct Coordinate;
 
-impl<'a> Decode<'a> for Degrees {
+impl<'a> Decode<'a> for Coordinate {
     type Output = f64;
     const DEBUG_VISIBLE: bool = false;
 

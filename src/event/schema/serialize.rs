@@ -18,14 +18,14 @@ impl<T> OptionalField for Option<T> {
 }
 
 /// Serializes a value with [`Decode::serialize`] of its decoder.
-pub(crate) struct SerializeWith<'v, 'a, R: Decode<'a>>(pub(crate) &'v R::Output);
+pub(crate) struct SerializeWith<'v, 'a, D: Decode<'a>>(pub(crate) &'v D::Output);
 
-impl<'a, R> serde::Serialize for SerializeWith<'_, 'a, R>
+impl<'a, D> serde::Serialize for SerializeWith<'_, 'a, D>
 where
-    R: Decode<'a>,
-    R::Output: serde::Serialize,
+    D: Decode<'a>,
+    D::Output: serde::Serialize,
 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        R::serialize(self.0, serializer)
+        D::serialize(self.0, serializer)
     }
 }

@@ -3,7 +3,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{decode::Decode, scalar::parse_whole};
+use super::{decode::Decode, scalar::parse_integral};
 use crate::event::json::Cursor;
 
 /// A point in time: Unix seconds, which Meta writes as a string or a number.
@@ -67,7 +67,7 @@ impl Timestamp {
         });
         let in_other_form = || {
             let starts_with_digit = text.starts_with(|first: char| first.is_ascii_digit());
-            let number = parse_whole(text).filter(|_| starts_with_digit);
+            let number = parse_integral(text).filter(|_| starts_with_digit);
             number.and_then(|number| u64::try_from(number).ok())
         };
         let number = number.or_else(in_other_form)?;

@@ -54,7 +54,7 @@ impl UnreadPaths {
     }
 
     /// Adds the current path, once.
-    pub(crate) fn note(&mut self) {
+    pub(crate) fn add(&mut self) {
         let path = if self.path.is_empty() {
             "."
         } else {
@@ -66,10 +66,10 @@ impl UnreadPaths {
     }
 
     /// Adds the path of another member of the object `parent`.
-    pub(crate) fn note_sibling(&mut self, parent: Parent, key: &[u8]) {
+    pub(crate) fn add_sibling(&mut self, parent: Parent, key: &[u8]) {
         let rest = self.path.split_off(parent.0);
         let other = self.enter(key);
-        self.note();
+        self.add();
         self.leave(other);
         self.path.push_str(&rest);
     }
@@ -117,11 +117,11 @@ mod tests {
         let mut paths = UnreadPaths::default();
         for index in 0..200 {
             let parent = paths.enter(format!("k{index}").as_bytes());
-            paths.note();
-            paths.note();
+            paths.add();
+            paths.add();
             paths.leave(parent);
         }
-        paths.note();
+        paths.add();
         let paths = paths.into_paths();
         assert_eq!(paths.len(), MAX_PATHS);
         assert_eq!(paths.first().map(String::as_str), Some("k0"));

@@ -99,7 +99,7 @@ impl Report {
 
     /// Returns the number of deliveries with status code 200.
     #[must_use]
-    pub fn acknowledged(&self) -> usize {
+    pub fn deliveries_acknowledged(&self) -> usize {
         self.status_codes.get(&200).copied().unwrap_or_default()
     }
 

@@ -248,17 +248,7 @@ impl<'a, S, F> Run<'a, S, F> {
             });
         }
         let index = self.report.deliveries.len();
-        for &event in &events {
-            if let Some(progress) = self.progress.get_mut(event) {
-                progress.first_sent.get_or_insert(now);
-            }
-            if let Some(history) = self.report.events.get_mut(event)
-                && history.deliveries.last() != Some(&index)
-            {
-                history.deliveries.push(index);
-                self.report.redeliveries += usize::from(history.acknowledged_at.is_some());
-            }
-        }
+        self.record_sent(&events, index, now);
         self.report.retries += usize::from(cause == Cause::Retry);
         let generated = events.iter().filter_map(|&event| self.events.get(event));
         self.report.deliveries.push(Delivery {
@@ -288,6 +278,21 @@ impl<'a, S, F> Run<'a, S, F> {
             },
         );
         self.delivered.push(events);
+    }
+
+    /// Adds the delivery at `index` to the history of its events.
+    fn record_sent(&mut self, events: &[usize], index: usize, now: Instant) {
+        for &event in events {
+            if let Some(progress) = self.progress.get_mut(event) {
+                progress.first_sent.get_or_insert(now);
+            }
+            if let Some(history) = self.report.events.get_mut(event)
+                && history.deliveries.last() != Some(&index)
+            {
+                history.deliveries.push(index);
+                self.report.redeliveries += usize::from(history.acknowledged_at.is_some());
+            }
+        }
     }
 
     fn finish(&mut self, id: Id, outcome: DeliveryOutcome, at: Instant) {

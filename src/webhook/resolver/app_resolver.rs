@@ -36,6 +36,11 @@ pub trait AppResolver: Send + Sync + 'static {
     /// Returns the app with this name, or `None` if there is none. The name is 1 to 128 letters,
     /// digits, `.`, `_`, `~` or `-`. It is untrusted: any sender can make it up.
     ///
+    /// The label of the app must be unique in the layer: no other name, no route, and no other
+    /// layer over the same `DedupLayer` may have a different app with this label. Otherwise an
+    /// event that both apps receive is handled for one of them only, and
+    /// [`SetupWarning::LabelShared`](crate::webhook::SetupWarning::LabelShared) is reported.
+    ///
     /// It runs in its own task, and the result is cached: see [`CachedResolver`]. Return clones of
     /// the same [`App`] for a name. A change of its credentials then takes effect without another
     /// lookup.
@@ -45,7 +50,7 @@ pub trait AppResolver: Send + Sync + 'static {
     /// # Errors
     ///
     /// Returns a [`ResolveError`] if the lookup failed. The request is answered with 503, and Meta
-    /// retries.
+    /// retries. [`CachedResolver::last_error`](super::CachedResolver::last_error) returns it.
     fn resolve(&self, name: &str)
     -> impl Future<Output = Result<Option<App>, ResolveError>> + Send;
 }

@@ -13,6 +13,25 @@ const DEFAULT_UNKNOWN_CAPACITY: usize = 4096;
 const DEFAULT_LOOKUPS_PER_SECOND: u32 = 200;
 const DEFAULT_LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
+// Here, because the cache need not know how it is configured.
+impl CachedResolver {
+    /// Creates a resolver with the default settings.
+    pub fn new(resolver: impl AppResolver) -> Self {
+        Self::builder(resolver).build_unchecked()
+    }
+
+    /// Returns a builder with the default settings.
+    pub fn builder(resolver: impl AppResolver) -> CachedResolverBuilder {
+        CachedResolverBuilder::new(resolver)
+    }
+}
+
+impl<A: AppResolver> From<A> for CachedResolver {
+    fn from(resolver: A) -> Self {
+        Self::new(resolver)
+    }
+}
+
 /// Builder of a [`CachedResolver`]. [`build`](Self::build) validates every setting.
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct CachedResolverBuilder {
@@ -20,7 +39,7 @@ pub struct CachedResolverBuilder {
 }
 
 impl CachedResolverBuilder {
-    pub(super) fn new(resolver: impl AppResolver) -> Self {
+    fn new(resolver: impl AppResolver) -> Self {
         Self {
             settings: Settings {
                 resolver: Box::new(resolver),
@@ -102,7 +121,7 @@ impl CachedResolverBuilder {
         Ok(self.build_unchecked())
     }
 
-    pub(super) fn build_unchecked(self) -> CachedResolver {
+    fn build_unchecked(self) -> CachedResolver {
         CachedResolver::from_settings(self.settings)
     }
 }

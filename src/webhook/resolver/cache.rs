@@ -1,9 +1,6 @@
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -15,14 +12,17 @@ use tokio::{
 
 use super::{
     super::{app::App, rejection::RejectionKind},
-    app_resolver::{AppResolver, DynResolver, is_name},
-    builder::CachedResolverBuilder,
-    entry::{Entry, Outcome},
+    app_resolver::{DynResolver, ResolveError, is_name},
+    counters::{ResolverCounters, ResolverPanicked, Statistics},
+    entry::{Entry, Next, Outcome, RunningLookup},
     rate_limit::TokenBucket,
 };
 
 /// Time for which a name is not looked up again after a failed lookup.
 const FAILURE_TIME_TO_LIVE: Duration = Duration::from_secs(1);
+
+/// Beyond the longest time that a lookup takes, it is taken for stalled, and another may begin.
+const STALLED_LOOKUP_GRACE: Duration = Duration::from_secs(1);
 
 /// Maximum number of concurrent lookups, separately for known and for unknown names.
 const MAX_CONCURRENT_LOOKUPS: usize = 32;
@@ -30,7 +30,8 @@ const MAX_CONCURRENT_LOOKUPS: usize = 32;
 /// Maximum number of requests that wait for lookups of unknown names. Beyond it, 503.
 const MAX_WAITING_FOR_UNKNOWN: usize = 1024;
 
-/// Calls an [`AppResolver`] and caches its results. A clone is a handle to the same cache.
+/// Calls an [`AppResolver`](super::AppResolver) and caches its results. A clone is a handle to the
+/// same cache.
 ///
 /// Any sender can make up names, so lookups are limited:
 ///
@@ -41,7 +42,8 @@ const MAX_WAITING_FOR_UNKNOWN: usize = 1024;
 /// - Names that are not known to exist share one rate limit. Beyond it the response is 503, and
 ///   Meta retries.
 /// - A name is looked up once at a time, however many requests wait for it, in a task that does not
-///   stop when the sender disconnects.
+///   stop when the sender disconnects. If the runtime of that task is no longer driven, a request
+///   in another runtime begins a new lookup after two lookup timeouts and a second.
 ///
 /// A known name is looked up again when its entry expires, and that lookup does not count against
 /// the rate limit. Lookups of unknown names have their own concurrency limit (a bulkhead), so they
@@ -79,8 +81,7 @@ struct Shared {
     /// Bulkheads: concurrent lookups of known and of unknown names.
     known_lookups: Semaphore,
     unknown_lookups: Semaphore,
-    /// Number of calls of the resolver.
-    lookups: AtomicU64,
+    statistics: Statistics,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +89,13 @@ pub(super) struct Durations {
     pub(super) time_to_live: Duration,
     pub(super) unknown_time_to_live: Duration,
     pub(super) lookup_timeout: Duration,
+}
+
+impl Durations {
+    /// Longest time of one lookup: that in the queue of the bulkhead, and that of the call.
+    fn longest_lookup(&self) -> Duration {
+        self.lookup_timeout.saturating_mul(2)
+    }
 }
 
 /// The settings of a [`CachedResolver`].
@@ -100,16 +108,6 @@ pub(super) struct Settings {
 }
 
 impl CachedResolver {
-    /// Creates a resolver with the default settings.
-    pub fn new(resolver: impl AppResolver) -> Self {
-        CachedResolverBuilder::new(resolver).build_unchecked()
-    }
-
-    /// Returns a builder with the default settings.
-    pub fn builder(resolver: impl AppResolver) -> CachedResolverBuilder {
-        CachedResolverBuilder::new(resolver)
-    }
-
     pub(super) fn from_settings(settings: Settings) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -121,7 +119,7 @@ impl CachedResolver {
                 waiting_for_unknown: Semaphore::new(MAX_WAITING_FOR_UNKNOWN),
                 known_lookups: Semaphore::new(MAX_CONCURRENT_LOOKUPS),
                 unknown_lookups: Semaphore::new(MAX_CONCURRENT_LOOKUPS),
-                lookups: AtomicU64::new(0),
+                statistics: Statistics::default(),
             }),
         }
     }
@@ -168,10 +166,32 @@ impl CachedResolver {
         }
     }
 
-    /// Number of calls of [`AppResolver::resolve`] so far, for monitoring.
+    /// Returns the current totals, for monitoring.
     #[must_use]
-    pub fn lookups(&self) -> u64 {
-        self.shared.lookups.load(Ordering::Relaxed)
+    pub fn counters(&self) -> ResolverCounters {
+        self.shared.statistics.counters()
+    }
+
+    /// Returns the error of the last lookup that failed, with its cause as
+    /// [`source`](std::error::Error::source). Requests are answered with 503, and their
+    /// [`Rejection`](crate::Rejection) does not contain it.
+    ///
+    /// The error stays when later lookups succeed. Whether there are new failures shows in
+    /// [`ResolverCounters::failed`].
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// use tower_whatsapp::webhook::CachedResolver;
+    ///
+    /// fn log(resolver: &CachedResolver) {
+    ///     if let Some(error) = resolver.last_error() {
+    ///         eprintln!("{error}: {:?}", error.source());
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn last_error(&self) -> Option<Arc<ResolveError>> {
+        self.shared.statistics.last_error()
     }
 
     /// Returns the cached outcome, unless it has expired.
@@ -188,32 +208,44 @@ impl CachedResolver {
     }
 
     async fn lookup_once(self, name: Arc<str>) -> Outcome {
-        let (entry, _permit) = match self.shared.known.get(&name) {
+        let shared = &self.shared;
+        let (entry, _permit) = match shared.known.get(&name) {
             Some(entry) => (entry, None),
-            None => match self.shared.waiting_for_unknown.try_acquire() {
-                Ok(permit) => (self.shared.entry_or_insert(&name), Some(permit)),
-                Err(_) => return Outcome::Failed,
+            None => match shared.waiting_for_unknown.try_acquire() {
+                Ok(permit) => (shared.entry_or_insert(&name), Some(permit)),
+                Err(_) => {
+                    shared.statistics.rate_limited();
+                    return Outcome::Failed;
+                }
             },
         };
-        let guard = Arc::clone(&entry.lookup).lock_owned().await;
-        if let Some(outcome) = entry.fresh() {
-            return outcome;
+        let max_age = shared
+            .durations
+            .longest_lookup()
+            .saturating_add(STALLED_LOOKUP_GRACE);
+        loop {
+            match entry.next(max_age) {
+                Next::Use(outcome) => return outcome,
+                Next::Wait(mut outcome) => {
+                    let outcome = outcome.wait_for(Option::is_some).await;
+                    // Without an outcome, its task was dropped with its runtime.
+                    if let Some(outcome) = outcome.ok().and_then(|outcome| outcome.clone()) {
+                        return outcome;
+                    }
+                }
+                Next::Start(running) => {
+                    let shared = Arc::clone(shared);
+                    // In a task: if the sender disconnects, the lookup has been counted all the
+                    // same, and its outcome is to be cached.
+                    let task = tokio::spawn(async move {
+                        let outcome = shared.lookup(&name, &running).await;
+                        running.finish(outcome.clone());
+                        outcome
+                    });
+                    return task.await.unwrap_or(Outcome::Failed);
+                }
+            }
         }
-        let shared = Arc::clone(&self.shared);
-        // In a task: if the sender disconnects, the lookup has been counted all the same, and its
-        // outcome is to be cached.
-        let task = tokio::spawn(async move {
-            let outcome = shared.lookup(&name, &entry).await;
-            drop(guard);
-            outcome
-        });
-        task.await.unwrap_or(Outcome::Failed)
-    }
-}
-
-impl<A: AppResolver> From<A> for CachedResolver {
-    fn from(resolver: A) -> Self {
-        Self::new(resolver)
     }
 }
 
@@ -222,7 +254,7 @@ impl fmt::Debug for CachedResolver {
         f.debug_struct("CachedResolver")
             .field("known", &self.shared.known.len())
             .field("unknown", &self.shared.unknown.len())
-            .field("lookups", &self.lookups())
+            .field("lookups", &self.counters().lookups)
             .finish_non_exhaustive()
     }
 }
@@ -241,9 +273,10 @@ impl Shared {
     }
 
     /// Looks a name up and caches the outcome.
-    async fn lookup(self: &Arc<Self>, name: &Arc<str>, entry: &Arc<Entry>) -> Outcome {
+    async fn lookup(self: &Arc<Self>, name: &Arc<str>, running: &RunningLookup) -> Outcome {
         let is_known = self.known.contains_key(name);
         if !is_known && !self.is_within_rate_limit() {
+            self.statistics.rate_limited();
             // Not cached: the next request may be within the limit.
             return Outcome::Failed;
         }
@@ -260,8 +293,8 @@ impl Shared {
             Outcome::Failed => (FAILURE_TIME_TO_LIVE, &self.unknown, &self.known),
             Outcome::Unknown => (durations.unknown_time_to_live, &self.unknown, &self.known),
         };
-        entry.store(outcome.clone(), time_to_live);
-        if entry.is_forgotten() {
+        let entry = running.entry();
+        if !running.store(outcome.clone(), time_to_live) || entry.is_forgotten() {
             return outcome;
         }
         cache.insert(Arc::clone(name), Arc::clone(entry));
@@ -277,18 +310,28 @@ impl Shared {
     async fn call_resolver(self: &Arc<Self>, name: &Arc<str>, bulkhead: &Semaphore) -> Outcome {
         let lookup_timeout = self.durations.lookup_timeout;
         let Ok(Ok(_permit)) = timeout(lookup_timeout, bulkhead.acquire()).await else {
+            self.statistics.timed_out();
             return Outcome::Failed;
         };
-        self.lookups.fetch_add(1, Ordering::Relaxed);
+        self.statistics.began();
         let (shared, name) = (Arc::clone(self), Arc::clone(name));
         // In its own task, so that a panic of the resolver is only a failed lookup.
         let mut task = tokio::spawn(async move { shared.resolver.resolve_dyn(&name).await });
         match timeout(lookup_timeout, &mut task).await {
             Ok(Ok(Ok(Some(app)))) => Outcome::App(app),
             Ok(Ok(Ok(None))) => Outcome::Unknown,
-            Ok(_) => Outcome::Failed,
+            Ok(Ok(Err(error))) => {
+                self.statistics.failed(error);
+                Outcome::Failed
+            }
+            Ok(Err(_)) => {
+                let error = ResolveError::unavailable(ResolverPanicked);
+                self.statistics.failed(error);
+                Outcome::Failed
+            }
             Err(_) => {
                 task.abort();
+                self.statistics.timed_out();
                 Outcome::Failed
             }
         }

@@ -4,6 +4,7 @@
 mod app_resolver;
 mod builder;
 mod cache;
+mod counters;
 mod entry;
 mod rate_limit;
 
@@ -12,4 +13,5 @@ pub use self::{
     app_resolver::{AppResolver, ResolveError},
     builder::CachedResolverBuilder,
     cache::CachedResolver,
+    counters::ResolverCounters,
 };

@@ -1,4 +1,4 @@
-//! T: many apps behind one layer, each with its own secret, and some with a list of accounts.
+//! T: several apps behind one layer, each with its own secret, some with a list of accounts.
 
 use test_support::{
     CHALLENGE,
@@ -7,7 +7,7 @@ use test_support::{
 };
 use tower_whatsapp::{
     App, Credentials,
-    RejectionKind::{AccountRefused, HandshakeRefused, SignatureMismatch},
+    RejectionKind::{AccountRefused, HandshakeToken, SignatureMismatch},
     WebhookLayer, WebhookLayerBuilder,
     webhook::OnForeignEvent,
 };
@@ -47,22 +47,22 @@ fn routes() -> Vec<Row> {
             .handled(&[ONE_TEXT])
             .app("bank")
             .secret_label("1"),
-        // S19, among apps of one layer.
+        // S19 between apps of one layer.
         of("T2", "/bank", "shop").read(SignatureMismatch),
         of("T2 other", "/shop", "bank").read(SignatureMismatch),
         of("T3", "/nobody", "shop").passed_through(),
         of("T3 prefix", "/shop/", "shop").passed_through(),
         echo("T4", "/shop", "shop"),
-        echo("T4 other", "/shop", "bank").unread(HandshakeRefused),
+        echo("T4 other", "/shop", "bank").unread(HandshakeToken),
         about("T5", account("1")).read(AccountRefused),
-        // What names no account is nobody else's.
+        // Events without an account are not foreign.
         about("T5 none", account(""))
             .handled(&[ONE_TEXT])
             .app("bank")
             .secret_label("1"),
         about("T5 number", one_text().replace(r#""102290129340398""#, "1")).read(AccountRefused),
         about("T5 longer", account("1022901293403980")).read(AccountRefused),
-        // One of two, and the first would have been good.
+        // One of two is foreign; the first one is not.
         about(
             "T6",
             both(r#"{"id":"1","changes":[{"field":"x","value":1}]}"#),
@@ -84,7 +84,7 @@ fn routes() -> Vec<Row> {
             change(r#""field":"brand_new","value":7"#).replace("102290129340398", "2"),
         )
         .read(AccountRefused),
-        // Nothing in it is about anybody.
+        // Without any event.
         about("T8", r#"{"entry":[]}"#.to_owned())
             .handled(&[])
             .app("bank")
@@ -129,8 +129,9 @@ mod names {
     use tower_whatsapp::{
         App,
         RejectionKind::{
-            AppResolverUnavailable, AppUnknown, BodyTooLarge, HandshakeMalformed, HandshakeRefused,
-            MethodNotAllowed, SignatureMalformed, SignatureMismatch, SignatureMissing,
+            AppResolverUnavailable, AppUnknown, BodyTooLarge, HandshakeMalformed, HandshakeToken,
+            MethodNotAllowed, NotHandshake, SignatureMalformed, SignatureMismatch,
+            SignatureMissing,
         },
         WebhookLayer, WebhookLayerBuilder,
         webhook::{AppResolver, ResolveError},
@@ -173,9 +174,9 @@ mod names {
             of("T14", "down", "shop").unread(AppResolverUnavailable),
             ask("T14 asked", "down", "shop").unread(AppResolverUnavailable),
             ask("T15", "shop", "shop"),
-            ask("T15 other", "shop", "bank").unread(HandshakeRefused),
+            ask("T15 other", "shop", "bank").unread(HandshakeToken),
             ask("T16", "nobody", "shop").unread(AppUnknown),
-            // Nobody is looked up for these: the answer is not that the resolver is down.
+            // These cause no lookup, so the response does not show that the resolver is down.
             Row::one("T17", Sent::unsigned(one_text()).target("/hooks/down/in"))
                 .with(found)
                 .unread(SignatureMissing),
@@ -192,7 +193,7 @@ mod names {
                 .unread(MethodNotAllowed),
             Row::one("T17 no query", Sent::get("/hooks/down/in"))
                 .with(found)
-                .unread(HandshakeRefused),
+                .unread(NotHandshake),
             Row::one(
                 "T17 parameters",
                 Sent::get(asked("/hooks/down/in", "shop") + &"&a".repeat(20)),

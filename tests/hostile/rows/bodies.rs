@@ -1,4 +1,4 @@
-//! B: lengths, frames and encodings. What takes time, breaks off or fills the memory has tests of its own.
+//! B: lengths, frames and encodings. Slow, broken and memory-filling bodies have their own tests.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use test_support::{BODY_LIMIT, Step, builder, json, json::one_text};
@@ -10,7 +10,7 @@ use tower_whatsapp::{
 use super::json::ONE_TEXT;
 use crate::row::{Answer, Driver, Polled, Row, Sent};
 
-/// The limit of the rows that are about the limit, low enough to be quick.
+/// The body limit for rows that test it, low to be fast.
 const LIMIT: usize = 64 * 1024;
 
 const TOWER: &[Driver] = &[Driver::Tower];
@@ -23,7 +23,7 @@ pub(crate) fn rows() -> Vec<Row> {
         let sent = Sent::post(one_text()).header("content-encoding", value);
         Row::one(id, sent).unread(ContentEncoding)
     };
-    // Where there is a server, it does not let this through.
+    // A server would reject this.
     let lie = |id, length: &str| {
         Row::one(id, declared(Sent::post(one_text()), length))
             .handled(&[ONE_TEXT])
@@ -82,7 +82,7 @@ pub(crate) fn rows() -> Vec<Row> {
         .closes(),
         huge("B4", 8_000_000_000).closes(),
         huge("B5", 1 << 60).closes(),
-        // From here on the servers have opinions of their own.
+        // For larger values the servers respond themselves.
         huge("B6", 1 << 63),
         huge("B7", u128::from(u64::MAX))
             .but(Driver::Http1, Answer::Server(431))
@@ -100,7 +100,7 @@ pub(crate) fn rows() -> Vec<Row> {
             .handled(&[ONE_TEXT])
             .but(Driver::Http1, Answer::Server(400))
             .on(&[Driver::Tower, Driver::Http1]),
-        // Over HTTP/2 whoever lies has no stream any more.
+        // Over HTTP/2 a wrong length resets the stream.
         reset(
             "B10 less, over HTTP/2",
             declared(Sent::post(one_text()), "10"),
@@ -116,7 +116,7 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::one("B11 sockets", bytewise(exact(20_000)))
             .handled(&[&text(20_000)])
             .on(&[Driver::Http1]),
-        // h2 ends a connection that sends very many tiny frames, before the layer would mind.
+        // h2 closes a connection with very many tiny frames, before the layer would.
         Row::one("B11 few", bytewise(exact(300)))
             .handled(&[&text(300)])
             .on(&[Driver::Http2]),
@@ -151,7 +151,7 @@ pub(crate) fn rows() -> Vec<Row> {
             .polled(Polled::Any)
             .but(Driver::Http2, Answer::Gone)
             .closes(),
-        // All bytes are there, and right, and only the end is not.
+        // All bytes are correct, but the end is missing.
         Row::one(
             "B14 at the end",
             Sent::post(one_text()).chunked([Step::data(one_text()), Step::Fail]),
@@ -183,7 +183,7 @@ pub(crate) fn rows() -> Vec<Row> {
         encoding("B21 identity twice", "identity, identity"),
         encoding("B21 identity and more", "identity;q=1"),
         encoding("B21 any byte", "\u{ff}"),
-        // Where a server trims no value.
+        // Only where no server trims the value.
         encoding("B21 space", " identity").on(TOWER),
         Row::one(
             "B27",
@@ -210,7 +210,7 @@ pub(crate) fn rows() -> Vec<Row> {
         .unread(BodyTooLarge)
         .but(Driver::Http1, Answer::Server(400))
         .but(Driver::Http2, Answer::Gone),
-        // Trailers are not signed, so they are nobody's business: not their number, and not what they say.
+        // Trailers are not signed, so neither their number nor their content matters.
         Row::one("B28", trailing(50)).handled(&[ONE_TEXT]),
         Row::one("B28 only", Sent::post("").chunked([trailers(1)])).read(NotJson),
         Row::one(
@@ -254,7 +254,7 @@ fn low() -> WebhookLayerBuilder {
     builder().body_limit(LIMIT).memory_budget(1024 * 1024)
 }
 
-/// However busy the machine is.
+/// Timeouts that are long enough for a busy machine.
 fn patient() -> WebhookLayerBuilder {
     let builder = builder();
     #[cfg(feature = "tokio")]
@@ -262,7 +262,7 @@ fn patient() -> WebhookLayerBuilder {
     builder
 }
 
-/// What of a padded text is not text.
+/// Bytes of a padded text message in addition to the text.
 fn overhead() -> usize {
     json::messages(&json::text("wamid.A", "")).len()
 }

@@ -1,4 +1,5 @@
-//! A: addresses of callers. C: their certificates. What a proxy must have written, and what nobody else may.
+//! A: client addresses. C: client certificates. What a proxy must report, and what
+//! others must not be able to.
 
 use std::net::SocketAddr;
 
@@ -24,7 +25,7 @@ pub(crate) fn rows() -> Vec<Row> {
     .collect()
 }
 
-/// In the list, and one that is not.
+/// An allowed address, and one that is not allowed.
 const META: &str = "157.240.22.35";
 const STRANGER: &str = "198.51.100.7";
 
@@ -42,12 +43,12 @@ fn addresses() -> Vec<Row> {
         plain("A1").dress(meta).handled(&[ONE_TEXT]),
         plain("A2").dress(stranger).unread(AddressRefused),
         plain("A3").unread(AddressUnknown),
-        // Around the proxies: whatever it writes, it is itself.
+        // A caller that bypasses the proxies: its headers have no effect.
         of("A4", META).dress(stranger).unread(AddressRefused),
         of("A5", META).dress(|_| {}).unread(AddressUnknown),
         good("A6", META),
         refused("A7", STRANGER),
-        // It has written what stands left of its own address.
+        // The client itself wrote what stands left of its own address.
         refused("A8", &format!("{META}, {STRANGER}")),
         refused("A8 and a proxy", &format!("{META}, {STRANGER}, 10.0.0.2")),
         good("A9", &format!("{STRANGER}, {META}")),
@@ -85,7 +86,8 @@ fn addresses() -> Vec<Row> {
         .with(listed)
         .dress(proxy)
         .unread(AddressUnknown),
-        // A good address proves nothing, and a bad one is not told more than that.
+        // An allowed address does not replace the signature, and a rejected one gets
+        // no further details.
         Row::one("A16", Sent::unsigned(one_text()))
             .with(listed)
             .dress(meta)
@@ -160,7 +162,7 @@ mod certificates {
         vec![
             plain("C1").unread(CertificateMissing),
             plain("C2").dress(unverified).unread(CertificateRefused),
-            // No header is looked at where no proxy is to be believed.
+            // Without a trusted proxy no header is read.
             Row::one("C3", said("SUCCESS", &right))
                 .with(of_connection)
                 .unread(CertificateMissing),
@@ -187,7 +189,7 @@ mod certificates {
             .with(forwarded)
             .dress(proxy)
             .unread(CertificateRefused),
-            // What a search in a text would take for Meta's.
+            // Names that a substring search would accept.
             subject("C8", &format!("{right}.example.org")),
             subject("C8 before", &format!("CN=x.{NAME}")),
             subject("C8 within", &format!("O=\"x,{right}\"")),
@@ -208,7 +210,7 @@ mod certificates {
             .with(forwarded)
             .dress(proxy)
             .unread(CertificateRefused),
-            // Up to 16 KiB, with what hyper lets through over HTTP/2 beside it.
+            // Up to 16 KiB, including the other headers, as hyper allows over HTTP/2.
             of(
                 "C10",
                 "SUCCESS",
@@ -224,7 +226,7 @@ mod certificates {
             .with(forwarded)
             .dress(proxy)
             .unread(SignatureMissing),
-            // Both are asked for, and the address first.
+            // Both are required, and the address is checked first.
             Row::one("C12", Sent::post(one_text()))
                 .with(both)
                 .dress(stranger)

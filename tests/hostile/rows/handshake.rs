@@ -2,23 +2,29 @@
 
 use test_support::{CHALLENGE, PATH, TOKEN, handshake};
 use tower_whatsapp::RejectionKind::{
-    HandshakeMalformed, HandshakeRefused, MethodNotAllowed, SignatureMissing,
+    HandshakeIncomplete, HandshakeMalformed, HandshakeMode, HandshakeRepeated, HandshakeToken,
+    MethodNotAllowed, NotHandshake, SignatureMissing,
 };
 
 use crate::row::{Answer, Driver, Row, Sent};
 
-/// The limit of the crate, written out again.
+/// The crate's limit, repeated here so that a change is noticed.
 const MAX_QUERY: usize = 2048;
 
 pub(crate) fn rows() -> Vec<Row> {
     let ask = |id, query: String| Row::one(id, Sent::get(query));
-    let token = |id, token: &str| ask(id, handshake(token, CHALLENGE)).unread(HandshakeRefused);
+    let token = |id, token: &str| ask(id, handshake(token, CHALLENGE)).unread(HandshakeToken);
     let mode = |id, mode: &str| {
         let query = format!("{PATH}?{mode}hub.verify_token={TOKEN}&hub.challenge={CHALLENGE}");
-        ask(id, query).unread(HandshakeRefused)
+        let is_missing = mode.is_empty();
+        ask(id, query).unread(if is_missing {
+            HandshakeIncomplete
+        } else {
+            HandshakeMode
+        })
     };
     let good = || handshake(TOKEN, CHALLENGE);
-    let again = |id, more: &str| ask(id, good() + more).unread(HandshakeRefused);
+    let again = |id, more: &str| ask(id, good() + more).unread(HandshakeRepeated);
     let challenge =
         |id, challenge: &str| ask(id, handshake(TOKEN, challenge)).unread(HandshakeMalformed);
     let padded = |id, len: usize| {
@@ -57,9 +63,9 @@ pub(crate) fn rows() -> Vec<Row> {
         .unread(HandshakeMalformed),
         challenge("H19", "a+b"),
         challenge("H19 encoded", "a%2Bb"),
-        // Who does not know the token learns nothing about the challenge.
-        ask("H19 wrong token", handshake("wrong", "a+b")).unread(HandshakeRefused),
-        // hyper lets no more than 16 KiB of headers through over HTTP/2.
+        // Callers without the token learn nothing about the challenge.
+        ask("H19 wrong token", handshake("wrong", "a+b")).unread(HandshakeToken),
+        // hyper allows at most 16 KiB of headers over HTTP/2.
         ask("H20 long", good() + "&x=" + &"x".repeat(60_000))
             .unread(HandshakeMalformed)
             .but(Driver::Http2, Answer::Server(431)),
@@ -72,10 +78,10 @@ pub(crate) fn rows() -> Vec<Row> {
             "H21",
             format!("{PATH}?hub_mode=subscribe&hub_verify_token={TOKEN}&hub_challenge={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
-        ask("H21 no query", PATH.to_owned()).unread(HandshakeRefused),
+        .unread(NotHandshake),
+        ask("H21 no query", PATH.to_owned()).unread(NotHandshake),
         Row::one("H22", Sent::get(good()).body(vec![b'x'; 1_000_000])),
-        // Written otherwise, and the same.
+        // Other encodings of the same query.
         written(
             "H23",
             &format!("hub%2Emode=%73ubscribe&%68ub.verify_token={TOKEN}&hub.challenge={CHALLENGE}"),
@@ -90,44 +96,44 @@ pub(crate) fn rows() -> Vec<Row> {
                 "a&=b&hub=c&hub.mode=subscribe&hub.verify_token={TOKEN}&hub.challenge={CHALLENGE}&%"
             ),
         ),
-        // And not the same.
+        // Encodings of a different query.
         written(
             "H24 semicolons",
             &format!("hub.mode=subscribe;hub.verify_token={TOKEN};hub.challenge={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(HandshakeIncomplete),
         written(
             "H24 second question mark",
             &format!("?hub.mode=subscribe&hub.verify_token={TOKEN}&hub.challenge={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(HandshakeIncomplete),
         written(
             "H24 upper case",
             &format!("HUB.MODE=subscribe&HUB.VERIFY_TOKEN={TOKEN}&HUB.CHALLENGE={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(NotHandshake),
         written(
             "H24 brackets",
             &format!("hub[mode]=subscribe&hub[verify_token]={TOKEN}&hub[challenge]={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(NotHandshake),
         written(
             "H24 list",
             &format!("hub.mode=subscribe&hub.verify_token[]={TOKEN}&hub.challenge={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(HandshakeIncomplete),
         written(
             "H24 escaped twice",
             &format!("hub%252Emode=subscribe&hub.verify_token={TOKEN}&hub.challenge={CHALLENGE}"),
         )
-        .unread(HandshakeRefused),
+        .unread(HandshakeIncomplete),
         written(
             "H24 escaped signs",
             &format!(
                 "hub.mode%3Dsubscribe%26hub.verify_token%3D{TOKEN}%26hub.challenge%3D{CHALLENGE}"
             ),
         )
-        .unread(HandshakeRefused),
+        .unread(NotHandshake),
         mode("H25 space", "hub.mode=subscribe%20&"),
         mode("H25 zero", "hub.mode=subscribe%00&"),
         mode("H25 plus", "hub.mode=+subscribe&"),
@@ -152,7 +158,7 @@ pub(crate) fn rows() -> Vec<Row> {
         challenge("H27 right to left", "1%e2%80%ae1"),
         challenge("H27 any byte", "%ff"),
         challenge("H27 cut escape", "1%3"),
-        // Headers mean nothing here: not what part of the answer is wanted, nor in what form, nor by whom.
+        // Headers have no effect here: neither range, nor content negotiation, nor credentials.
         Row::one(
             "H28",
             Sent::get(good())
@@ -182,14 +188,14 @@ pub(crate) fn rows() -> Vec<Row> {
                 .header("x-rewrite-url", "/x"),
         ),
         Row::one("H28 signed", Sent::get(good()).signature("sha256=0")),
-        // The parameters of a form are no query.
+        // Parameters in a form body are not a query.
         Row::one(
             "H29",
             Sent::get(PATH)
                 .header("content-type", "application/x-www-form-urlencoded")
                 .body(form()),
         )
-        .unread(HandshakeRefused),
+        .unread(NotHandshake),
         Row::one("H29 posted", Sent::unsigned("").target(good())).unread(SignatureMissing),
         Row::one("H29 head", Sent::get(good()).method("HEAD")).unread(MethodNotAllowed),
     ]

@@ -1,4 +1,4 @@
-//! J: bodies that are signed and odd.
+//! J: signed bodies with unusual JSON.
 
 use test_support::json::{change, delivery, messages, text};
 use tower_whatsapp::RejectionKind::NotJson;
@@ -8,7 +8,7 @@ use crate::row::{Driver, Row, Sent};
 /// The event of [`one_text`](test_support::json::one_text).
 pub(crate) const ONE_TEXT: &str = "message wamid.A canary words of a person";
 
-/// The most events of a delivery that are told apart.
+/// Maximum number of events of a delivery that are separated.
 const CAP: usize = 32_768;
 
 const TOWER: &[Driver] = &[Driver::Tower];
@@ -33,7 +33,7 @@ fn depth() -> Vec<Row> {
         post("J3", nested(1_000_000)).read(NotJson),
         post("J3 open", "[".repeat(1_000_000)).read(NotJson),
         post("J3 objects", "{\"a\":".repeat(200_000)).read(NotJson),
-        // An unknown key beside the entries is an event.
+        // An unknown key next to the entries is an event.
         post("J4 good", skipped(126)).handled(&["unknown Shape 250"]),
         post("J4", skipped(127)).read(NotJson),
         post(
@@ -45,10 +45,10 @@ fn depth() -> Vec<Row> {
 }
 
 fn bombs() -> Vec<Row> {
-    // Just under 3 MiB of tiny objects. A seventh of them over sockets, to save time.
+    // Almost 3 MiB of tiny objects. Only a seventh of them over sockets, to save time.
     let tiny = |count: usize| vec![r#"{"":0}"#; count].join(",");
     let last = |count: usize, len| -> &'static str {
-        // The elements beyond the cap, with the commas between them.
+        // Length of the elements beyond the cap, including the commas between them.
         let rest = (count - CAP) * len + (count - CAP - 1);
         format!("unknown Overflow {rest}").leak()
     };
@@ -82,7 +82,7 @@ fn bombs() -> Vec<Row> {
             delivery(&format!(r#""contacts":[{}],"messages":[{{}}]"#, tiny(SOME))),
         )
         .handled(&["message - -"]),
-        // Each of them would be an event by itself.
+        // Each of them would be a separate event.
         post("J8 entries", format!(r#"{{"entry":[{}]}}"#, tiny(SOME))).many(CAP + 1, last(SOME, 6)),
         post(
             "J8 changes",
@@ -111,7 +111,7 @@ fn oddities() -> Vec<Row> {
             messages(r#"{"id":"a","id":"b","type":"text","text":{"body":"x","body":"y"}}"#),
         )
         .handled(&["message b y"]),
-        // Which list the sender meant cannot be told, so none of the elements may be lost.
+        // It is unknown which list the sender meant, so no element may be lost.
         post(
             "J9 lists",
             delivery(r#""messages":[{"id":"a"}],"messages":[{"id":"b"}]"#),
@@ -161,7 +161,7 @@ fn numbers() -> Vec<Row> {
             r#"{"object":"whatsapp_business_account","entry":[]}"#,
         )
         .handled(&[]),
-        // Nothing in it, but somebody meant something by it.
+        // Empty, but the delivery is still an event.
         post("J19 empty", messages("")).handled(&[]),
         of("J19 1", 1),
         of("J19 1000", 1000),

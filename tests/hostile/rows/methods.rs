@@ -68,7 +68,7 @@ pub(crate) fn rows() -> Vec<Row> {
         path("P10 between", "//evil/wh"),
         path("P10 short", "/w"),
         path("P10 no ASCII", "/ẘh"),
-        // hyper lets no more than 16 KiB of headers through over HTTP/2.
+        // hyper allows at most 16 KiB of headers over HTTP/2.
         Row::one(
             "P11",
             Sent::post(one_text()).target("/".to_owned() + &"wh/".repeat(2000)),
@@ -98,7 +98,7 @@ pub(crate) fn rows() -> Vec<Row> {
             Sent::post(one_text()).target("/wh?/../x"),
         )
         .handled(&[super::json::ONE_TEXT]),
-        // A fragment is never sent by who knows the protocol, and is cut off by who reads it.
+        // Valid clients never send a fragment, and servers cut it off.
         Row::one("P13 fragment", Sent::post(one_text()).target("/wh#/x"))
             .handled(&[super::json::ONE_TEXT]),
         Row::one("P7", absolute).handled(&[super::json::ONE_TEXT]),

@@ -87,7 +87,7 @@ pub(crate) fn rows() -> Vec<Row> {
         .handled(&[ONE_TEXT]),
         malformed("S25", &format!(" {right}")).on(&[Driver::Tower, Driver::Http2]),
         malformed("S25 behind", &format!("{right}\t")).on(&[Driver::Tower, Driver::Http2]),
-        // Servers of HTTP/1 trim values, as they should.
+        // HTTP/1 servers trim header values, as specified.
         Row::one("S25 trimmed", value(format!(" \t{right} ").as_bytes()))
             .handled(&[ONE_TEXT])
             .on(&[Driver::Http1]),
@@ -108,7 +108,7 @@ pub(crate) fn rows() -> Vec<Row> {
         malformed("S26 long", &format!("sha256={}", "0".repeat(8000))),
         malformed("S26 zero digits", &format!("0x{digits}")),
         Row::one("S27", many(90, &right)).unread(SignatureMalformed),
-        // More than 100 headers are more than hyper's HTTP/1 takes, and 16 KiB of them more than its HTTP/2.
+        // hyper limits HTTP/1 requests to 100 headers, and HTTP/2 ones to 16 KiB of headers.
         Row::one("S27 more", many(200, &right))
             .unread(SignatureMalformed)
             .but(Driver::Http1, Answer::Server(431))
@@ -131,7 +131,7 @@ pub(crate) fn rows() -> Vec<Row> {
             Sent::unsigned(one_text()).header("authorization", &right[..]),
         )
         .unread(SignatureMissing),
-        // The older header is not looked at, whatever it says.
+        // The older header is ignored.
         Row::one(
             "S29",
             Sent::post(one_text()).header("x-hub-signature", format!("sha1={}", "0".repeat(40))),
@@ -142,7 +142,7 @@ pub(crate) fn rows() -> Vec<Row> {
             value(wrong.as_bytes()).header("x-hub-signature", &right[..]),
         )
         .read(SignatureMismatch),
-        // Of what is nearly this body.
+        // Signatures of almost the same body.
         of_another("S30", one_text() + "\n"),
         of_another("S30 less", one_text()[1..].to_owned()),
         of_another("S30 nothing", String::new()),
@@ -172,7 +172,7 @@ fn in_trailer(signature: &str) -> Sent {
     Sent::unsigned("").chunked([Step::data(one_text()), Step::Trailers(Box::new(trailers))])
 }
 
-/// A right MAC with each of its bits flipped.
+/// A valid MAC with each of its bits flipped.
 fn bit_flips() -> impl Iterator<Item = Sent> {
     let right = tag(SECRET, one_text());
     (0..256).map(move |bit| {
@@ -182,7 +182,7 @@ fn bit_flips() -> impl Iterator<Item = Sent> {
     })
 }
 
-/// A right MAC and 1 KiB, each of whose bytes is flipped.
+/// A body of 1 KiB with a valid MAC, with each of its bytes flipped.
 fn byte_flips() -> impl Iterator<Item = Sent> {
     let body = padded(1024);
     let signature = sign(SECRET, &body);
@@ -193,7 +193,7 @@ fn byte_flips() -> impl Iterator<Item = Sent> {
     })
 }
 
-/// The first 0 to 31 bytes of a right MAC.
+/// The first 0 to 31 bytes of a valid MAC.
 fn prefixes() -> impl Iterator<Item = Sent> {
     let right = tag(SECRET, one_text());
     (0..right.len()).map(move |len| {

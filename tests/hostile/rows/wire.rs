@@ -1,4 +1,4 @@
-//! W: bytes on an HTTP/1 connection that no well-behaved sender writes, or none that wants to be understood.
+//! W: bytes on an HTTP/1 connection that no well-behaved client sends.
 
 use test_support::{CHALLENGE, SECRET, TOKEN, handshake, json::one_text, sign};
 use tower_whatsapp::RejectionKind::{
@@ -33,7 +33,7 @@ fn taken() -> Answer {
     Answer::Handled(vec![ONE_TEXT.to_owned()])
 }
 
-/// The right header for [`one_text`].
+/// The valid signature header of [`one_text`].
 fn signature() -> String {
     format!("X-Hub-Signature-256: {}\r\n", sign(SECRET, one_text()))
 }
@@ -42,17 +42,17 @@ fn length() -> String {
     format!("Content-Length: {}\r\n", one_text().len())
 }
 
-/// A request with these lines, and nothing of a body.
+/// A request head with these lines, without a body.
 fn head(lines: &str) -> String {
     format!("POST /wh HTTP/1.1\r\nHost: h\r\n{lines}\r\n")
 }
 
-/// A good delivery with one line more.
+/// A valid delivery with one more header line.
 fn good(line: &str) -> String {
     head(&(line.to_owned() + &signature() + &length())) + &one_text()
 }
 
-/// The same in chunks as they are.
+/// The same with these raw chunks.
 fn chunked(line: &str, chunks: &str) -> String {
     head(&(line.to_owned() + &signature())) + chunks
 }
@@ -73,7 +73,7 @@ fn expectations() -> Vec<Wire> {
     );
     vec![
         Wire::new("W1", good(expect), [Server(100), taken()]).polled(Polled::All),
-        // Who is refused by the head alone is not asked for the rest.
+        // A request that is rejected by its head gets no `100 Continue`.
         Wire::new(
             "W2",
             head(&format!("{expect}{}", length())),
@@ -139,7 +139,7 @@ fn transfer_encodings() -> Vec<Wire> {
             "W6 two lines",
             &format!("{CHUNKED}Transfer-Encoding: identity\r\n"),
         ),
-        // Chunks are undone, the rest is what was signed.
+        // The chunks are decoded, and the result is the signed body.
         Wire::new(
             "W7",
             chunked("Transfer-Encoding: gzip, chunked\r\n", &whole()),
@@ -172,7 +172,7 @@ fn lengths() -> Vec<Wire> {
         refused("W8 list", &format!("Content-Length: {len}, {len}\r\n")),
         refused("W8 words", "Content-Length: much\r\n"),
         refused("W8 point", &format!("Content-Length: {len}.0\r\n")),
-        // The rest is what comes after a request, and none.
+        // The remaining bytes follow the request, and are not a valid one.
         Wire::new(
             "W9",
             lines("Content-Length: 10\r\n"),
@@ -261,7 +261,7 @@ fn heads() -> Vec<Wire> {
             .polled(Polled::All)
             .closes(),
         Wire::new("W12 before", format!("\r\n\r\n{}", good("")), [taken()]).polled(Polled::All),
-        // 100 headers are hyper's limit: three of them are there already.
+        // hyper's limit is 100 headers, of which three are already used.
         of("W13", &lines(97)),
         Wire::new("W13 one more", good(&lines(98)), [Server(431)]).closes(),
         refused("W14 fold", "x: y\r\n z\r\n"),
@@ -270,7 +270,7 @@ fn heads() -> Vec<Wire> {
         refused("W14 no name", ": y\r\n"),
         refused("W14 no colon", "xy\r\n"),
         refused("W14 return", "x: \ry\r\n"),
-        // Two lines of one header, however they are written.
+        // Two lines of the same header, in any spelling.
         Wire::new(
             "W15",
             good(&right.to_uppercase()),
@@ -305,7 +305,7 @@ fn pipelines() -> Vec<Wire> {
             [taken(), Echo, PassedThrough, Echo],
         )
         .polled(Polled::All),
-        // What is in a body that is not read is no request.
+        // The content of an unread body is not parsed as a request.
         Wire::new("W18", unsigned.clone(), [Rejected(SignatureMissing)]),
         Wire::new(
             "W18 and one",

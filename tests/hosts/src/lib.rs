@@ -1,8 +1,8 @@
-//! The layers of `tower-whatsapp` under real hosts and beside the middleware that hosts use.
+//! Tests of the layers under real hosts and beside common middleware.
 //!
-//! A package of its own, so that nobody else has to compile all of these frameworks.
+//! A separate package, so that other tests need not compile all of these frameworks.
 
-/// Every snippet of the chapter compiles.
+/// Compiles every snippet of `docs/hosts.md`.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/hosts.md")]
 struct Chapter;

@@ -1,7 +1,7 @@
-//! Mistakes that do not compile, each with what to write instead: rows of the table of compiler
-//! messages in `docs/hosts.md`. The other rows are in `tests/ui`.
+//! Mistakes that do not compile, each with the correct code: rows of the table of compiler messages
+//! in `docs/hosts.md`. The other rows are in `tests/ui`.
 //!
-//! Two calls of `MethodRouter::layer`.
+//! Two calls of `MethodRouter::layer` do not compile.
 //!
 //! ```compile_fail,E0283
 //! # use axum::{Router, routing::post};
@@ -13,7 +13,7 @@
 //! let app: Router = Router::new().route("/webhook", route);
 //! ```
 //!
-//! One builder, outermost first.
+//! Use one builder, outermost layer first.
 //!
 //! ```no_run
 //! # use axum::{Router, routing::post};
@@ -49,7 +49,7 @@
 //! let app: Router = Router::new().route("/webhook", post(on_event)).layer(whatsapp);
 //! ```
 //!
-//! Both need `option_layer` of the layer with `host_body`.
+//! Use `option_layer`, with `host_body` on the layer.
 //!
 //! ```no_run
 //! # use axum::{Router, routing::post};
@@ -75,7 +75,7 @@
 //! # }
 //! ```
 //!
-//! The service itself given to `axum::serve`.
+//! The service itself as an argument of `axum::serve`.
 //!
 //! ```compile_fail,E0277
 //! # use axum::Router;
@@ -118,7 +118,7 @@
 //! let app: Router = Router::new().nest("/api", whatsapp.layer(Router::new()));
 //! ```
 //!
-//! `Router::layer` for both, or `nest_service`.
+//! Use `Router::layer` for both, or `nest_service`.
 //!
 //! ```no_run
 //! # use axum::Router;

@@ -1,3 +1,3 @@
-//! The layer of `tower-whatsapp` under smol, without the feature `tokio`.
+//! Tests of the layer under smol, without the feature `tokio`.
 //!
-//! A package of its own, because features of one build are added up: build it alone.
+//! A separate package, because Cargo unifies features within one build: build it alone.

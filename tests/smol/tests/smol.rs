@@ -1,4 +1,4 @@
-//! hyper on smol: no tokio runtime anywhere, and bodies in one piece and in several.
+//! hyper on smol, without any tokio runtime: bodies in one piece and in several.
 
 use std::{
     convert::Infallible,
@@ -46,20 +46,20 @@ fn serve() -> SocketAddr {
     address
 }
 
-/// The status, and the body.
-fn ask(address: SocketAddr, pieces: &[&str]) -> (u16, String) {
+/// Sends the pieces as separate segments. Returns the status and the body.
+fn send(address: SocketAddr, pieces: &[&str]) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
     for (index, piece) in pieces.iter().enumerate() {
         if index > 0 {
-            // Long enough for the server to have read what was before: a frame of its own.
+            // Long enough for the server to read the previous piece as a separate frame.
             thread::sleep(Duration::from_millis(50));
         }
         stream.write_all(piece.as_bytes()).unwrap();
     }
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     (head[9..12].parse().unwrap(), body.to_owned())
 }
 
@@ -73,20 +73,20 @@ fn head(path: &str, secret: &str) -> String {
 }
 
 #[test]
-fn without_tokio() {
+fn handshake_and_deliveries_work_without_tokio() {
     let address = serve();
     let query = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=token";
     let handshake =
         format!("GET /webhook?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let echoed = (200, "1158201444".to_owned());
-    assert_eq!(ask(address, &[&handshake]), echoed);
+    assert_eq!(send(address, &[&handshake]), echoed);
 
     let handled = (200, "1".to_owned());
     let good = head("/webhook", "secret");
-    assert_eq!(ask(address, &[&good, BODY]), handled);
+    assert_eq!(send(address, &[&good, BODY]), handled);
     let (first, rest) = BODY.split_at(100);
     let (second, third) = rest.split_at(1);
-    assert_eq!(ask(address, &[&good, first, second, third]), handled);
-    assert_eq!(ask(address, &[&head("/webhook", "another"), BODY]).0, 403);
-    assert_eq!(ask(address, &[&head("/elsewhere", "secret"), BODY]).0, 404);
+    assert_eq!(send(address, &[&good, first, second, third]), handled);
+    assert_eq!(send(address, &[&head("/webhook", "another"), BODY]).0, 403);
+    assert_eq!(send(address, &[&head("/elsewhere", "secret"), BODY]).0, 404);
 }

@@ -1,4 +1,4 @@
-//! Bodies made by hand, and a count of what was taken from a body.
+//! Scripted bodies, and a counter of the data read from a body.
 
 use std::{
     collections::VecDeque,
@@ -18,19 +18,19 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-/// What a sender does next.
+/// The next step of a sender.
 #[derive(Debug, Clone)]
 pub enum Step {
     Data(Bytes),
     /// The same, in frames of one byte.
     Bytewise(Bytes),
-    /// So many frames without data.
+    /// This number of frames without data.
     Empty(usize),
     Trailers(Box<HeaderMap>),
-    /// Not there yet, but soon.
+    /// Pending once.
     Pending,
     Wait(Duration),
-    /// Never again.
+    /// Pending without end.
     Stall,
     Fail,
 }
@@ -63,7 +63,7 @@ impl Script {
         Self::new([Step::Data(body.into())])
     }
 
-    /// What the body says of its own length, true or not.
+    /// The body's size hint, right or wrong.
     pub fn with_hint(mut self, hint: SizeHint) -> Self {
         self.hint = hint;
         self
@@ -143,7 +143,7 @@ impl fmt::Display for Broken {
 
 impl Error for Broken {}
 
-/// What was taken from a body.
+/// Counters of the data read from a body.
 #[derive(Debug, Default)]
 pub struct Counter {
     bytes: AtomicUsize,
@@ -167,13 +167,13 @@ impl Counter {
         self.frames.load(Ordering::SeqCst)
     }
 
-    /// Without the last frame.
+    /// Bytes read, without the last frame.
     pub fn bytes_before_last(&self) -> usize {
         self.bytes() - self.last.load(Ordering::SeqCst)
     }
 }
 
-/// Counts what is taken from any body.
+/// A body wrapper that counts the data read from it.
 pub struct Counted<B> {
     body: B,
     counter: Arc<Counter>,

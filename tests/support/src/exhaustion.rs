@@ -1,4 +1,4 @@
-//! More connections to a process than it may open files.
+//! Opens more connections to a process than its limit of open files.
 
 use std::{
     fs,
@@ -13,22 +13,22 @@ use crate::{
     webhook::{ENV, HANDSHAKE},
 };
 
-/// So many files the process may open.
+/// Limit of open files of the process.
 pub const DESCRIPTORS: usize = 64;
 
 const CONNECTIONS: usize = 150;
 
-/// Far longer than anything here takes, also on a busy machine.
+/// Timeout for every wait: far above the normal duration, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A connection whose reads end.
+/// A connection with a read timeout.
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
-/// A process that has no descriptors left until the value is dropped.
+/// A process without free file descriptors, until this value is dropped.
 pub struct Exhausted {
     process: String,
     connections: Vec<TcpStream>,
@@ -49,18 +49,18 @@ impl Exhausted {
         exhausted
     }
 
-    /// The connection that was made before all others.
+    /// The connection that was opened first.
     pub fn first(&mut self) -> &mut TcpStream {
         self.connections.first_mut().unwrap()
     }
 
-    /// How many files the process has open.
+    /// Number of open files of the process.
     fn open(&self) -> usize {
         let files = fs::read_dir(format!("{}/fd", self.process));
         files.expect("the process has ended").count()
     }
 
-    /// It does not try again and again without a pause: whoever does is always running, or waits for a processor.
+    /// Checks that the process does not retry in a busy loop, by its time on or waiting for a CPU.
     pub fn is_idle(&self) {
         const LOOK: Duration = Duration::from_secs(2);
         let before = self.busy();
@@ -69,7 +69,7 @@ impl Exhausted {
         assert!(busy < LOOK / 2, "busy for {busy:?} of {LOOK:?}");
     }
 
-    /// How long its threads have been running or would have liked to.
+    /// Time that its threads have been running or runnable.
     fn busy(&self) -> Duration {
         let threads = fs::read_dir(format!("{}/task", self.process)).unwrap();
         let times = threads.map(|thread| {
@@ -83,7 +83,7 @@ impl Exhausted {
     }
 }
 
-/// A handshake of Meta.
+/// Sends a handshake and checks the response.
 fn serves(stream: &mut TcpStream) {
     let request = format!("GET {HANDSHAKE} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
@@ -103,7 +103,7 @@ pub fn goes_on(example: &str) {
     let command = command_with_descriptors(example, DESCRIPTORS);
     let (process, address) = Process::listen(command, &ENV);
     let mut exhausted = Exhausted::new(&process, address);
-    // Connections that were accepted are served while no others are.
+    // Accepted connections are served while new ones are not.
     serves(exhausted.first());
     exhausted.is_idle();
     drop(exhausted);

@@ -1,9 +1,9 @@
 //! Deliveries.
 
-/// A person of the deliveries: must not be seen in any log.
+/// Phone number in the deliveries. It must not be in any log.
 pub const PHONE: &str = "16505550001";
 
-/// What that person wrote: neither.
+/// Text of that person. It must not be in any log either.
 pub const WORDS: &str = "canary words of a person";
 
 pub fn delivery(value: &str) -> String {
@@ -31,7 +31,7 @@ pub fn one_text() -> String {
     messages(&text("wamid.A", WORDS))
 }
 
-/// One text message in a body of exactly so many bytes.
+/// One text message in a body of exactly `len` bytes.
 pub fn padded(len: usize) -> String {
     let empty = messages(&text("wamid.A", "")).len();
     messages(&text("wamid.A", &"x".repeat(len - empty)))

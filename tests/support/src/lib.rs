@@ -1,4 +1,4 @@
-//! What the tests, the benchmarks and the fuzz targets share: signing, deliveries, and bodies made by hand.
+//! Helpers of tests, benchmarks and fuzz targets: signatures, deliveries, and scripted bodies.
 
 mod body;
 #[cfg(all(feature = "examples", target_os = "linux"))]
@@ -24,13 +24,13 @@ use tower_whatsapp::{WebhookLayer, WebhookLayerBuilder};
 
 pub use self::body::{Broken, Counted, Counter, Script, Step};
 
-/// Easy to find again in any output.
+/// Canary values that are easy to find in any output.
 pub const SECRET: &str = "canary-app-secret-5f1d";
 pub const TOKEN: &str = "canary-verify-token-77";
 pub const CHALLENGE: &str = "1158201444";
 pub const PATH: &str = "/wh";
 
-/// The default of the crate, written out again: a test must notice when it moves.
+/// The crate's default, repeated here so that a test fails if it changes.
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
 pub fn builder() -> WebhookLayerBuilder {
@@ -54,22 +54,22 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The value of the header, made without the crate's own code.
+/// The signature header, computed without the crate's code.
 pub fn sign(secret: impl AsRef<[u8]>, body: impl AsRef<[u8]>) -> String {
     format!("sha256={}", hex(&tag(secret, body)))
 }
 
-/// The query of a good handshake.
+/// The request target of a valid handshake.
 pub fn handshake(token: &str, challenge: &str) -> String {
     format!("{PATH}?hub.mode=subscribe&hub.verify_token={token}&hub.challenge={challenge}")
 }
 
-/// Where the collection of real notifications is, on machines that have it.
+/// Directory of the collection of real notifications, if the machine has it.
 pub fn payloads() -> PathBuf {
     shared("payloads")
 }
 
-/// A file of the collection beside the repository.
+/// A file of the collection next to the repository.
 pub fn shared(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared")

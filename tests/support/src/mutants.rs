@@ -1,13 +1,13 @@
-//! Bodies, and a mutator that spoils them.
+//! Bodies, and a mutator for them.
 //!
-//! The mutations work on a tree that keeps every text as it is written, because some of what they make (two equal keys, half a
-//! surrogate pair, numbers of a hundred digits) cannot be kept in a `serde_json::Value`.
+//! Mutations work on a tree that keeps every text as written, because some results (two equal keys,
+//! half a surrogate pair, numbers of a hundred digits) do not fit into a `serde_json::Value`.
 
 use std::{env, fs};
 
 use crate::payloads;
 
-/// How deep a body is nested.
+/// Nesting depth of a body.
 pub fn depth(body: &str) -> usize {
     let (mut deepest, mut depth, mut in_text, mut escaped) = (0, 0usize, false, false);
     for byte in body.bytes() {
@@ -24,7 +24,8 @@ pub fn depth(body: &str) -> usize {
     deepest
 }
 
-/// A JSON text as a tree. Scalars and keys are as they are written; only the white space between them is gone.
+/// A JSON text as a tree. Scalars and keys are kept as written; white space between
+/// them is dropped.
 #[derive(Debug, Clone)]
 pub enum Node {
     /// A string with its quotes, a number, `true`, `false` or `null`.
@@ -35,7 +36,7 @@ pub enum Node {
 }
 
 impl Node {
-    /// `text` is valid.
+    /// Parses `text`, which must be valid.
     pub fn parse(text: &str) -> Self {
         let mut rest = text;
         let node = Self::take(&mut rest);
@@ -104,7 +105,7 @@ impl Node {
         }
     }
 
-    /// The values of a key, in the order of the text.
+    /// All values of a key, in the order of the text.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &Self> {
         let members = match self {
             Self::Object(members) => members.as_slice(),
@@ -143,7 +144,7 @@ impl Node {
         }
     }
 
-    /// The node with this number, counted from above.
+    /// The node with this number, in pre-order.
     fn nth(&mut self, number: &mut usize) -> Option<&mut Self> {
         if *number == 0 {
             return Some(self);
@@ -156,12 +157,12 @@ impl Node {
         }
     }
 
-    /// Spoils something somewhere. Tells what.
+    /// Applies a random mutation to a random node. Returns its name.
     pub fn mutate(&mut self, random: &mut Random) -> &'static str {
         let count = self.count();
         loop {
             let (name, mutation) = MUTATIONS[random.below(MUTATIONS.len())];
-            // Not every node can be spoilt in every way.
+            // Not every mutation applies to every node.
             for _ in 0..40 {
                 let node = self.nth(&mut random.below(count)).unwrap();
                 if mutation(node, random).is_some() {
@@ -194,7 +195,7 @@ impl Node {
     }
 }
 
-/// Takes a string, number or word from the beginning.
+/// Takes a string, number or word from the start of the text.
 fn scalar<'a>(rest: &mut &'a str) -> &'a str {
     let text = rest.trim_start();
     let end = if let Some(string) = text.strip_prefix('"') {
@@ -217,7 +218,7 @@ fn scalar<'a>(rest: &mut &'a str) -> &'a str {
     scalar
 }
 
-/// What a string means; `None` for half a surrogate pair and for what is no string.
+/// The decoded string; `None` for half a surrogate pair, and for other values.
 fn decoded(text: &str) -> Option<String> {
     serde_json::from_str(text).ok()
 }
@@ -353,7 +354,7 @@ pub const MUTATIONS: &[(&str, Mutation)] = &[
         Some(())
     }),
     ("nest", |node, random| {
-        // Rarely so deep that the body is to be refused.
+        // Rarely deep enough for the body to be rejected.
         let levels = [1, 1, 2, 3, 10, 100, 130][random.below(7)];
         let inner = std::mem::replace(node, Node::Scalar(String::new()));
         *node = (0..levels).fold(inner, |inner, level| {
@@ -380,7 +381,7 @@ pub const MUTATIONS: &[(&str, Mutation)] = &[
     ("cut inside an emoji", |node, random| {
         let text = node.string()?;
         let half = ["\\ud83d", "\\uDE00", "\\ud83d\\ud83d", "\\ud83dx"][random.below(4)];
-        // Not between a backslash and what it escapes.
+        // Not between a backslash and the escaped character.
         let whole = random.below(2) == 0 && !text.contains('\\');
         let kept = if whole {
             text.chars().take(random.below(8)).collect()
@@ -415,7 +416,7 @@ pub const MUTATIONS: &[(&str, Mutation)] = &[
     }),
 ];
 
-/// Some characters as escapes, or all of them.
+/// Escapes some characters, or all of them.
 fn escape(text: &str, random: &mut Random) -> String {
     let all = random.below(2) == 0;
     let mut escaped = String::from('"');
@@ -455,15 +456,15 @@ impl Random {
     }
 }
 
-/// A number from the environment.
+/// A number from an environment variable.
 pub fn variable(name: &str) -> Option<u64> {
     Some(env::var(name).ok()?.parse().unwrap())
 }
 
-/// The longest body that is mutated: longer ones would be most of the time and say nothing new.
+/// Maximum length of a mutated body: longer ones take most of the time and add nothing.
 const LONGEST: usize = 4096;
 
-/// Those of the test, and those of the collection beside the project, where it is.
+/// Bodies of the tests, and those of the collection next to the project, if it is there.
 pub fn bodies() -> Vec<(String, String)> {
     let own = OWN.iter().enumerate();
     let mut bodies: Vec<_> = own
@@ -481,7 +482,7 @@ pub fn bodies() -> Vec<(String, String)> {
             continue;
         }
         let text = fs::read_to_string(root.join(file)).unwrap();
-        // White space between the tokens is not what is tested here.
+        // Normalises white space between tokens.
         let body = Node::parse(&text).write();
         if body.len() <= LONGEST {
             bodies.push((file.to_owned(), body));

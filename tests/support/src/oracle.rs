@@ -1,5 +1,5 @@
-//! What must hold of every body, whatever is in it: whether it is taken, that no message and no status of it is lost, and that everything can
-//! be asked of its events.
+//! Invariants for every body: whether it is accepted, that no message or status is lost, and that
+//! all accessors of its events work.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use tower_whatsapp::{
 
 use crate::mutants::{Node, depth};
 
-/// What `Notification::parse` lets through.
+/// Maximum depth that `Notification::parse` accepts.
 const MAX_DEPTH: usize = 127;
 
-/// The body taken apart, and how many messages and statuses a naive walk finds in it. `None` if it is rightly refused. `name` is for the
-/// message if something is wrong.
+/// Parses the body. Returns it with the number of messages and statuses that a naive walk finds.
+/// `None` if it is rejected rightly. `name` is for failure messages.
 pub fn check(body: &str, name: &str) -> Option<(Notification, usize)> {
     let valid = serde_json::from_str::<IgnoredAny>(body).is_ok();
     let deep = depth(body) > MAX_DEPTH;
@@ -42,7 +42,7 @@ pub fn check(body: &str, name: &str) -> Option<(Notification, usize)> {
     Some((notification, wanted.len()))
 }
 
-/// Everything that can be asked of an event has an answer, and its copy gives the same.
+/// Calls all accessors of an event. Its copy must give the same results.
 fn look_at(event: &Event, body: &str, name: &str) {
     let payload = event.payload();
     let raw = event.raw();
@@ -75,7 +75,7 @@ fn look_at(event: &Event, body: &str, name: &str) {
     );
 }
 
-/// An element that is wanted more often than there is an event with its exact text, but for the white space.
+/// An element that occurs more often than there are events with its text, ignoring white space.
 pub fn missing(wanted: &[String], events: &[Event]) -> Option<String> {
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     for event in events.iter().filter(|event| !is_rest(event)) {
@@ -93,7 +93,7 @@ pub fn missing(wanted: &[String], events: &[Event]) -> Option<String> {
         .cloned()
 }
 
-/// The messages and statuses of a body, found by a walk over the tree.
+/// Messages and statuses of a body, found by a walk over the tree.
 pub fn elements(body: &Node) -> Vec<String> {
     let mut elements = Vec::new();
     for change in body
@@ -102,7 +102,7 @@ pub fn elements(body: &Node) -> Vec<String> {
         .flat_map(|entry| entry.all("changes"))
         .flat_map(Node::items)
     {
-        // Of two equal keys the last counts; absent are `null` and the empty string.
+        // Of two equal keys the last one counts. `null` and the empty string count as missing.
         let field = change
             .all("field")
             .filter(|field| field.is_present())
@@ -110,7 +110,7 @@ pub fn elements(body: &Node) -> Vec<String> {
         if field.is_some_and(|field| field.text() != Some("messages".to_owned())) {
             continue;
         }
-        // Elements are taken from every `value`, and of two lists from both.
+        // Elements of every `value` count, and of duplicate lists those of both.
         for value in change.all("value") {
             for list in value.all("messages").chain(value.all("statuses")) {
                 let objects = list
@@ -123,7 +123,7 @@ pub fn elements(body: &Node) -> Vec<String> {
     elements
 }
 
-/// Of too many events those that were not told apart: no JSON text.
+/// The rest of too many events, which is not valid JSON.
 fn is_rest(event: &Event) -> bool {
     matches!(event.payload(), Payload::Unknown(unknown) if unknown.reason == Reason::Overflow)
 }

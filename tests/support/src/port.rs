@@ -1,4 +1,4 @@
-//! Ports for servers of other programs.
+//! Free ports for servers of other programs.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -6,14 +6,15 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Below those that systems give to outgoing connections, which would take one while its server is down.
+/// Below the ephemeral ports, one of which could be taken while a server is down.
 const FIRST: u32 = 10_000;
 const COUNT: u32 = 20_000;
 
-/// Processes that run at the same time begin so far apart.
+/// Distance between the first ports of concurrent processes.
 const APART: u32 = 64;
 
-/// A port that was free a moment ago, and that this process gives to nobody else: or two tests would talk to each other's servers.
+/// A port that was just free, and that this process does not return twice. Otherwise two tests
+/// could use each other's servers.
 pub fn free() -> u16 {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     loop {

@@ -1,4 +1,4 @@
-//! Runs an example as a process of its own and reads what it prints.
+//! Runs an example as a process and reads its output.
 
 use std::{
     env,
@@ -12,15 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Far longer than anything here takes, also on a busy machine.
+/// Timeout for every wait: far above the normal duration, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A command without the settings that the caller of the tests may have in the environment.
+/// A command without the examples' settings in its environment.
 pub fn command(example: &str) -> Command {
     without_settings(Command::new(path(example)))
 }
 
-/// The same for a process that may open no more than so many files.
+/// The same with a limit of open files.
 #[cfg(unix)]
 pub fn command_with_descriptors(example: &str, descriptors: usize) -> Command {
     let mut command = Command::new("sh");
@@ -50,9 +50,9 @@ fn without_settings(mut command: Command) -> Command {
     command
 }
 
-/// The program of an example: one of the root package, or of a package of its own.
+/// Path of an example's program, of the root package or of a separate one.
 ///
-/// Cargo builds both into the directory above that of the tests.
+/// Cargo builds both into the parent directory of the tests.
 fn path(example: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
@@ -70,12 +70,12 @@ fn path(example: &str) -> PathBuf {
 /// Runs a command to its end, with `input` on its standard input.
 pub fn run(command: &mut Command, input: &[u8]) -> Output {
     let mut child = Process::spawn(command.stdin(Stdio::piped()));
-    // Fails if the process ends without reading: then its output tells.
+    // Fails if the process exits without reading. Its output then shows why.
     let _ = child.child.stdin.take().unwrap().write_all(input);
     child.end()
 }
 
-/// A process that ends with the value.
+/// A process that is killed when it is dropped.
 pub struct Process {
     child: Child,
     lines: mpsc::Receiver<String>,
@@ -93,7 +93,7 @@ impl Process {
         let (sender, lines) = mpsc::channel();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut err = child.stderr.take().unwrap();
-        // Both are read all the time, or the process would stop when a pipe is full.
+        // Both are read continuously, or the process would block on a full pipe.
         let stdout = thread::spawn(move || {
             let mut all = Vec::new();
             loop {
@@ -118,7 +118,7 @@ impl Process {
         }
     }
 
-    /// Starts a server on a free port and waits until it listens.
+    /// Starts a server on a free port and waits until it is listening.
     pub fn serve(example: &str, env: &[(&str, &str)]) -> (Self, SocketAddr) {
         Self::listen(command(example), env)
     }
@@ -149,7 +149,7 @@ impl Process {
         self.lines.recv_timeout(PATIENCE).unwrap()
     }
 
-    /// Ends it as Ctrl-C does, and returns everything that it has printed.
+    /// Interrupts it as Ctrl-C does, and returns its whole output.
     #[cfg(unix)]
     pub fn interrupt(self) -> Output {
         self.signal("-INT");
@@ -163,7 +163,7 @@ impl Process {
         assert!(Command::new("kill").args(args).status().unwrap().success());
     }
 
-    /// Waits until it ends, and returns everything that it has printed.
+    /// Waits until it exits, and returns its whole output.
     pub fn end(mut self) -> Output {
         let status = self.wait();
         Output {
@@ -187,7 +187,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails if it has ended already.
+        // Fails if it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Real servers of Redis, each in a directory of its own, and a proxy that loses answers.
+//! Real Redis servers, each in its own directory, and a proxy that drops responses.
 
 use std::{
     env, fs,
@@ -23,13 +23,13 @@ use tokio::{
 
 use crate::port;
 
-/// Far longer than anything here takes, also on a busy machine.
+/// Timeout for every wait: far above the normal duration, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a slow handshake takes: less than the store gives it.
+/// Duration of a slow handshake: less than the store's timeout for it.
 const HANDSHAKE: Duration = Duration::from_millis(400);
 
-/// A server that ends with the value.
+/// A server that is killed when it is dropped.
 pub struct Server {
     child: Option<Child>,
     dir: PathBuf,
@@ -39,12 +39,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one that listens on a free port.
+    /// Starts a server on a free port.
     pub fn start() -> Self {
         Self::with(&[])
     }
 
-    /// Starts one with more arguments, of which `{dir}` is its directory.
+    /// Starts a server with further arguments, in which `{dir}` stands for its directory.
     pub fn with(args: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl Server {
         server
     }
 
-    /// Starts a node of a cluster. Of its own accord it would take 10,000 above its port for the others, where somebody else may be.
+    /// Starts a cluster node. Its default bus port is 10,000 above its port, and could be in use.
     pub fn node(bus: u16) -> Self {
         Self::with(&[
             "--cluster-enabled",
@@ -106,7 +106,7 @@ impl Server {
         loop {
             match self.try_connection() {
                 Ok(connection) => return connection,
-                // An attempt is interrupted by the signal that tells of the death of a child.
+                // SIGCHLD can interrupt an attempt.
                 Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
             }
             thread::sleep(Duration::from_millis(10));
@@ -117,7 +117,7 @@ impl Server {
         Client::open(self.url())?.get_connection_with_timeout(PATIENCE)
     }
 
-    /// Runs a command on the server, its words given with spaces between.
+    /// Runs a command on the server. Its words are separated by spaces.
     pub fn run<T: FromRedisValue>(&self, command: &str) -> T {
         let mut words = command.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
@@ -127,7 +127,7 @@ impl Server {
         command.query(&mut self.connection()).unwrap()
     }
 
-    /// Starts it again on the same port, with what it has saved.
+    /// Restarts it on the same port, with its saved data.
     pub fn spawn(&mut self) {
         assert!(self.child.is_none());
         let mut command = Command::new("redis-server");
@@ -157,15 +157,15 @@ impl Server {
         }
     }
 
-    /// What it has said since it was started.
+    /// Its log since the start.
     fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap()
     }
 
-    /// Ends it at once, as the machine would.
+    /// Kills it at once.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Fails if it has ended already.
+            // Fails if it has exited already.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -186,7 +186,7 @@ impl Drop for Server {
     }
 }
 
-/// Stands between a store and its server.
+/// A proxy between a store and its server.
 #[derive(Clone)]
 pub struct Proxy {
     address: SocketAddr,
@@ -201,9 +201,9 @@ struct State {
     cut: AtomicUsize,
     hold: AtomicUsize,
     slow: AtomicBool,
-    /// Bits per second in each direction, all connections together. Zero: no limit.
+    /// Bits per second in each direction, for all connections together. Zero: no limit.
     throttle: AtomicU64,
-    /// When the line is free again, to the server and from it.
+    /// Time at which the line is free again, in each direction.
     free: [Mutex<Option<Instant>>; 2],
     moved: Notify,
 }
@@ -220,7 +220,7 @@ impl Proxy {
                 let state = Arc::clone(&shared);
                 state.connections.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
-                    // A server that is away closes the connection of the client.
+                    // If the server is down, the client's connection is closed.
                     if let Ok(server) = TcpStream::connect(server).await {
                         state.carry(client, server).await;
                     }
@@ -234,29 +234,30 @@ impl Proxy {
         format!("redis://{}", self.address)
     }
 
-    /// The next so many answers to scripts are lost, and the connection with each.
+    /// Drops the next responses to scripts, with their connections.
     pub fn cut(&self, answers: usize) {
         self.state.cut.store(answers, Ordering::SeqCst);
     }
 
-    /// Answers come through only when a multiple of so many scripts has come from the client, counted from now.
+    /// Holds back responses until a multiple of this number of scripts has arrived,
+    /// counted from now.
     pub fn hold(&self, scripts: usize) {
         self.state.scripts.store(0, Ordering::SeqCst);
         self.state.turns.store(0, Ordering::SeqCst);
         self.state.hold.store(scripts, Ordering::SeqCst);
     }
 
-    /// From now on the line carries this number of bits per second in each direction.
+    /// Limits the line to this number of bits per second in each direction.
     pub fn throttle(&self, bits_per_second: u64) {
         self.state.throttle.store(bits_per_second, Ordering::SeqCst);
     }
 
-    /// From now on every handshake is slow.
+    /// Slows down every handshake from now on.
     pub fn slow(&self) {
         self.state.slow.store(true, Ordering::SeqCst);
     }
 
-    /// How many scripts came from the client, and how many times it spoke after it was answered, since `hold`.
+    /// Number of scripts from the client, and of its round trips, since `hold`.
     pub fn seen(&self) -> (usize, usize) {
         let state = &self.state;
         (
@@ -265,14 +266,14 @@ impl Proxy {
         )
     }
 
-    /// How many connections were made.
+    /// Number of connections.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
 }
 
 impl State {
-    /// Waits for as long as the line takes for this number of bytes, after all others.
+    /// Waits for the transmission time of these bytes, after all earlier ones.
     async fn pass(&self, direction: usize, bytes: usize) {
         let bits = self.throttle.load(Ordering::SeqCst);
         if bits == 0 {
@@ -293,7 +294,7 @@ impl State {
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = server.split();
         let asked = AtomicUsize::new(0);
-        // The client has spoken since it was last answered.
+        // Whether the client has sent data since the last response.
         let speaking = AtomicUsize::new(0);
         let up = async {
             let mut chunk = vec![0; 64 * 1024];
@@ -306,7 +307,7 @@ impl State {
                 if speaking.swap(1, Ordering::SeqCst) == 0 {
                     self.turns.fetch_add(1, Ordering::SeqCst);
                 }
-                // A name may be cut in two by the end of a chunk.
+                // A command name may be split between two chunks.
                 tail.extend_from_slice(&chunk[..length]);
                 let scripts = tail
                     .windows(6)
@@ -355,7 +356,7 @@ impl State {
                 }
             }
         };
-        // Whichever ends first closes both sides.
+        // The direction that ends first closes both sides.
         tokio::select! { () = up => {} () = down => {} }
     }
 }

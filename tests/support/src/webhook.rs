@@ -1,4 +1,4 @@
-//! Talks to an example as Meta does, over its socket.
+//! Sends requests to an example over a socket, as Meta does.
 
 use std::net::SocketAddr;
 
@@ -31,7 +31,7 @@ pub fn line(id: &str) -> String {
     format!("message {id} text from 16505550001 \"hi\"")
 }
 
-/// Sends one request over a connection of its own and returns the status and the body of the answer.
+/// Sends one request over a new connection. Returns the status and the body of the response.
 pub async fn send(
     address: SocketAddr,
     version: Version,
@@ -44,7 +44,7 @@ pub async fn send(
         .unwrap();
     let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let response = if version == Version::HTTP_2 {
-        // HTTP/2 from the first byte ("prior knowledge"), where the address is part of the URI.
+        // HTTP/2 with prior knowledge, where the authority is part of the URI.
         let path = request.uri().path_and_query().unwrap();
         let uri = format!("http://{address}{path}");
         *request.uri_mut() = uri.parse::<Uri>().unwrap();
@@ -71,7 +71,7 @@ pub fn post(signature: &str) -> http::request::Builder {
         .header("X-Hub-Signature-256", signature)
 }
 
-/// What every server among the examples does. `tag` tells the messages of one round from those of another.
+/// Checks what every example server must do. `tag` distinguishes the messages of several rounds.
 pub async fn webhook(process: &Process, address: SocketAddr, version: Version, tag: &str) {
     let send = async |request, body: &str| send(address, version, request, body).await;
     let ok = |body: &str| (StatusCode::OK, body.to_owned());
@@ -105,7 +105,7 @@ pub async fn webhook(process: &Process, address: SocketAddr, version: Version, t
         refused(StatusCode::METHOD_NOT_ALLOWED)
     );
 
-    // Printed before it is answered, and the next line after those that were refused.
+    // Printed before the response, and directly after the rejected requests, which print nothing.
     let id = format!("wamid.signed.{tag}");
     let body = text(&id);
     assert_eq!(send(post(&sign(SECRET, &body)), &body).await, ok(""));
@@ -121,10 +121,10 @@ pub async fn ordinary_route(address: SocketAddr, version: Version) {
     );
 }
 
-/// Ends it, and checks everything that it has printed: these messages after the address, and nothing else.
+/// Stops it, and checks its whole output: the address, these messages, and nothing else.
 #[cfg(unix)]
 pub async fn ends_with(process: Process, lines: &[&str]) {
-    // The client's connections are tasks of this thread, and the server waits for them to close.
+    // The client's connections are tasks of this thread, and the server waits until they close.
     let output = tokio::task::spawn_blocking(|| process.interrupt());
     let output = output.await.unwrap();
     assert!(output.status.success(), "{:?}", output.status);

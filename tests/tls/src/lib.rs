@@ -1,4 +1,4 @@
-//! Authorities and certificates that the tests make for themselves.
+//! CAs and certificates that the tests generate.
 #![allow(
     missing_docs,
     missing_debug_implementations,
@@ -8,7 +8,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "support of tests"
+    reason = "test support"
 )]
 
 pub mod pki;

@@ -1,4 +1,4 @@
-//! Authorities, and certificates for who is to be told from whom.
+//! CAs and certificates, valid and invalid ones.
 
 use std::{env, fs, path::PathBuf};
 
@@ -8,10 +8,10 @@ use rcgen::{
 };
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A certificate with what is sent along with it, and its key.
+/// A certificate with its chain and its key.
 pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
-    /// Of each of them.
+    /// The chain as PEM.
     pub pems: Vec<String>,
     pub key: KeyPair,
 }
@@ -34,21 +34,21 @@ impl Identity {
     }
 }
 
-/// The subject of a certificate, and what else there is to choose.
-pub struct Wanted(CertificateParams);
+/// Parameters of a certificate to be signed.
+pub struct CertificateRequest(CertificateParams);
 
-impl Wanted {
-    pub fn nobody() -> Self {
+impl CertificateRequest {
+    pub fn without_name() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = DistinguishedName::new();
         Self(params)
     }
 
     pub fn named(name: impl Into<DnValue>) -> Self {
-        Self::nobody().and(DnType::CommonName, name)
+        Self::without_name().and(DnType::CommonName, name)
     }
 
-    /// What a caller of ours would have.
+    /// A client certificate as Meta would have it.
     pub fn client(name: &str) -> Self {
         Self::named(name).usage(ExtendedKeyUsagePurpose::ClientAuth)
     }
@@ -64,7 +64,7 @@ impl Wanted {
         self
     }
 
-    /// Beside the first, which `rcgen` would replace.
+    /// A second common name. `rcgen` would replace the first if it had the same type.
     pub fn and_named(self, name: &str) -> Self {
         self.and(DnType::CustomDnType(vec![2, 5, 4, 3]), name)
     }
@@ -97,7 +97,7 @@ impl Wanted {
     }
 }
 
-/// Signs certificates.
+/// A CA that signs certificates.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -112,7 +112,7 @@ impl Authority {
     }
 
     fn params(name: &str) -> CertificateParams {
-        let Wanted(mut params) = Wanted::named(name);
+        let CertificateRequest(mut params) = CertificateRequest::named(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params
     }
@@ -125,7 +125,7 @@ impl Authority {
         self.0.pem()
     }
 
-    pub fn sign(&self, Wanted(params): Wanted) -> Identity {
+    pub fn sign(&self, CertificateRequest(params): CertificateRequest) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Identity {
@@ -135,8 +135,8 @@ impl Authority {
         }
     }
 
-    /// Sends its own certificate along.
-    pub fn sign_with_chain(&self, wanted: Wanted) -> Identity {
+    /// Signs a certificate, with the CA's own certificate in the chain.
+    pub fn sign_with_chain(&self, wanted: CertificateRequest) -> Identity {
         let mut identity = self.sign(wanted);
         identity.chain.push(self.der().clone());
         identity.pems.push(self.pem());
@@ -144,12 +144,12 @@ impl Authority {
     }
 }
 
-/// The files of one test.
+/// A directory for the files of one test.
 pub struct Directory(PathBuf);
 
 impl Directory {
     pub fn new(test: &str) -> Self {
-        // Beside the test program, because a library has no `CARGO_TARGET_TMPDIR`.
+        // Beside the test program, because libraries have no `CARGO_TARGET_TMPDIR`.
         let program = env::current_exe().unwrap();
         let path = program.with_file_name(format!("tls-{test}"));
         fs::create_dir_all(&path).unwrap();

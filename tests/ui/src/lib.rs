@@ -1,7 +1,7 @@
-//! Mistakes of composition that do not compile. The message is axum's, tower's or rustc's; what it
-//! means is in `docs/hosts.md`. Messages of ours are in `tests/mistakes`.
+//! Mistakes in composing layers that do not compile. These messages come from axum, tower or rustc,
+//! and `docs/hosts.md` explains them. The crate's own messages are in `tests/mistakes`.
 //!
-//! The builder in place of the layer: `build` is missing.
+//! A builder instead of a layer: `build` is missing.
 //!
 //! ```compile_fail,E0277
 //! # use axum::Router;
@@ -9,7 +9,7 @@
 //! let app: Router = Router::new().layer(WebhookLayer::builder().path("/webhook"));
 //! ```
 //!
-//! The result in place of the layer: `?` is missing.
+//! A `Result` instead of a layer: `?` is missing.
 //!
 //! ```compile_fail,E0277
 //! # use axum::Router;
@@ -73,7 +73,7 @@
 //! # }
 //! ```
 //!
-//! An inner service with an error, under axum: `HandleErrorLayer` is missing.
+//! A fallible inner service under axum: `HandleErrorLayer` is missing.
 //!
 //! ```compile_fail,E0277
 //! # use axum::Router;

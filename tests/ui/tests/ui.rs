@@ -1,7 +1,7 @@
-//! The messages that are ours. To take over new ones: `TRYBUILD=overwrite cargo test -p ui-tests`.
-//! They are of one compiler, so another one is not asked.
+//! Compiler messages of this crate. To update them: `TRYBUILD=overwrite cargo test -p ui-tests`.
+//! They depend on the compiler version.
 
 #[test]
-fn messages_of_ours() {
+fn own_compiler_messages() {
     trybuild::TestCases::new().compile_fail("tests/mistakes/*.rs");
 }

@@ -1,5 +1,6 @@
-//! Times comparisons whose first wrong byte is the first one or the last one, in random order, and asks by Welch's test whether the times differ
-//! (dudect: Reparaz, Balasch, Verbauwhede, "Dude, is my code constant time?", 2017).
+//! Times comparisons whose first wrong byte is the first or the last one, in random order. Welch's
+//! t-test tells whether the times differ (dudect: Reparaz, Balasch, Verbauwhede, "Dude, is my code
+//! constant time?", 2017).
 
 use std::hint::black_box;
 
@@ -12,7 +13,7 @@ use tower_whatsapp_constant_time::{SECRET, TOKEN, naive, signature, tag, verifie
 
 const SAMPLES: usize = 1_000_000;
 
-/// Random bytes that begin as `right` does: not at all, or up to the last byte.
+/// Random candidates that differ from `right` in the first byte, or only in the last byte.
 fn candidates(rng: &mut BenchRng, right: &[u8; 32]) -> Vec<(Class, [u8; 32])> {
     let mut candidate = || {
         let mut bytes = *right;
@@ -28,9 +29,10 @@ fn candidates(rng: &mut BenchRng, right: &[u8; 32]) -> Vec<(Class, [u8; 32])> {
     (0..SAMPLES).map(|_| candidate()).collect()
 }
 
-fn compared(runner: &mut CtRunner, rng: &mut BenchRng, secrets: &[&[u8]]) {
+fn compare_signature(runner: &mut CtRunner, rng: &mut BenchRng, secrets: &[&[u8]]) {
     let verifier = verifier(secrets);
-    // Written out before anything is timed: how long that takes depends on the digits, and what comes next in the processor on that.
+    // Parsed before anything is timed. Parsing takes a time that depends on the digits, and would
+    // affect the state of the processor for the comparison.
     let candidates: Vec<_> = candidates(rng, &tag())
         .iter()
         .map(|(class, candidate)| (*class, signature(candidate)))
@@ -41,11 +43,11 @@ fn compared(runner: &mut CtRunner, rng: &mut BenchRng, secrets: &[&[u8]]) {
 }
 
 fn signature_under_the_only_secret(runner: &mut CtRunner, rng: &mut BenchRng) {
-    compared(runner, rng, &[SECRET]);
+    compare_signature(runner, rng, &[SECRET]);
 }
 
 fn signature_under_the_second_secret(runner: &mut CtRunner, rng: &mut BenchRng) {
-    compared(runner, rng, &[b"another", SECRET]);
+    compare_signature(runner, rng, &[b"another", SECRET]);
 }
 
 fn token(runner: &mut CtRunner, rng: &mut BenchRng) {

@@ -1,8 +1,9 @@
-//! Under valgrind's memcheck: marks what must not be told as undefined, so that each branch and each address that depends on it is reported (the idea
-//! of Langley's ctgrind).
+//! Runs under valgrind's memcheck. Marks secrets as undefined memory, so that every branch and
+//! address that depends on them is reported (the idea of Langley's ctgrind).
 //!
-//! The verdict itself depends on the secret, and everybody hears it. So the last byte of a candidate is known and wrong, which settles the
-//! verdict for whoever looks at all bytes, and settles nothing for whoever ends at the first difference.
+//! The verdict depends on the secret, and it is public. So the last byte of each candidate is
+//! defined and wrong. A comparison of all bytes then has a defined verdict; one that stops at the
+//! first difference branches on undefined bytes.
 
 use std::{hint::black_box, mem::size_of_val, process::ExitCode, ptr::from_ref};
 
@@ -18,16 +19,16 @@ use tower_whatsapp_constant_time::{BODY, SECRET, TOKEN, naive, signature, tag, v
 
 fn main() -> ExitCode {
     if !running_mode().is_valgrind() {
-        eprintln!("undefined: runs under valgrind; scripts/constant_time runs it so");
+        eprintln!("undefined: must run under valgrind; use scripts/constant_time");
         return ExitCode::FAILURE;
     }
     let subjects: [(&str, fn(), bool); 6] = [
-        ("signature", compared_with_a_signature, true),
-        ("second secret", compared_under_the_second_secret, true),
-        ("secret", hashed_under_a_secret, true),
-        ("token offered", compared_with_an_offered_token, true),
-        ("token held", compared_with_a_held_token, true),
-        ("control", compared_naively, false),
+        ("signature", compare_signature_with_tag, true),
+        ("second secret", compare_under_the_second_secret, true),
+        ("secret", hash_under_a_secret, true),
+        ("token offered", compare_offered_token, true),
+        ("token configured", compare_configured_token, true),
+        ("control", compare_naively, false),
     ];
     let mut good = true;
     for (name, subject, is_constant) in subjects {
@@ -48,27 +49,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn compared_with_a_signature() {
-    compared(&[SECRET]);
+fn compare_signature_with_tag() {
+    compare_signature(&[SECRET]);
 }
 
-fn compared_under_the_second_secret() {
-    compared(&[b"another", SECRET]);
+fn compare_under_the_second_secret() {
+    compare_signature(&[b"another", SECRET]);
 }
 
-fn compared(secrets: &[&[u8]]) {
+fn compare_signature(secrets: &[&[u8]]) {
     let mut candidate = tag();
     candidate[31] ^= 1;
     let signature = signature(&candidate);
-    // The tag that is expected and the one that was sent meet in one operation, which does not know which of them is the secret.
+    // The expected and the received tag meet in one XOR, so marking either of them is enough.
     mark(&signature, size_of::<Signature>() - 1, MemState::Undefined);
     let verifier = verifier(secrets);
     assert!(verifier.verify(black_box(&signature)).is_err());
 }
 
-fn hashed_under_a_secret() {
+fn hash_under_a_secret() {
     let mut secret = *SECRET;
-    // Not text, as the first byte tells: so the rest is not looked at when the secret is checked for blanks.
+    // Invalid UTF-8 from the first byte on, so that the check for blank secrets does
+    // not read the rest.
     secret[0] = 0xff;
     mark(&secret[1..], 31, MemState::Undefined);
     let secret = AppSecret::new(black_box(secret)).expect("not blank");
@@ -77,31 +79,31 @@ fn hashed_under_a_secret() {
     black_box(&verifier);
 }
 
-fn compared_with_an_offered_token() {
+fn compare_offered_token() {
     let token = VerifyToken::new(TOKEN).expect("not blank");
     let mut candidate = *TOKEN;
     candidate[31] ^= 1;
     mark(&candidate, 32, MemState::Undefined);
-    verdict(token.matches(black_box(&candidate)));
+    check_rejected(token.matches(black_box(&candidate)));
 }
 
-fn compared_with_a_held_token() {
+fn compare_configured_token() {
     let mut held = *TOKEN;
     held[0] = 0xff;
     mark(&held[1..], 31, MemState::Undefined);
     let token = VerifyToken::new(black_box(held)).expect("not blank");
-    verdict(token.matches(black_box(TOKEN)));
+    check_rejected(token.matches(black_box(TOKEN)));
 }
 
-fn compared_naively() {
+fn compare_naively() {
     let mut candidate = *TOKEN;
     candidate[31] ^= 1;
     mark(&candidate, 31, MemState::Undefined);
-    verdict(naive(black_box(TOKEN), black_box(&candidate)));
+    check_rejected(naive(black_box(TOKEN), black_box(&candidate)));
 }
 
-/// What everybody gets to hear may be branched on.
-fn verdict(equal: bool) {
+/// The verdict is public, so branching on it is allowed.
+fn check_rejected(equal: bool) {
     let equal = black_box(equal);
     mark(&equal, size_of_val(&equal), MemState::DefinedIfAddressable);
     assert!(!black_box(equal));

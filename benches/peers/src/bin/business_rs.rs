@@ -1,4 +1,5 @@
-//! `whatsapp-business-rs` inside of a router, because its own server has axum's limit of 2 MB and no way to raise it.
+//! `whatsapp-business-rs` inside an axum router, because the body limit of its own
+//! server is fixed at 2 MB.
 
 use std::{hint::black_box, io};
 

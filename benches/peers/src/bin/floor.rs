@@ -1,4 +1,4 @@
-//! What there is to beat: axum reads the body and drops it. Nothing is verified, nothing is parsed.
+//! The lower bound: axum reads the body and drops it. Nothing is verified or parsed.
 
 use std::io;
 

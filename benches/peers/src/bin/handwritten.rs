@@ -1,4 +1,4 @@
-//! The forty lines that everybody writes, with the body limit raised.
+//! A typical handwritten webhook of forty lines, with a raised body limit.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use axum::{
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
-use tower_whatsapp_peers::{BODY_LIMIT, PATH, count_in, secret, serve};
+use tower_whatsapp_peers::{BODY_LIMIT, PATH, count_json, secret, serve};
 
 async fn on_delivery(State(secret): State<String>, headers: HeaderMap, body: Bytes) -> StatusCode {
     if !verified(&secret, &headers, &body) {
@@ -21,7 +21,7 @@ async fn on_delivery(State(secret): State<String>, headers: HeaderMap, body: Byt
     let Ok(delivery) = serde_json::from_slice::<Value>(&body) else {
         return StatusCode::BAD_REQUEST;
     };
-    count_in(&delivery);
+    count_json(&delivery);
     StatusCode::OK
 }
 
@@ -34,7 +34,8 @@ fn verified(secret: &str, headers: &HeaderMap, body: &[u8]) -> bool {
     let Some(signature) = signature else {
         return false;
     };
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length will do");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC accepts keys of any length");
     mac.update(body);
     mac.verify_slice(&signature).is_ok()
 }

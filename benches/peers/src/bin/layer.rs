@@ -1,4 +1,4 @@
-//! This crate, every event read.
+//! This crate. The handler reads every event.
 
 use std::{error::Error, hint::black_box};
 

@@ -1,4 +1,5 @@
-//! Several processes on one database: each has its own layer, its own store and its own pool.
+//! Simulates several processes that share a database: each layer has its own store
+//! and connection pool.
 
 use std::{
     convert::Infallible,
@@ -27,11 +28,11 @@ const PATH: &str = "/webhook";
 const SECRET: &str = "secret";
 const LAYERS: usize = 4;
 const ROUNDS: usize = 2_000;
-/// Rounds that go on at the same time, because most of their time is spent waiting.
-const AT_ONCE: usize = 20;
+/// Concurrent rounds. Most of a round is waiting.
+const CONCURRENT_ROUNDS: usize = 20;
 
-/// Sends one new event per round to all layers at once, while their handlers fail. Returns how many
-/// answers were 200, and how many times a handler was called.
+/// Sends one new event per round to all layers at once. All handlers fail. Returns the number of
+/// responses with 200, and the number of handler calls.
 async fn rounds<S: Store>(stores: Vec<S>, rounds: usize) -> (usize, usize) {
     let calls = Arc::new(AtomicUsize::new(0));
     let services: Vec<_> = stores
@@ -45,8 +46,8 @@ async fn rounds<S: Store>(stores: Vec<S>, rounds: usize) -> (usize, usize) {
                 async { Ok::<_, Infallible>(response) }
             });
             let dedup = DedupLayer::builder(store)
-                // Meta's repetitions that wait see each other's releases, and a busy machine is no
-                // outage.
+                // Waiting duplicates then see each other's releases, and a slow machine does not
+                // count as a store failure.
                 .in_flight_wait(Duration::from_millis(200))
                 .store_timeout(Duration::from_secs(2))
                 .build()
@@ -56,16 +57,16 @@ async fn rounds<S: Store>(stores: Vec<S>, rounds: usize) -> (usize, usize) {
         })
         .collect();
     let mut good = 0;
-    for first in (0..rounds).step_by(AT_ONCE) {
-        let mut answers = JoinSet::new();
-        for round in first..rounds.min(first + AT_ONCE) {
+    for first in (0..rounds).step_by(CONCURRENT_ROUNDS) {
+        let mut responses = JoinSet::new();
+        for round in first..rounds.min(first + CONCURRENT_ROUNDS) {
             let sample = sample::text("hi").id(format!("wamid.{round}"));
             for service in services.iter().cloned() {
                 let request = delivery(PATH, sample.body(), SECRET).map(Full::new);
-                answers.spawn(async move { service.oneshot(request).await.unwrap().status() });
+                responses.spawn(async move { service.oneshot(request).await.unwrap().status() });
             }
         }
-        for status in answers.join_all().await {
+        for status in responses.join_all().await {
             good += usize::from(status == StatusCode::OK);
         }
     }
@@ -73,27 +74,27 @@ async fn rounds<S: Store>(stores: Vec<S>, rounds: usize) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_done_while_every_handler_fails() {
+async fn failed_events_are_never_recorded_as_done() {
     let server = Server::start().await;
     let mut stores = Vec::new();
     for _ in 0..LAYERS {
         stores.push(server.store().await);
     }
     let (good, calls) = rounds(stores, ROUNDS).await;
-    println!("{ROUNDS} rounds, {LAYERS} layers: {calls} calls of a handler, {good} answers of 200");
+    println!("{ROUNDS} rounds, {LAYERS} layers: {calls} handler calls, {good} responses of 200");
     assert!(calls >= ROUNDS, "each event was tried: {calls}");
     assert_eq!(good, 0);
 }
 
-/// So the test above can fail.
+/// Shows that the test above can fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_the_old_recipe_something_is() {
+async fn the_old_recipe_records_failed_events_as_done() {
     let server = Server::start().await;
     let mut stores = Vec::new();
     for _ in 0..LAYERS {
         stores.push(OldRecipe::new(server.pool().await));
     }
     let (good, _) = rounds(stores, 300).await;
-    println!("300 rounds: {good} answers of 200");
+    println!("300 rounds: {good} responses of 200");
     assert!(good > 0);
 }

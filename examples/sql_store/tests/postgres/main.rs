@@ -1,7 +1,7 @@
-//! The store on a real PostgreSQL, which the tests start for themselves.
+//! Tests the store on a real PostgreSQL server, which the tests start themselves.
 //!
-//! `cargo test -p example-sql-store`, with the Debian package `postgresql` installed. As root the
-//! server runs as the user `postgres`, because it refuses to run as root.
+//! Run `cargo test -p example-sql-store`, with the Debian package `postgresql` installed.
+//! PostgreSQL refuses to run as root, so as root the tests start it as the user `postgres`.
 
 #![cfg(test)]
 

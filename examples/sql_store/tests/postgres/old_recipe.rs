@@ -1,4 +1,4 @@
-//! What the documentation of `Store` once recommended, followed to the letter: a broken store.
+//! A broken store, as an earlier version of the documentation of `Store` recommended it.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -61,7 +61,7 @@ impl OldRecipe {
             if claimed.contains(key) {
                 Claim::Claimed
             } else if others.get(key).copied().flatten().is_none() {
-                // "No token is done": a row that is gone has none either.
+                // The fault: a row that was released meanwhile has no token either.
                 Claim::Done
             } else {
                 Claim::Pending

@@ -1,5 +1,4 @@
-//! Batches that overlap, in any order of their keys, claimed, renewed, committed and released at
-//! once.
+//! Claims, renews, commits and releases overlapping batches concurrently, in different key orders.
 
 use std::{
     env,
@@ -19,8 +18,8 @@ const CALLERS: u64 = 12;
 const KEYS: u64 = 120;
 const LEASE: Duration = Duration::from_secs(30);
 
-/// For `OVERLAP_SECONDS`, or for 10: calls under random tokens. Some commit for a moment only, so
-/// that keys become free again. Returns the number of calls, or the first error.
+/// Calls all operations with random tokens for `time`. Some commits use a short window, so that
+/// keys become free again. Returns the number of calls, or the first error.
 async fn overlaps<S: Store>(stores: Vec<Arc<S>>, time: Duration) -> Result<u64, String> {
     let start = Instant::now();
     let mut callers = JoinSet::new();
@@ -73,19 +72,19 @@ async fn overlapping_batches_do_not_deadlock() {
     assert_eq!(deadlocks, 0);
 }
 
-/// So the test above can fail.
+/// Shows that the test above can fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_the_old_recipe_they_do() {
+async fn overlapping_batches_deadlock_with_the_old_recipe() {
     let server = Server::start().await;
     let stores = vec![Arc::new(OldRecipe::new(server.pool().await))];
-    // Ends with the first.
+    // Returns at the first deadlock.
     let result = overlaps(stores, Duration::from_secs(120)).await;
     println!("{result:?}");
     assert!(result.unwrap_err().contains("deadlock detected"));
 }
 
 fn key(number: u64) -> EventKey {
-    // Neighbours in the batch are not neighbours in the table.
+    // Adjacent keys of a batch are not adjacent in the table.
     let scattered = u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     EventKey::from_bytes(scattered.to_be_bytes())
 }

@@ -20,7 +20,7 @@ fn windows(keys: &[EventKey], window: Duration) -> Vec<(EventKey, Duration)> {
     keys.iter().map(|key| (*key, window)).collect()
 }
 
-/// What has expired goes, in more than one batch, and nothing else.
+/// A purge removes all expired rows, in several batches, and no others.
 #[tokio::test]
 async fn a_purge_removes_what_has_expired() {
     let server = Server::start().await;
@@ -49,12 +49,12 @@ async fn a_purge_removes_what_has_expired() {
     assert_eq!(claims, [Claim::Done; 100]);
     let claims = store.claim(&held, other, LONG).await.unwrap();
     assert_eq!(claims, [Claim::Pending; 100]);
-    // The holder of a lease that has expired and was purged has done its work all the same.
+    // A holder whose lease expired and was purged can still commit.
     let commits = store.commit(&windows(&lapsed, LONG), token).await.unwrap();
     assert_eq!(commits, [Commit::Recorded; 100]);
 }
 
-/// A batch of a purge finds its rows by the index.
+/// A purge finds its rows through the index.
 #[tokio::test]
 async fn a_purge_does_not_read_the_whole_table() {
     let server = Server::start().await;

@@ -7,6 +7,7 @@ use sqlx::{
 };
 use test_support::postgres;
 
+/// A server that stops when it is dropped.
 pub(crate) struct Server(postgres::Server);
 
 impl Server {
@@ -16,7 +17,7 @@ impl Server {
         server
     }
 
-    /// A store with a pool of its own, as another process has it.
+    /// Returns a store with its own pool, as another process would have.
     pub(crate) async fn store(&self) -> SqlStore {
         SqlStore::new(self.pool().await)
     }
@@ -30,7 +31,7 @@ impl Server {
         pool.connect_with(options).await.unwrap()
     }
 
-    /// What the server has said since it was started.
+    /// Returns the log of the server since its start.
     pub(crate) fn log(&self) -> String {
         self.0.log()
     }

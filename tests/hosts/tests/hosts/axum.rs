@@ -1,4 +1,4 @@
-//! axum 0.8, served. `placement` is about the places of the layers.
+//! axum 0.8 over a socket. `placement` tests the places of the layers.
 
 use axum::{
     Router, ServiceExt,
@@ -29,7 +29,7 @@ async fn a_layer_of_the_router() {
     check(Http::Two, address).await;
 }
 
-/// Which is also the way to have a layer see a request before the router does.
+/// Needed if a layer must see a request before the router does.
 #[tokio::test]
 async fn a_layer_around_the_router() {
     let (listener, address) = listener().await;

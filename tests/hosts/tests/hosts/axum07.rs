@@ -1,4 +1,4 @@
-//! axum 0.7: without the handler arguments of the feature `axum`, which are for 0.8.
+//! axum 0.7. The extractors of the feature `axum` need 0.8, so handlers use `Extension`.
 
 use axum07::{
     Extension, Router, ServiceExt,

@@ -1,4 +1,4 @@
-//! AWS Lambda behind API Gateway: the stage is in the path that the layer sees.
+//! AWS Lambda behind API Gateway: the layer sees a path that starts with the stage.
 
 use std::convert::Infallible;
 
@@ -21,7 +21,7 @@ async fn host(request: http::Request<RequestBody<Body>>) -> Result<Response<Stri
     Ok(Response::builder().status(status).body(text).unwrap())
 }
 
-async fn answered(layer: &WebhookLayer, event: &str) -> (u16, Body) {
+async fn send(layer: &WebhookLayer, event: &str) -> (u16, Body) {
     let response = layer.layer(service_fn(host));
     let response = response.oneshot(from_str(event).unwrap()).await.unwrap();
     let response = response.into_response().await;
@@ -38,9 +38,10 @@ async fn the_stage_is_in_the_path() {
     ] {
         assert_eq!(from_str(event).unwrap().uri().path(), path);
         let handled = (200, Body::from("1"));
-        assert_eq!(answered(&at(path), event).await, handled);
-        assert_eq!(answered(&any_path, event).await, handled);
+        assert_eq!(send(&at(path), event).await, handled);
+        assert_eq!(send(&any_path, event).await, handled);
     }
-    // The trap: it passes through, so a handler without the events must not answer 200.
-    assert_eq!(answered(&at("/webhook"), REST).await.0, 500);
+    // A pitfall: the delivery passes through unverified, so a handler without events
+    // must not answer 200.
+    assert_eq!(send(&at("/webhook"), REST).await.0, 500);
 }

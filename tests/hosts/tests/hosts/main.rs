@@ -1,5 +1,5 @@
-//! One module for each host. `placement` is about places of the layers in axum, `middleware` and
-//! `spans` about what happens to other middleware at a place, and `matrix` about what compiles.
+//! One module per host. `placement` tests the places of the layers in axum, `middleware` and
+//! `spans` the effect on other middleware at each place, and `matrix` which combinations compile.
 
 mod axum;
 mod axum07;

@@ -1,5 +1,5 @@
-//! Other middleware outside and inside of the layer, in one `ServiceBuilder` and by two calls of
-//! `Router::layer`. What is found must be what the table in `docs/hosts.md` says.
+//! Other middleware outside and inside the layer, in one `ServiceBuilder` and with two calls of
+//! `Router::layer`. The result must match the table in `docs/hosts.md`.
 
 use std::{
     convert::Infallible,
@@ -67,16 +67,16 @@ fn routes() -> Router {
     Router::new().route("/webhook", post(count))
 }
 
-async fn ask(app: &Router, request: http::Request<Bytes>) -> (u16, String) {
+async fn send(app: &Router, request: http::Request<Bytes>) -> (u16, String) {
     let request = request.map(axum::body::Body::from);
     read(app.clone().oneshot(request).await.unwrap()).await
 }
 
-/// Whether everything is as it is without the other middleware.
+/// Whether all requests behave as without the other middleware.
 async fn works(app: Router) -> &'static str {
-    let handshake = ask(&app, get(HANDSHAKE)).await == (200, CHALLENGE.to_owned());
-    let delivery = ask(&app, delivery()).await == (200, "1".to_owned());
-    let forged = ask(&app, forged()).await.0 == 403;
+    let handshake = send(&app, get(HANDSHAKE)).await == (200, CHALLENGE.to_owned());
+    let delivery = send(&app, delivery()).await == (200, "1".to_owned());
+    let forged = send(&app, forged()).await.0 == 403;
     if handshake && delivery && forged {
         "runs"
     } else {
@@ -84,8 +84,8 @@ async fn works(app: Router) -> &'static str {
     }
 }
 
-/// One builder outside and inside with `host_body`, the same without it, and two calls of
-/// `Router::layer` outside and inside. `no` does not compile.
+/// Columns: one builder, outside and inside, with `host_body`; the same without it; two calls of
+/// `Router::layer`, outside and inside. `no` does not compile.
 macro_rules! row {
     (@ no, $builder:expr) => { "no" };
     (@ yes, $builder:expr) => { works(routes().layer($builder)).await };
@@ -105,7 +105,7 @@ macro_rules! row {
     }};
 }
 
-/// What fails with an error of its own is no 200 under axum only if the error is handled.
+/// Under axum, middleware with its own error type needs an error handler that does not answer 200.
 macro_rules! handled {
     ($layer:expr) => {
         ServiceBuilder::new()
@@ -243,9 +243,9 @@ async fn middleware_of_tower_and_its_neighbours() {
     assert_documented(found);
 }
 
-/// Middleware that names axum's types, or that wraps a body.
+/// Middleware that uses axum's types or wraps a body.
 #[tokio::test]
-async fn middleware_with_types_of_its_own() {
+async fn middleware_with_its_own_body_types() {
     let named = |_: &Response| Some(VALUE);
     let found = [
         row!(
@@ -292,7 +292,7 @@ async fn middleware_with_types_of_its_own() {
             [yes yes yes yes],
             ValidateRequestHeaderLayer::accept("application/json")
         ),
-        // Compiles everywhere. Outside, its 200 also replaces the status of refusals.
+        // Compiles everywhere. Outside, its 200 also replaces the status of rejections.
         row!("`SetStatus`", [yes yes yes yes], SetStatusLayer::new(StatusCode::OK)),
     ];
     assert_documented(found);
@@ -304,13 +304,13 @@ fn assert_documented(rows: impl IntoIterator<Item = Result<(), String>>) {
     assert!(missing.is_empty(), "not in docs/hosts.md:\n{missing}");
 }
 
-/// Limits and timeouts outside of the layer end the body, and the answer says so.
+/// Limits and timeouts outside the layer cut off the body, and the response says so.
 #[tokio::test]
 async fn a_limit_or_a_timeout_outside_is_413_or_408() {
     let app = routes()
         .layer(layer())
         .layer(RequestBodyLimitLayer::new(16));
-    // A declared length is refused by the limit itself, bytes that come are refused by us.
+    // The limit rejects a declared length itself. For other bodies the layer rejects the request.
     for declared in [true, false] {
         let mut request = delivery();
         let length = HeaderValue::from(request.body().len());
@@ -335,7 +335,7 @@ async fn a_limit_or_a_timeout_outside_is_413_or_408() {
     assert_eq!(app.oneshot(request).await.unwrap().status(), 408);
 }
 
-/// A body whose length nobody knows, and which may never end.
+/// A body of unknown length that may never end.
 struct Unsized {
     first: Option<Bytes>,
     ends: bool,

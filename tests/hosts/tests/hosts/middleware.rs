@@ -1,5 +1,5 @@
-//! Other middleware outside of both layers, between them, and inside of `DedupLayer`: what the
-//! table of middleware in `docs/hosts.md` says about each place.
+//! Other middleware outside both layers, between them, and inside `DedupLayer`. The result must
+//! match the table of middleware in `docs/hosts.md`.
 
 use std::{
     sync::{
@@ -42,9 +42,9 @@ fn dedup() -> DedupLayer<MemoryStore> {
     DedupLayer::new(MemoryStore::new())
 }
 
-/// A handler that takes longer than the timeout: three deliveries, each after the one before must
-/// have ended, and how often the handler came to its end.
-async fn time_out(place: &str) -> ([u16; 3], usize) {
+/// Sends three deliveries, one after the other, to a handler that exceeds the timeout. Returns
+/// their statuses, and how often the handler completed.
+async fn exceed_timeout(place: &str) -> ([u16; 3], usize) {
     let ended = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&ended);
     let handler = async move || {
@@ -68,11 +68,11 @@ async fn time_out(place: &str) -> ([u16; 3], usize) {
     (statuses, ended.load(Ordering::Relaxed))
 }
 
-/// `DedupLayer` lets the handler come to its end, unless the timeout is inside of it.
+/// `DedupLayer` lets the handler complete, unless the timeout is inside it.
 #[tokio::test]
-async fn a_timeout_inside_of_the_dedup_layer_drops_the_handler() {
+async fn a_timeout_inside_the_dedup_layer_drops_the_handler() {
     let places = ["outside", "between", "inside", "without a dedup layer"];
-    let [outside, between, inside, alone] = places.map(time_out);
+    let [outside, between, inside, alone] = places.map(exceed_timeout);
     let (outside, between, inside, alone) = tokio::join!(outside, between, inside, alone);
     assert_eq!(outside, ([408, 200, 200], 1));
     assert_eq!(between, ([408, 200, 200], 1));
@@ -80,7 +80,7 @@ async fn a_timeout_inside_of_the_dedup_layer_drops_the_handler() {
     assert_eq!(alone, ([408; 3], 0));
 }
 
-/// Handlers that run at the same time under a limit of one.
+/// Returns the number of concurrent handlers under a limit of one.
 async fn run_limited(is_inside: bool) -> usize {
     let running = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));
@@ -104,27 +104,27 @@ async fn run_limited(is_inside: bool) -> usize {
     } else {
         routes.layer(dedup).layer(limit).layer(layer())
     };
-    // As `axum::serve` does. Without it axum applies the layers again for each request, so that
-    // every request has a limit of its own.
+    // As `axum::serve` does. Otherwise axum applies the layers per request, and each request has
+    // its own limit.
     let app = app.with_state(());
     for id in ["wamid.A", "wamid.B"] {
         let body = BODY.replace("wamid.A", id);
         let delivery = testing::delivery(PATH, body, SECRET);
         assert_eq!(status(&app, delivery).await, 503);
     }
-    // Until both handlers have ended, one after the other if they are limited.
+    // Wait until both handlers have completed, one after the other if they are limited.
     sleep(Duration::from_millis(2500)).await;
     most.load(Ordering::SeqCst)
 }
 
-/// Between the layers a permit is free at the response deadline, while the handler still runs.
+/// Between the layers a permit is released at the response deadline, while the handler still runs.
 #[tokio::test]
-async fn a_concurrency_limit_counts_handlers_only_inside_of_the_dedup_layer() {
+async fn a_concurrency_limit_counts_handlers_only_inside_the_dedup_layer() {
     let (inside, between) = tokio::join!(run_limited(true), run_limited(false));
     assert_eq!((inside, between), (1, 2));
 }
 
-/// The layer answers every other method on its path itself.
+/// The layer responds to all other methods on its path itself.
 #[tokio::test]
 async fn cors_inside_never_sees_a_preflight_request() {
     let preflight = || {
@@ -141,7 +141,7 @@ async fn cors_inside_never_sees_a_preflight_request() {
     assert_eq!(status(&outside, preflight()).await, 200);
 }
 
-/// The delivery as it would be sent with `Content-Encoding: gzip`.
+/// A delivery compressed with `Content-Encoding: gzip`.
 async fn compressed() -> Bytes {
     let plain = service_fn(async |_: http::Request<Body>| {
         Ok::<_, std::convert::Infallible>(Response::new(Body::from(BODY)))
@@ -154,9 +154,9 @@ async fn compressed() -> Bytes {
     response.into_body().collect().await.unwrap().to_bytes()
 }
 
-/// It changes encoded bodies only: the signature is of the bytes that were sent.
+/// It changes only encoded bodies. The signature covers the bytes as sent.
 #[tokio::test]
-async fn decompression_outside_breaks_the_signature_of_encoded_bodies_alone() {
+async fn decompression_outside_breaks_only_signatures_of_encoded_bodies() {
     let gzip = async || {
         let mut request = testing::delivery(PATH, compressed().await, SECRET);
         let encoding = HeaderValue::from_static("gzip");
@@ -179,7 +179,7 @@ async fn decompression_outside_breaks_the_signature_of_encoded_bodies_alone() {
     assert_eq!(status(&inside, gzip().await).await, 415);
 }
 
-/// The layer lifts axum's limit of 2 MB for what it has verified. A limit inside is in force again.
+/// The layer lifts axum's limit of 2 MB for verified deliveries. A limit inside applies again.
 #[tokio::test]
 async fn the_body_limit_of_axum() {
     let read = || Router::new().route("/webhook", post(async |_: Bytes| ()));
@@ -193,7 +193,7 @@ async fn the_body_limit_of_axum() {
     assert_eq!(status(&read().layer(layer()), large).await, 200);
 }
 
-/// GitHub and Messenger sign with the same header, so their deliveries look like missed ones.
+/// GitHub and Messenger use the same signature header, so their deliveries look like missed ones.
 #[tokio::test]
 async fn the_webhook_of_another_service_is_reported_as_missed() {
     let reported = Arc::new(Mutex::new(Vec::new()));
@@ -213,7 +213,7 @@ async fn the_webhook_of_another_service_is_reported_as_missed() {
     assert_eq!(*reported.lock().unwrap(), [SetupWarning::PathMissed]);
 }
 
-/// The order of calls: `Router::layer` puts the later one outside.
+/// `Router::layer` wraps what was added before, so a later call is the outer layer.
 #[tokio::test]
 async fn a_dedup_layer_outside_suppresses_nothing() {
     let dedup = dedup();

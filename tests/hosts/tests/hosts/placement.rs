@@ -1,5 +1,5 @@
-//! Where the layers go in axum, with and without a `DedupLayer` inside of the `WebhookLayer`. What
-//! is found must be what the placement table of `docs/hosts.md` says.
+//! Places of the layers in axum, with and without a `DedupLayer` inside the `WebhookLayer`. The
+//! observed behaviour must match the placement table of `docs/hosts.md`.
 
 use std::{
     convert::Infallible,
@@ -30,12 +30,12 @@ use tower_whatsapp::{
 
 use super::support::{
     BODY, CHALLENGE, HANDSHAKE, SECRET, any_path, at, delivery, delivery_to, get, layer, read,
-    take_warnings,
+    signed_with, take_warnings,
 };
 
 const CHAPTER: &str = include_str!("../../../../docs/hosts.md");
 
-/// What reached the handler.
+/// Calls of the handler: with events, and without.
 #[derive(Clone, Default)]
 struct Calls {
     verified: Arc<AtomicUsize>,
@@ -53,7 +53,7 @@ impl Calls {
     }
 }
 
-/// A handler that answers 200 to everything, as a careless one does.
+/// A careless handler that answers 200 to everything.
 fn handler() -> (Calls, impl Fn(Request) -> Ready<()> + Clone + Send + Sync) {
     let calls = Calls::default();
     let seen = calls.clone();
@@ -84,7 +84,8 @@ where
     read(response.into_response()).await
 }
 
-/// The statuses of the handshake and of a delivery, what reached the handler, and what was reported.
+/// Observes the statuses of a handshake and of a delivery, what reached the handler,
+/// and the setup warnings.
 async fn observe<S>(
     app: S,
     path: &str,
@@ -103,7 +104,7 @@ where
     (handshake.0, delivery.0, calls.describe(), take_warnings())
 }
 
-/// One row of the table: the same placement without and with a `DedupLayer`.
+/// One row of the table: the same place without and with a `DedupLayer`.
 macro_rules! row {
     ($name:literal, $path:literal, $webhook:expr, |$layer:ident, $handler:ident| $app:expr) => {{
         let (handshake, alone, reached, warnings) = {
@@ -275,9 +276,9 @@ async fn where_the_path_is_rewritten() {
     ]);
 }
 
-/// Something inside or outside answers in place of the handler.
+/// Another layer, inside or outside, responds instead of the handler.
 #[tokio::test]
-async fn beside_what_answers_in_place_of_the_handler() {
+async fn beside_layers_that_respond_themselves() {
     assert_documented([
         row!(
             "a fallback inside, and no route",
@@ -369,7 +370,7 @@ async fn beside_what_answers_in_place_of_the_handler() {
     ]);
 }
 
-/// The layer of the sub-router wraps its fallback, which `merge` adopts.
+/// The layer of the sub-router wraps its fallback, and `merge` keeps that fallback.
 #[tokio::test]
 async fn any_path_on_a_merged_router_takes_over_unknown_paths() {
     let pages = || Router::new().route("/other", on_get(async || "other"));
@@ -391,9 +392,9 @@ async fn any_path_on_a_merged_router_takes_over_unknown_paths() {
     }
 }
 
-/// A 200 of a fallback is a commit: the repeat of the delivery is suppressed.
+/// A fallback that answers 200 commits the events: the redelivery is suppressed.
 #[tokio::test]
-async fn a_fallback_inside_has_the_events_committed() {
+async fn a_fallback_inside_commits_the_events() {
     let dedup = DedupLayer::new(MemoryStore::new());
     let handle = dedup.handle();
     let app = Router::<()>::new().fallback(async || "index.html");
@@ -402,10 +403,10 @@ async fn a_fallback_inside_has_the_events_committed() {
         assert_eq!(send(&app, delivery()).await.0, 200);
     }
     let counters = handle.counters();
-    assert_eq!((counters.handled, counters.suppressed), (1, 1));
+    assert_eq!((counters.delivered, counters.suppressed), (1, 1));
 }
 
-/// Layers without labels share their keys, so the second app misses what both receive.
+/// Layers without labels share their keys, so the second app misses events that both receive.
 #[tokio::test]
 async fn two_apps_over_one_dedup_layer_need_labels() {
     let (paths, other) = (["/one", "/two"], "the secret of another app");
@@ -421,13 +422,14 @@ async fn two_apps_over_one_dedup_layer_need_labels() {
 
     let dedup = DedupLayer::new(MemoryStore::new());
     let handle = dedup.handle();
-    let unlabelled = WebhookLayer::new("/two", other, "token").unwrap();
+    let unlabelled = signed_with(other, "/two");
     let app = routes().layer(dedup).layer(at("/one")).layer(unlabelled);
     for delivery in deliveries() {
         assert_eq!(send(&app, delivery).await.0, 200);
     }
     let counters = handle.counters();
-    assert_eq!((counters.handled, counters.suppressed), (1, 1));
+    assert_eq!((counters.delivered, counters.suppressed), (1, 1));
+    assert_eq!(take_warnings(), [SetupWarning::LabelShared]);
 
     let dedup = DedupLayer::new(MemoryStore::new());
     let handle = dedup.handle();
@@ -445,5 +447,5 @@ async fn two_apps_over_one_dedup_layer_need_labels() {
         assert_eq!(send(&app, delivery).await.0, 200);
     }
     let counters = handle.counters();
-    assert_eq!((counters.handled, counters.suppressed), (2, 0));
+    assert_eq!((counters.delivered, counters.suppressed), (2, 0));
 }

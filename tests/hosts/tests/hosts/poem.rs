@@ -1,5 +1,5 @@
-//! poem: the layer around a Tower service, as an endpoint. poem's own `TowerLayerCompatExt` is for
-//! layers over poem's request type, and so not for ours.
+//! poem: the layer around a Tower service, as an endpoint. poem's `TowerLayerCompatExt` cannot be
+//! used, because it needs layers over poem's request type.
 
 use poem::{Route, Server, endpoint::TowerCompatExt, get, handler, listener::TcpAcceptor};
 use tower::{Layer, service_fn};
@@ -15,8 +15,8 @@ fn other() -> &'static str {
 }
 
 #[tokio::test]
-async fn an_endpoint() {
-    // poem strips no path: the endpoint sees all of it.
+async fn the_layer_works_as_an_endpoint() {
+    // poem does not strip the matched path: the endpoint sees all of it.
     let webhook = at("/webhook").layer(service_fn(host)).compat();
     let unverified = at("/webhook").layer(service_fn(host)).compat();
     let app = Route::new()

@@ -27,8 +27,8 @@ async fn other() -> &'static str {
 }
 
 #[tokio::test]
-async fn a_hoop() {
-    // A hoop of the router runs only for its routes, so the GET of the handshake needs one.
+async fn the_layer_works_as_a_hoop() {
+    // A router's hoop runs only for its routes, so the handshake needs a GET route.
     let routes = Router::new()
         .hoop(layer().host_body().compat::<ReqBody>())
         .push(Router::with_path("webhook").get(on_event).post(on_event))

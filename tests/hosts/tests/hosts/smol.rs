@@ -1,5 +1,5 @@
-//! smol: hyper without tokio. With the feature `tokio` the deadlines of the layer need a tokio
-//! runtime, so bodies here come whole; a host without tokio turns the feature off.
+//! smol: hyper without tokio. With the feature `tokio` the layer's deadlines need a tokio runtime,
+//! so the bodies in this test arrive in one piece. A host without tokio disables the feature.
 
 use std::{net::TcpListener, thread};
 
@@ -16,7 +16,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn the_handshake_on_another_runtime() {
+async fn the_handshake_works_on_smol() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let service = layer().layer(service_fn(host::<RequestBody<Incoming>>));

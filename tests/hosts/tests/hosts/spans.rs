@@ -1,5 +1,5 @@
-//! `DedupLayer` calls the handler in a task of its own, so spans of outer layers do not reach it by
-//! themselves.
+//! `DedupLayer` runs the handler in a separate task, so spans of outer layers do not reach it
+//! unless they are propagated.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +23,7 @@ use tracing_core::span::Current;
 
 use super::support::{delivery, layer};
 
-/// Knows which span is current on one thread.
+/// A subscriber that tracks the current span of one thread.
 #[derive(Default)]
 struct Spans {
     known: Mutex<Vec<&'static Metadata<'static>>>,
@@ -68,7 +68,7 @@ impl Subscriber for Spans {
 
 type Seen = Arc<Mutex<Vec<Option<&'static str>>>>;
 
-/// A route that notes the name of the span in which its handler runs.
+/// A route that records the name of the span in which its handler runs.
 fn routes() -> (Seen, Router) {
     let seen = Seen::default();
     let note = Arc::clone(&seen);
@@ -106,9 +106,9 @@ macro_rules! trace {
     };
 }
 
-/// One thread and one test: the subscriber is that of the thread.
+/// One test on one thread, because the subscriber is thread-local.
 #[tokio::test]
-async fn the_span_of_the_request_reaches_the_handler_if_it_is_carried() {
+async fn the_request_span_reaches_the_handler_if_it_is_propagated() {
     let _guard = tracing::subscriber::set_default(Spans::default());
     let dedup = || DedupLayer::new(MemoryStore::new());
 

@@ -1,4 +1,4 @@
-//! A layer, a delivery, and a client.
+//! Shared helpers: layers, deliveries, and an HTTP client.
 
 use std::{cell::RefCell, net::SocketAddr};
 
@@ -21,26 +21,30 @@ pub(crate) fn layer() -> WebhookLayer {
 }
 
 pub(crate) fn at(path: &str) -> WebhookLayer {
-    build(WebhookLayer::builder().path(path))
+    signed_with(SECRET, path)
 }
 
-/// For a layer around one route.
+pub(crate) fn signed_with(secret: &str, path: &str) -> WebhookLayer {
+    build(WebhookLayer::builder().path(path).app_secret(secret))
+}
+
+/// A layer for a single route, which accepts any path.
 pub(crate) fn any_path() -> WebhookLayer {
-    build(WebhookLayer::builder().any_path())
+    build(WebhookLayer::builder().any_path().app_secret(SECRET))
 }
 
 fn build(builder: WebhookLayerBuilder) -> WebhookLayer {
     let report = |warning| WARNINGS.with_borrow_mut(|warnings| warnings.push(warning));
-    let builder = builder.app_secret(SECRET).verify_token("token");
+    let builder = builder.verify_token("token");
     builder.on_setup_warning(report).build().unwrap()
 }
 
 thread_local! {
-    // A test and its tasks share one thread.
+    // Thread-local works because a test and its tasks share one thread.
     static WARNINGS: RefCell<Vec<SetupWarning>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What the layers of this test have reported since the last call.
+/// Setup warnings of this test's layers since the last call.
 pub(crate) fn take_warnings() -> Vec<SetupWarning> {
     WARNINGS.take()
 }
@@ -73,7 +77,7 @@ pub(crate) enum Http {
     Two,
 }
 
-/// Sends over a connection of its own. The status and the body.
+/// Sends a request over a new connection. Returns the status and the body.
 pub(crate) async fn send(
     http: Http,
     address: SocketAddr,
@@ -95,7 +99,7 @@ where
 {
     let status = response.status().as_u16();
     let Ok(body) = response.into_body().collect().await else {
-        panic!("the body of the response is broken");
+        panic!("the response body is incomplete");
     };
     (
         status,
@@ -103,7 +107,7 @@ where
     )
 }
 
-/// What every host must do with a handshake, a delivery, a forged one and another path.
+/// Checks what every host must do with a handshake, a delivery, a forged delivery and other paths.
 pub(crate) async fn check(http: Http, address: SocketAddr) {
     let handshake = send(http, address, get(HANDSHAKE)).await;
     assert_eq!(handshake, (200, CHALLENGE.to_owned()));
@@ -111,7 +115,7 @@ pub(crate) async fn check(http: Http, address: SocketAddr) {
     assert_eq!(send(http, address, forged()).await.0, 403);
     let other = send(http, address, get("/other")).await;
     assert_eq!(other, (200, "other".to_owned()));
-    // Verified on the layer's path and nowhere else.
+    // The layer verifies deliveries on its own path only.
     let status = send(http, address, delivery_to("/unverified")).await.0;
     assert_eq!(status, 500);
 }

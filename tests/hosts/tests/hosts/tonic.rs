@@ -1,7 +1,7 @@
-//! tonic: gRPC answers 200 and says in `grpc-status` that it failed.
+//! tonic: gRPC responses have status 200, and report failures in `grpc-status`.
 //!
-//! Each setup is seen from both sides: what Meta is answered, and what the store of a `DedupLayer`
-//! takes for handled.
+//! Each setup is checked from both sides: the response to Meta, and the events that the store of a
+//! `DedupLayer` considers done.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ async fn count(Extension(notification): Extension<Notification>) -> String {
     notification.events().len().to_string()
 }
 
-/// The gRPC service of the health protocol, and axum routes beside it.
+/// The gRPC health service, with axum routes beside it.
 fn routes(webhook: Router) -> Routes {
     let (_, health) = tonic_health::server::health_reporter();
     let other = post(count).get(async || "other");
@@ -51,8 +51,8 @@ fn busy() -> Router {
     Router::new().route("/webhook", post(StatusCode::INTERNAL_SERVER_ERROR))
 }
 
-/// Serves with a `WebhookLayer`, or with both layers, and with one more inside. Returns the
-/// address, and the handle of the second layer.
+/// Serves with a `WebhookLayer` or with both layers, and with another layer inside. Returns the
+/// address and the handle of the `DedupLayer`.
 macro_rules! serve {
     ($layer:expr, $routes:expr) => {{
         let (listener, address) = listener().await;
@@ -71,8 +71,8 @@ macro_rules! serve {
     }};
 }
 
-/// A setup under which a delivery is not handled, and the status that Meta gets for it. A
-/// `DedupLayer` turns what is no 5xx into 500, and must not take the delivery for done.
+/// Checks a setup in which a delivery is not handled, with the status that Meta gets. A
+/// `DedupLayer` turns other statuses into 500, and must not record the delivery as done.
 macro_rules! not_handled {
     ($status:literal, $layer:expr, $routes:expr) => {{
         let address = serve!($layer, $routes);
@@ -90,11 +90,12 @@ macro_rules! not_handled {
     }};
 }
 
-/// How many events reached what is inside of the layer, and how many it took for done.
+/// Checks how many events were handled inside the layer, and how many were suppressed
+/// as duplicates.
 fn assert_seen(handle: &DedupHandle, handled: u64, suppressed: u64) {
     let counters = handle.counters();
     assert_eq!(
-        (counters.handled, counters.suppressed),
+        (counters.delivered, counters.suppressed),
         (handled, suppressed)
     );
 }
@@ -115,13 +116,13 @@ async fn a_route_beside_grpc_services() {
 #[tokio::test]
 async fn no_route() {
     not_handled!(503, Identity::new(), Router::new());
-    // One of the layer alone, one with a `DedupLayer`.
+    // One with the layer alone, one with a `DedupLayer`.
     assert_eq!(take_warnings(), [SetupWarning::RouteMissing; 2]);
 }
 
 /// `grpc-status: 16`.
 #[tokio::test]
-async fn an_interceptor_that_denies() {
+async fn an_interceptor_that_denies_the_request() {
     let deny = |_: tonic::Request<()>| Err(Status::unauthenticated("no"));
     not_handled!(503, InterceptorLayer::new(deny), webhook());
     assert_eq!(take_warnings(), [SetupWarning::DeliveryRefused; 2]);
@@ -143,11 +144,11 @@ async fn load_shed_inside() {
 }
 
 #[tokio::test]
-async fn a_handler_that_refuses() {
+async fn a_handler_that_fails() {
     not_handled!(500, Identity::new(), busy());
 }
 
-/// A gRPC method at the path of the layer: it cannot read a delivery, and says so in a 200.
+/// A gRPC method at the layer's path cannot read a delivery, and reports this with status 200.
 #[tokio::test]
 async fn a_grpc_method_at_the_path() {
     const METHOD: &str = "/grpc.health.v1.Health/Check";
@@ -167,7 +168,7 @@ async fn a_grpc_method_at_the_path() {
     assert_seen(&handle, 1, 0);
 }
 
-/// `Server::layer` puts the first call outside, other than axum's `Router::layer`.
+/// In tonic's `Server::layer` the first call is the outermost, unlike axum's `Router::layer`.
 #[tokio::test]
 async fn the_first_layer_of_the_server_is_the_outermost() {
     let dedup = DedupLayer::new(MemoryStore::new());
@@ -183,8 +184,8 @@ async fn the_first_layer_of_the_server_is_the_outermost() {
     assert_seen(&handle, 1, 1);
 }
 
-/// A trap that no layer can see: what acts outside of it. tonic answers 200, also with a
-/// `DedupLayer`.
+/// A pitfall that the layers cannot detect: the server's timeout acts outside them. tonic answers
+/// 200, even with a `DedupLayer`.
 #[tokio::test]
 async fn the_timeout_of_the_server_is_outside() {
     let slow = || {
@@ -204,11 +205,11 @@ async fn the_timeout_of_the_server_is_outside() {
     let server = builder().layer(layer()).layer(dedup).add_routes(slow());
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(deduplicated)));
     assert_eq!(send(Http::One, dedup_address, delivery()).await.0, 200);
-    // The handler goes on.
+    // The handler keeps running.
     assert_eq!(handle.counters().running, 1);
 }
 
-/// The same trap: the delivery is shed before it reaches a layer, and Meta is answered 200.
+/// The same pitfall: the request is shed before it reaches a layer, and Meta gets a 200.
 #[tokio::test]
 async fn the_load_shedding_of_the_server_is_outside() {
     let dedup = DedupLayer::new(MemoryStore::new());
@@ -217,7 +218,7 @@ async fn the_load_shedding_of_the_server_is_outside() {
     let server = Server::builder()
         .accept_http1(true)
         .load_shed(true)
-        // Always at its limit.
+        // The limit is always reached.
         .concurrency_limit_per_connection(0)
         .layer(layer())
         .layer(dedup)
@@ -227,7 +228,7 @@ async fn the_load_shedding_of_the_server_is_outside() {
     assert_seen(&handle, 0, 0);
 }
 
-/// It refuses whatever is HTTP/1 and not gRPC-Web, so it belongs around gRPC services alone.
+/// `GrpcWebLayer` rejects HTTP/1 requests that are not gRPC-Web, so use it for gRPC services only.
 #[tokio::test]
 async fn grpc_web_inside_refuses_http1() {
     let address = serve!(GrpcWebLayer::new(), webhook());

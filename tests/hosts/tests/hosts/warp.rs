@@ -12,7 +12,7 @@ use warp::{Filter, http::StatusCode, reply::with_status};
 use super::support::{Http, check, layer, listener};
 
 #[tokio::test]
-async fn filters() {
+async fn filters_work_as_the_inner_service() {
     let on_event = warp::post().and(warp::ext::optional::<Notification>()).map(
         |notification: Option<Notification>| match notification {
             Some(notification) => {

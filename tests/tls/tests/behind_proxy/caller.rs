@@ -1,4 +1,4 @@
-//! Somebody on the internet, with or without a certificate.
+//! A client on the internet, with or without a certificate.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -47,7 +47,7 @@ impl Caller {
         }
     }
 
-    /// The answer to a request, or `None` if the connection ends without one.
+    /// Sends a request. Returns the response, or `None` if the connection ends without one.
     pub(crate) async fn send(
         &self,
         proxy: SocketAddr,
@@ -65,18 +65,18 @@ impl Caller {
         Some((status, body.to_bytes()))
     }
 
-    /// The statuses of all answers to bytes that need not be a request.
+    /// Sends raw bytes and returns the statuses of all responses.
     pub(crate) async fn send_bytes(&self, proxy: SocketAddr, bytes: &[u8]) -> Vec<u16> {
         let Some(mut stream) = self.connect(proxy).await else {
             return Vec::new();
         };
         let mut answers = Vec::new();
         let exchange = async {
-            // Either side may hang up early.
+            // Either side may close early.
             let _ = stream.write_all(bytes).await;
             let _ = stream.read_to_end(&mut answers).await;
         };
-        // A proxy that waits for more gives up by itself, unless the test does.
+        // A proxy that waits for more data times out, unless the test does first.
         let _ = timeout(PATIENCE, exchange).await;
         let text = String::from_utf8_lossy(&answers);
         text.split("HTTP/1.")
@@ -85,7 +85,7 @@ impl Caller {
     }
 
     async fn connect(&self, proxy: SocketAddr) -> Option<TlsStream<TcpStream>> {
-        // Not the address from which the proxy calls the service.
+        // Connects from a different address than the proxy uses for the service.
         let socket = TcpSocket::new_v4().ok()?;
         socket.bind(SocketAddr::from((ADDRESS, 0))).ok()?;
         let stream = socket.connect(proxy).await.ok()?;

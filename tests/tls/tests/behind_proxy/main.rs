@@ -1,7 +1,9 @@
-//! nginx, Caddy and HAProxy with the configurations of `examples/behind_proxy`, in front of that example, with callers from outside.
+//! Runs nginx, Caddy and HAProxy with the configurations of `examples/behind_proxy` in front of
+//! that example, with external callers.
 //!
-//! They need the programs (Debian: `nginx-light`, `caddy`, `haproxy`), so they run only on request: build the example with
-//! `cargo build -p example-behind-proxy`, then `cargo test -p tls-tests --test behind_proxy -- --ignored`.
+//! They need the programs (Debian: `nginx-light`, `caddy`, `haproxy`), so they are ignored by
+//! default. Build the example with `cargo build -p example-behind-proxy`, then run `cargo test -p
+//! tls-tests --test behind_proxy -- --ignored`.
 #![cfg(test)]
 #![allow(
     dead_code,
@@ -15,7 +17,7 @@ mod smuggling;
 
 use std::fmt::Write;
 use test_support::process::Process;
-use tls_tests::pki::{Authority, Directory, Wanted};
+use tls_tests::pki::{Authority, CertificateRequest, Directory};
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -31,7 +33,7 @@ const HOST: &str = "hooks.example.com";
 const SECRET: &str = "6f70656e2073657361";
 const TOKEN: &str = "a token & more";
 
-/// As long as Meta's can be: 3 MB, with a thousand statuses.
+/// The longest delivery that Meta documents: 3 MB, with a thousand statuses.
 fn longest() -> String {
     let mut statuses = String::new();
     for number in 0..1000 {
@@ -56,11 +58,11 @@ struct World {
     proxy: Proxy,
     meta: Caller,
     stranger: Caller,
-    /// From Meta's authority, with another name.
+    /// Signed by Meta's CA, with another name.
     neighbour: Caller,
-    /// With Meta's name, from another authority.
+    /// Signed by another CA, with Meta's name.
     impostor: Caller,
-    /// From Meta's authority, with its name and another one: in front of it, and behind it.
+    /// Signed by Meta's CA, with Meta's name and another one: before it, and after it.
     two_names: [Caller; 2],
 }
 
@@ -74,7 +76,7 @@ impl World {
         let ours = Authority::new("an authority of servers");
         let metas = Authority::new("Meta's authority");
         let other = Authority::new("somebody's authority");
-        let server = ours.sign(Wanted::server(&[HOST]));
+        let server = ours.sign(CertificateRequest::server(&[HOST]));
         let mut settings = vec![
             ("PROXY", kind.name()),
             ("WHATSAPP_APP_SECRET", SECRET),
@@ -85,12 +87,12 @@ impl World {
         let proxy = Proxy::start(kind, &files, &server, &metas.pem(), address);
         let sender = metas
             .intermediate("Meta's intermediate")
-            .sign_with_chain(Wanted::client(META));
-        let neighbour = metas.sign(Wanted::client(&format!("{META}.example.com")));
-        let impostor = other.sign(Wanted::client(META));
+            .sign_with_chain(CertificateRequest::client(META));
+        let neighbour = metas.sign(CertificateRequest::client(&format!("{META}.example.com")));
+        let impostor = other.sign(CertificateRequest::client(META));
         let two_names = [
-            metas.sign(Wanted::client("example.com").and_named(META)),
-            metas.sign(Wanted::client(META).and_named("example.com")),
+            metas.sign(CertificateRequest::client("example.com").and_named(META)),
+            metas.sign(CertificateRequest::client(META).and_named("example.com")),
         ];
         Self {
             service,
@@ -114,7 +116,7 @@ async fn check(kind: Kind) {
         world.ask(caller, request).await.map(|(status, _)| status)
     };
 
-    // The handshake needs the token and nothing else.
+    // The handshake needs only the token.
     let query = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=";
     for caller in [&world.meta, &world.stranger] {
         let good = Request::get(format!("/webhook?{query}a+token+%26+more"))
@@ -135,7 +137,7 @@ async fn check(kind: Kind) {
     assert_eq!(status(&world.meta, good()).await, Some(200));
     assert!(world.service.line().contains("wamid.A"));
 
-    // 3 MB arrive whole, and no more than 4 MiB do.
+    // 3 MB are accepted, more than 4 MiB are not.
     let long = longest();
     assert_eq!(long.len(), 3_000_000);
     let request = delivery(&long).body(Bytes::from(long.clone())).unwrap();
@@ -148,12 +150,13 @@ async fn check(kind: Kind) {
     let request = delivery(&too_long)
         .body(Bytes::from(too_long.clone()))
         .unwrap();
-    // nginx may hang up on a caller that goes on sending, and Caddy 2.6 takes its own refusal for
-    // one of the service. HAProxy may see the connection reset behind the answer of the layer.
+    // nginx may close the connection of a caller that keeps sending. Caddy 2.6
+    // reports its own rejection as one of the service. HAProxy may see a connection
+    // reset after the layer's response.
     let refused = status(&world.meta, request).await;
     assert!(matches!(refused, Some(413 | 502) | None), "{refused:?}");
 
-    // Whoever is not Meta is refused, with a good signature, and whatever they write themselves.
+    // Other callers are rejected, even with a valid signature and forged headers.
     let [first, second] = &world.two_names;
     for caller in [
         &world.stranger,
@@ -168,7 +171,7 @@ async fn check(kind: Kind) {
                 ("x-client-verify", "SUCCESS"),
                 ("x-client-subject", "CN=client.webhooks.fbclientcerts.com"),
             ],
-            // As CGI would read it.
+            // With an underscore, as CGI would map it.
             &[
                 ("x_client_verify", "SUCCESS"),
                 ("x_client_subject", "CN=client.webhooks.fbclientcerts.com"),
@@ -180,16 +183,16 @@ async fn check(kind: Kind) {
             }
             let status = status(caller, request).await;
             let refused = match (kind, std::ptr::eq(caller, &world.impostor)) {
-                // At the handshake.
+                // Rejected in the TLS handshake.
                 (Kind::Caddy | Kind::Haproxy, true) => status.is_none(),
-                // 400 by itself: a certificate that is wrong is worse to nginx than none.
+                // nginx itself answers 400 to an invalid certificate, but accepts a missing one.
                 (Kind::Nginx, true) => status == Some(400),
                 _ => status == Some(403),
             };
             assert!(refused, "{kind:?} {status:?} {forged:?}");
         }
     }
-    // To have forged what is replaced anyway harms nobody.
+    // Forged headers that the proxy replaces have no effect.
     let mut request = good();
     request
         .headers_mut()
@@ -197,7 +200,7 @@ async fn check(kind: Kind) {
     assert_eq!(status(&world.meta, request).await, Some(200));
     assert!(world.service.line().contains("wamid.A"));
 
-    // A certificate does not make up for a signature.
+    // A valid certificate does not replace the signature.
     let unsigned = Request::builder()
         .method(Method::POST)
         .uri("/webhook")
@@ -205,23 +208,23 @@ async fn check(kind: Kind) {
         .unwrap();
     assert_eq!(status(&world.meta, unsigned).await, Some(403));
 
-    // And nothing else got through.
+    // No other delivery was handled.
     let output = world.service.interrupt();
     let printed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(printed.lines().count(), 1 + 2 + 1000);
-    // What the operator sees of it.
+    // The log lines of the rejections.
     let log = String::from_utf8(output.stderr).unwrap();
     for line in [
-        "refused with 403: CertificateMissing: the client certificate is missing",
-        "refused with 403: CertificateRefused: ",
-        "refused with 403: SignatureMissing: ",
-        "refused with 403: HandshakeRefused: ",
+        "rejected with 403: CertificateMissing: the client certificate is missing",
+        "rejected with 403: CertificateRefused: ",
+        "rejected with 403: SignatureMissing: ",
+        "rejected with 403: HandshakeToken: ",
     ] {
         assert!(log.contains(line), "{line} is not in {log}");
     }
 }
 
-/// With a list of addresses, the address is that of who has called the proxy.
+/// With an allow list, the checked address is that of the proxy's client.
 async fn check_addresses(kind: Kind) {
     let body = r#"{"entry":[]}"#;
     let list = |prefixes: &str| Directory::new(&format!("list-{kind:?}")).write("list", prefixes);
@@ -247,7 +250,7 @@ async fn check_addresses(kind: Kind) {
         );
     }
     drop(world);
-    // The caller's own.
+    // The client's own address is allowed.
     let path = list("157.240.0.0/16\n127.0.0.2\n");
     let world = World::with(kind, &[("ALLOW_LIST", &path)]);
     assert_eq!(

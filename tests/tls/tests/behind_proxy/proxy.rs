@@ -1,4 +1,4 @@
-//! nginx, Caddy or HAProxy as a process, with the documented configuration.
+//! Runs nginx, Caddy or HAProxy with the documented configuration.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Nginx,
     Caddy,
     Haproxy,
-    /// It goes on with certificates that it could not verify. Their verdict is not 0.
+    /// HAProxy that accepts unverified certificates (`crt-ignore-err`). Their verdict is not 0.
     LaxHaproxy,
 }
 
@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-/// It ends with the value.
+/// A proxy process that stops when it is dropped.
 pub(crate) struct Proxy {
     process: Process,
     address: SocketAddr,
@@ -75,7 +75,8 @@ impl Proxy {
                     ],
                 );
                 let site = files.write("site.conf", &site);
-                // What a distribution has around it, but for a place of its own to write to.
+                // The surrounding configuration of a distribution, with a writable
+                // directory of its own.
                 let here = files.path();
                 let main = format!(
                     "daemon off; master_process off; pid {here}/pid; error_log stderr;
@@ -103,7 +104,7 @@ impl Proxy {
                         ("127.0.0.1:3000", &service),
                     ],
                 );
-                // No control port and no redirections, which would need ports of their own.
+                // Without the admin port and redirects, which would need further ports.
                 let site = format!("{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{site}");
                 let mut command = Command::new("caddy");
                 let site = files.write("Caddyfile", &site);

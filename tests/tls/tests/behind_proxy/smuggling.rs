@@ -1,14 +1,14 @@
-//! What callers write to have the headers of the proxy say something else: 15 shapes, from callers
-//! with each kind of certificate. Prints the verdict of each row.
+//! Attempts to forge the proxy's headers: 15 shapes, from callers with each kind of certificate.
+//! Prints the verdict of each row.
 
 use std::fmt::Write;
 
-use tls_tests::pki::Wanted;
+use tls_tests::pki::CertificateRequest;
 use tower_whatsapp::testing::sign;
 
 use crate::{HOST, META, SECRET, World, caller::Caller, proxy::Kind};
 
-/// Shapes in which the request itself is well-formed, so that it reaches the layer.
+/// Shapes with a well-formed request, which reaches the layer.
 const WELL_FORMED: [&str; 6] = [
     "plain",
     "twice",
@@ -18,7 +18,7 @@ const WELL_FORMED: [&str; 6] = [
     "HTTP/1.0",
 ];
 
-/// A delivery with an id of its own.
+/// A delivery with a unique id.
 struct Delivery {
     body: String,
     signature: String,
@@ -37,7 +37,8 @@ impl Delivery {
         }
     }
 
-    /// With these lines, each of which ends by itself, and the length unless they have it.
+    /// The request with these additional header lines, and with a content length
+    /// unless they contain one.
     fn with(&self, path: &str, version: &str, lines: &str) -> String {
         let mut head = format!(
             "POST {path} HTTP/{version}\r\nHost: {}\r\nX-Hub-Signature-256: {}\r\n{lines}",
@@ -54,7 +55,7 @@ impl Delivery {
     }
 }
 
-/// The name of each shape and its bytes. `forged` are lines; `hidden` is a whole request.
+/// Name and bytes of each shape. `forged` are header lines; `hidden` is a whole smuggled request.
 fn shapes(delivery: &Delivery, hidden: &str, forged: &[String]) -> Vec<(&'static str, String)> {
     let lines = |end: &str| {
         forged
@@ -164,8 +165,8 @@ fn shapes(delivery: &Delivery, hidden: &str, forged: &[String]) -> Vec<(&'static
 pub(crate) async fn check(kind: Kind) {
     let world = World::start(kind);
     let port = world.proxy.address().port();
-    // Anybody can make one with this name.
-    let own = Wanted::client(META).self_signed().pem();
+    // Anybody can create a self-signed certificate with this name.
+    let own = CertificateRequest::client(META).self_signed().pem();
     let base64: String = own
         .lines()
         .filter(|line| !line.starts_with("-----"))
@@ -227,7 +228,7 @@ pub(crate) async fn check(kind: Kind) {
         }
     }
     assert_eq!(count, 90);
-    // Whatever the answers said: nothing of anybody else was handled.
+    // Whatever the responses were, only genuine deliveries were handled.
     let output = world.service.interrupt();
     let printed = String::from_utf8(output.stdout).unwrap();
     let events: Vec<_> = printed

@@ -1,4 +1,4 @@
-//! Somebody who speaks HTTP over TLS.
+//! An HTTP client over TLS.
 
 use std::{error::Error, io, net::SocketAddr, sync::Arc};
 
@@ -55,7 +55,7 @@ impl Caller {
         connector.connect(name, stream).await
     }
 
-    /// Sends one request over a connection of its own, in the version that was agreed upon.
+    /// Sends one request over a new connection, with the HTTP version that ALPN negotiated.
     pub(crate) async fn send(
         &self,
         address: SocketAddr,

@@ -1,10 +1,10 @@
-//! The fake Meta, and servers that Meta would call or not.
+//! fake_meta against servers with valid and invalid certificates.
 #![cfg(unix)]
 
 use std::process::Output;
 
 use test_support::process::{command, run};
-use tls_tests::pki::{Authority, Directory, Identity, Wanted};
+use tls_tests::pki::{Authority, CertificateRequest, Directory, Identity};
 
 use crate::{META, SECRET, TOKEN, https::Server};
 
@@ -33,7 +33,7 @@ fn fake_meta(url: &str, options: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn it_shows_a_certificate_of_its_own() {
+fn it_presents_its_client_certificate() {
     let directory = Directory::new("fake-meta");
     let meta = Authority::new("the authority of Meta");
     let meta_ca = directory.write("meta.pem", &meta.pem());
@@ -49,7 +49,7 @@ fn it_shows_a_certificate_of_its_own() {
     let intermediate = meta.intermediate("an intermediate");
     let (certificate, key) = files(
         "client",
-        &intermediate.sign_with_chain(Wanted::client(META)),
+        &intermediate.sign_with_chain(CertificateRequest::client(META)),
     );
     let options = [
         "--ca",
@@ -66,7 +66,7 @@ fn it_shows_a_certificate_of_its_own() {
         "{report}"
     );
 
-    // Registered, and then nothing is taken.
+    // Without a client certificate the handshake succeeds, but deliveries are rejected.
     let (code, report, stderr) = fake_meta(&url, &["--ca", &ca]);
     assert_eq!(code, Some(1), "{report}{stderr}");
     assert!(
@@ -74,7 +74,7 @@ fn it_shows_a_certificate_of_its_own() {
         "{report}"
     );
 
-    let (certificate, key) = files("stranger", &Wanted::client(META).self_signed());
+    let (certificate, key) = files("stranger", &CertificateRequest::client(META).self_signed());
     let options = [
         "--ca",
         &ca,
@@ -92,7 +92,7 @@ fn it_shows_a_certificate_of_its_own() {
             &["--ca", &ca, "--client-cert", &certificate][..],
             "belong together",
         ),
-        (&["--ca", &key], "no certificate in it"),
+        (&["--ca", &key], "no certificate found"),
         (&["--ca", "nowhere.pem"], "nowhere.pem: "),
     ] {
         let (code, _, stderr) = fake_meta(&url, options);
@@ -101,13 +101,13 @@ fn it_shows_a_certificate_of_its_own() {
     }
     let (code, _, stderr) = fake_meta("http://127.0.0.1:9/webhook", &["--ca", &ca]);
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("for a URL with https://"), "{stderr}");
+    assert!(stderr.contains("need a URL with https://"), "{stderr}");
 }
 
 #[test]
-fn it_delivers_nothing_to_a_server_whose_certificate_is_wrong() {
+fn it_delivers_nothing_to_a_server_with_an_invalid_certificate() {
     let directory = Directory::new("wrong-servers");
-    let good = || Wanted::server(&["127.0.0.1"]);
+    let good = || CertificateRequest::server(&["127.0.0.1"]);
     let authority = Authority::new("an authority");
     let intermediate = authority.intermediate("an intermediate");
     let ca = directory.write("ca.pem", &authority.pem());
@@ -124,12 +124,12 @@ fn it_delivers_nothing_to_a_server_whose_certificate_is_wrong() {
         ),
         (
             "named",
-            authority.sign(Wanted::server(&["example.com"])),
+            authority.sign(CertificateRequest::server(&["example.com"])),
             "is for another name",
         ),
         (
             "unnamed",
-            authority.sign(Wanted::server(&[])),
+            authority.sign(CertificateRequest::server(&[])),
             "is for another name",
         ),
         (
@@ -144,7 +144,7 @@ fn it_delivers_nothing_to_a_server_whose_certificate_is_wrong() {
         ),
         (
             "client",
-            authority.sign(Wanted::client("x").alternatives(&["127.0.0.1"])),
+            authority.sign(CertificateRequest::client("x").alternatives(&["127.0.0.1"])),
             "is refused (",
         ),
     ] {
@@ -164,7 +164,7 @@ fn it_delivers_nothing_to_a_server_whose_certificate_is_wrong() {
         );
     }
 
-    // The authorities of the system know nothing of ours.
+    // The system's CAs do not include the test's.
     let server = Server::with(
         "system",
         Authority::new("unused"),
@@ -174,7 +174,7 @@ fn it_delivers_nothing_to_a_server_whose_certificate_is_wrong() {
     let url = format!("https://{}/webhook", server.address);
     let (code, report, _) = fake_meta(&url, &[]);
     assert_eq!((code, &*report), (Some(1), ""));
-    // Ours does.
+    // With the test's CA it is accepted.
     let (code, report, stderr) = fake_meta(&url, &["--ca", &ca]);
     assert_eq!(code, Some(0), "{report}{stderr}");
 }

@@ -1,9 +1,9 @@
-//! What proxies say of their callers' certificates.
+//! Certificate headers of proxies.
 
 use std::net::SocketAddr;
 
 use http::{HeaderName, HeaderValue};
-use tls_tests::pki::{Authority, Identity, Wanted};
+use tls_tests::pki::{Authority, CertificateRequest, Identity};
 use tower_whatsapp::{
     ConfigError, RejectionKind,
     admission::{
@@ -34,7 +34,7 @@ fn nginx_pem() -> CertificateHeader {
     CertificateHeader::nginx_certificate(VERIFY, CERTIFICATE)
 }
 
-/// As nginx and Envoy do it, and with the bytes that AWS leaves as they are.
+/// Percent-encodes as nginx and Envoy do. `safe` are further bytes that AWS does not encode.
 pub(crate) fn escaped(pem: &str, safe: &[u8]) -> String {
     pem.bytes()
         .map(|byte| {
@@ -185,7 +185,7 @@ async fn subjects_as_text() {
             "ALB: {what}"
         );
 
-        // Envoy writes no quotes without a backslash, and an element where there is a certificate.
+        // Envoy escapes quotes, and writes an element only for a certificate.
         if !subject.contains('"') && expected != MISSING {
             let element = format!("By=spiffe://a/b;Hash=0af1;Subject=\"{subject}\";URI=");
             let header = CertificateHeader::envoy();
@@ -249,7 +249,7 @@ async fn certificates_as_text() {
 #[tokio::test]
 async fn what_is_no_certificate() {
     let authority = Authority::new("an authority");
-    let Identity { pems, key, .. } = authority.sign_with_chain(Wanted::named(META));
+    let Identity { pems, key, .. } = authority.sign_with_chain(CertificateRequest::named(META));
     let pem = pems[0].clone();
     let good = escaped(&pem, b"");
     let value = |pem: &str| escaped(pem, b"");
@@ -313,18 +313,20 @@ async fn what_is_no_certificate() {
     }
 }
 
-/// The certificate in base64 without anything around it.
+/// The certificate in base64, without PEM header and line breaks.
 pub(crate) fn base64(pem: &str) -> String {
     let lines = pem.lines().filter(|line| !line.starts_with("-----"));
     lines.collect()
 }
 
-/// Every encoding of a certificate, whichever proxy writes it.
+/// Every encoding of a certificate, whichever proxy uses it.
 #[tokio::test]
 async fn encodings_of_certificates() {
     let authority = Authority::new("an authority");
-    let pem = authority.sign(Wanted::named(META)).pem();
-    let other = authority.sign(Wanted::named("example.com")).pem();
+    let pem = authority.sign(CertificateRequest::named(META)).pem();
+    let other = authority
+        .sign(CertificateRequest::named("example.com"))
+        .pem();
     let (der, others) = (base64(&pem), base64(&other));
     let cut = &der[..der.len() - 4];
     for (what, value, expected) in [
@@ -368,7 +370,7 @@ async fn encodings_of_certificates() {
     }
 }
 
-/// A name without anything around it, which only a verdict makes worth something.
+/// A bare name, which is trusted only with a verdict.
 #[tokio::test]
 async fn bare_names_and_verdicts() {
     let bare = || CertificateHeader::common_name(SUBJECT);
@@ -407,7 +409,7 @@ async fn bare_names_and_verdicts() {
             REFUSED,
         ),
         ("two verdicts", ok(), &[named, verified, verified], REFUSED),
-        // HAProxy says 0 where there is no certificate, too.
+        // HAProxy also reports 0 without a certificate.
         ("none", ok(), &[("x-client-subject", ""), verified], MISSING),
         ("both", two(), &[named, verified, revoked("false")], GOOD),
         (
@@ -426,7 +428,7 @@ async fn bare_names_and_verdicts() {
     }
 }
 
-/// One element of a fixed number of them.
+/// The element at a fixed position.
 #[tokio::test]
 async fn chains_of_envoys() {
     let gateway = format!("Hash=a;Subject=\"O=Meta\\, Inc.,CN={META}\"");
@@ -530,7 +532,7 @@ async fn chains_of_envoys() {
 #[tokio::test]
 async fn headers_of_traefik() {
     let authority = Authority::new("an authority");
-    let base64_of = |name: &str| base64(&authority.sign(Wanted::named(name)).pem());
+    let base64_of = |name: &str| base64(&authority.sign(CertificateRequest::named(name)).pem());
     let (good, other) = (base64_of(META), base64_of("example.com"));
     for (what, value, expected) in [
         ("version 3", good.clone(), GOOD),
@@ -572,7 +574,7 @@ async fn headers_of_traefik() {
             format!("Subject=\"CN=x,CN={META}\""),
             REFUSED,
         ),
-        // The organization may be anything, also this.
+        // The organization can be any text, including this one.
         (
             "another field",
             format!("Subject=\"O=x,CN={META}\""),
@@ -591,7 +593,7 @@ async fn headers_of_traefik() {
         ("of the issuer", format!("Issuer=\"CN={META}\""), REFUSED),
         ("no end", format!("Subject=\"CN={META}"), REFUSED),
     ] {
-        // As in a query.
+        // Form encoding, as in a query.
         let value = escaped(&value, b"").replace("%20", "+");
         let headers = [("x-forwarded-tls-client-cert-info", &*value)];
         let found = found(CertificateHeader::traefik_info(), Some(PROXY), &headers);
@@ -599,7 +601,7 @@ async fn headers_of_traefik() {
     }
 }
 
-/// The policy `Any` needs two rules, and proxies something that they report.
+/// The policy `Any` needs two rules, and trusted proxies need something that they report.
 #[test]
 fn settings_without_effect() {
     let proxies = || {
@@ -607,6 +609,10 @@ fn settings_without_effect() {
     };
     let list = || IpAllowList::from_prefixes(["203.0.113.0/24"]).unwrap();
     let of_connection = || builder(ClientCertificate::meta());
+    let twice = of_connection().client_certificate(ClientCertificate::meta());
+    let twice = twice.build().unwrap_err();
+    assert_eq!(twice, ConfigError::ClientCertificateConflict);
+    assert!(twice.to_string().starts_with("`client_certificate`: "));
     let error = of_connection().trusted_proxies(proxies()).build();
     assert_eq!(error.unwrap_err(), ConfigError::TrustedProxiesUnused);
     let error = of_connection()
@@ -628,7 +634,7 @@ fn settings_without_effect() {
 #[tokio::test]
 async fn elements_of_envoy() {
     let authority = Authority::new("an authority");
-    let cert = |name: &str| escaped(&authority.sign(Wanted::named(name)).pem(), b"");
+    let cert = |name: &str| escaped(&authority.sign(CertificateRequest::named(name)).pem(), b"");
     let (good, other) = (cert(META), cert("example.com"));
     let subject = format!("Subject=\"CN={META}\"");
     for (what, value, expected) in [
@@ -737,7 +743,7 @@ async fn elements_of_envoy() {
 }
 
 #[tokio::test]
-async fn who_says_so_and_how_often() {
+async fn only_trusted_peers_may_send_the_header_once() {
     let subject = &*format!("CN={META}");
     let element = &*format!("Subject=\"{subject}\"");
     let verified = ("x-client-verify", "SUCCESS");
@@ -758,7 +764,7 @@ async fn who_says_so_and_how_often() {
             MISSING,
         ),
         (
-            "nobody knows who",
+            "an unknown peer",
             nginx(),
             None,
             &[verified, named],
@@ -884,11 +890,12 @@ async fn who_says_so_and_how_often() {
     }
 }
 
-/// The connection where it is asked for, the header where that is: one of them can be had by anybody who reaches the port.
+/// A layer reads either the connection or the header. Anybody who reaches the port
+/// could supply the other one.
 #[tokio::test]
 async fn one_source() {
     let good = || {
-        let identity = Authority::new("an authority").sign(Wanted::named(META));
+        let identity = Authority::new("an authority").sign(CertificateRequest::named(META));
         PeerCertificate::from_verified_chain(&identity.ders()).unwrap()
     };
     let subject = HeaderValue::try_from(format!("CN={META}")).unwrap();
@@ -925,7 +932,8 @@ async fn one_source() {
         nobody_trusted.unwrap_err(),
         ConfigError::TrustedProxiesMissing
     );
-    // Nor is it enough to know how many they are: the first of them would be whoever reaches the port.
+    // A number of proxies is not enough either: the first of them could be anybody
+    // who reaches the port.
     let proxies = TrustedProxies::with_hop_count(1, ForwardedHeader::x_forwarded_for()).unwrap();
     let anybody_trusted = builder(certificate).trusted_proxies(proxies).build();
     assert_eq!(
@@ -934,7 +942,7 @@ async fn one_source() {
     );
 }
 
-/// Behind one proxy that tells of both.
+/// Behind one proxy that reports both.
 #[tokio::test]
 async fn the_address_and_the_certificate() {
     let (good, bad) = (format!("CN={META}"), "CN=example.com".to_owned());

@@ -1,4 +1,4 @@
-//! The example `https` as a process, and callers with good and bad certificates.
+//! Runs the example `https`, with callers that have valid and invalid certificates.
 #![cfg(unix)]
 
 use std::{
@@ -14,7 +14,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::ExtendedKeyUsagePurpose;
 use test_support::process::{self, Process};
-use tls_tests::pki::{Authority, Directory, Identity, Wanted};
+use tls_tests::pki::{Authority, CertificateRequest, Directory, Identity};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -31,10 +31,10 @@ use crate::{
 const HTTP1: &[&str] = &["http/1.1"];
 const BOTH: &[&str] = &["h2", "http/1.1"];
 
-/// Far longer than anything here takes, also on a busy machine.
+/// Timeout for every wait: far above the normal duration, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The example, and who has signed its certificate.
+/// The example as a process, and the CA of its certificate.
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
@@ -45,7 +45,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(test: &str, env: &[(&str, &str)]) -> Self {
         let authority = Authority::new("the authority of servers");
-        let identity = authority.sign(Wanted::server(&["127.0.0.1"]));
+        let identity = authority.sign(CertificateRequest::server(&["127.0.0.1"]));
         Self::with(test, authority, &identity, env)
     }
 
@@ -116,9 +116,9 @@ const HANDSHAKE: &str =
 async fn certificates_of_callers() {
     enum Answer {
         Taken,
-        /// By the layer.
+        /// Rejected by the layer.
         Refused,
-        /// By TLS.
+        /// Rejected by TLS.
         Cut,
     }
     use Answer::{Cut, Refused, Taken};
@@ -129,10 +129,14 @@ async fn certificates_of_callers() {
     let intermediate = meta.intermediate("an intermediate of Meta");
     let other = Authority::new("the authority of Meta");
 
-    let client = || Wanted::client(META);
+    let client = || CertificateRequest::client(META);
     for (index, (what, identity, answer)) in [
         ("right", meta.sign(client()), Taken),
-        ("without a purpose", meta.sign(Wanted::named(META)), Taken),
+        (
+            "without a purpose",
+            meta.sign(CertificateRequest::named(META)),
+            Taken,
+        ),
         (
             "with its intermediate",
             intermediate.sign_with_chain(client()),
@@ -140,26 +144,30 @@ async fn certificates_of_callers() {
         ),
         (
             "with a prefix",
-            meta.sign(Wanted::client(&format!("x.{META}"))),
+            meta.sign(CertificateRequest::client(&format!("x.{META}"))),
             Refused,
         ),
         (
             "with a suffix",
-            meta.sign(Wanted::client(&format!("{META}.x"))),
+            meta.sign(CertificateRequest::client(&format!("{META}.x"))),
             Refused,
         ),
         (
             "in capitals",
-            meta.sign(Wanted::client(&META.to_uppercase())),
+            meta.sign(CertificateRequest::client(&META.to_uppercase())),
             Refused,
         ),
         (
             "alternative name",
-            meta.sign(Wanted::client("x").alternatives(&[META])),
+            meta.sign(CertificateRequest::client("x").alternatives(&[META])),
             Refused,
         ),
         ("two names", meta.sign(client().and_named("x")), Refused),
-        ("no name", meta.sign(Wanted::nobody()), Refused),
+        (
+            "no name",
+            meta.sign(CertificateRequest::without_name()),
+            Refused,
+        ),
         ("run out", meta.sign(client().valid(2020, 2021)), Cut),
         ("not yet valid", meta.sign(client().valid(3000, 3001)), Cut),
         ("self-signed", client().self_signed(), Cut),
@@ -172,7 +180,7 @@ async fn certificates_of_callers() {
         ("without its intermediate", intermediate.sign(client()), Cut),
         (
             "for servers",
-            meta.sign(Wanted::named(META).usage(ExtendedKeyUsagePurpose::ServerAuth)),
+            meta.sign(CertificateRequest::named(META).usage(ExtendedKeyUsagePurpose::ServerAuth)),
             Cut,
         ),
     ]
@@ -200,7 +208,7 @@ async fn certificates_of_callers() {
         }
     }
 
-    // The signature is needed all the same, and nothing is asked of the other routes.
+    // The signature is still required, and other routes need no certificate.
     let right = meta.sign(client());
     let mut unsigned = message("wamid.unsigned");
     unsigned.headers_mut().remove("x-hub-signature-256");
@@ -216,14 +224,14 @@ async fn certificates_of_callers() {
         let found = nobody.send(server.address, request).await;
         assert_eq!(found.unwrap().1, status);
     }
-    // No other line was printed in between.
+    // No other line was printed.
     let found = right.send(server.address, message("wamid.last")).await;
     assert_eq!(found.unwrap().1, StatusCode::OK);
     assert!(server.process.line().contains("wamid.last"));
 }
 
 #[tokio::test]
-async fn versions_are_agreed_upon() {
+async fn alpn_selects_the_http_version() {
     let server = Server::start("versions", &[]);
     for (protocols, version) in [
         (BOTH, Version::HTTP_2),
@@ -254,17 +262,21 @@ async fn new_certificates_while_connections_are_open() {
     ok(open.send(message("wamid.before")).await.unwrap());
     assert!(server.process.line().contains("wamid.before"));
 
-    let sign = || server.authority.sign(Wanted::server(&["127.0.0.1"]));
+    let sign = || {
+        server
+            .authority
+            .sign(CertificateRequest::server(&["127.0.0.1"]))
+    };
     let second = sign();
     server.replace(&second);
     server.process.signal("-HUP");
-    assert_eq!(server.process.line(), "new certificate");
+    assert_eq!(server.process.line(), "certificate reloaded");
     assert_ne!(&first, second.leaf());
     assert_eq!(&shown().await, second.leaf());
     ok(open.send(message("wamid.after")).await.unwrap());
     assert!(server.process.line().contains("wamid.after"));
 
-    // A key of another certificate, nothing in a file, something else in it, no file.
+    // A key of another certificate, an empty file, invalid contents, a missing file.
     let certificate = second.pem();
     let files = [
         ("server.pem", Some(sign().pem())),
@@ -277,13 +289,13 @@ async fn new_certificates_while_connections_are_open() {
         server.directory.write(name, &contents.unwrap());
         server.process.signal("-HUP");
         let line = server.process.line();
-        assert!(line.starts_with("the old certificate stays: "), "{line}");
+        assert!(line.starts_with("certificate not reloaded"), "{line}");
         assert_eq!(&shown().await, second.leaf());
     }
     server.directory.remove("server.pem");
     server.process.signal("-HUP");
     let line = server.process.line();
-    assert!(line.starts_with("the old certificate stays: "), "{line}");
+    assert!(line.starts_with("certificate not reloaded"), "{line}");
     assert_eq!(&shown().await, second.leaf());
     ok(open.send(message("wamid.still")).await.unwrap());
     assert!(server.process.line().contains("wamid.still"));
@@ -291,26 +303,26 @@ async fn new_certificates_while_connections_are_open() {
     let third = sign();
     server.replace(&third);
     server.process.signal("-HUP");
-    assert_eq!(server.process.line(), "new certificate");
+    assert_eq!(server.process.line(), "certificate reloaded");
     assert_eq!(&shown().await, third.leaf());
 }
 
-/// Whatever is sent: it ends without an answer, and not by us.
-async fn is_cut(mut stream: impl tokio::io::AsyncRead + Unpin) {
+/// Waits for the server to close the connection without a response.
+async fn assert_closed(mut stream: impl tokio::io::AsyncRead + Unpin) {
     let mut rest = Vec::new();
-    // How it ends is up to the system.
+    // A reset and an orderly end are both possible.
     let _ = timeout(PATIENCE, stream.read_to_end(&mut rest))
         .await
         .unwrap();
 }
 
 #[tokio::test]
-async fn who_is_silent_is_cut() {
+async fn silent_connections_are_closed() {
     let server = Server::start("silent", &[]);
     let connect = async || TcpStream::connect(server.address).await.unwrap();
     let silent = connect().await;
     let mut slow = connect().await;
-    // The beginning of a record of TLS.
+    // The beginning of a TLS record.
     slow.write_all(b"\x16\x03\x01").await.unwrap();
     let tls = async |protocols| {
         let caller = server.caller(None, protocols);
@@ -323,7 +335,7 @@ async fn who_is_silent_is_cut() {
         .unwrap();
     let mut preface = tls(BOTH).await;
     preface.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
-    // Answered once, and then half of the next.
+    // One complete request, then half of another.
     let mut later = tls(HTTP1).await;
     let get = b"GET / HTTP/1.1\r\nHost: x\r\n";
     later
@@ -333,22 +345,22 @@ async fn who_is_silent_is_cut() {
     assert_ne!(later.read(&mut [0; 1024]).await.unwrap(), 0);
     later.write_all(get).await.unwrap();
     tokio::join!(
-        is_cut(silent),
-        is_cut(slow),
-        is_cut(http1),
-        is_cut(http2),
-        is_cut(half),
-        is_cut(preface),
-        is_cut(later),
+        assert_closed(silent),
+        assert_closed(slow),
+        assert_closed(http1),
+        assert_closed(http2),
+        assert_closed(half),
+        assert_closed(preface),
+        assert_closed(later),
     );
-    // Somebody else is served all the same.
+    // Other clients are still served.
     let caller = server.caller(None, BOTH);
     let found = caller.send(server.address, message("wamid.A")).await;
     assert_eq!(found.unwrap().1, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn so_many_connections_and_no_more() {
+async fn the_number_of_connections_is_limited() {
     let server = Server::start("connections", &[("CONNECTIONS", "1")]);
     let caller = server.caller(None, HTTP1);
     let stream = caller.connect(server.address).await.unwrap();
@@ -357,7 +369,7 @@ async fn so_many_connections_and_no_more() {
         let (caller, address) = (caller.clone(), server.address);
         async move { caller.send(address, get("/")).await.map(|found| found.1) }
     });
-    // Time enough for the next one, if it were served.
+    // Long enough for the next one, if it were served.
     for _ in 0..200 {
         assert_eq!(only.send(get("/")).await.unwrap().1, StatusCode::OK);
         yield_now().await;
@@ -368,7 +380,7 @@ async fn so_many_connections_and_no_more() {
     assert_eq!(found.unwrap(), StatusCode::OK);
 }
 
-/// hyper answers pings by itself, so a ping tells nothing of whether anybody needs the connection.
+/// hyper answers pings itself, so a ping does not show that the connection is in use.
 #[tokio::test]
 async fn idle_http2_connections_give_up_their_slot() {
     let server = Server::start("idle", &[("CONNECTIONS", "2")]);
@@ -376,7 +388,7 @@ async fn idle_http2_connections_give_up_their_slot() {
     let stream = caller.connect(server.address).await.unwrap();
     let mut idle = Connection::over(stream).await.unwrap();
     assert_eq!(idle.send(get("/")).await.unwrap().1, StatusCode::OK);
-    // This one takes nothing of its response.
+    // This client does not read its response.
     let stream = caller.connect(server.address).await.unwrap();
     let (mut stuck, connection) = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(0)
@@ -392,7 +404,7 @@ async fn idle_http2_connections_give_up_their_slot() {
         let stream = timeout(PATIENCE, caller.connect(server.address)).await;
         let mut next = Connection::over(stream.unwrap().unwrap()).await.unwrap();
         assert_eq!(next.send(message(id)).await.unwrap().1, StatusCode::OK);
-        // Held open, so that each needs a slot.
+        // Held open, so that each occupies a slot.
         tokio::spawn(async move {
             std::future::pending::<()>().await;
             drop(next);
@@ -402,7 +414,7 @@ async fn idle_http2_connections_give_up_their_slot() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_has_begun_is_finished() {
+async fn a_delivery_in_flight_is_finished_at_shutdown() {
     let server = Server::start("shutdown", &[]);
     let caller = server.caller(None, HTTP1);
     let request = message("wamid.begun");
@@ -419,17 +431,17 @@ async fn a_delivery_that_has_begun_is_finished() {
         .write_all(format!("{head}\r\n").as_bytes())
         .await
         .unwrap();
-    // The layer waits for the body.
+    // The layer is waiting for the body.
     let mut buffer = [0; 1024];
     let read = stream.read(&mut buffer).await.unwrap();
     assert!(buffer[..read].starts_with(b"HTTP/1.1 100 "));
 
     server.process.signal("-TERM");
-    // Nobody else is let in, and who has nothing to say is sent away.
+    // New connections are refused, and idle ones are closed.
     while TcpStream::connect(server.address).await.is_ok() {
         yield_now().await;
     }
-    is_cut(idle).await;
+    assert_closed(idle).await;
 
     stream.write_all(request.body()).await.unwrap();
     let mut answer = Vec::new();
@@ -449,7 +461,7 @@ async fn a_delivery_that_has_begun_is_finished() {
     } = server.process.end();
     assert!(status.success());
     let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
-    // Who has knocked in the meantime may be in there, but nobody who was not served to the end.
+    // Connections in the accept queue may remain, but no request is cut off.
     assert!(
         stdout.contains("wamid.begun") && !stderr.contains("still open"),
         "{stdout}{stderr}"
@@ -457,15 +469,15 @@ async fn a_delivery_that_has_begun_is_finished() {
 }
 
 #[test]
-fn settings_that_are_wrong() {
+fn wrong_settings_are_reported() {
     let directory = Directory::new("settings");
-    let good = Authority::new("an authority").sign(Wanted::server(&["127.0.0.1"]));
+    let good = Authority::new("an authority").sign(CertificateRequest::server(&["127.0.0.1"]));
     let certificate = &directory.write("server.pem", &good.pem());
     let key = &directory.write("server.key", &good.key.serialize_pem());
     let empty = &directory.write("empty.pem", "");
     let missing = &format!("{empty}.missing");
     for (certificate, key, ca, words) in [
-        ("", key, None, "TLS_CERT is set, and blank"),
+        ("", key, None, "TLS_CERT is blank"),
         (missing, key, None, "empty.pem.missing"),
         (empty, key, None, "https: "),
         (certificate, empty, None, "https: "),
@@ -491,11 +503,11 @@ fn settings_that_are_wrong() {
 /// See `tests/descriptors.rs`.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn without_descriptors_it_goes_on() {
+async fn it_survives_running_out_of_file_descriptors() {
     use test_support::exhaustion::{DESCRIPTORS, Exhausted};
 
     let authority = Authority::new("the authority of servers");
-    let identity = authority.sign(Wanted::server(&["127.0.0.1"]));
+    let identity = authority.sign(CertificateRequest::server(&["127.0.0.1"]));
     let command = process::command_with_descriptors("example-https", DESCRIPTORS);
     let server = Server::by(command, "descriptors", authority, &identity, &[]);
     let exhausted = Exhausted::new(&server.process, server.address);

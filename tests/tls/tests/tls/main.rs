@@ -1,4 +1,5 @@
-//! Who has shown which certificate: over TLS, to the example `https`, and by the headers of proxies. All certificates are made here.
+//! Client certificates: over TLS to the example `https`, and in the headers of proxies. The tests
+//! generate all certificates.
 #![cfg(test)]
 #![allow(
     dead_code,
@@ -13,7 +14,8 @@ mod https;
 mod names;
 mod platforms;
 
-/// What Meta's certificate is called, written out again: a test must notice when it moves.
+/// The name in Meta's certificate, repeated here so that a test fails if the crate's
+/// constant changes.
 const META: &str = "client.webhooks.fbclientcerts.com";
 
 const SECRET: &str = "6f70656e2073657361";

@@ -1,4 +1,4 @@
-//! Which certificates of a connection pass, and why the others do not.
+//! Certificates of a connection: which are accepted, and why others are not.
 
 use std::convert::Infallible;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use rcgen::{DnType, DnValue, string::BmpString};
-use tls_tests::pki::{Authority, Wanted};
+use tls_tests::pki::{Authority, CertificateRequest};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
     Rejection, RejectionKind, WebhookLayer, WebhookLayerBuilder,
@@ -20,7 +20,7 @@ pub(crate) fn builder(certificate: ClientCertificate) -> WebhookLayerBuilder {
     unguarded().client_certificate(certificate)
 }
 
-/// Asks for no certificate.
+/// A builder that requires no certificate.
 pub(crate) fn unguarded() -> WebhookLayerBuilder {
     WebhookLayer::builder()
         .path("/webhook")
@@ -28,7 +28,7 @@ pub(crate) fn unguarded() -> WebhookLayerBuilder {
         .verify_token("a token")
 }
 
-/// Whether a signed delivery reaches the host.
+/// Sends a signed delivery and returns the outcome.
 pub(crate) async fn answer(
     layer: &WebhookLayer,
     dress: impl FnOnce(&mut Request<Full<Bytes>>),
@@ -51,84 +51,109 @@ pub(crate) async fn answer(
 
 const REFUSED: Result<(), RejectionKind> = Err(RejectionKind::CertificateRefused);
 
-/// The rows of both, over a connection and by a header.
-pub(crate) fn subjects() -> Vec<(&'static str, Wanted, bool)> {
+/// Subjects for both tests: over a connection and in a header.
+pub(crate) fn subjects() -> Vec<(&'static str, CertificateRequest, bool)> {
     let bmp = BmpString::try_from(META).unwrap();
     vec![
-        ("the name", Wanted::named(META), true),
+        ("the name", CertificateRequest::named(META), true),
         (
             "as a PrintableString",
-            Wanted::named(DnValue::PrintableString(META.try_into().unwrap())),
+            CertificateRequest::named(DnValue::PrintableString(META.try_into().unwrap())),
             true,
         ),
         (
             "beside others",
-            Wanted::named(META)
+            CertificateRequest::named(META)
                 .and(DnType::OrganizationName, "Meta Platforms, Inc.")
                 .and(DnType::CountryName, "US"),
             true,
         ),
-        ("with a prefix", Wanted::named(format!("x.{META}")), false),
+        (
+            "with a prefix",
+            CertificateRequest::named(format!("x.{META}")),
+            false,
+        ),
         (
             "with a suffix",
-            Wanted::named(format!("{META}.example.com")),
+            CertificateRequest::named(format!("{META}.example.com")),
             false,
         ),
-        ("with a dot", Wanted::named(format!("{META}.")), false),
-        ("with a space", Wanted::named(format!("{META} ")), false),
+        (
+            "with a dot",
+            CertificateRequest::named(format!("{META}.")),
+            false,
+        ),
+        (
+            "with a space",
+            CertificateRequest::named(format!("{META} ")),
+            false,
+        ),
         (
             "with a zero byte",
-            Wanted::named(format!("{META}\0.example.com")),
+            CertificateRequest::named(format!("{META}\0.example.com")),
             false,
         ),
-        ("in capitals", Wanted::named(META.to_uppercase()), false),
-        ("a part of it", Wanted::named("fbclientcerts.com"), false),
+        (
+            "in capitals",
+            CertificateRequest::named(META.to_uppercase()),
+            false,
+        ),
+        (
+            "a part of it",
+            CertificateRequest::named("fbclientcerts.com"),
+            false,
+        ),
         (
             "a wildcard",
-            Wanted::named("*.webhooks.fbclientcerts.com"),
+            CertificateRequest::named("*.webhooks.fbclientcerts.com"),
             false,
         ),
-        ("an empty one", Wanted::named(""), false),
-        ("nobody", Wanted::nobody(), false),
+        ("an empty one", CertificateRequest::named(""), false),
+        ("nobody", CertificateRequest::without_name(), false),
         (
             "only an alternative name",
-            Wanted::named("example.com").alternatives(&[META]),
+            CertificateRequest::named("example.com").alternatives(&[META]),
             false,
         ),
         (
             "an alternative name and no other",
-            Wanted::nobody().alternatives(&[META]),
+            CertificateRequest::without_name().alternatives(&[META]),
             false,
         ),
-        ("twice", Wanted::named(META).and_named(META), false),
+        (
+            "twice",
+            CertificateRequest::named(META).and_named(META),
+            false,
+        ),
         (
             "before another",
-            Wanted::named(META).and_named("example.com"),
+            CertificateRequest::named(META).and_named("example.com"),
             false,
         ),
         (
             "after another",
-            Wanted::named("example.com").and_named(META),
+            CertificateRequest::named("example.com").and_named(META),
             false,
         ),
         (
             "in the organization",
-            Wanted::named("example.com").and(DnType::OrganizationName, META),
+            CertificateRequest::named("example.com").and(DnType::OrganizationName, META),
             false,
         ),
         (
             "in the organization, as if it were not",
-            Wanted::nobody().and(DnType::OrganizationName, format!("x,CN={META}")),
+            CertificateRequest::without_name()
+                .and(DnType::OrganizationName, format!("x,CN={META}")),
             false,
         ),
         (
             "after a comma in another name",
-            Wanted::named(format!("x,CN={META}")),
+            CertificateRequest::named(format!("x,CN={META}")),
             false,
         ),
         (
             "in two bytes each",
-            Wanted::named(DnValue::BmpString(bmp)),
+            CertificateRequest::named(DnValue::BmpString(bmp)),
             false,
         ),
     ]
@@ -152,7 +177,7 @@ async fn certificates_of_a_connection() {
 #[tokio::test]
 async fn another_name_can_be_asked_for() {
     let shown = |name| {
-        let identity = Authority::new("an authority").sign(Wanted::named(name));
+        let identity = Authority::new("an authority").sign(CertificateRequest::named(name));
         PeerCertificate::from_verified_chain(&identity.ders()).unwrap()
     };
     for (asked, name, expected) in [
@@ -184,17 +209,17 @@ async fn no_certificate_and_one_that_proves_nothing() {
     });
     assert_eq!(unverified.await, REFUSED);
 
-    // It is the sender's certificate that counts, and not that of who has signed it.
+    // The sender's certificate counts, not that of its issuer.
     let authority = Authority::new(META);
-    let identity = authority.sign_with_chain(Wanted::named("example.com"));
+    let identity = authority.sign_with_chain(CertificateRequest::named("example.com"));
     let shown = PeerCertificate::from_verified_chain(&identity.ders()).unwrap();
     let signed_by_the_name = answer(&layer, |request| {
         request.extensions_mut().insert(shown);
     });
     assert_eq!(signed_by_the_name.await, REFUSED);
 
-    // Without the signature nothing passes, whatever the certificate.
-    let identity = authority.sign(Wanted::named(META));
+    // Without a valid signature nothing is accepted, whatever the certificate.
+    let identity = authority.sign(CertificateRequest::named(META));
     let shown = PeerCertificate::from_verified_chain(&identity.ders()).unwrap();
     let unsigned = answer(&layer, |request| {
         request.headers_mut().remove("x-hub-signature-256");
@@ -206,7 +231,7 @@ async fn no_certificate_and_one_that_proves_nothing() {
 #[test]
 fn what_is_no_certificate_is_an_error() {
     let good = Authority::new("an authority")
-        .sign(Wanted::named(META))
+        .sign(CertificateRequest::named(META))
         .leaf()
         .to_vec();
     let cut = &good[..good.len() - 1];
@@ -229,7 +254,7 @@ fn what_is_no_certificate_is_an_error() {
 
 #[test]
 fn debug_shows_no_name() {
-    let identity = Authority::new("an authority").sign(Wanted::named(META));
+    let identity = Authority::new("an authority").sign(CertificateRequest::named(META));
     let shown = PeerCertificate::from_verified_chain(&identity.ders()).unwrap();
     assert_eq!(format!("{shown:?}"), "PeerCertificate { .. }");
 }

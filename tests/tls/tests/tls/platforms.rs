@@ -1,12 +1,12 @@
-//! One test for each row of the table in `docs/behind-a-proxy.md`: the settings that it names, with
-//! the headers as the platform writes them.
+//! One test per row of the table in `docs/behind-a-proxy.md`: the settings of the row, with the
+//! headers as the platform writes them.
 //!
-//! The rows of nginx, Caddy and HAProxy also run with the real programs: `tests/behind_proxy`.
+//! The rows of nginx, Caddy and HAProxy also run with the real programs in `tests/behind_proxy`.
 
 use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue};
-use tls_tests::pki::{Authority, Wanted};
+use tls_tests::pki::{Authority, CertificateRequest};
 use tower_whatsapp::{
     RejectionKind::{AddressRefused, AddressUnknown},
     WebhookLayerBuilder,
@@ -24,16 +24,16 @@ use crate::{
 
 const TABLE: &str = include_str!("../../../../docs/behind-a-proxy.md");
 
-/// An address of Meta's, and one of somebody else.
+/// An address of Meta, and one of another caller.
 const CALLER: &str = "157.240.22.35";
 const STRANGER: &str = "198.51.100.7";
-/// What a stranger writes to pass for Meta.
+/// A header that an attacker forges to impersonate Meta.
 const FORGED: &str = "157.240.22.35, 198.51.100.7";
 
 const OTHER: Expected = Err(AddressRefused);
 const UNKNOWN: Expected = Err(AddressUnknown);
 
-/// A balancer, and a process beside the host.
+/// Addresses of a load balancer, and of a process next to the host.
 const BALANCER: Option<&str> = Some("10.0.3.7");
 const LOCAL: Option<&str> = Some("127.0.0.1");
 
@@ -82,14 +82,14 @@ fn hop_count(count: usize, header: ForwardedHeader) -> TrustedProxies {
     TrustedProxies::with_hop_count(count, header).unwrap()
 }
 
-/// Both columns of a row in one layer: a list of addresses, and a forwarded certificate.
+/// Both columns of a row in one layer: an allow list and a forwarded certificate.
 struct Combined<'a> {
     proxies: TrustedProxies,
     header: CertificateHeader,
     peer: &'a str,
-    /// The headers that report a caller by its address.
+    /// Headers that report the client address.
     address: &'a dyn Fn(&str) -> Vec<(&'static str, String)>,
-    /// The headers that report a certificate by its name.
+    /// Headers that report the certificate's name.
     certificate: &'a dyn Fn(&str) -> Vec<(&'static str, String)>,
 }
 
@@ -124,7 +124,7 @@ fn subject_of(name: &str) -> Vec<(&'static str, String)> {
     vec![("x-client-subject", cn(name))]
 }
 
-/// `X-Forwarded-For` of one proxy that appends.
+/// `X-Forwarded-For` of one proxy that appends to it.
 async fn check_appended(proxies: TrustedProxies, peer: Option<&str>) {
     let name = "x-forwarded-for";
     let rows = [
@@ -142,7 +142,7 @@ async fn check_appended(proxies: TrustedProxies, peer: Option<&str>) {
     check(by_address(proxies), peer, &rows).await;
 }
 
-/// A header with the client's address alone, beside an `X-Forwarded-For` of the caller's.
+/// A header with only the client address, beside a forged `X-Forwarded-For`.
 async fn check_single(proxies: TrustedProxies, peer: Option<&str>, name: &str) {
     let forged = ("x-forwarded-for", CALLER);
     let rows = [
@@ -159,7 +159,7 @@ async fn check_single(proxies: TrustedProxies, peer: Option<&str>, name: &str) {
 struct Certificates {
     meta: String,
     other: String,
-    /// With Meta's name and another one.
+    /// A certificate with Meta's name and another one.
     both: String,
     intermediate: String,
 }
@@ -169,9 +169,9 @@ impl Certificates {
         let authority = Authority::new("Meta's authority");
         let pem = |wanted| authority.sign(wanted).pem();
         Self {
-            meta: pem(Wanted::named(META)),
-            other: pem(Wanted::named("example.com")),
-            both: pem(Wanted::named("example.com").and_named(META)),
+            meta: pem(CertificateRequest::named(META)),
+            other: pem(CertificateRequest::named("example.com")),
+            both: pem(CertificateRequest::named("example.com").and_named(META)),
             intermediate: authority.pem(),
         }
     }
@@ -181,7 +181,7 @@ fn cn(name: &str) -> String {
     format!("CN={name},O=Meta Platforms\\, Inc.,L=Menlo Park,ST=California,C=US")
 }
 
-/// A header that has only what was verified.
+/// A header that has only verified subjects.
 async fn check_subjects(header: CertificateHeader, peer: Option<&str>, name: &str) {
     let (meta, other) = (cn(META), cn("example.com"));
     let both = format!("{meta},CN=example.com");
@@ -194,7 +194,7 @@ async fn check_subjects(header: CertificateHeader, peer: Option<&str>, name: &st
     check(by_certificate(header), peer, &rows).await;
 }
 
-/// The certificate, and the verdict that goes with it.
+/// A header with the certificate, and one with the verdict.
 async fn check_certificates(
     header: CertificateHeader,
     encode: impl Fn(&str) -> String,
@@ -281,7 +281,7 @@ async fn api_gateway_http_api() {
         ),
         ("no header", &[own], UNKNOWN),
     ];
-    // Without a connection: the number of proxies does not need it.
+    // A number of proxies needs no peer address.
     let proxies = hop_count(1, ForwardedHeader::forwarded());
     check(by_address(proxies), None, &rows).await;
 
@@ -302,7 +302,7 @@ async fn api_gateway_http_api() {
 async fn api_gateway_rest_api() {
     let header = ForwardedHeader::x_forwarded_for;
     check_appended(hop_count(1, header()), None).await;
-    // Edge-optimized: CloudFront is before it.
+    // Edge-optimized: behind CloudFront.
     let edge = [
         (
             "Meta",
@@ -329,7 +329,7 @@ async fn api_gateway_rest_api() {
     combined.check().await;
 }
 
-/// The event has the address and the certificate, and no header is read.
+/// The event contains the address and the certificate, so no header is read.
 #[tokio::test]
 async fn api_gateway_function() {
     let list = IpAllowList::from_prefixes(["157.240.0.0/16", "2a03:2880::/32"]).unwrap();
@@ -344,7 +344,7 @@ async fn api_gateway_function() {
         ("no certificate", CALLER, None, MISSING),
     ] {
         let shown = name.map(|name| {
-            let identity = authority.sign(Wanted::named(name));
+            let identity = authority.sign(CertificateRequest::named(name));
             PeerCertificate::from_verified_chain(&[identity.leaf()]).unwrap()
         });
         let found = answer(&layer, |request| {
@@ -381,7 +381,7 @@ async fn cloudflare() {
     let rows = [
         ("Meta", &said(&meta, "true", "false")[..], GOOD),
         ("another", &said(&other, "true", "false"), REFUSED),
-        // Written all the same.
+        // The header is present even so.
         ("not verified", &said(&meta, "false", "false"), REFUSED),
         ("revoked", &said(&meta, "true", "true"), REFUSED),
         ("no certificate", &said("", "false", "false"), MISSING),
@@ -400,7 +400,7 @@ async fn cloudfront() {
     let header = ForwardedHeader::x_forwarded_for();
     let proxies = TrustedProxies::from_list(list, header.clone());
     check_appended(proxies, Some("130.176.1.2")).await;
-    // Before a balancer of one's own, which appends the address of CloudFront.
+    // CloudFront in front of a load balancer, which appends CloudFront's address.
     let rows = [
         (
             "Meta",
@@ -421,10 +421,15 @@ async fn cloudfront() {
     let name = "cloudfront-viewer-cert-pem";
     check_certificates(CertificateHeader::cloudfront(), pem, name, None).await;
 
-    // The same, by the addresses of both. The balancer passes the certificate on.
+    // The same with the addresses of both. The load balancer forwards the certificate header.
     let both = IpAllowList::parse("130.176.0.0/17\n64.252.64.0/18\n10.0.0.0/16").unwrap();
     let authority = Authority::new("Meta's authority");
-    let certificate = |of: &str| vec![(name, pem(&authority.sign(Wanted::named(of)).pem()))];
+    let certificate = |of: &str| {
+        vec![(
+            name,
+            pem(&authority.sign(CertificateRequest::named(of)).pem()),
+        )]
+    };
     let through_balancer = Combined {
         proxies: TrustedProxies::from_list(both, ForwardedHeader::aws_alb()),
         header: CertificateHeader::cloudfront(),
@@ -448,7 +453,7 @@ async fn cloudfront() {
 async fn check_google_combined(trusted: &[&str], peer: &str) {
     let authority = Authority::new("Meta's authority");
     let certificate = |of: &str| {
-        let pem = authority.sign(Wanted::named(of)).pem();
+        let pem = authority.sign(CertificateRequest::named(of)).pem();
         vec![
             ("x-client-cert-leaf", format!(":{}:", base64(&pem))),
             ("x-client-cert-chain-verified", "true".to_owned()),
@@ -478,7 +483,7 @@ async fn google_load_balancer() {
         ("no header", &[], UNKNOWN),
     ];
     check(by_address(proxies), Some("35.191.0.1"), &rows).await;
-    // What the table warns of: the last element is not the caller.
+    // As the table warns, the last element is not the client.
     let proxies = hop_count(1, ForwardedHeader::x_forwarded_for());
     let wrong = [("plain", &[(name, &*meta)][..], OTHER)];
     check(by_address(proxies), Some("35.191.0.1"), &wrong).await;
@@ -494,7 +499,7 @@ async fn google_load_balancer() {
 
 #[tokio::test]
 async fn cloud_run() {
-    // Without a load balancer of one's own there is one element.
+    // Without a load balancer there is one element.
     let proxies = hop_count(1, ForwardedHeader::x_forwarded_for());
     check_appended(proxies, Some("169.254.169.126")).await;
     // Behind a load balancer.
@@ -506,10 +511,10 @@ async fn azure_front_door() {
     let list = IpAllowList::parse("147.243.0.0/16").unwrap();
     let proxies = TrustedProxies::from_list(list, ForwardedHeader::azure_front_door());
     check_single(proxies, Some("147.243.1.2"), "x-azure-socketip").await;
-    // Private Link: a subnet of one's own.
+    // Private Link: the customer's subnet.
     let private = prefixes(ForwardedHeader::azure_front_door());
     check_single(private, BALANCER, "x-azure-socketip").await;
-    // App Service and Container Apps: a front end of the platform is between them.
+    // App Service and Container Apps: a front end of the platform is in between.
     let front_end = hop_count(1, ForwardedHeader::azure_front_door());
     check_single(front_end, Some("100.100.0.7"), "x-azure-socketip").await;
 }
@@ -559,7 +564,7 @@ async fn render() {
 #[tokio::test]
 async fn ngrok() {
     check_appended(prefixes(ForwardedHeader::x_forwarded_for()), LOCAL).await;
-    // In a container of its own.
+    // As a separate container.
     let container = ["172.18.0.0/16"];
     let container = TrustedProxies::from_prefixes(container, ForwardedHeader::x_forwarded_for());
     check_appended(container.unwrap(), Some("172.18.0.3")).await;
@@ -576,7 +581,7 @@ async fn ngrok() {
 async fn cloudflared() {
     let proxies = prefixes(ForwardedHeader::cloudflare());
     check_single(proxies, LOCAL, "cf-connecting-ip").await;
-    // In a container of its own.
+    // As a separate container.
     let container = ["172.18.0.0/16"];
     let container = TrustedProxies::from_prefixes(container, ForwardedHeader::cloudflare());
     check_single(container.unwrap(), Some("172.18.0.3"), "cf-connecting-ip").await;
@@ -645,7 +650,7 @@ async fn istio() {
     ];
     let layer = by_certificate(CertificateHeader::istio());
     check(layer, Some("127.0.0.6"), &rows).await;
-    // Without a sidecar: the gateway's element alone, from its address in the pod network.
+    // Without a sidecar: only the gateway's element, from its address in the pod network.
     let ambient = Combined {
         proxies: prefixes(ForwardedHeader::x_forwarded_for()),
         header: CertificateHeader::envoy(),
@@ -694,7 +699,7 @@ async fn caddy() {
     check(by_certificate(header()), LOCAL, &rows).await;
 }
 
-/// The table and these tests have the same platforms.
+/// The table and these tests must cover the same platforms.
 #[test]
 fn each_row_of_the_table_has_its_test() {
     let source = include_str!("platforms.rs");
@@ -711,6 +716,6 @@ fn each_row_of_the_table_has_its_test() {
         assert!(rest.contains("](https://"), "{name} cites no page");
         count += 1;
     }
-    // 18 platforms, and API Gateway in three kinds.
+    // 18 platforms, of which API Gateway has three kinds.
     assert_eq!(count, 20);
 }

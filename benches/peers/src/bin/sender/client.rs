@@ -1,4 +1,5 @@
-//! HTTP/1.1 over connections that are kept. Of its own, because a client that takes as long as the fastest server would be what is measured.
+//! A minimal HTTP/1.1 client with keep-alive. A general client would take as much CPU as the
+//! fastest server, and limit the measurement.
 
 use std::io;
 
@@ -8,7 +9,7 @@ use tokio::{
     select,
 };
 
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub body: String,
 }
@@ -23,17 +24,17 @@ impl Connection {
         Self { port, stream: None }
     }
 
-    /// The status of the answer.
+    /// Sends a request and returns the status of the response.
     pub async fn send(&mut self, request: &[u8]) -> io::Result<u16> {
         Ok(self.exchange(request).await?.status)
     }
 
-    pub async fn get(&mut self, path: &str) -> io::Result<Answer> {
+    pub async fn get(&mut self, path: &str) -> io::Result<Response> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         self.exchange(request.as_bytes()).await
     }
 
-    async fn exchange(&mut self, request: &[u8]) -> io::Result<Answer> {
+    async fn exchange(&mut self, request: &[u8]) -> io::Result<Response> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => {
@@ -42,27 +43,27 @@ impl Connection {
                 stream
             }
         };
-        let (whole, answer) = {
+        let (whole, response) = {
             let (mut reader, mut writer) = stream.split();
             let reading = read(&mut reader);
             tokio::pin!(reading);
-            // Who refuses a large body may answer before it is read, and close.
+            // A server that rejects a large body may respond and close before it has read the body.
             select! {
                 biased;
                 written = writer.write_all(request) => (written.is_ok(), reading.await),
-                answer = &mut reading => (false, answer),
+                response = &mut reading => (false, response),
             }
         };
-        let (answer, kept) = answer?;
+        let (response, kept) = response?;
         if whole && kept {
             self.stream = Some(stream);
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 
-/// An answer, and whether another may come after it.
-async fn read(reader: &mut ReadHalf<'_>) -> io::Result<(Answer, bool)> {
+/// Reads a response. Returns it, and whether the connection can be reused.
+async fn read(reader: &mut ReadHalf<'_>) -> io::Result<(Response, bool)> {
     let mut bytes = Vec::with_capacity(1024);
     let end = loop {
         more(reader, &mut bytes).await?;
@@ -72,9 +73,9 @@ async fn read(reader: &mut ReadHalf<'_>) -> io::Result<(Answer, bool)> {
     };
     let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
     let status = head.get(9..12).and_then(|digits| digits.parse().ok());
-    let status = status.ok_or_else(|| io::Error::other(format!("not an answer: {head}")))?;
+    let status = status.ok_or_else(|| io::Error::other(format!("not an HTTP response: {head}")))?;
     if head.contains("\r\ntransfer-encoding:") {
-        return Err(io::Error::other("an answer in chunks"));
+        return Err(io::Error::other("chunked responses are not supported"));
     }
     let length = head
         .lines()
@@ -86,7 +87,7 @@ async fn read(reader: &mut ReadHalf<'_>) -> io::Result<(Answer, bool)> {
     }
     let body = String::from_utf8_lossy(&bytes[end + 4..]).into_owned();
     let kept = !head.contains("\r\nconnection: close");
-    Ok((Answer { status, body }, kept))
+    Ok((Response { status, body }, kept))
 }
 
 async fn more(reader: &mut ReadHalf<'_>, bytes: &mut Vec<u8>) -> io::Result<()> {

@@ -1,15 +1,15 @@
-//! What the rounds have shown of one peer and one payload.
+//! Results of one server and one payload.
 
 use crate::{peers::Peer, phase::Tally};
 
-/// One round.
+/// Results of one round.
 pub struct Run {
-    /// Per accepted request.
+    /// CPU time per accepted request, microseconds.
     pub cpu_us: f64,
     pub per_second: f64,
     pub p99_ms: f64,
     pub peak_mib: f64,
-    /// Of the time that it had something to do, how much it waited for its core, in percent.
+    /// Percentage of its runnable time in which it waited for the core.
     pub waited: f64,
 }
 
@@ -17,7 +17,7 @@ pub struct Run {
 pub struct Cell {
     pub runs: Vec<Run>,
     pub tally: Tally,
-    /// Events: what was sent, what handlers were given, and what they should have been.
+    /// Numbers of events: sent, received by handlers, and expected to be received.
     pub sent: u64,
     pub delivered: u64,
     expected: u64,
@@ -31,20 +31,20 @@ impl Cell {
         self.expected += peer.delivers.of(tally.sent(), events);
     }
 
-    /// The answer to everything, where nothing was accepted.
-    pub fn refused(&self) -> Option<u16> {
+    /// The rejection status, if nothing was accepted.
+    pub fn rejection(&self) -> Option<u16> {
         match self.tally.accepted() {
             0 => self.tally.refusal(),
             _ => None,
         }
     }
 
-    /// What is not as it is known of the peer.
+    /// Describes a deviation from the server's known behaviour.
     pub fn complaint(&self) -> Option<String> {
-        let refused = self.tally.sent() - self.tally.accepted();
-        (refused > 0 || self.delivered != self.expected).then(|| {
+        let rejected = self.tally.sent() - self.tally.accepted();
+        (rejected > 0 || self.delivered != self.expected).then(|| {
             format!(
-                "{} events of {} were delivered, and not {}; {refused} requests of {} were not accepted ({})",
+                "{} of {} events were delivered, expected {}; {rejected} of {} requests were rejected ({})",
                 self.delivered,
                 self.sent,
                 self.expected,
@@ -58,7 +58,7 @@ impl Cell {
         Spread::of(self.runs.iter().map(figure).collect())
     }
 
-    /// CPU beside that of another peer in the same round.
+    /// CPU time relative to another server's in the same round.
     pub fn ratio(&self, other: &Self) -> Option<Spread> {
         let pairs = self.runs.iter().zip(&other.runs);
         Spread::of(

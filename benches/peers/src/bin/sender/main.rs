@@ -1,10 +1,13 @@
-//! Sends the same deliveries to all servers in turn, and looks at what that takes them. `scripts/peers` runs it.
+//! Sends the same deliveries to all servers in turn, and measures CPU, throughput, latency and
+//! memory. `scripts/peers` runs it.
 //!
 //! ```text
 //! sender BUILT ROUNDS SECONDS DATA [--forge]
 //! ```
 //!
-//! `BUILT` is where the script has put the servers, `DATA` a file for the figures. Tables go to standard output.
+//! `BUILT` is the directory of the built servers, `DATA` the file for the figures. Tables are
+//! printed to standard output. `--forge` signs with a wrong secret, so that every server must
+//! reject everything.
 
 mod client;
 mod figures;
@@ -25,29 +28,30 @@ use report::Table;
 use server::Server;
 use tokio::runtime;
 
-/// What the servers are told. The control signs with another.
+/// The secret of the servers, and the one that `--forge` signs with.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-const ANOTHER: &str = "fedcba9876543210fedcba9876543210";
+const WRONG_SECRET: &str = "fedcba9876543210fedcba9876543210";
 
-/// So much of the first look at each server is enough to know which rate all can bear.
-const LOOK: Duration = Duration::from_secs(1);
+/// Duration of the first probe of each server, which determines the rate that all of
+/// them can sustain.
+const PROBE: Duration = Duration::from_secs(1);
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<ExitCode> {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let [built, rounds, seconds, data, control @ ..] = arguments.as_slice() else {
-        return Err("BUILT ROUNDS SECONDS DATA [--forge]".into());
+        return Err("usage: sender BUILT ROUNDS SECONDS DATA [--forge]".into());
     };
     let secret = match control {
         [] => SECRET,
-        [forge] if forge == "--forge" => ANOTHER,
-        _ => return Err("only --forge may come last".into()),
+        [forge] if forge == "--forge" => WRONG_SECRET,
+        _ => return Err("unknown last argument: only --forge is known".into()),
     };
     let comparison = Comparison {
         built: PathBuf::from(built),
         rounds: rounds.parse()?,
-        lasts: Duration::from_secs_f64(seconds.parse()?),
+        duration: Duration::from_secs_f64(seconds.parse()?),
         secret,
     };
     let runtime = runtime::Builder::new_current_thread()
@@ -56,16 +60,16 @@ fn main() -> Result<ExitCode> {
     let tables = runtime.block_on(comparison.run())?;
     fs::write(data, report::tsv(&tables))?;
     print!("{}", report::markdown(&tables, comparison.rounds));
-    let mut good = true;
+    let mut all_ok = true;
     for table in &tables {
         for (peer, cell) in PEERS.iter().zip(&table.cells) {
             if let Some(complaint) = cell.complaint() {
-                good = false;
+                all_ok = false;
                 eprintln!("WRONG: {}, {}: {complaint}", peer.name, table.payload.name);
             }
         }
     }
-    Ok(if good {
+    Ok(if all_ok {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -75,26 +79,27 @@ fn main() -> Result<ExitCode> {
 struct Comparison {
     built: PathBuf,
     rounds: usize,
-    /// The part of a run that measures CPU and throughput.
-    lasts: Duration,
+    /// Duration of the part that measures CPU and throughput.
+    duration: Duration,
     secret: &'static str,
 }
 
 impl Comparison {
-    /// The part that measures latency. At this rate there are few requests where they are large.
-    fn at_a_rate(&self) -> Duration {
-        self.lasts * 3 / 2
+    /// Duration of the part that measures latency. It is longer, because large payloads have few
+    /// requests at this rate.
+    fn open_loop_duration(&self) -> Duration {
+        self.duration * 3 / 2
     }
 
     async fn run(&self) -> Result<Vec<Table>> {
         let mut tables = Vec::new();
         for payload in payload::all() {
-            tables.push(self.look(payload).await?);
+            tables.push(self.probe(payload).await?);
         }
         for round in 0..self.rounds {
             for table in &mut tables {
                 for turn in 0..PEERS.len() {
-                    // Nobody is always the first, when the round begins.
+                    // Rotate the order, so that no server is always first.
                     let number = (turn + round) % PEERS.len();
                     self.measure(&PEERS[number], number, table).await?;
                 }
@@ -105,40 +110,40 @@ impl Comparison {
         Ok(tables)
     }
 
-    /// Who takes the payload at all, and at which rate all can.
-    async fn look(&self, payload: Payload) -> Result<Table> {
+    /// Finds out which servers accept the payload, and the rate that all of those can sustain.
+    async fn probe(&self, payload: Payload) -> Result<Table> {
         let request: Arc<[u8]> = payload.request(self.secret).into();
-        let forged = payload.request(ANOTHER);
+        let forged = payload.request(WRONG_SECRET);
         let events = payload.events;
         let mut cells = Vec::new();
         let mut slowest = f64::INFINITY;
         for peer in PEERS {
             let server = Server::start(peer, &self.built)?;
             if peer.delivers != Delivers::Nothing {
-                verifies(peer, &server, &forged).await?;
+                check_rejects_forged(peer, &server, &forged).await?;
             }
             let mut tally = phase::closed(server.port, &request, peer.warm_up())
                 .await
                 .tally;
-            let look = phase::closed(server.port, &request, LOOK).await;
-            tally.merge(&look.tally);
+            let probe = phase::closed(server.port, &request, PROBE).await;
+            tally.merge(&probe.tally);
             let expected = peer.delivers.of(tally.sent(), events);
             let delivered = server.delivered(expected).await?;
             if delivered == tally.sent() * events {
-                slowest = slowest.min(look.rate);
+                slowest = slowest.min(probe.rate);
             }
-            eprintln!("{}, {}: {:.0}/s", payload.name, peer.name, look.rate);
+            eprintln!("{}, {}: {:.0}/s", payload.name, peer.name, probe.rate);
             let mut cell = Cell::default();
             cell.add(peer, events, &tally, delivered);
             cells.push(cell);
         }
-        // Whole numbers, because people read them.
+        // Rounded down to a whole number for readability.
         let offered = match slowest {
             f64::INFINITY => 1.0,
             rate => (rate / 2.0).floor().max(1.0),
         };
         Ok(Table {
-            requests: (offered * self.at_a_rate().as_secs_f64()).ceil(),
+            requests: (offered * self.open_loop_duration().as_secs_f64()).ceil(),
             payload,
             cells,
             offered,
@@ -147,7 +152,7 @@ impl Comparison {
 
     async fn measure(&self, peer: &Peer, number: usize, table: &mut Table) -> Result<()> {
         let cell = &mut table.cells[number];
-        if cell.refused().is_some() {
+        if cell.rejection().is_some() {
             return Ok(());
         }
         let request: Arc<[u8]> = table.payload.request(self.secret).into();
@@ -160,16 +165,22 @@ impl Comparison {
             .tally;
         server.delivered(expected(&tally)).await?;
         let (begin, waited) = (server.cpu()?, server.waited()?);
-        let closed = phase::closed(server.port, &request, self.lasts).await;
+        let closed = phase::closed(server.port, &request, self.duration).await;
         tally.merge(&closed.tally);
-        // Some of the work may come after the answer.
+        // Some servers do part of the work after the response.
         server.delivered(expected(&tally)).await?;
         let cpu = server.cpu()?.saturating_sub(begin).as_secs_f64();
         let waited = server.waited()?.saturating_sub(waited).as_secs_f64();
-        // Before it becomes a question of how many requests go on at the same time.
+        // Read before the next phase, which has more concurrent requests.
         let peak_mib = server.peak()?;
 
-        let open = phase::open(server.port, &request, table.offered, self.at_a_rate()).await;
+        let open = phase::open(
+            server.port,
+            &request,
+            table.offered,
+            self.open_loop_duration(),
+        )
+        .await;
         tally.merge(&open.tally);
         let delivered = server.delivered(expected(&tally)).await?;
         cell.runs.push(Run {
@@ -184,12 +195,13 @@ impl Comparison {
     }
 }
 
-/// Who does not verify would be compared with those who do.
-async fn verifies(peer: &Peer, server: &Server, forged: &[u8]) -> Result<()> {
+/// Checks that the server rejects a forged signature. Otherwise its figures would not
+/// be comparable.
+async fn check_rejects_forged(peer: &Peer, server: &Server, forged: &[u8]) -> Result<()> {
     let status = Connection::new(server.port).send(forged).await;
     let delivered = server.delivered(u64::MAX).await?;
     if matches!(status, Ok(200)) || delivered > 0 {
-        return Err(format!("{} takes what is forged", peer.name).into());
+        return Err(format!("{} accepts a forged signature", peer.name).into());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Deliveries as Meta sends them, with invented ids.
+//! Deliveries in Meta's format, with invented ids.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -18,16 +18,16 @@ pub fn all() -> Vec<Payload> {
             events: 1,
         },
         statuses("50 KB", 50_000),
-        // Meta says 3 MB and not which, so the smaller one.
+        // Meta documents 3 MB and does not say whether that is MB or MiB.
         statuses("3 MB", 3_000_000),
     ]
 }
 
 impl Payload {
-    /// The whole request, so that sending it again costs the sender next to nothing.
+    /// The whole request as bytes, so that sending it costs almost no CPU.
     pub fn request(&self, secret: &str) -> Vec<u8> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length will do");
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+            .expect("HMAC accepts keys of any length");
         mac.update(self.body.as_bytes());
         let signature = hex::encode(mac.finalize().into_bytes());
         format!(
@@ -39,7 +39,7 @@ impl Payload {
     }
 }
 
-/// As many as there is room for.
+/// As many statuses as fit into `bytes`.
 fn statuses(name: &'static str, bytes: usize) -> Payload {
     let mut list = String::new();
     let mut events = 0;

@@ -1,11 +1,11 @@
-//! Who is compared, and what each of them does.
+//! The servers that are compared, and what each of them does.
 
 use std::{ffi::OsString, path::Path, time::Duration};
 
 pub struct Peer {
     pub name: &'static str,
     program: Program,
-    /// What it does between the socket and the count.
+    /// What it does with a delivery, for the table.
     pub work: &'static str,
     pub delivers: Delivers,
 }
@@ -17,18 +17,18 @@ enum Program {
     Python(&'static str),
 }
 
-/// Which events of a delivery that it accepts reach the handler.
+/// Which events of an accepted delivery reach the handler.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Delivers {
     All,
-    /// The first one, whatever is behind it.
+    /// Only the first one.
     First,
-    /// It has no handler.
+    /// None: it has no handler.
     Nothing,
 }
 
 impl Delivers {
-    /// Of so many deliveries with so many events each.
+    /// Expected number of events, for `deliveries` with `events` each.
     pub fn of(self, deliveries: u64, events: u64) -> u64 {
         match self {
             Self::All => deliveries * events,
@@ -39,10 +39,10 @@ impl Delivers {
 }
 
 impl Peer {
-    /// How long it is used before anything is measured.
+    /// Duration of the warm-up.
     pub fn warm_up(&self) -> Duration {
         match self.program {
-            // It compiles what is used often, for more than a second.
+            // Its JIT compiler needs more than a second.
             Program::Node(_) => Duration::from_secs(2),
             Program::Rust(_) | Program::Python(_) => Duration::from_millis(500),
         }
@@ -60,7 +60,7 @@ impl Peer {
     }
 }
 
-/// This crate is the first, and what the others are compared with.
+/// This crate comes first: the others are compared with it.
 pub const PEERS: &[Peer] = &[
     Peer {
         name: "tower-whatsapp",
@@ -89,7 +89,7 @@ pub const PEERS: &[Peer] = &[
     Peer {
         name: "whatsapp-business-rs 0.5.0",
         program: Program::Rust("business_rs"),
-        work: "inside of a router, limit raised (its own server refuses 3 MB): verifies (sha2), derived types, answers, and a task for each event",
+        work: "inside an axum router, limit raised (its own server rejects 3 MB): verifies (sha2), derived types, responds, then a task for each event",
         delivers: Delivers::All,
     },
     Peer {
@@ -113,13 +113,13 @@ pub const PEERS: &[Peer] = &[
     Peer {
         name: "pywa 4.5.0",
         program: Program::Python("with_pywa.py"),
-        work: "with FastAPI: verifies (OpenSSL), `json.loads`, answers, then the handler, typed; its memory of duplicates is off. uvicorn as above",
+        work: "with FastAPI: verifies (OpenSSL), `json.loads`, responds, then the handler, typed; its deduplication is off. uvicorn as above",
         delivers: Delivers::First,
     },
     Peer {
         name: "axum, body read and dropped",
         program: Program::Rust("floor"),
-        work: "the floor: nothing is verified, nothing is parsed",
+        work: "the lower bound: nothing is verified or parsed",
         delivers: Delivers::Nothing,
     },
 ];

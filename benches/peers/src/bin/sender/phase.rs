@@ -1,4 +1,5 @@
-//! Two ways of sending: as fast as a few connections can, and at a rate that does not depend on the answers.
+//! Two load patterns: closed loop (a few connections that always have a request in flight) and open
+//! loop (a fixed rate, independent of the responses).
 
 use std::{
     collections::BTreeMap,
@@ -15,16 +16,17 @@ use tokio::{
 
 use crate::client::Connection;
 
-/// So many requests go on at the same time when they are sent as fast as they can be: enough that the server always has one.
+/// Connections of the closed loop: enough to keep the server busy.
 pub const CONNECTIONS: usize = 4;
 
-/// So many go on at the same time when they are sent at a rate. What is due beyond them waits, and its time runs.
-const AT_A_RATE: usize = 64;
+/// Maximum number of concurrent requests of the open loop. Further requests wait, and the wait
+/// counts as latency.
+const OPEN_LOOP_CONNECTIONS: usize = 64;
 
-/// Longer than any answer takes that is still of use.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout for a response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How requests were answered. Where the connection broke, or nothing came, the status is 0.
+/// Counts of response statuses. Status 0 stands for a timeout or a broken connection.
 #[derive(Default)]
 pub struct Tally(BTreeMap<u16, u64>);
 
@@ -47,7 +49,7 @@ impl Tally {
         self.0.get(&200).copied().unwrap_or_default()
     }
 
-    /// How most of those were answered that were not accepted.
+    /// The most frequent status other than 200.
     pub fn refusal(&self) -> Option<u16> {
         let refused = self.0.iter().filter(|(status, _)| **status != 200);
         let (status, _) = refused.max_by_key(|(_, times)| **times)?;
@@ -57,11 +59,11 @@ impl Tally {
 
 pub struct Closed {
     pub tally: Tally,
-    /// Accepted per second.
+    /// Accepted requests per second.
     pub rate: f64,
 }
 
-pub async fn closed(port: u16, request: &Arc<[u8]>, lasts: Duration) -> Closed {
+pub async fn closed(port: u16, request: &Arc<[u8]>, duration: Duration) -> Closed {
     let begin = Instant::now();
     let mut senders = JoinSet::new();
     for _ in 0..CONNECTIONS {
@@ -69,7 +71,7 @@ pub async fn closed(port: u16, request: &Arc<[u8]>, lasts: Duration) -> Closed {
         senders.spawn(async move {
             let mut connection = Connection::new(port);
             let mut tally = Tally::default();
-            while begin.elapsed() < lasts {
+            while begin.elapsed() < duration {
                 tally.add(status(&mut connection, &request).await);
             }
             tally
@@ -84,25 +86,26 @@ pub async fn closed(port: u16, request: &Arc<[u8]>, lasts: Duration) -> Closed {
 }
 
 async fn status(connection: &mut Connection, request: &[u8]) -> u16 {
-    match timeout(PATIENCE, connection.send(request)).await {
+    match timeout(RESPONSE_TIMEOUT, connection.send(request)).await {
         Ok(Ok(status)) => status,
-        // What came of it is not known, and the next one needs another connection.
+        // The outcome is unknown, and the next request uses a new connection.
         Ok(Err(_)) | Err(_) => 0,
     }
 }
 
 pub struct Open {
     pub tally: Tally,
-    /// From when a request was due until it was accepted: a late sender counts as a slow server. Sorted.
+    /// Times from the due time of a request to its accepted response, sorted. A late sender thus
+    /// counts as a slow server.
     pub times: Vec<Duration>,
 }
 
-pub async fn open(port: u16, request: &Arc<[u8]>, rate: f64, lasts: Duration) -> Open {
+pub async fn open(port: u16, request: &Arc<[u8]>, rate: f64, duration: Duration) -> Open {
     let (sender, mut due) = mpsc::unbounded_channel();
-    // A thread, because tokio's timers have milliseconds.
+    // A thread, because tokio's timers have a resolution of one millisecond.
     let clock = thread::spawn(move || {
         let begin = Instant::now();
-        let requests = (rate * lasts.as_secs_f64()).ceil() as u32;
+        let requests = (rate * duration.as_secs_f64()).ceil() as u32;
         for number in 0..requests {
             let due = begin + Duration::from_secs_f64(f64::from(number) / rate);
             thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -112,7 +115,7 @@ pub async fn open(port: u16, request: &Arc<[u8]>, rate: f64, lasts: Duration) ->
         }
     });
     let free = Arc::new(Mutex::new(Vec::new()));
-    let permits = Arc::new(Semaphore::new(AT_A_RATE));
+    let permits = Arc::new(Semaphore::new(OPEN_LOOP_CONNECTIONS));
     let mut requests = JoinSet::new();
     while let Some(due) = due.recv().await {
         let (request, free, permits) = (request.clone(), free.clone(), permits.clone());
@@ -128,11 +131,11 @@ pub async fn open(port: u16, request: &Arc<[u8]>, rate: f64, lasts: Duration) ->
             (status, time)
         });
     }
-    let answers = requests.join_all().await;
-    clock.join().expect("it does not panic");
+    let responses = requests.join_all().await;
+    clock.join().expect("the clock thread does not panic");
     let mut tally = Tally::default();
     let mut times = Vec::new();
-    for (status, time) in answers {
+    for (status, time) in responses {
         tally.add(status);
         if status == 200 {
             times.push(time);
@@ -143,7 +146,7 @@ pub async fn open(port: u16, request: &Arc<[u8]>, rate: f64, lasts: Duration) ->
 }
 
 impl Open {
-    /// In milliseconds: of a hundred or fewer the longest.
+    /// 99th percentile in milliseconds. The maximum, if there are at most a hundred.
     pub fn p99(&self) -> f64 {
         let rank = (self.times.len() * 99).div_ceil(100).saturating_sub(1);
         let time = self.times.get(rank).copied().unwrap_or_default();

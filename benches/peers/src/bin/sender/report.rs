@@ -1,4 +1,4 @@
-//! The figures as data and as tables.
+//! Formats the results as data (TSV) and as tables (Markdown).
 
 use std::fmt::Write;
 
@@ -13,14 +13,14 @@ use crate::{
 pub struct Table {
     pub payload: Payload,
     pub cells: Vec<Cell>,
-    /// Requests per second, and how many of them in a round, when the latency was measured.
+    /// Requests per second and per round in the latency phase.
     pub offered: f64,
     pub requests: f64,
 }
 
 type Figure = fn(&Run) -> f64;
 
-/// Names of columns, with the direction of what is good.
+/// Columns: name, value, and whether more is better.
 const FIGURES: [(&str, Figure, bool); 4] = [
     ("cpu_us", |run| run.cpu_us, false),
     ("per_second", |run| run.per_second, true),
@@ -28,7 +28,7 @@ const FIGURES: [(&str, Figure, bool); 4] = [
     ("peak_mib", |run| run.peak_mib, false),
 ];
 
-/// Medians and spreads. What there is not is `-`.
+/// Medians and spreads. `-` stands for missing values.
 pub fn tsv(tables: &[Table]) -> String {
     let mut text = "server\tpayload\tbytes".to_owned();
     for name in FIGURES
@@ -59,7 +59,7 @@ pub fn tsv(tables: &[Table]) -> String {
                 }
             }
             let refused = cell
-                .refused()
+                .rejection()
                 .map_or("-".to_owned(), |status| status.to_string());
             let _ = writeln!(
                 text,
@@ -77,7 +77,7 @@ pub fn markdown(tables: &[Table], rounds: usize) -> String {
          {CONNECTIONS} connections that always have a request. Latency: from when a request was due, at half of what the slowest can that delivers all. \
          *Beside ours*: CPU divided by that of the first row in the same round.\n"
     );
-    // Where nobody else is, it waits next to never.
+    // Without other load this is close to zero.
     let waited = tables.iter().flat_map(|table| &table.cells[0].runs);
     if let Some(waited) = Spread::of(waited.map(|run| run.waited).collect()) {
         let Spread {
@@ -157,7 +157,7 @@ fn rows(text: &mut String, table: &Table) {
                 let _ = write!(text, "| {} ", with_spread(ratio, 1.0, false));
             }
         }
-        let delivered = match (peer.delivers, cell.refused()) {
+        let delivered = match (peer.delivers, cell.rejection()) {
             (_, Some(status)) => format!("**none**: refused with {status}"),
             (Delivers::Nothing, None) => "–".to_owned(),
             (_, None) if cell.delivered == cell.sent => "all".to_owned(),
@@ -177,7 +177,7 @@ fn with_spread(spread: Option<Spread>, scale: f64, bold: bool) -> String {
     format!("{bold}{median}{bold} ({least}–{most})")
 }
 
-/// Three digits that count.
+/// Formats a number with about three significant digits.
 fn short(figure: f64) -> String {
     let decimals = match figure {
         _ if figure >= 100.0 => 0,

@@ -1,0 +1,181 @@
+//! Log events of a [`DedupLayer`](crate::dedup::DedupLayer) (feature `tracing`).
+
+use std::{error::Error, fmt};
+
+use tracing::{debug, info, warn};
+
+use super::{
+    dedup::{CutOff, EventOutcome, StoreOperation},
+    logs::{TARGET, warn_or_debug},
+    rate_limit::RateLimit,
+};
+use crate::dedup::{DedupRejection, DedupRejectionKind, StoreError};
+
+/// Rate limits of the rejections of one layer, by kind.
+#[derive(Debug, Default)]
+pub(super) struct DedupLimits([RateLimit; DedupRejectionKind::COUNT]);
+
+pub(super) fn rejected(limits: &DedupLimits, rejection: &DedupRejection) {
+    let kind = rejection.kind();
+    // Normal in operation, or told by another event.
+    let is_normal = matches!(
+        kind,
+        DedupRejectionKind::InFlight
+            | DedupRejectionKind::Draining
+            | DedupRejectionKind::HandlerDeadline
+            | DedupRejectionKind::HandlerPanicked
+            | DedupRejectionKind::StoreFull
+            | DedupRejectionKind::StoreUnavailable
+    );
+    let limit = limits.0.get(kind as usize).filter(|_| !is_normal);
+    let cause = rejection.source().map(|source| Chain(source).to_string());
+    warn_or_debug!(
+        limit.and_then(RateLimit::admit),
+        {
+            reason = kind.name(),
+            cause = cause.as_deref()
+        },
+        advice(kind)
+    );
+}
+
+pub(super) fn events(limit: &RateLimit, outcome: EventOutcome, count: usize) {
+    let text = match outcome {
+        EventOutcome::Suppressed => {
+            debug!(target: TARGET, count, "kept events from the handler: they were handled before");
+            return;
+        }
+        EventOutcome::Stale => {
+            "gave events to the handler that are older than their window, so they may have been \
+             handled before"
+        }
+        EventOutcome::RefusedStale => {
+            "refused events that are older than their window: replays of old deliveries, or Meta \
+             sent them late"
+        }
+        EventOutcome::Unprotected => {
+            "gave events to the handler without deduplication, because the store is unavailable: \
+             they may be handled twice"
+        }
+        EventOutcome::Fenced | EventOutcome::LeaseLost | EventOutcome::LeaseOverrun => {
+            "events may have been handled twice: their lease expired while the handler ran, because \
+             it blocks its thread or the store was unavailable for longer than a `lease`"
+        }
+        EventOutcome::Unrecorded => {
+            "events were handled and could not be recorded: if Meta sends them again, they are \
+             handled again"
+        }
+    };
+    warn_or_debug!(limit.admit(), { outcome = outcome.name(), count }, text);
+}
+
+pub(super) fn cut_off(limit: &RateLimit, reason: CutOff) {
+    let text = match reason {
+        CutOff::Deadline => {
+            "a handler was dropped at its `handler_deadline`, and Meta's next retry starts it \
+             again: raise the deadline or make the handler faster"
+        }
+        CutOff::Drain => {
+            "a handler was dropped because the time of the drain was up: another process starts it \
+             again"
+        }
+        CutOff::Panic => "a handler panicked: its events were released, and Meta retries them",
+    };
+    warn_or_debug!(limit.admit(), { reason = reason.name() }, text);
+}
+
+pub(super) fn leases_renewed(count: usize) {
+    debug!(target: TARGET, count, "renewed the leases of events, because their handler still runs");
+}
+
+pub(super) fn writes_pending(count: usize) {
+    debug!(target: TARGET, count, "the store did not confirm writes, which are repeated");
+}
+
+pub(super) fn store_failed(limit: &RateLimit, operation: StoreOperation, error: &StoreError) {
+    let cause = Chain(error).to_string();
+    warn_or_debug!(
+        limit.admit(),
+        { operation = operation.name(), cause },
+        "a call of the store of handled events failed: until it works again, deliveries get 503 \
+         and Meta retries them"
+    );
+}
+
+pub(super) fn circuit(is_open: bool) {
+    if is_open {
+        warn!(
+            target: TARGET,
+            "the store of handled events has failed several times in a row: it is called once a \
+             second until it works again"
+        );
+    } else {
+        info!(target: TARGET, "the store of handled events works again");
+    }
+}
+
+/// An error and its causes, separated by colons.
+struct Chain<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    }
+}
+
+/// What happened and what to do about it.
+fn advice(kind: DedupRejectionKind) -> &'static str {
+    match kind {
+        DedupRejectionKind::InFlight => {
+            "answered 503 because other copies of these events are being handled now"
+        }
+        DedupRejectionKind::StoreUnavailable => {
+            "answered 503 without calling the handler, because the store of handled events failed: \
+             see `cause`"
+        }
+        DedupRejectionKind::StoreFull => {
+            "answered 503 without calling the handler, because the store of handled events is full: \
+             give it more memory or a shorter `window`"
+        }
+        DedupRejectionKind::ResponseDeadline => {
+            "answered 503 because the handler was not ready within `response_deadline`; it goes on, \
+             and Meta's retry gets its result. Make it faster, or put slow work into a task or a \
+             queue"
+        }
+        DedupRejectionKind::HandlerDeadline => {
+            "answered 503 because the handler was dropped at its `handler_deadline`"
+        }
+        DedupRejectionKind::HandlerRefused => {
+            "the handler did not answer with 2xx, so Meta retries these events: see what the \
+             handler itself logged"
+        }
+        DedupRejectionKind::HandlerFailed => {
+            "the inner service returned an error, so Meta retries these events: log it with \
+             `tower::util::MapErrLayer` inside of the layer"
+        }
+        DedupRejectionKind::HandlerPanicked => {
+            "the handler panicked, so Meta retries these events: see the panic message"
+        }
+        DedupRejectionKind::PartlyFailed => {
+            "the handler reported that some events failed, so Meta retries those"
+        }
+        DedupRejectionKind::FailureUnmatched => {
+            "the handler reported failed events that are not in the delivery, so Meta retries all \
+             of it: compare the keys with `Event::key_in`"
+        }
+        DedupRejectionKind::TaskFailed => {
+            "the task of a delivery ended without a response, so Meta retries it: a host function \
+             panicked, or the runtime is shutting down"
+        }
+        DedupRejectionKind::Draining => "answered 503 because the process is shutting down",
+        DedupRejectionKind::Stale => {
+            "refused a delivery whose events are all older than their windows"
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Spans and log events (feature `tracing`).
+//!
+//! Levels: WARN for what an operator must act on, INFO for the start and handshakes, DEBUG for each
+//! request. Anyone can send requests that are refused, so there is at most one WARN per minute and
+//! kind; those in between are DEBUG.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tracing::{Level, Span, debug, enabled, field, info, info_span, warn};
+
+use super::{
+    clock::Moment,
+    rate_limit::RateLimit,
+    webhook::{Outcome, VerifiedDelivery},
+};
+use crate::{
+    credentials::KeyRing,
+    event::Event,
+    webhook::{Rejection, RejectionKind, SetupWarning, TEST_ENTRY_ID},
+};
+
+/// The target of all spans and events, for filters.
+pub(super) const TARGET: &str = "tower_whatsapp";
+
+/// Rate limits of the rejections of one layer, by kind.
+#[derive(Debug, Default)]
+pub(super) struct RejectionLimits([RateLimit; RejectionKind::COUNT]);
+
+impl RejectionLimits {
+    /// Returns the number of events left out if the kind deserves a WARN now.
+    fn admit(&self, kind: RejectionKind) -> Option<u64> {
+        let is_harmless = matches!(
+            kind,
+            RejectionKind::MethodNotAllowed | RejectionKind::NotHandshake
+        );
+        if is_harmless {
+            return None;
+        }
+        self.0.get(kind as usize)?.admit()
+    }
+}
+
+/// Emits one event with the same fields as WARN, with the number left out before, or as DEBUG.
+macro_rules! warn_or_debug {
+    ($left_out:expr, { $($fields:tt)* }, $text:expr) => {
+        match $left_out {
+            Some(left_out) => {
+                let left_out = (left_out > 0).then_some(left_out);
+                warn!(target: TARGET, $($fields)*, left_out, "{}", $text);
+            }
+            None => debug!(target: TARGET, $($fields)*, "{}", $text),
+        }
+    };
+}
+#[cfg(feature = "tokio")]
+pub(super) use warn_or_debug;
+
+pub(super) fn built(paths: &str, body_limit: usize, memory_budget: usize) {
+    info!(target: TARGET, paths, body_limit, memory_budget, "the webhook layer is ready");
+}
+
+pub(super) fn rejected(limits: &RejectionLimits, rejection: &Rejection, ring: Option<&KeyRing>) {
+    let kind = rejection.kind();
+    // The labels tell which secrets the signature was compared with.
+    let is_mismatch = kind == RejectionKind::SignatureMismatch;
+    let secrets = ring.filter(|_| is_mismatch).map(KeyRing::secret_labels);
+    let (detail, app) = (rejection.detail(), rejection.app().and_then(non_empty));
+    warn_or_debug!(
+        limits.admit(kind),
+        {
+            reason = kind.name(),
+            detail = detail.map(field::display),
+            app,
+            path = rejection.path(),
+            declared_length = rejection.declared_length(),
+            received_length = rejection.received_length(),
+            secrets = secrets.as_deref()
+        },
+        advice(kind)
+    );
+}
+
+pub(super) fn handshake(app: &str, path: Option<&str>) {
+    let app = non_empty(app);
+    info!(
+        target: TARGET,
+        app, path, "answered a handshake with the challenge: Meta accepts the callback URL"
+    );
+}
+
+pub(super) fn setup_warning(warning: SetupWarning) {
+    warn!(target: TARGET, warning = warning.name(), "{warning}");
+}
+
+/// Reports a sample of the *Test* button of the App Dashboard.
+pub(super) fn verified(delivery: &VerifiedDelivery<'_>, limit: &RateLimit) {
+    if enabled!(target: TARGET, Level::INFO)
+        && (delivery.events.first()).and_then(Event::entry_id) == Some(TEST_ENTRY_ID)
+        && limit.admit().is_some()
+    {
+        info!(
+            target: TARGET,
+            "received a sample from the Test button of the App Dashboard: the setup works; real \
+             events come once the app is published and its account is subscribed"
+        );
+    }
+}
+
+#[cfg(feature = "axum")]
+pub(super) fn layer_missing() {
+    static LIMIT: RateLimit = RateLimit::every(RateLimit::MINUTE);
+    warn_or_debug!(
+        LIMIT.admit(),
+        { warning = "layer_missing" },
+        "a handler got a request that did not pass through a WebhookLayer, and the response is \
+         500: is the path of the layer that of the route?"
+    );
+}
+
+/// Opens the span that the events of the handler are inside.
+pub(super) fn delivery(delivery: &VerifiedDelivery<'_>, now: Moment) -> Span {
+    let span = info_span!(
+        target: TARGET,
+        "whatsapp.delivery",
+        app = non_empty(delivery.app),
+        path = delivery.path,
+        secret = delivery.secret,
+        length = delivery.length,
+        events = delivery.events.len(),
+        first_key = field::Empty,
+        verdict_ms = millis(now.since(delivery.started)),
+        handler_ms = field::Empty,
+        status = field::Empty,
+        outcome = field::Empty,
+    );
+    // A key is a hash of the event, and takes some time to compute.
+    if !span.is_disabled()
+        && let Some(first) = delivery.events.first()
+    {
+        span.record("first_key", field::display(first.key_in(delivery.app)));
+    }
+    span
+}
+
+/// The end of a delivery, inside its span.
+pub(super) fn answered(
+    span: &Span,
+    limit: &RateLimit,
+    outcome: Outcome,
+    status: Option<StatusCode>,
+    handler: Duration,
+) {
+    let status = status.map(|status| status.as_u16());
+    span.record("handler_ms", millis(handler));
+    span.record("outcome", outcome.name());
+    if let Some(status) = status {
+        span.record("status", status);
+    }
+    let _entered = span.enter();
+    if outcome == Outcome::Refused {
+        warn_or_debug!(
+            limit.admit(),
+            { status },
+            "the handler did not answer a verified delivery with 2xx, so Meta retries it: see \
+             what the handler itself logged"
+        );
+    } else {
+        debug!(target: TARGET, status, "the delivery is {}", outcome.name());
+    }
+}
+
+pub(super) fn unread_key(kind: &str, path: &str) {
+    info!(
+        target: TARGET,
+        kind,
+        path,
+        "Meta sent a JSON key that this version of tower-whatsapp does not read: its value is in \
+         `Event::raw`"
+    );
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+pub(super) fn non_empty(label: &str) -> Option<&str> {
+    (!label.is_empty()).then_some(label)
+}
+
+/// What happened and what to do about it.
+// Long because it is a table with one row per kind.
+fn advice(kind: RejectionKind) -> &'static str {
+    match kind {
+        RejectionKind::MethodNotAllowed => "refused a request that is neither GET nor POST",
+        RejectionKind::NotHandshake => {
+            "refused a GET that is not a handshake: a browser, a health check or a scanner"
+        }
+        RejectionKind::HandshakeIncomplete => {
+            "refused a handshake without the parameter in `detail`: does a proxy or a redirect drop \
+             the query?"
+        }
+        RejectionKind::HandshakeRepeated => {
+            "refused a handshake with a repeated parameter: does the callback URL in the App \
+             Dashboard have a query of its own?"
+        }
+        RejectionKind::HandshakeMode => {
+            "refused a handshake whose hub.mode is not `subscribe`: it did not come from Meta"
+        }
+        RejectionKind::HandshakeToken => {
+            "refused a handshake: its hub.verify_token is none of the verify tokens of this \
+             service. Enter the same token here and in the App Dashboard (WhatsApp > Configuration)"
+        }
+        RejectionKind::HandshakeMalformed => {
+            "refused a malformed handshake: it did not come from Meta, or a proxy changes the query"
+        }
+        #[cfg(feature = "admission")]
+        RejectionKind::AddressUnknown => {
+            "refused a delivery because its client address is unknown: serve axum with \
+             `into_make_service_with_connect_info::<SocketAddr>()`, or set `trusted_proxies`"
+        }
+        #[cfg(feature = "admission")]
+        RejectionKind::AddressRefused => {
+            "refused a delivery because its client address is not in the allow list: a stranger, a \
+             list older than Meta's current addresses, or a proxy that `trusted_proxies` does not \
+             name"
+        }
+        #[cfg(feature = "client-certificate")]
+        RejectionKind::CertificateMissing => {
+            "refused a delivery without a client certificate: a stranger, or the TLS server or \
+             proxy does not request one and pass it on"
+        }
+        #[cfg(feature = "client-certificate")]
+        RejectionKind::CertificateRefused => {
+            "refused a delivery whose client certificate is not verified or has another subject: a \
+             stranger, or the proxy does not verify against Meta's certificate authority"
+        }
+        #[cfg(feature = "apps")]
+        RejectionKind::AppUnknown => {
+            "refused a request because the app resolver knows no app of the name in the path"
+        }
+        #[cfg(feature = "apps")]
+        RejectionKind::AppResolverUnavailable => {
+            "answered 503 because the app resolver failed, timed out or reached a limit: see \
+             `CachedResolver::last_error`"
+        }
+        RejectionKind::SignatureMissing => {
+            "refused a delivery without X-Hub-Signature-256: a stranger, or a proxy that removes \
+             the header"
+        }
+        RejectionKind::SignatureMalformed => {
+            "refused a delivery with a malformed X-Hub-Signature-256: a stranger, or a proxy that \
+             changes the header"
+        }
+        RejectionKind::SignatureMismatch => {
+            "refused a delivery: its signature was not made with an app secret of this service. \
+             Compare the secret with App Dashboard > App settings > Basic > App secret. If they \
+             are equal, something in front of this service changes bodies (decompression, \
+             reformatted JSON), or a stranger sent it"
+        }
+        RejectionKind::BodyTooLarge => {
+            "refused a delivery above the body limit: Meta sends up to 3 MB, so check `body_limit` \
+             and the limits of outer layers"
+        }
+        RejectionKind::ContentEncoding => {
+            "refused a compressed delivery: Meta does not compress, so a proxy does; the signature \
+             covers the uncompressed bytes"
+        }
+        RejectionKind::BodyDeadline | RejectionKind::BodyIdle => {
+            "refused a delivery whose body did not arrive in time: a slow connection, or a stranger \
+             who holds it open"
+        }
+        RejectionKind::MemoryBudget => {
+            "answered 503 because the memory budget is used up: large deliveries at the same time, \
+             handlers that hold them for long, or an attack. See `memory_budget`"
+        }
+        RejectionKind::BodyBroken => {
+            "a request ended before its body was complete: the sender or a proxy closed the \
+             connection"
+        }
+        RejectionKind::NotJson => {
+            "refused a body with a valid signature that is not JSON: Meta does not send this, so \
+             something else knows the app secret"
+        }
+        RejectionKind::AccountRefused => {
+            "refused a delivery about an account or phone number that the app does not list: add \
+             it to `accounts` or `phone_numbers`"
+        }
+        RejectionKind::HandlerFailed => {
+            "the inner service failed with an error, so Meta retries the delivery: log the error \
+             with `tower::util::MapErrLayer` inside of the layer"
+        }
+    }
+}

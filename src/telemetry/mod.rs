@@ -1,0 +1,31 @@
+//! What an operator sees of the layers: spans and log events (feature `tracing`), and metrics
+//! (feature `metrics`). Without these features all of this does nothing and is optimised out.
+//!
+//! No function here takes anything of a body but its length, kinds of events, the hash of an event,
+//! and the names of unread keys. `docs/observability.md` lists what is emitted.
+
+mod clock;
+#[cfg(feature = "tokio")]
+mod dedup;
+#[cfg(all(feature = "tokio", feature = "tracing"))]
+mod dedup_logs;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+mod drift;
+#[cfg(feature = "tracing")]
+mod logs;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+mod rate_limit;
+mod webhook;
+
+#[cfg(feature = "tokio")]
+pub(crate) use self::dedup::{CutOff, DedupTelemetry, EventOutcome, StoreOperation};
+#[cfg(feature = "metrics")]
+pub(crate) use self::metrics::{memory_released, memory_reserved};
+#[cfg(feature = "axum")]
+pub(crate) use self::webhook::layer_missing;
+pub(crate) use self::{
+    clock::Moment,
+    webhook::{DeliveryTelemetry, Outcome, VerifiedDelivery, WebhookTelemetry},
+};

@@ -1,0 +1,231 @@
+//! Telemetry of a [`WebhookLayer`](crate::WebhookLayer).
+#![cfg_attr(
+    not(all(feature = "metrics", feature = "tracing")),
+    allow(
+        unused_variables,
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        reason = "each feature uses a part of what is observed, and without both nothing is used"
+    )
+)]
+
+use std::sync::Arc;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::clock::Moment;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+use super::drift::Drift;
+#[cfg(feature = "tracing")]
+use super::logs::{self, RejectionLimits};
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+use super::rate_limit::RateLimit;
+use crate::{
+    credentials::KeyRing,
+    event::Event,
+    webhook::{Rejection, SetupWarning},
+};
+
+/// Telemetry of one layer and its clones.
+#[derive(Debug, Default)]
+pub(crate) struct WebhookTelemetry {
+    #[cfg(feature = "tracing")]
+    limits: RejectionLimits,
+    #[cfg(feature = "tracing")]
+    refused: RateLimit,
+    #[cfg(feature = "tracing")]
+    test_deliveries: RateLimit,
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    drift: Drift,
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    samples: Samples,
+}
+
+/// Limits what is looked at closely to four deliveries a second.
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+#[derive(Debug)]
+struct Samples(RateLimit);
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+impl Default for Samples {
+    fn default() -> Self {
+        Self(RateLimit::every(Duration::from_millis(250)))
+    }
+}
+
+impl WebhookTelemetry {
+    /// Reports that a layer was built.
+    pub(crate) fn built(&self, paths: &str, body_limit: usize, memory_budget: usize) {
+        #[cfg(feature = "tracing")]
+        logs::built(paths, body_limit, memory_budget);
+        #[cfg(feature = "metrics")]
+        super::metrics::describe();
+    }
+
+    pub(crate) fn rejected(&self, rejection: &Rejection, ring: Option<&KeyRing>) {
+        #[cfg(feature = "tracing")]
+        logs::rejected(&self.limits, rejection, ring);
+        #[cfg(feature = "metrics")]
+        super::metrics::rejected(rejection.shared_app(), rejection.kind().name());
+    }
+
+    /// Reports a handshake that was answered with the challenge.
+    pub(crate) fn handshake(&self, app: &Arc<str>, path: Option<&str>) {
+        #[cfg(feature = "tracing")]
+        logs::handshake(app, path);
+        #[cfg(feature = "metrics")]
+        super::metrics::handshake(app);
+    }
+
+    pub(crate) fn setup_warning(&self, warning: SetupWarning) {
+        #[cfg(feature = "tracing")]
+        logs::setup_warning(warning);
+        #[cfg(feature = "metrics")]
+        super::metrics::setup_warning(warning.name());
+    }
+
+    /// Reports a verified delivery that is about to be handed to the inner service.
+    pub(crate) fn verified(self: &Arc<Self>, delivery: &VerifiedDelivery<'_>) -> DeliveryTelemetry {
+        let now = Moment::now();
+        #[cfg(any(feature = "metrics", feature = "tracing"))]
+        if self.samples.0.is_due(now) {
+            self.sample(delivery);
+        }
+        #[cfg(feature = "metrics")]
+        super::metrics::verified(delivery, now.since(delivery.started));
+        #[cfg(feature = "tracing")]
+        logs::verified(delivery, &self.test_deliveries);
+        DeliveryTelemetry {
+            #[cfg(feature = "tracing")]
+            layer: Arc::clone(self),
+            #[cfg(feature = "tracing")]
+            span: logs::delivery(delivery, now),
+            #[cfg(feature = "metrics")]
+            app: Arc::clone(delivery.app),
+            #[cfg(any(feature = "metrics", feature = "tracing"))]
+            called: now,
+            #[cfg(any(feature = "metrics", feature = "tracing"))]
+            is_answered: false,
+        }
+    }
+}
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+impl WebhookTelemetry {
+    /// Reads what takes longer than the rest.
+    #[cold]
+    fn sample(&self, delivery: &VerifiedDelivery<'_>) {
+        self.drift.check(delivery.events, |kind, path| {
+            #[cfg(feature = "tracing")]
+            logs::unread_key(kind, path);
+            #[cfg(feature = "metrics")]
+            super::metrics::unread_key();
+        });
+        #[cfg(feature = "metrics")]
+        super::metrics::lag(delivery);
+    }
+}
+
+/// Reports a request that reached a handler without passing through a `WebhookLayer`.
+#[cfg(feature = "axum")]
+pub(crate) fn layer_missing() {
+    #[cfg(feature = "tracing")]
+    logs::layer_missing();
+    #[cfg(feature = "metrics")]
+    super::metrics::setup_warning("layer_missing");
+}
+
+/// What is known of a delivery before the inner service is called.
+#[cfg_attr(
+    not(all(feature = "metrics", feature = "tracing")),
+    allow(dead_code, reason = "each feature uses a part of it")
+)]
+pub(crate) struct VerifiedDelivery<'a> {
+    /// Label of the app.
+    pub(crate) app: &'a Arc<str>,
+    pub(crate) path: Option<&'a str>,
+    /// Label of the secret that matched.
+    pub(crate) secret: &'a str,
+    pub(crate) events: &'a [Event],
+    /// Length of the body in bytes.
+    pub(crate) length: usize,
+    /// When the head of the request arrived.
+    pub(crate) started: Moment,
+}
+
+/// Telemetry of one delivery while the inner service handles it.
+pub(crate) struct DeliveryTelemetry {
+    #[cfg(feature = "tracing")]
+    layer: Arc<WebhookTelemetry>,
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+    #[cfg(feature = "metrics")]
+    app: Arc<str>,
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    called: Moment,
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    is_answered: bool,
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Answered with 200.
+    Acknowledged,
+    /// The handler answered with another status.
+    Refused,
+    /// A `DedupLayer` answered with another status.
+    Deferred,
+    /// The inner service returned an error.
+    Failed,
+    /// The sender disconnected before there was a response. With a `DedupLayer` the handler goes
+    /// on.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    Abandoned,
+}
+
+impl DeliveryTelemetry {
+    /// Runs `poll` inside the span of the delivery.
+    #[inline]
+    pub(crate) fn in_scope<T>(&self, poll: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "tracing")]
+        let _entered = self.span.enter();
+        poll()
+    }
+
+    pub(crate) fn answered(&mut self, outcome: Outcome, status: Option<StatusCode>) {
+        #[cfg(any(feature = "metrics", feature = "tracing"))]
+        {
+            self.is_answered = true;
+            let handler = self.called.elapsed();
+            #[cfg(feature = "tracing")]
+            logs::answered(&self.span, &self.layer.refused, outcome, status, handler);
+            #[cfg(feature = "metrics")]
+            super::metrics::answered(&self.app, outcome, handler);
+        }
+    }
+}
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+impl Drop for DeliveryTelemetry {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.answered(Outcome::Abandoned, None);
+        }
+    }
+}
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+impl Outcome {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Acknowledged => "acknowledged",
+            Self::Refused => "refused",
+            Self::Deferred => "deferred",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}

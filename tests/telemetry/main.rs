@@ -1,0 +1,6 @@
+//! What an operator sees: the lines and metrics of setups that are broken on purpose.
+#![cfg(test)]
+
+mod capture;
+mod metrics;
+mod setups;

@@ -1,0 +1,97 @@
+//! The metrics of deliveries, as a recorder gets them.
+
+use std::collections::BTreeMap;
+
+use axum::{Router, extract::Request, response::Response, routing::post};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use test_support::{
+    SECRET,
+    json::{PHONE, WORDS, messages, text},
+    layer, sign,
+};
+use tower::ServiceExt as _;
+use tower_whatsapp::{
+    Notification,
+    dedup::{DedupLayer, MemoryStore},
+};
+
+/// Values by name and labels: counters and gauges as they are, histograms as their number.
+fn snapshot(snapshotter: &Snapshotter) -> BTreeMap<String, f64> {
+    let all = snapshotter.snapshot().into_vec();
+    all.into_iter()
+        .map(|(key, _, _, value)| {
+            let key = key.key();
+            let labels = key
+                .labels()
+                .map(|label| format!(" {}={}", label.key(), label.value()));
+            let name = format!("{}{}", key.name(), labels.collect::<String>());
+            let value = match value {
+                DebugValue::Counter(count) => count as f64,
+                DebugValue::Gauge(value) => value.into_inner(),
+                DebugValue::Histogram(values) => values.len() as f64,
+            };
+            (name, value)
+        })
+        .collect()
+}
+
+fn signed(secret: &str, body: &str) -> Request {
+    Request::post("/wh")
+        .header("x-hub-signature-256", sign(secret, body))
+        .body(body.to_owned().into())
+        .unwrap()
+}
+
+#[test]
+fn what_happens_is_counted() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let counts = metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let dedup = DedupLayer::new(MemoryStore::new());
+            let accept = async |_: Notification| ();
+            let app = Router::new()
+                .route("/wh", post(accept))
+                .layer(dedup)
+                .layer(layer());
+            let body = messages(&format!(
+                "{},{}",
+                text("wamid.A", WORDS),
+                text("wamid.B", WORDS)
+            ));
+            let mut statuses = Vec::new();
+            for secret in [SECRET, SECRET, "another"] {
+                let response: Response = app.clone().oneshot(signed(secret, &body)).await.unwrap();
+                statuses.push(response.status().as_u16());
+            }
+            assert_eq!(statuses, [200, 200, 403]);
+        });
+        snapshot(&snapshotter)
+    });
+    let expected = [
+        ("whatsapp_deliveries_total outcome=acknowledged", 2.0),
+        ("whatsapp_rejections_total reason=signature_mismatch", 1.0),
+        ("whatsapp_events_total kind=message", 4.0),
+        ("whatsapp_dedup_events_total outcome=suppressed", 2.0),
+        ("whatsapp_deliveries_in_flight", 0.0),
+        ("whatsapp_memory_reserved_bytes", 0.0),
+        ("whatsapp_body_size_bytes", 2.0),
+        ("whatsapp_verdict_duration_seconds", 2.0),
+        ("whatsapp_handler_duration_seconds", 2.0),
+        // Sampled: four deliveries a second.
+        ("whatsapp_event_lag_seconds", 2.0),
+        ("whatsapp_store_duration_seconds operation=claim", 2.0),
+        // The layer and its store were dropped.
+        ("whatsapp_store_entries", 0.0),
+        ("whatsapp_store_duration_seconds operation=commit", 1.0),
+    ];
+    for (name, value) in expected {
+        assert_eq!(counts.get(name), Some(&value), "{name} in {counts:#?}");
+    }
+    let names = format!("{counts:?}");
+    assert!(!names.contains(PHONE) && !names.contains(WORDS) && !names.contains(SECRET));
+}

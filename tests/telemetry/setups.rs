@@ -1,0 +1,279 @@
+//! Setups that are broken on purpose, each with the line that tells the operator what to do.
+
+use std::time::Duration;
+
+use axum::{Router, extract::Request, http::StatusCode, response::Response, routing::post};
+use test_support::{
+    CHALLENGE, SECRET, TOKEN, builder, handshake,
+    json::{messages, one_text, text},
+    layer, sign,
+};
+use tower::ServiceExt as _;
+use tower_whatsapp::{
+    App, Credentials, Notification, WebhookLayer,
+    dedup::{DedupLayer, MemoryStore},
+};
+use tracing::level_filters::LevelFilter;
+
+use crate::capture::Lines;
+
+const WARN: LevelFilter = LevelFilter::WARN;
+
+async fn accept(_: Notification) {}
+
+fn signed(path: &str, secret: &str, body: &str) -> Request {
+    Request::post(path)
+        .header("content-length", body.len())
+        .header("x-hub-signature-256", sign(secret, body))
+        .body(body.to_owned().into())
+        .unwrap()
+}
+
+fn host(layer: WebhookLayer) -> Router {
+    Router::new().route("/wh", post(accept)).layer(layer)
+}
+
+async fn status(app: &Router, request: Request) -> u16 {
+    let response: Response = app.clone().oneshot(request).await.unwrap();
+    response.status().as_u16()
+}
+
+#[tokio::test]
+async fn wrong_secret() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let app = host(layer());
+    assert_eq!(
+        status(&app, signed("/wh", "another", &one_text())).await,
+        403
+    );
+    let line = lines.only("signature_mismatch");
+    let length = one_text().len();
+    for part in [
+        " WARN tower_whatsapp: ".to_owned(),
+        "App settings > Basic > App secret".to_owned(),
+        format!("declared_length={length} received_length={length}"),
+        "path=\"/wh\"".to_owned(),
+        "secrets=\"0\"".to_owned(),
+    ] {
+        assert!(line.contains(&part), "{part}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn secret_of_another_app() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let app = |label: &str| {
+        let secrets = [("2026", format!("secret of {label}"))];
+        App::new(label, Credentials::new(secrets, [("1", "token")]).unwrap()).unwrap()
+    };
+    let layer = (WebhookLayer::builder())
+        .route("/shop", app("shop"))
+        .route("/bank", app("bank"))
+        .build()
+        .unwrap();
+    let app = Router::new()
+        .route("/shop", post(accept))
+        .route("/bank", post(accept))
+        .layer(layer);
+    let request = signed("/shop", "secret of bank", &one_text());
+    assert_eq!(status(&app, request).await, 403);
+    let line = lines.only("signature_mismatch");
+    assert!(line.contains("app=\"shop\" path=\"/shop\""), "{line}");
+    assert!(line.contains("secrets=\"2026\""), "{line}");
+}
+
+#[tokio::test]
+async fn wrong_token() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let request = |uri: &str| Request::get(uri).body("".into()).unwrap();
+    let app = host(layer());
+    assert_eq!(
+        status(&app, request(&handshake("another", CHALLENGE))).await,
+        403
+    );
+    let line = lines.only("handshake_token");
+    assert!(line.contains("WhatsApp > Configuration"), "{line}");
+    assert_eq!(status(&app, request("/wh?hub.mode=subscribe")).await, 403);
+    let line = lines.only("handshake_incomplete");
+    assert!(line.contains("detail=hub.verify_token"), "{line}");
+}
+
+#[test]
+fn token_with_a_newline() {
+    let error = WebhookLayer::new("/wh", SECRET, "token\n").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`verify_token`: must not begin or end with white space, such as the newline at the end of \
+         a file"
+    );
+}
+
+#[tokio::test]
+async fn path_with_a_trailing_slash() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let app = host(layer());
+    assert_eq!(status(&app, signed("/wh/", SECRET, &one_text())).await, 404);
+    let line = lines.only("path_missed");
+    assert!(line.contains("trailing slash"), "{line}");
+}
+
+#[tokio::test]
+async fn nested_path() {
+    let (lines, _guard) = Lines::collect(LevelFilter::DEBUG);
+    let app = Router::new().nest("/hooks", host(layer()));
+    // Inside of `nest` the path is `/wh`, so the layer takes it.
+    assert_eq!(
+        status(&app, signed("/hooks/wh", SECRET, &one_text())).await,
+        200
+    );
+    let outside = WebhookLayer::new("/wh", SECRET, TOKEN).unwrap();
+    let inner = Router::new().route("/wh", post(accept));
+    let app = Router::new().nest("/hooks", inner).layer(outside);
+    assert_eq!(
+        status(&app, signed("/hooks/wh", SECRET, &one_text())).await,
+        500
+    );
+    lines.only("path_missed");
+    lines.only("layer_missing");
+}
+
+#[tokio::test]
+async fn layers_in_the_wrong_order() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let dedup = DedupLayer::new(MemoryStore::new());
+    let app = host(layer()).layer(dedup);
+    assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 200);
+    lines.only("dedup_bypassed");
+}
+
+#[tokio::test]
+async fn layer_that_is_missing() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let app = Router::new().route("/wh", post(accept));
+    assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 500);
+    let line = lines.only("layer_missing");
+    assert!(
+        line.contains("did not pass through a WebhookLayer"),
+        "{line}"
+    );
+}
+
+/// A proxy that changes the body, and says so in no header.
+#[tokio::test]
+async fn proxy_that_changes_bodies() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let app = host(layer()).layer(axum::middleware::map_request(async |request: Request| {
+        let body = axum::body::to_bytes(request.into_body(), 4096)
+            .await
+            .unwrap();
+        let spaced = String::from_utf8(body.to_vec()).unwrap().replace(':', ": ");
+        let signature = sign(SECRET, one_text());
+        let request = Request::post("/wh").header("x-hub-signature-256", signature);
+        request.body(axum::body::Body::from(spaced)).unwrap()
+    }));
+    assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 403);
+    let line = lines.only("signature_mismatch");
+    assert!(
+        line.contains("something in front of this service changes bodies"),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn handler_that_is_slower_than_the_answer_may_take() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let dedup = DedupLayer::builder(MemoryStore::new())
+        .response_deadline(Duration::from_millis(500))
+        .in_flight_wait(Duration::from_millis(100))
+        .build()
+        .unwrap();
+    let slow = async |_: Notification| tokio::time::sleep(Duration::from_secs(2)).await;
+    let app = Router::new()
+        .route("/wh", post(slow))
+        .layer(dedup)
+        .layer(layer());
+    assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 503);
+    let line = lines.only("response_deadline");
+    assert!(line.contains("goes on"), "{line}");
+}
+
+#[tokio::test]
+async fn test_button() {
+    let (lines, _guard) = Lines::collect(LevelFilter::INFO);
+    let sample = messages(&text("wamid.A", "this is a text message"));
+    let app = host(layer());
+    assert_eq!(status(&app, signed("/wh", SECRET, &sample)).await, 200);
+    let sample = sample.replace("102290129340398", "0");
+    assert_eq!(status(&app, signed("/wh", SECRET, &sample)).await, 200);
+    let line = lines.only("Test button");
+    assert!(line.contains(" INFO "), "{line}");
+}
+
+/// A stranger cannot fill the log: the rest of a minute is on level DEBUG.
+#[tokio::test]
+async fn one_warning_per_minute_and_kind() {
+    let (lines, _guard) = Lines::collect(LevelFilter::DEBUG);
+    let app = host(layer());
+    for _ in 0..100 {
+        assert_eq!(
+            status(&app, signed("/wh", "another", &one_text())).await,
+            403
+        );
+    }
+    let text = lines.text();
+    let of = |level: &str| text.lines().filter(|line| line.contains(level)).count();
+    assert_eq!((of(" WARN "), of("DEBUG ")), (1, 99));
+}
+
+#[tokio::test]
+async fn the_events_of_a_handler_are_in_the_span_of_its_delivery() {
+    let (lines, _guard) = Lines::collect(LevelFilter::INFO);
+    let handler = async |_: Notification| tracing::info!("handled");
+    let dedup = DedupLayer::new(MemoryStore::new());
+    for app in [
+        Router::new().route("/wh", post(handler)).layer(layer()),
+        (Router::new().route("/wh", post(handler)).layer(dedup)).layer(layer()),
+    ] {
+        assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 200);
+    }
+    let text = lines.text();
+    let handled: Vec<_> = text
+        .lines()
+        .filter(|line| line.ends_with("handled"))
+        .collect();
+    let [plain, deduplicated] = handled[..] else {
+        panic!("{text}");
+    };
+    for line in [plain, deduplicated] {
+        assert!(
+            line.contains("whatsapp.delivery{path=\"/wh\" secret=\"0\""),
+            "{line}"
+        );
+        assert!(line.contains("events=1 "), "{line}");
+        assert!(line.contains("first_key="), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn each_unread_key_is_reported_once() {
+    let (lines, _guard) = Lines::collect(LevelFilter::INFO);
+    let app = host(layer());
+    let body = messages(r#"{"id":"wamid.A","type":"text","text":{"body":"a","font":"serif"}}"#);
+    for _ in 0..2 {
+        assert_eq!(status(&app, signed("/wh", SECRET, &body)).await, 200);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let line = lines.only("text.font");
+    assert!(line.contains("kind=\"message\""), "{line}");
+}
+
+#[tokio::test]
+async fn start_and_handshake() {
+    let (lines, _guard) = Lines::collect(LevelFilter::INFO);
+    let app = host(builder().build().unwrap());
+    lines.only("the webhook layer is ready");
+    let query = handshake(TOKEN, CHALLENGE);
+    let request = Request::get(query).body("".into()).unwrap();
+    assert_eq!(status(&app, request).await, StatusCode::OK.as_u16());
+    lines.only("answered a handshake");
+}

@@ -1,0 +1,4 @@
+//! The kit for the tests of hosts.
+#![cfg(test)]
+
+mod samples;

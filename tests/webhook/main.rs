@@ -1,0 +1,14 @@
+//! `WebhookLayer` through its public API: settings, what is refused, bodies, and the host behind it.
+#![cfg(test)]
+
+#[cfg(feature = "axum")]
+mod axum_router;
+mod bodies;
+#[cfg(all(feature = "axum", feature = "tokio"))]
+mod composition;
+mod config;
+mod credentials;
+mod frames;
+mod preconditions;
+mod readiness;
+mod signature_vectors;

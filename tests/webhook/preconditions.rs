@@ -1,0 +1,185 @@
+//! Checks that happen before the body is read: the handshake's query, the signature header, the
+//! lengths and the method.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_whatsapp::{
+    secret::AppSecret,
+    signature::{Signature, Verifier},
+    webhook::RequestBody,
+};
+
+use test_support::{
+    BODY_LIMIT, CHALLENGE, PATH, SECRET, TOKEN, handshake, json::one_text, layer, sign,
+};
+
+/// Status, headers and body of the response. The host responds with 302.
+async fn answer(
+    method: Method,
+    uri: &str,
+    headers: &[(&str, &str)],
+) -> (StatusCode, HeaderMap, Bytes) {
+    let host = service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {
+        let mut response = Response::new(Full::<Bytes>::default());
+        *response.status_mut() = StatusCode::FOUND;
+        Ok::<_, Infallible>(response)
+    });
+    let mut request = Request::new(Full::from(one_text()));
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::try_from(uri).unwrap();
+    for (name, value) in headers {
+        let name = http::HeaderName::try_from(*name).unwrap();
+        request.headers_mut().append(name, value.parse().unwrap());
+    }
+    let response = layer().layer(host).oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (parts.status, parts.headers, body)
+}
+
+async fn asked(query: &str) -> StatusCode {
+    answer(Method::GET, &format!("{PATH}?{query}"), &[]).await.0
+}
+
+async fn posted(headers: &[(&str, &str)]) -> StatusCode {
+    answer(Method::POST, PATH, headers).await.0
+}
+
+#[tokio::test]
+async fn a_handshake_names_its_mode_its_token_and_its_challenge_once_each() {
+    let token = format!("hub.verify_token={TOKEN}");
+    let challenge = format!("hub.challenge={CHALLENGE}");
+    let mode = "hub.mode=subscribe";
+    let good = [mode, &token, &challenge];
+    assert_eq!(asked(&good.join("&")).await, StatusCode::OK);
+    // PHP's spelling of the names is not Meta's.
+    for underscored in [
+        format!("hub_mode=subscribe&{token}&{challenge}"),
+        format!("{mode}&hub_verify_token={TOKEN}&{challenge}"),
+    ] {
+        assert_eq!(
+            asked(&underscored).await,
+            StatusCode::FORBIDDEN,
+            "{underscored}"
+        );
+    }
+    for other in [
+        "unsubscribe",
+        "",
+        "Subscribe",
+        "subscribe%20",
+        "subscribe&hub.mode=subscribe",
+    ] {
+        let query = format!("hub.mode={other}&{token}&{challenge}");
+        assert_eq!(asked(&query).await, StatusCode::FORBIDDEN, "{query}");
+    }
+    for index in 0..good.len() {
+        let twice = format!("{}&{}", good.join("&"), good[index]);
+        assert_eq!(asked(&twice).await, StatusCode::FORBIDDEN, "{twice}");
+        let mut without = good.to_vec();
+        without.remove(index);
+        // Without a challenge, but with the right token, the caller may learn the reason.
+        let status = if index == 2 {
+            StatusCode::BAD_REQUEST
+        } else {
+            StatusCode::FORBIDDEN
+        };
+        assert_eq!(asked(&without.join("&")).await, status, "{without:?}");
+    }
+    // Callers without the token get the same response for every challenge.
+    let stranger = format!("{mode}&hub.verify_token=wrong");
+    assert_eq!(asked(&stranger).await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn the_echo_is_nothing_that_a_browser_runs_or_keeps() {
+    let (status, headers, body) = answer(Method::GET, &handshake(TOKEN, CHALLENGE), &[]).await;
+    assert_eq!((status, &body[..]), (StatusCode::OK, CHALLENGE.as_bytes()));
+    assert_eq!(headers["cache-control"], "no-store");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["content-type"], "text/plain; charset=utf-8");
+}
+
+#[tokio::test]
+async fn a_delivery_has_one_signature() {
+    let good = sign(SECRET, one_text());
+    let bad = sign("another", one_text());
+    let name = "x-hub-signature-256";
+    // The host's redirect is passed on: only success statuses become 200.
+    assert_eq!(posted(&[(name, &good)]).await, StatusCode::FOUND);
+    for two in [[&good, &good], [&good, &bad], [&bad, &good]] {
+        let headers = two.map(|value| (name, value.as_str()));
+        assert!(posted(&headers).await.is_client_error(), "{two:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_other_method_is_answered_as_a_handshake() {
+    for method in [Method::HEAD, Method::PUT, Method::OPTIONS, Method::DELETE] {
+        let (status, ..) = answer(method.clone(), &handshake(TOKEN, CHALLENGE), &[]).await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_declared_length_is_refused_beyond_the_limit_alone() {
+    let signature = sign(SECRET, one_text());
+    let declared = async |length: &str| {
+        posted(&[
+            ("x-hub-signature-256", &signature),
+            ("content-length", length),
+        ])
+        .await
+    };
+    assert_eq!(declared(&BODY_LIMIT.to_string()).await, StatusCode::FOUND);
+    for beyond in [(BODY_LIMIT + 1).to_string(), "9".repeat(19), "9".repeat(40)] {
+        assert_eq!(
+            declared(&beyond).await,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "{beyond}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_encoding_is_looked_at() {
+    let signature = sign(SECRET, one_text());
+    let encoded = async |encodings: &[&str]| {
+        let mut headers = vec![("x-hub-signature-256", signature.as_str())];
+        headers.extend(
+            encodings
+                .iter()
+                .map(|encoding| ("content-encoding", *encoding)),
+        );
+        posted(&headers).await
+    };
+    for fine in [&[][..], &["identity"], &["Identity", "IDENTITY"]] {
+        assert_eq!(encoded(fine).await, StatusCode::FOUND, "{fine:?}");
+    }
+    for other in [
+        &["gzip"][..],
+        &["identity", "gzip"],
+        &["gzip", "identity"],
+        &["identity, gzip"],
+    ] {
+        assert_eq!(
+            encoded(other).await,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "{other:?}"
+        );
+    }
+}
+
+/// A duplicate secret counts at its first position, which determines its label.
+#[test]
+fn of_equal_secrets_the_first_is_told() {
+    let secrets = ["other", SECRET, SECRET, "last"].map(|text| AppSecret::new(text).unwrap());
+    let mut verifier = Verifier::new(&secrets);
+    verifier.update(one_text().as_bytes());
+    let signature = Signature::parse(sign(SECRET, one_text()).as_bytes()).unwrap();
+    assert_eq!(verifier.verify(&signature), Ok(1));
+}
