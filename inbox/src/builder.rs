@@ -132,6 +132,11 @@ impl InboxBuilder {
     /// For any number of processes and machines. PostgreSQL 13 or later. The user must be allowed
     /// to create tables when a new version of this crate runs for the first time.
     ///
+    /// Give the inbox a pool of its own. sqlx 0.9.0 returns a connection to the pool inside an open
+    /// transaction if a `begin` is cancelled. On a shared pool, a cancelled request of the host
+    /// could then hold up conversations. Deliveries are safe: the receiver asks whether its
+    /// transaction is committed before it answers 200.
+    ///
     /// Give the pool a connection for each delivery that is stored at the same time, one for each
     /// handler that uses a transaction, and 4 more.
     ///

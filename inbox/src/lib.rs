@@ -34,8 +34,8 @@
 //! - **200 means stored.** If the database is away, full, read-only or too slow, Meta gets 503 and
 //!   redelivers.
 //! - **Stored once.** A redelivery in any grouping is not stored again, until 7 days after the
-//!   event was handled. A `DedupLayer` is not needed. Events without an id and without a time cannot be
-//!   told from each other; each is stored.
+//!   event was handled. A `DedupLayer` is not needed. Events without an id and without a time
+//!   cannot be told from each other; each is stored.
 //! - **Handled at least once, one worker at a time.** A worker holds a lease on a conversation and
 //!   renews it. If its process dies, another takes over when the lease has expired, and the event
 //!   that was running runs again. An event runs twice only if a process was killed, paused or cut

@@ -68,3 +68,13 @@ on_both! {
 async fn a_server_that_is_away_is_503() {
     receiving::a_server_that_is_away_is_503().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_committed_is_503() {
+    receiving::what_is_not_committed_is_503().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelled_runs_leave_no_transaction() {
+    receiving::cancelled_runs_leave_no_transaction().await;
+}

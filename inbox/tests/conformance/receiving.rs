@@ -317,3 +317,45 @@ pub(crate) async fn a_large_delivery_is_stored_within_a_second(db: &Db) {
     println!("{} events of 3 MB: {:?}", items.len(), start.elapsed());
     assert_eq!(inbox.counters().stored, items.len() as u64);
 }
+
+/// Somebody has left the only connection of the pool inside a transaction.
+pub(crate) async fn what_is_not_committed_is_503() {
+    let db = Db::postgres().await;
+    let Db::Postgres { server, name } = &db else {
+        unreachable!()
+    };
+    let pool = crate::common::pg_pool(server, name, 1).await;
+    let inbox = Inbox::postgres(pool.clone()).await.unwrap();
+    sqlx::query("BEGIN").execute(&pool).await.unwrap();
+    let body = messages(&[message("491", "w1", 1)]);
+    assert_eq!(
+        post(&inbox, body.clone()).await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(post(&inbox, body).await, StatusCode::OK);
+    assert_eq!(db.count(EVENTS).await, 1);
+}
+
+/// Callers that are dropped while they begin a transaction leave none behind.
+pub(crate) async fn cancelled_runs_leave_no_transaction() {
+    let db = Db::postgres().await;
+    let inbox = db.inbox().await;
+    let items: Vec<_> = (0..40)
+        .map(|n| message(&format!("49{n}"), &format!("w{n}"), 1))
+        .collect();
+    post(&inbox, messages(&items)).await;
+    let worker = inbox.worker(|event: tower_whatsapp_inbox::InboxEvent| async move {
+        // Cancelled after a few polls, in the middle of the round trip.
+        for micros in [0, 50, 100, 200, 400] {
+            let _ =
+                tokio::time::timeout(Duration::from_micros(micros), event.begin_postgres()).await;
+        }
+        Ok::<_, String>(())
+    });
+    // Begun, so none of the runs is done: what counts is what they leave behind.
+    let worker = worker.max_attempts(1);
+    worker.run(until_empty(&inbox)).await;
+    let open = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    until("no transaction is open", async || db.count(open).await == 0).await;
+}

@@ -20,7 +20,8 @@ use tower_whatsapp_inbox::{
 
 use crate::common::{message, messages, pg_pool_at, post};
 
-/// Of a child that is killed: others do not wait long for it. Shorter ones expire on a busy machine.
+/// Of a child that is killed: others do not wait long for it. Shorter ones expire on a busy
+/// machine.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
 /// What a child is told on its command line.

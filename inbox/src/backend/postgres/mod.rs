@@ -36,7 +36,7 @@ impl PostgresBackend {
 
     /// Applies the migrations that are missing. Other processes wait meanwhile.
     pub(crate) async fn migrate(&self) -> Result<(), InboxError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(MIGRATION_LOCK)
             .execute(&mut *transaction)
@@ -67,7 +67,8 @@ impl PostgresBackend {
         let rows = &delivery.rows;
         let (new, old): (Vec<_>, Vec<_>) = delivery.aliases.iter().cloned().unzip();
         let (quiet, longest) = settings.gather_millis();
-        let stored: i64 = sqlx::query_scalar(sql::STORE)
+        let mut connection = self.pool.acquire().await?;
+        let stored = sqlx::query(sql::STORE)
             .bind(rows.iter().map(|row| row.key).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.app.as_str()).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.kind).collect::<Vec<_>>())
@@ -89,9 +90,23 @@ impl PostgresBackend {
             .bind(old)
             .bind(quiet)
             .bind(longest)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *connection)
             .await?;
-        Ok(stored.unsigned_abs())
+        let (count, transaction): (i64, Option<String>) =
+            (stored.try_get("count")?, stored.try_get("transaction")?);
+        // Somebody else's mistake with a shared pool must not become a lost event.
+        let is_committed = match transaction {
+            None => true,
+            Some(transaction) => {
+                let status = sqlx::query_scalar(sql::IS_COMMITTED).bind(transaction);
+                status.fetch_one(&mut *connection).await?
+            }
+        };
+        if !is_committed {
+            connection.close_on_drop();
+            return Err(InboxError::new(InboxErrorKind::Database));
+        }
+        Ok(count.unsigned_abs())
     }
 
     pub(crate) async fn notify(&self) -> Result<(), InboxError> {
@@ -167,7 +182,7 @@ impl PostgresBackend {
         keys: &[[u8; 16]],
         failure: &Failure<'_>,
     ) -> Result<u64, InboxError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let claims: Option<i32> = sqlx::query_scalar(sql::LOCK)
             .bind(&lease.lane)
             .bind(&lease.token)
@@ -218,7 +233,7 @@ impl PostgresBackend {
 
     /// Corrects the count of a lane without events, and ends its lease.
     pub(crate) async fn recount(&self, lease: &Lease) -> Result<(), InboxError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let claims: Option<i32> = sqlx::query_scalar(sql::LOCK)
             .bind(&lease.lane)
             .bind(&lease.token)
@@ -303,8 +318,14 @@ impl PostgresBackend {
         Ok(count.unsigned_abs())
     }
 
+    /// Begins a transaction, also if the caller is dropped meanwhile.
+    ///
+    /// A `begin` of sqlx 0.9.0 that is cancelled returns its connection to the pool inside an open
+    /// transaction (issue 4393 of sqlx). What others write there is never committed.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, InboxError> {
-        Ok(self.pool.begin().await?)
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin().await }).await;
+        Ok(begun.map_err(|_| InboxError::new(InboxErrorKind::Database))??)
     }
 }
 

@@ -45,7 +45,12 @@ aliases AS (
     ORDER BY n.alias
     ON CONFLICT (alias) DO NOTHING
 )
-SELECT count(*) FROM fresh";
+SELECT count(*), pg_current_xact_id_if_assigned()::text AS transaction FROM fresh";
+
+/// Whether a transaction is over, and was not rolled back. It is still open if the connection was
+/// in a transaction that nobody knew of.
+pub(super) const IS_COMMITTED: &str =
+    "SELECT coalesce(pg_xact_status($1::text::xid8) = 'committed', false)";
 
 /// Waits for nobody: lanes that another statement has locked are due a moment later.
 pub(super) const CLAIM: &str = "
