@@ -72,6 +72,19 @@ pub(crate) struct KeyRing {
     tokens: Labelled<VerifyToken>,
 }
 
+/// The labels as one text, which is made only if somebody logs it.
+#[cfg(feature = "tracing")]
+pub(crate) struct SecretLabels<'a>(&'a [Arc<str>]);
+
+#[cfg(feature = "tracing")]
+impl fmt::Display for SecretLabels<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut labels = self.0.iter();
+        labels.next().map_or(Ok(()), |first| f.write_str(first))?;
+        labels.try_for_each(|label| write!(f, " {label}"))
+    }
+}
+
 /// Values in one slice, as the verifier takes them, and the label of each.
 #[derive(Clone)]
 struct Labelled<T> {
@@ -300,8 +313,8 @@ impl fmt::Debug for Credentials {
 impl KeyRing {
     /// Labels of the secrets, separated by blanks.
     #[cfg(feature = "tracing")]
-    pub(crate) fn secret_labels(&self) -> String {
-        self.secrets.labels.join(" ")
+    pub(crate) fn secret_labels(&self) -> SecretLabels<'_> {
+        SecretLabels(&self.secrets.labels)
     }
 
     pub(crate) fn secrets(&self) -> &[AppSecret] {

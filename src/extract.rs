@@ -55,7 +55,6 @@ impl Error for LayerMissing {}
 
 impl IntoResponse for LayerMissing {
     fn into_response(self) -> Response {
-        crate::telemetry::layer_missing();
         let mut response = (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response();
         response.extensions_mut().insert(self);
         response
@@ -69,7 +68,7 @@ where
     type Rejection = LayerMissing;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LayerMissing> {
-        parts.extensions.get().cloned().ok_or(LayerMissing)
+        find(parts)
     }
 }
 
@@ -91,7 +90,7 @@ where
     type Rejection = LayerMissing;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LayerMissing> {
-        parts.extensions.get().cloned().ok_or(LayerMissing)
+        find(parts)
     }
 }
 
@@ -104,6 +103,14 @@ where
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
         Ok(parts.extensions.get().cloned())
     }
+}
+
+/// Returns what the layer inserted, or reports that there is none.
+fn find<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<T, LayerMissing> {
+    parts.extensions.get().cloned().ok_or_else(|| {
+        crate::telemetry::layer_missing(parts.uri.path());
+        LayerMissing
+    })
 }
 
 /// Lets `Bytes`, `String` and `Json` read a verified body of any length: it is already in memory.

@@ -4,7 +4,7 @@ use std::{
 };
 
 #[cfg(feature = "tokio")]
-use crate::webhook::SetupWarnings;
+use crate::webhook::WarningReporter;
 use crate::{receive::Reservation, webhook::App};
 
 /// Proof that a request was verified, and by which app and secret. It is in the extensions of every
@@ -21,7 +21,7 @@ pub struct Verified {
     request: Weak<Reservation>,
     /// The warnings of the layer that verified the request.
     #[cfg(feature = "tokio")]
-    warnings: Arc<SetupWarnings>,
+    warnings: Arc<WarningReporter>,
 }
 
 impl Verified {
@@ -29,7 +29,7 @@ impl Verified {
         app: App,
         secret: Arc<str>,
         request: &Arc<Reservation>,
-        #[cfg(feature = "tokio")] warnings: &Arc<SetupWarnings>,
+        #[cfg(feature = "tokio")] warnings: &Arc<WarningReporter>,
     ) -> Self {
         Self {
             app,
@@ -41,7 +41,7 @@ impl Verified {
     }
 
     #[cfg(feature = "tokio")]
-    pub(crate) fn warnings(&self) -> &Arc<SetupWarnings> {
+    pub(crate) fn warnings(&self) -> &Arc<WarningReporter> {
         &self.warnings
     }
 

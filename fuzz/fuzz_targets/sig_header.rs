@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use test_support::{SECRET, tag};
 use tower_whatsapp::{
     secret::AppSecret,
-    signature::{SIGNATURE_HEADER, Signature, SignatureError, MalformedSignature, Verifier},
+    signature::{MalformedSignature, SIGNATURE_HEADER, Signature, SignatureError, Verifier},
 };
 
 /// The seeds contain its signature.

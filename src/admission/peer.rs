@@ -53,24 +53,8 @@ use http::Extensions;
 /// }
 /// ```
 ///
-/// tonic's server inserts its own type, `TcpConnectInfo`, into the extensions of every request:
-///
-/// ```ignore
-/// use http::Request;
-/// use tonic::transport::server::TcpConnectInfo;
-/// use tower_whatsapp::admission::PeerAddr;
-///
-/// /// For `tower::util::MapRequestLayer`, in a `layer` of tonic's `Server`
-/// /// outside of `WebhookLayer`.
-/// fn with_peer<B>(mut request: Request<B>) -> Request<B> {
-///     let address = request.extensions().get().and_then(TcpConnectInfo::remote_addr);
-///     if let Some(address) = address {
-///         request.extensions_mut().insert(PeerAddr(address));
-///     }
-///     request
-/// }
-/// # with_peer(Request::new(()));
-/// ```
+/// tonic's server inserts its own type, `TcpConnectInfo`, into the extensions of every request.
+/// `docs/hosts.md` in the repository has the lines that turn it into a `PeerAddr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,

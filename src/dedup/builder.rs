@@ -122,9 +122,9 @@ impl<S: Store> DedupLayerBuilder<S> {
     /// [`OnStale::Deliver`], which marks them.
     ///
     /// The age is counted from [`Event::timestamp`]. Events without a key have a window too, that
-    /// of their kind or the [`window`](Self::window). Events without a time are never stale. Neither
-    /// are those of the fields `history` and `smb_app_state_sync`, which deliver old data by
-    /// design.
+    /// of their kind or the [`window`](Self::window). Events without a time are never stale.
+    /// Neither are those of the fields `history` and `smb_app_state_sync`, which deliver old data
+    /// by design.
     pub fn on_stale(mut self, on_stale: OnStale) -> Self {
         self.on_stale = on_stale;
         self

@@ -58,9 +58,12 @@ impl StoreFailures {
     }
 
     fn add(&self, operation: StoreOperation, error: &Arc<StoreError>) {
-        self.telemetry.store_failed(operation, error);
+        // Formats the error of the host.
+        let _ = contain(|| self.telemetry.store_failed(operation, error));
         self.count.fetch_add(1, Ordering::Relaxed);
-        *self.lock() = Some(Arc::clone(error));
+        let last = self.lock().replace(Arc::clone(error));
+        // An error of the host is not dropped under the lock.
+        drop(last);
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<StoreError>>> {
@@ -146,7 +149,9 @@ impl<S: Store> CircuitBreaker<S> {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        if let Err(open) = self.circuit().allow() {
+        // On a line of its own: the lock must not be held while the failure is reported.
+        let allowed = self.circuit().allow();
+        if let Err(open) = allowed {
             let refused = Arc::new(open.into());
             self.failures.add(operation, &refused);
             return Err(CallFailure::NotSent(refused));
@@ -157,7 +162,8 @@ impl<S: Store> CircuitBreaker<S> {
         let error = match result {
             Ok(Ok(answer)) => {
                 self.record_success();
-                (self.failures.telemetry).store_len(|| self.store.len_hint());
+                (self.failures.telemetry)
+                    .store_len(|| contain(|| self.store.len_hint()).ok().flatten());
                 return Ok(answer);
             }
             Ok(Err(error)) => error,

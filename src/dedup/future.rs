@@ -104,7 +104,7 @@ where
         let own = |response: Response<Bytes>| response.map(ResponseBody::from);
         let reject = |kind: DedupRejectionKind, telemetry: &DedupTelemetry| {
             let rejection = DedupRejection::from(kind);
-            telemetry.rejected(&rejection);
+            telemetry.rejected(&rejection, true);
             own(rejection.into_response())
         };
         let response = match self.project().state.project() {

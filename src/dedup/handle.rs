@@ -100,7 +100,7 @@ impl DedupHandle {
     /// 503, so that another process takes them.
     ///
     /// When the time is up, handlers that are still running are dropped and their events are
-    /// released. That takes at most five more calls of the store, so at most five
+    /// released. That takes at most five more calls of the store for 256 events, so at most five
     /// [`store_timeout`](super::DedupLayerBuilder::store_timeout)s. Keep the sum below the grace
     /// period of your platform: 30 seconds in Kubernetes.
     ///

@@ -17,9 +17,9 @@ use super::{
 /// # The task of the handler
 ///
 /// The handler runs in a task of its own ([`tokio::spawn`]), so that it finishes even if the sender
-/// disconnects. Spans and task-locals of outer layers are therefore not present in the handler:
-/// carry them in the extensions of the request. `docs/hosts.md` in the repository shows how to do
-/// that with a tracing span.
+/// disconnects. Task-locals of outer layers are therefore not present in the handler, and their
+/// spans only with the feature `tracing`. Carry them in the extensions of the request.
+/// `docs/hosts.md` in the repository shows how to do that with a tracing span.
 ///
 /// A handler that returns an error is answered with 500
 /// ([`HandlerFailed`](super::DedupRejectionKind::HandlerFailed)), and the error is dropped. Log it

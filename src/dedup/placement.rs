@@ -11,7 +11,7 @@ use http::{Extensions, Request};
 
 use super::tracker::{Tracker, count};
 use crate::{
-    event::Notification, signature::SIGNATURE_HEADER, verified::Verified, webhook::SetupWarnings,
+    event::Notification, signature::SIGNATURE_HEADER, verified::Verified, webhook::WarningReporter,
 };
 
 /// Removes the marks that belong to another request. A handler can keep a request, or its
@@ -94,13 +94,13 @@ pub(crate) struct Passage(Weak<Layers>);
 #[derive(Default)]
 struct Layers {
     /// Set by the `WebhookLayer` that verified it: where to report.
-    warnings: OnceLock<Arc<SetupWarnings>>,
+    warnings: OnceLock<Arc<WarningReporter>>,
     deduplicated: AtomicBool,
 }
 
 impl Passage {
     /// Records that a `WebhookLayer` has verified the delivery, inside the `DedupLayer`.
-    pub(crate) fn verified(extensions: &Extensions, warnings: &Arc<SetupWarnings>) {
+    pub(crate) fn verified(extensions: &Extensions, warnings: &Arc<WarningReporter>) {
         if let Some(layers) = extensions.get().and_then(Self::layers) {
             layers.warnings.get_or_init(|| Arc::clone(warnings));
         }

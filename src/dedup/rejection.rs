@@ -61,8 +61,8 @@ pub enum DedupRejectionKind {
     /// The handler responded with anything but 2xx, or with a failed gRPC response. Its own status
     /// if that is a 5xx, else 500.
     HandlerRefused,
-    /// The inner service returned an error instead of a response. The error is dropped: log it where
-    /// it occurs. 500.
+    /// The inner service returned an error instead of a response. The error is dropped: log it
+    /// where it occurs. 500.
     HandlerFailed,
     /// The handler panicked. 500.
     HandlerPanicked,

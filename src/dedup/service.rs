@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll},
 };
 
@@ -16,7 +16,7 @@ use super::{
     store::Store,
     task::handle_delivery,
 };
-use crate::{body::ResponseBody, event::Notification};
+use crate::{body::ResponseBody, event::Notification, receive::Reservation};
 
 /// The service of a [`DedupLayer`](super::DedupLayer). See the [module docs](crate::dedup).
 ///
@@ -64,16 +64,26 @@ where
         }
         let Some(in_flight) = self.shared.tracker.start() else {
             let rejection = DedupRejection::from(DedupRejectionKind::Draining);
-            self.shared.tracker.telemetry.rejected(&rejection);
+            self.shared.tracker.telemetry.rejected(&rejection, true);
             return ResponseFuture::ready(rejection.into_response());
         };
+        // Taken now, while the outer layer holds it.
+        let reservation = request.extensions_mut().remove::<Weak<Reservation>>();
+        let reservation = reservation.and_then(|reservation| reservation.upgrade());
         let (reply, response) = oneshot::channel();
         let shared = Arc::clone(&self.shared);
         let deadline = shared.timeouts.response_deadline;
         let inner = self.inner.clone();
         // A task, because hyper drops the future when the sender disconnects, which Meta does. The
         // handler must still finish, and its result must reach the store.
-        let task = handle_delivery(shared, inner, request, notification, in_flight, reply);
+        let task = handle_delivery(
+            shared,
+            inner,
+            request,
+            (notification, reservation),
+            in_flight,
+            reply,
+        );
         // The events of the handler belong to the span of the delivery.
         #[cfg(feature = "tracing")]
         let task = tracing::Instrument::in_current_span(task);

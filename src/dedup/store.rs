@@ -227,6 +227,9 @@ pub enum StoreErrorKind {
 impl StoreError {
     /// Creates an error of the kind [`Unavailable`](StoreErrorKind::Unavailable): the store could
     /// not be reached or did not perform the operation, for this reason.
+    ///
+    /// With the feature `tracing` the text of the reason and of its sources is logged, so it must
+    /// contain no password and nothing of an event.
     pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             kind: StoreErrorKind::Unavailable,

@@ -33,8 +33,9 @@ use crate::{
     verified::Verified,
 };
 
-/// Pause between two claims of events in flight elsewhere: doubles from the first to the last. Only
-/// other processes need it, because this one wakes its waiters.
+/// Pause between two claims of events in flight elsewhere: doubles from the first to the last.
+/// Mostly for other processes: this one wakes its waiters, unless a key is released just before one
+/// begins to wait.
 const FIRST_RECLAIM: Duration = Duration::from_millis(50);
 const MAX_RECLAIM: Duration = Duration::from_millis(200);
 
@@ -64,7 +65,7 @@ pub(super) async fn handle_delivery<S, H, B, R>(
     shared: Arc<Shared<S>>,
     inner: H,
     request: Request<B>,
-    notification: Notification,
+    (notification, reservation): (Notification, Option<Arc<Reservation>>),
     in_flight: InFlightGuard,
     reply: oneshot::Sender<DeliveryResponse<R>>,
 ) where
@@ -86,6 +87,8 @@ pub(super) async fn handle_delivery<S, H, B, R>(
         lease_start: Instant::now(),
         in_flight: &in_flight,
     };
+    // The handler may hold the body after its response, so the memory stays reserved until then.
+    let _reservation = reservation;
     // If what the host left to be dropped panics, the response is lost and the writes are not.
     let _ = Contained::new(delivery.handle(inner, request, notification, reply)).await;
     let writes = delivery.take_writes();
@@ -146,31 +149,15 @@ impl<S: Store> Delivery<'_, S> {
         H: Service<Request<B>, Response = Response<R>>,
     {
         let tracker = &self.shared.tracker;
-        // The handler may hold the body after its response, so the memory stays reserved until
-        // then. Taken out first: a map whose entry panics when it is dropped never drops the rest.
-        let reservation = request.extensions_mut().remove::<Arc<Reservation>>();
         let claims = ClaimSet::new(&notification, self.app, &self.shared.policy).await;
         let Ok(claims) = claims else { return };
         self.claims = claims;
         let unprotected = match self.claim().await {
             ClaimOutcome::Proceed { unprotected } => unprotected,
             ClaimOutcome::Respond(response) => {
-                let response = match response {
-                    WithoutHandler::AllDone => {
-                        let events = notification.peek_events().len();
-                        tracker.count_events(EventOutcome::Suppressed, events);
-                        // Nobody need read what was handled before.
-                        notification.mark_read();
-                        DeliveryResponse::Own(Response::new(Bytes::new()))
-                    }
-                    WithoutHandler::Rejected(rejection) => {
-                        tracker.telemetry.rejected(&rejection);
-                        rejection.into()
-                    }
-                };
+                let response = self.respond_without_handler(response, &notification);
                 contain_drop((request, notification));
-                drop(reservation);
-                let _ = reply.send(response);
+                self.send(response, reply);
                 return;
             }
         };
@@ -196,8 +183,39 @@ impl<S: Store> Delivery<'_, S> {
                 self.release_all(DedupRejectionKind::Draining).await
             }
         };
+        self.send(response, reply);
+    }
+
+    /// Sends the response, and reports why it is a rejection.
+    fn send<R>(&self, response: DeliveryResponse<R>, reply: oneshot::Sender<DeliveryResponse<R>>) {
+        let extensions = match &response {
+            DeliveryResponse::Own(response) => response.extensions(),
+            DeliveryResponse::Inner(response) => response.extensions(),
+        };
+        if let Some(rejection) = extensions.get::<DedupRejection>() {
+            // Without a receiver the sender has disconnected, or got a 503 at the deadline.
+            let telemetry = &self.shared.tracker.telemetry;
+            telemetry.rejected(rejection, !reply.is_closed());
+        }
         let _ = reply.send(response);
-        drop(reservation);
+    }
+
+    fn respond_without_handler<R>(
+        &self,
+        response: WithoutHandler,
+        notification: &Notification,
+    ) -> DeliveryResponse<R> {
+        let tracker = &self.shared.tracker;
+        match response {
+            WithoutHandler::AllDone => {
+                let events = notification.peek_events().len();
+                tracker.count_events(EventOutcome::Suppressed, events);
+                // Nobody need read what was handled before.
+                notification.mark_read();
+                DeliveryResponse::Own(Response::new(Bytes::new()))
+            }
+            WithoutHandler::Rejected(rejection) => rejection.into(),
+        }
     }
 
     /// Returns the writes that the store has not confirmed. Without a known outcome, those are the
@@ -325,7 +343,9 @@ impl<S: Store> Delivery<'_, S> {
             tracker.count_events(EventOutcome::LeaseLost, held_before - held.len());
             next_renewal = match renewals.result {
                 Ok(()) => {
-                    tracker.telemetry.leases_renewed(held.len());
+                    if !held.is_empty() {
+                        tracker.telemetry.leases_renewed(held.len());
+                    }
                     self.lease_start = sent_at;
                     add_capped(sent_at, lease / RENEWALS_PER_LEASE)
                 }
@@ -370,13 +390,13 @@ impl<S: Store> Delivery<'_, S> {
         // the same, and a redelivery would only repeat it.
         match rejection {
             Some(kind) => {
-                self.reject(kind).mark(&mut response);
+                DedupRejection::from(kind).mark(&mut response);
                 DeliveryResponse::Inner(response)
             }
             // A 200 would stop the redelivery of events that may still fail elsewhere.
             None if self.claims.has(Claim::Pending) => {
                 contain_drop(response);
-                self.reject(DedupRejectionKind::InFlight).into()
+                DedupRejection::from(DedupRejectionKind::InFlight).into()
             }
             None => DeliveryResponse::Inner(response),
         }
@@ -416,14 +436,7 @@ impl<S: Store> Delivery<'_, S> {
     async fn release_all<R>(&mut self, kind: DedupRejectionKind) -> DeliveryResponse<R> {
         self.writes = Some(PendingWrites::release(self.claims.claimed()));
         self.write().await;
-        self.reject(kind).into()
-    }
-
-    /// Makes a rejection and reports it.
-    fn reject(&self, kind: DedupRejectionKind) -> DedupRejection {
-        let rejection = DedupRejection::from(kind);
-        self.shared.tracker.telemetry.rejected(&rejection);
-        rejection
+        DedupRejection::from(kind).into()
     }
 
     /// Sends the writes to the store. Those that it does not confirm stay pending.

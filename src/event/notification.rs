@@ -210,7 +210,7 @@ impl Notification {
 
     /// Bytes that are allocated in addition to the body.
     pub(crate) fn memory(&self) -> usize {
-        let events = self.events.len() + self.suppressed.len();
+        let events = self.events.len() + self.suppressed.len() + self.foreign.len();
         self.envelope.memory() + events * size_of::<Event>()
     }
 
@@ -310,7 +310,7 @@ impl fmt::Debug for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notification")
             .field("events", &self.events.len())
-            .field("bytes", &self.body().len())
+            .field("bytes", &self.peek_body().len())
             .finish_non_exhaustive()
     }
 }

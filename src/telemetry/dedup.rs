@@ -8,7 +8,10 @@
     )
 )]
 
-use super::clock::Moment;
+use super::{
+    clock::Moment,
+    observation::{CutOff, EventOutcome, StoreOperation},
+};
 #[cfg(feature = "tracing")]
 use super::{dedup_logs as logs, rate_limit::RateLimit};
 use crate::dedup::{DedupRejection, StoreError};
@@ -26,58 +29,32 @@ pub(crate) struct DedupTelemetry {
     store_failures: RateLimit,
     #[cfg(feature = "metrics")]
     store_len: super::metrics::StoreLen,
-}
-
-/// What happened to events that were not simply handled once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EventOutcome {
-    /// Kept from the handler, because they were handled before or are in flight elsewhere.
-    Suppressed,
-    /// Given to the handler although they are older than their window.
-    Stale,
-    /// Kept from the handler because they are older than their window.
-    RefusedStale,
-    /// Given to the handler while the store was unavailable.
-    Unprotected,
-    /// Claimed or handled by another holder when they were to be recorded.
-    Fenced,
-    /// Claimed or handled by another holder when their lease was to be renewed.
-    LeaseLost,
-    /// Handled for longer than the lease, so that another holder may have handled them too.
-    LeaseOverrun,
-    /// Handled, and never recorded as handled.
-    Unrecorded,
-}
-
-/// Why a handler was dropped before its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CutOff {
-    /// Its deadline passed.
-    Deadline,
-    /// The time of a drain was up.
-    Drain,
-    Panic,
+    #[cfg(feature = "metrics")]
+    open_circuit: super::metrics::OpenCircuit,
 }
 
 impl DedupTelemetry {
-    /// Reports a delivery that the layer answered with anything but 2xx.
-    pub(crate) fn rejected(&self, rejection: &DedupRejection) {
+    /// Reports a delivery that the layer rejects. It is counted if that is its response.
+    pub(crate) fn rejected(&self, rejection: &DedupRejection, is_response: bool) {
         #[cfg(feature = "tracing")]
         logs::rejected(&self.rejections, rejection);
         #[cfg(feature = "metrics")]
-        super::metrics::dedup_rejected(rejection.kind().name());
+        if is_response {
+            super::metrics::dedup_rejected(rejection.kind().name());
+        }
     }
 
     pub(crate) fn events(&self, outcome: EventOutcome, count: usize) {
-        if count == 0 {
-            return;
-        }
         #[cfg(feature = "tracing")]
-        if let Some(limit) = self.outcomes.get(outcome as usize) {
+        if let Some(limit) = self.outcomes.get(outcome as usize)
+            && count > 0
+        {
             logs::events(limit, outcome, count);
         }
         #[cfg(feature = "metrics")]
-        super::metrics::dedup_events(outcome, count);
+        if count > 0 {
+            super::metrics::dedup_events(outcome, count);
+        }
     }
 
     pub(crate) fn cut_off(&self, reason: CutOff) {
@@ -126,60 +103,6 @@ impl DedupTelemetry {
         #[cfg(feature = "tracing")]
         logs::circuit(is_open);
         #[cfg(feature = "metrics")]
-        super::metrics::circuit(is_open);
-    }
-}
-
-/// The operations of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StoreOperation {
-    Claim,
-    Renew,
-    Commit,
-    Release,
-}
-
-impl EventOutcome {
-    #[cfg(feature = "tracing")]
-    const COUNT: usize = Self::Unrecorded as usize + 1;
-
-    #[cfg(any(feature = "metrics", feature = "tracing"))]
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Suppressed => "suppressed",
-            Self::Stale => "stale",
-            Self::RefusedStale => "refused_stale",
-            Self::Unprotected => "unprotected",
-            Self::Fenced => "fenced",
-            Self::LeaseLost => "lease_lost",
-            Self::LeaseOverrun => "lease_overrun",
-            Self::Unrecorded => "unrecorded",
-        }
-    }
-}
-
-impl CutOff {
-    #[cfg(feature = "tracing")]
-    const COUNT: usize = Self::Panic as usize + 1;
-
-    #[cfg(any(feature = "metrics", feature = "tracing"))]
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Deadline => "deadline",
-            Self::Drain => "drain",
-            Self::Panic => "panic",
-        }
-    }
-}
-
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-impl StoreOperation {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Claim => "claim",
-            Self::Renew => "renew",
-            Self::Commit => "commit",
-            Self::Release => "release",
-        }
+        self.open_circuit.set(is_open);
     }
 }

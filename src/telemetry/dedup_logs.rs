@@ -5,8 +5,8 @@ use std::{error::Error, fmt};
 use tracing::{debug, info, warn};
 
 use super::{
-    dedup::{CutOff, EventOutcome, StoreOperation},
     logs::{TARGET, warn_or_debug},
+    observation::{CutOff, EventOutcome, StoreOperation},
     rate_limit::RateLimit,
 };
 use crate::dedup::{DedupRejection, DedupRejectionKind, StoreError};
@@ -42,7 +42,7 @@ pub(super) fn rejected(limits: &DedupLimits, rejection: &DedupRejection) {
 pub(super) fn events(limit: &RateLimit, outcome: EventOutcome, count: usize) {
     let text = match outcome {
         EventOutcome::Suppressed => {
-            debug!(target: TARGET, count, "kept events from the handler: they were handled before");
+            debug!(target: TARGET, count, "kept events from the handler: handled before, in flight, repeated or stale");
             return;
         }
         EventOutcome::Stale => {
@@ -97,8 +97,8 @@ pub(super) fn store_failed(limit: &RateLimit, operation: StoreOperation, error: 
     warn_or_debug!(
         limit.admit(),
         { operation = operation.name(), cause },
-        "a call of the store of handled events failed: until it works again, deliveries get 503 \
-         and Meta retries them"
+        "a call of the store of handled events failed: see `cause`. While claims fail, deliveries \
+         get 503 unless `on_store_error` says otherwise"
     );
 }
 
@@ -144,9 +144,8 @@ fn advice(kind: DedupRejectionKind) -> &'static str {
              give it more memory or a shorter `window`"
         }
         DedupRejectionKind::ResponseDeadline => {
-            "answered 503 because the handler was not ready within `response_deadline`; it goes on, \
-             and Meta's retry gets its result. Make it faster, or put slow work into a task or a \
-             queue"
+            "answered 503: the handler did not finish within `response_deadline`. It goes on, and \
+             Meta's retry is answered with its result. Make it faster, or put slow work into a queue"
         }
         DedupRejectionKind::HandlerDeadline => {
             "answered 503 because the handler was dropped at its `handler_deadline`"

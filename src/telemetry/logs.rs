@@ -11,8 +11,8 @@ use tracing::{Level, Span, debug, enabled, field, info, info_span, warn};
 
 use super::{
     clock::Moment,
+    observation::{Outcome, VerifiedDelivery},
     rate_limit::RateLimit,
-    webhook::{Outcome, VerifiedDelivery},
 };
 use crate::{
     credentials::KeyRing,
@@ -57,10 +57,23 @@ macro_rules! warn_or_debug {
 pub(super) use warn_or_debug;
 
 pub(super) fn built(paths: &str, body_limit: usize, memory_budget: usize) {
-    info!(target: TARGET, paths, body_limit, memory_budget, "the webhook layer is ready");
+    info!(
+        target: TARGET,
+        paths,
+        body_limit_bytes = body_limit,
+        memory_budget_bytes = memory_budget,
+        "built a webhook layer: it answers these paths only"
+    );
 }
 
-pub(super) fn rejected(limits: &RejectionLimits, rejection: &Rejection, ring: Option<&KeyRing>) {
+/// `verified` is the number of deliveries of the app with a valid signature so far: 0 means that
+/// the setup is wrong, many that a stranger sent this one.
+pub(super) fn rejected(
+    limits: &RejectionLimits,
+    rejection: &Rejection,
+    ring: Option<&KeyRing>,
+    verified: u64,
+) {
     let kind = rejection.kind();
     // The labels tell which secrets the signature was compared with.
     let is_mismatch = kind == RejectionKind::SignatureMismatch;
@@ -70,12 +83,14 @@ pub(super) fn rejected(limits: &RejectionLimits, rejection: &Rejection, ring: Op
         limits.admit(kind),
         {
             reason = kind.name(),
+            status = rejection.status().as_u16(),
             detail = detail.map(field::display),
             app,
             path = rejection.path(),
             declared_length = rejection.declared_length(),
             received_length = rejection.received_length(),
-            secrets = secrets.as_deref()
+            secret_labels = secrets.map(field::display),
+            verified_since_start = is_mismatch.then_some(verified)
         },
         advice(kind)
     );
@@ -85,7 +100,27 @@ pub(super) fn handshake(app: &str, path: Option<&str>) {
     let app = non_empty(app);
     info!(
         target: TARGET,
-        app, path, "answered a handshake with the challenge: Meta accepts the callback URL"
+        app,
+        path,
+        "answered a callback URL check (handshake): the verify token matched. Deliveries are \
+         separate requests"
+    );
+}
+
+/// Whether a subscriber takes warnings. A filter may leave them out.
+pub(super) fn is_heard() -> bool {
+    enabled!(target: TARGET, Level::WARN)
+}
+
+/// The paths of the request and of the layer tell what differs.
+pub(super) fn path_missed(path: &str, layer_paths: &str) {
+    warn!(
+        target: TARGET,
+        warning = SetupWarning::PathMissed.name(),
+        path = ?shorten(path),
+        layer_paths,
+        "{}",
+        SetupWarning::PathMissed
     );
 }
 
@@ -101,20 +136,22 @@ pub(super) fn verified(delivery: &VerifiedDelivery<'_>, limit: &RateLimit) {
     {
         info!(
             target: TARGET,
-            "received a sample from the Test button of the App Dashboard: the setup works; real \
-             events come once the app is published and its account is subscribed"
+            path = delivery.path,
+            "received a sample of the Test button in Meta's App Dashboard, with a valid signature. \
+             If real messages are missing: is the app published, and subscribed to the WhatsApp \
+             Business Account?"
         );
     }
 }
 
 #[cfg(feature = "axum")]
-pub(super) fn layer_missing() {
+pub(super) fn layer_missing(path: &str) {
     static LIMIT: RateLimit = RateLimit::every(RateLimit::MINUTE);
     warn_or_debug!(
         LIMIT.admit(),
-        { warning = "layer_missing" },
-        "a handler got a request that did not pass through a WebhookLayer, and the response is \
-         500: is the path of the layer that of the route?"
+        { warning = "layer_missing", path = ?shorten(path) },
+        "answered 500: this request reached a webhook handler without passing a WebhookLayer. If \
+         Meta sent it, the layer does not wrap this route, or has another path"
     );
 }
 
@@ -125,7 +162,7 @@ pub(super) fn delivery(delivery: &VerifiedDelivery<'_>, now: Moment) -> Span {
         "whatsapp.delivery",
         app = non_empty(delivery.app),
         path = delivery.path,
-        secret = delivery.secret,
+        secret_label = delivery.secret,
         length = delivery.length,
         events = delivery.events.len(),
         first_key = field::Empty,
@@ -162,7 +199,7 @@ pub(super) fn answered(
         warn_or_debug!(
             limit.admit(),
             { status },
-            "the handler did not answer a verified delivery with 2xx, so Meta retries it: see \
+            "the handler did not answer a verified delivery with 2xx, so Meta sends it again: see \
              what the handler itself logged"
         );
     } else {
@@ -174,14 +211,24 @@ pub(super) fn unread_key(kind: &str, path: &str) {
     info!(
         target: TARGET,
         kind,
-        path,
-        "Meta sent a JSON key that this version of tower-whatsapp does not read: its value is in \
-         `Event::raw`"
+        json_key = path,
+        "Meta sent a JSON key that this version of tower-whatsapp does not know. Harmless: the \
+         event is delivered, and the value is in `Event::raw`"
     );
 }
 
+/// Strangers choose the path of a request.
+fn shorten(path: &str) -> &str {
+    let end = path
+        .char_indices()
+        .nth(100)
+        .map_or(path.len(), |(end, _)| end);
+    path.get(..end).unwrap_or_default()
+}
+
 fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
+    // To the microsecond: more digits would be noise.
+    (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 pub(super) fn non_empty(label: &str) -> Option<&str> {
@@ -197,19 +244,23 @@ fn advice(kind: RejectionKind) -> &'static str {
             "refused a GET that is not a handshake: a browser, a health check or a scanner"
         }
         RejectionKind::HandshakeIncomplete => {
-            "refused a handshake without the parameter in `detail`: does a proxy or a redirect drop \
-             the query?"
+            "refused a callback URL check (handshake) without the parameter in `detail`. If \
+             Meta sent it, a proxy or a redirect drops the query; otherwise a browser or a \
+             scanner"
         }
         RejectionKind::HandshakeRepeated => {
-            "refused a handshake with a repeated parameter: does the callback URL in the App \
-             Dashboard have a query of its own?"
+            "refused a callback URL check (handshake) that repeats the parameter in `detail`. \
+             If Meta sent it, the callback URL in the App Dashboard has a query of its own; \
+             otherwise a scanner"
         }
         RejectionKind::HandshakeMode => {
-            "refused a handshake whose hub.mode is not `subscribe`: it did not come from Meta"
+            "refused a callback URL check (handshake) whose hub.mode is not `subscribe`: it \
+             did not come from Meta"
         }
         RejectionKind::HandshakeToken => {
-            "refused a handshake: its hub.verify_token is none of the verify tokens of this \
-             service. Enter the same token here and in the App Dashboard (WhatsApp > Configuration)"
+            "refused a callback URL check (handshake) with a wrong hub.verify_token. If you \
+             have just saved the URL in Meta's App Dashboard (WhatsApp > Configuration), \
+             enter the token of this service there; otherwise a stranger"
         }
         RejectionKind::HandshakeMalformed => {
             "refused a malformed handshake: it did not come from Meta, or a proxy changes the query"
@@ -253,10 +304,9 @@ fn advice(kind: RejectionKind) -> &'static str {
              changes the header"
         }
         RejectionKind::SignatureMismatch => {
-            "refused a delivery: its signature was not made with an app secret of this service. \
-             Compare the secret with App Dashboard > App settings > Basic > App secret. If they \
-             are equal, something in front of this service changes bodies (decompression, \
-             reformatted JSON), or a stranger sent it"
+            "refused a delivery: its signature fits no app secret. If all fail, the secret differs \
+             from App settings > Basic in Meta's App Dashboard, or a proxy changes bodies. If others \
+             of this app pass (`verified_since_start`), a stranger sent it"
         }
         RejectionKind::BodyTooLarge => {
             "refused a delivery above the body limit: Meta sends up to 3 MB, so check `body_limit` \

@@ -1,10 +1,11 @@
 //! The metrics (feature `metrics`). `docs/observability.md` lists their names.
 //!
-//! Values of labels come from the configuration or from this crate, never from a request, so their
-//! number is bounded. The label `app` is left out for the only app of a layer, which has no label.
+//! Values of labels come from the configuration or from this crate, never from a request: their
+//! number is bounded by that of the apps. The label `app` is left out for the only app of a layer,
+//! which has no label.
 
 #[cfg(feature = "tokio")]
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{sync::Arc, time::Duration};
 
 use metrics::{
@@ -12,16 +13,16 @@ use metrics::{
     histogram,
 };
 
-use super::webhook::{Outcome, VerifiedDelivery};
+use super::observation::{Outcome, VerifiedDelivery};
 #[cfg(feature = "tokio")]
 use super::{
     clock::Moment,
-    dedup::{CutOff, EventOutcome, StoreOperation},
+    observation::{CutOff, EventOutcome, StoreOperation},
     rate_limit::RateLimit,
 };
-use crate::event::Event;
+use crate::{event::Event, webhook::TEST_ENTRY_ID};
 
-/// Number of events of a delivery whose lag is recorded. The events of a batch have nearly the same.
+/// Number of events of a delivery whose lag is recorded. Those of a batch have nearly the same.
 const LAG_SAMPLES: usize = 16;
 
 /// Calls a macro of `metrics` with the label `app`, if the app has a label.
@@ -44,6 +45,7 @@ macro_rules! for_app {
 }
 
 /// Describes all metrics to the recorder that is installed, if there is one.
+// Long because it is a table with one row per metric.
 pub(super) fn describe() {
     describe_counter!(
         "whatsapp_rejections_total",
@@ -55,7 +57,7 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "whatsapp_deliveries_total",
-        "Verified deliveries, by `outcome`: acknowledged, refused, failed or abandoned."
+        "Verified deliveries, by `outcome`: acknowledged, refused, deferred, failed or abandoned."
     );
     describe_gauge!(
         "whatsapp_deliveries_in_flight",
@@ -81,7 +83,7 @@ pub(super) fn describe() {
     describe_histogram!(
         "whatsapp_verdict_duration_seconds",
         Unit::Seconds,
-        "Time from the head of a request to its valid signature: mostly the time of the sender."
+        "Time from the head of a request to the call of the inner service: mostly that of the sender."
     );
     describe_histogram!(
         "whatsapp_handler_duration_seconds",
@@ -119,7 +121,7 @@ pub(super) fn describe() {
         );
         describe_counter!(
             "whatsapp_store_failures_total",
-            "Calls of the store that failed or that an open circuit refused."
+            "Calls of the store that failed or that an open circuit refused, by `operation`."
         );
         describe_gauge!(
             "whatsapp_store_circuits_open",
@@ -132,10 +134,31 @@ pub(super) fn describe() {
     }
 }
 
+/// Registers counters at zero, so that the first increment shows as an increase. Those with an app
+/// or a reason appear with their first increment, except for the one that asks for a larger budget.
+pub(super) fn register() {
+    for outcome in Outcome::ALL {
+        counter!("whatsapp_deliveries_total", "outcome" => outcome.name()).increment(0);
+    }
+    counter!("whatsapp_rejections_total", "reason" => "memory_budget").increment(0);
+    counter!("whatsapp_unread_keys_total").increment(0);
+    #[cfg(feature = "tokio")]
+    {
+        for reason in CutOff::ALL {
+            counter!("whatsapp_handlers_cut_off_total", "reason" => reason.name()).increment(0);
+        }
+        for operation in StoreOperation::ALL {
+            let operation = operation.name();
+            counter!("whatsapp_store_failures_total", "operation" => operation).increment(0);
+        }
+        gauge!("whatsapp_store_circuits_open").increment(0.0);
+    }
+}
+
 pub(super) fn rejected(app: Option<&Arc<str>>, reason: &'static str) {
     match app {
         Some(app) => {
-            for_app!(counter, "whatsapp_rejections_total", app, "reason" => reason).increment(1)
+            for_app!(counter, "whatsapp_rejections_total", app, "reason" => reason).increment(1);
         }
         None => counter!("whatsapp_rejections_total", "reason" => reason).increment(1),
     }
@@ -165,6 +188,13 @@ pub(super) fn lag(delivery: &VerifiedDelivery<'_>) {
     };
     let lag = for_app!(histogram, "whatsapp_event_lag_seconds", app);
     let sample = delivery.events.iter().take(LAG_SAMPLES);
+    // Histories and samples of the App Dashboard are old by nature.
+    let sample = sample.filter(|event| {
+        !matches!(
+            event.kind(),
+            "history_message" | "history_progress" | "app_state"
+        ) && event.entry_id() != Some(TEST_ENTRY_ID)
+    });
     for time in sample.filter_map(Event::timestamp) {
         // The clocks of two machines differ by a little.
         lag.record(as_f64(now.saturating_sub(time.seconds())));
@@ -183,10 +213,11 @@ fn count_kinds(app: &Arc<str>, events: &[Event]) {
             "message" => for_app!(counter, "whatsapp_events_total", app, "kind" => "message")
                 .increment(count),
             "status" => {
-                for_app!(counter, "whatsapp_events_total", app, "kind" => "status").increment(count)
+                for_app!(counter, "whatsapp_events_total", app, "kind" => "status")
+                    .increment(count);
             }
             kind => {
-                for_app!(counter, "whatsapp_events_total", app, "kind" => kind).increment(count)
+                for_app!(counter, "whatsapp_events_total", app, "kind" => kind).increment(count);
             }
         }
     }
@@ -248,13 +279,27 @@ pub(super) fn store_failed(operation: StoreOperation) {
     counter!("whatsapp_store_failures_total", "operation" => operation.name()).increment(1);
 }
 
+/// The share of one layer in the gauge of open circuits.
 #[cfg(feature = "tokio")]
-pub(super) fn circuit(is_open: bool) {
-    let open = gauge!("whatsapp_store_circuits_open");
-    if is_open {
-        open.increment(1.0);
-    } else {
-        open.decrement(1.0);
+#[derive(Debug, Default)]
+pub(super) struct OpenCircuit(AtomicBool);
+
+#[cfg(feature = "tokio")]
+impl OpenCircuit {
+    pub(super) fn set(&self, is_open: bool) {
+        let gauge = gauge!("whatsapp_store_circuits_open");
+        match (self.0.swap(is_open, Ordering::Relaxed), is_open) {
+            (false, true) => gauge.increment(1.0),
+            (true, false) => gauge.decrement(1.0),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Drop for OpenCircuit {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }
 

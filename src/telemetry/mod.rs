@@ -15,17 +15,22 @@ mod drift;
 mod logs;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod observation;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod rate_limit;
 mod webhook;
 
-#[cfg(feature = "tokio")]
-pub(crate) use self::dedup::{CutOff, DedupTelemetry, EventOutcome, StoreOperation};
 #[cfg(feature = "metrics")]
 pub(crate) use self::metrics::{memory_released, memory_reserved};
 #[cfg(feature = "axum")]
 pub(crate) use self::webhook::layer_missing;
 pub(crate) use self::{
     clock::Moment,
-    webhook::{DeliveryTelemetry, Outcome, VerifiedDelivery, WebhookTelemetry},
+    observation::{Outcome, VerifiedDelivery},
+    webhook::{DeliveryTelemetry, WebhookTelemetry},
+};
+#[cfg(feature = "tokio")]
+pub(crate) use self::{
+    dedup::DedupTelemetry,
+    observation::{CutOff, EventOutcome, StoreOperation},
 };

@@ -9,9 +9,9 @@
     )
 )]
 
-use std::sync::Arc;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use std::time::Duration;
+use std::{fmt, sync::Arc};
 
 use http::StatusCode;
 
@@ -20,11 +20,11 @@ use super::clock::Moment;
 use super::drift::Drift;
 #[cfg(feature = "tracing")]
 use super::logs::{self, RejectionLimits};
+use super::observation::{Outcome, VerifiedDelivery};
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::rate_limit::RateLimit;
 use crate::{
     credentials::KeyRing,
-    event::Event,
     webhook::{Rejection, SetupWarning},
 };
 
@@ -61,12 +61,16 @@ impl WebhookTelemetry {
         #[cfg(feature = "tracing")]
         logs::built(paths, body_limit, memory_budget);
         #[cfg(feature = "metrics")]
-        super::metrics::describe();
+        {
+            super::metrics::describe();
+            super::metrics::register();
+        }
     }
 
-    pub(crate) fn rejected(&self, rejection: &Rejection, ring: Option<&KeyRing>) {
+    /// `verified` is the number of deliveries of the app with a valid signature so far.
+    pub(crate) fn rejected(&self, rejection: &Rejection, ring: Option<&KeyRing>, verified: u64) {
         #[cfg(feature = "tracing")]
-        logs::rejected(&self.limits, rejection, ring);
+        logs::rejected(&self.limits, rejection, ring, verified);
         #[cfg(feature = "metrics")]
         super::metrics::rejected(rejection.shared_app(), rejection.kind().name());
     }
@@ -79,11 +83,24 @@ impl WebhookTelemetry {
         super::metrics::handshake(app);
     }
 
-    pub(crate) fn setup_warning(&self, warning: SetupWarning) {
+    /// Reports a signed request to a path that is similar to one of the layer's.
+    ///
+    /// Returns whether a subscriber has seen it.
+    pub(crate) fn path_missed(&self, path: &str, layer_paths: &dyn fmt::Display) -> bool {
+        #[cfg(feature = "metrics")]
+        super::metrics::setup_warning(SetupWarning::PathMissed.name());
         #[cfg(feature = "tracing")]
-        logs::setup_warning(warning);
+        logs::path_missed(path, &layer_paths.to_string());
+        is_heard()
+    }
+
+    /// Returns whether a subscriber has seen the warning.
+    pub(crate) fn setup_warning(&self, warning: SetupWarning) -> bool {
         #[cfg(feature = "metrics")]
         super::metrics::setup_warning(warning.name());
+        #[cfg(feature = "tracing")]
+        logs::setup_warning(warning);
+        is_heard()
     }
 
     /// Reports a verified delivery that is about to be handed to the inner service.
@@ -93,15 +110,18 @@ impl WebhookTelemetry {
         if self.samples.0.is_due(now) {
             self.sample(delivery);
         }
-        #[cfg(feature = "metrics")]
-        super::metrics::verified(delivery, now.since(delivery.started));
         #[cfg(feature = "tracing")]
         logs::verified(delivery, &self.test_deliveries);
+        #[cfg(feature = "tracing")]
+        let span = logs::delivery(delivery, now);
+        // Last: a subscriber that panics must not leave the delivery in flight.
+        #[cfg(feature = "metrics")]
+        super::metrics::verified(delivery, now.since(delivery.started));
         DeliveryTelemetry {
             #[cfg(feature = "tracing")]
             layer: Arc::clone(self),
             #[cfg(feature = "tracing")]
-            span: logs::delivery(delivery, now),
+            span,
             #[cfg(feature = "metrics")]
             app: Arc::clone(delivery.app),
             #[cfg(any(feature = "metrics", feature = "tracing"))]
@@ -128,31 +148,21 @@ impl WebhookTelemetry {
     }
 }
 
-/// Reports a request that reached a handler without passing through a `WebhookLayer`.
-#[cfg(feature = "axum")]
-pub(crate) fn layer_missing() {
+/// Whether a subscriber takes warnings.
+fn is_heard() -> bool {
     #[cfg(feature = "tracing")]
-    logs::layer_missing();
-    #[cfg(feature = "metrics")]
-    super::metrics::setup_warning("layer_missing");
+    return logs::is_heard();
+    #[cfg(not(feature = "tracing"))]
+    return false;
 }
 
-/// What is known of a delivery before the inner service is called.
-#[cfg_attr(
-    not(all(feature = "metrics", feature = "tracing")),
-    allow(dead_code, reason = "each feature uses a part of it")
-)]
-pub(crate) struct VerifiedDelivery<'a> {
-    /// Label of the app.
-    pub(crate) app: &'a Arc<str>,
-    pub(crate) path: Option<&'a str>,
-    /// Label of the secret that matched.
-    pub(crate) secret: &'a str,
-    pub(crate) events: &'a [Event],
-    /// Length of the body in bytes.
-    pub(crate) length: usize,
-    /// When the head of the request arrived.
-    pub(crate) started: Moment,
+/// Reports a request that reached a handler without passing through a `WebhookLayer`.
+#[cfg(feature = "axum")]
+pub(crate) fn layer_missing(path: &str) {
+    #[cfg(feature = "tracing")]
+    logs::layer_missing(path);
+    #[cfg(feature = "metrics")]
+    super::metrics::setup_warning("layer_missing");
 }
 
 /// Telemetry of one delivery while the inner service handles it.
@@ -169,23 +179,6 @@ pub(crate) struct DeliveryTelemetry {
     is_answered: bool,
 }
 
-/// How a delivery ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Answered with 200.
-    Acknowledged,
-    /// The handler answered with another status.
-    Refused,
-    /// A `DedupLayer` answered with another status.
-    Deferred,
-    /// The inner service returned an error.
-    Failed,
-    /// The sender disconnected before there was a response. With a `DedupLayer` the handler goes
-    /// on.
-    #[cfg(any(feature = "metrics", feature = "tracing"))]
-    Abandoned,
-}
-
 impl DeliveryTelemetry {
     /// Runs `poll` inside the span of the delivery.
     #[inline]
@@ -200,10 +193,10 @@ impl DeliveryTelemetry {
         {
             self.is_answered = true;
             let handler = self.called.elapsed();
-            #[cfg(feature = "tracing")]
-            logs::answered(&self.span, &self.layer.refused, outcome, status, handler);
             #[cfg(feature = "metrics")]
             super::metrics::answered(&self.app, outcome, handler);
+            #[cfg(feature = "tracing")]
+            logs::answered(&self.span, &self.layer.refused, outcome, status, handler);
         }
     }
 }
@@ -213,19 +206,6 @@ impl Drop for DeliveryTelemetry {
     fn drop(&mut self) {
         if !self.is_answered {
             self.answered(Outcome::Abandoned, None);
-        }
-    }
-}
-
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-impl Outcome {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Acknowledged => "acknowledged",
-            Self::Refused => "refused",
-            Self::Deferred => "deferred",
-            Self::Failed => "failed",
-            Self::Abandoned => "abandoned",
         }
     }
 }

@@ -346,6 +346,10 @@ impl<S: Store> Store for FaultyStore<S> {
         })
         .await
     }
+
+    fn len_hint(&self) -> Option<usize> {
+        self.shared.store.len_hint()
+    }
 }
 
 #[cfg(test)]

@@ -58,6 +58,9 @@ struct Inner {
     foreign_events: AtomicU64,
     /// Whether an event has named a listed account or phone number.
     has_listed: AtomicBool,
+    /// Deliveries with a valid signature so far.
+    #[cfg(feature = "tracing")]
+    verified: AtomicU64,
 }
 
 /// What [`App::filter`] found.
@@ -122,6 +125,8 @@ impl App {
                 filter: EventFilter::default(),
                 foreign_events: AtomicU64::new(0),
                 has_listed: AtomicBool::new(false),
+                #[cfg(feature = "tracing")]
+                verified: AtomicU64::new(0),
             }),
         }
     }
@@ -155,6 +160,16 @@ impl App {
 
     pub(super) fn shared_label(&self) -> Arc<str> {
         Arc::clone(&self.inner.label)
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(super) fn count_verified(&self) {
+        self.inner.verified.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(super) fn verified(&self) -> u64 {
+        self.inner.verified.load(Ordering::Relaxed)
     }
 
     #[cfg(feature = "tokio")]
@@ -450,6 +465,8 @@ impl AppBuilder {
                 filter: self.filter,
                 foreign_events: AtomicU64::new(0),
                 has_listed: AtomicBool::new(false),
+                #[cfg(feature = "tracing")]
+                verified: AtomicU64::new(0),
             }),
         })
     }

@@ -10,7 +10,8 @@ use super::{
     layer::WebhookLayer,
     rejection::Rejection,
     routes::{Path, Routes},
-    setup_warning::{SetupWarning, SetupWarnings},
+    setup_warning::SetupWarning,
+    warning_reporter::WarningReporter,
 };
 #[cfg(feature = "apps")]
 use super::{labels::Labels, resolver::CachedResolver};
@@ -344,7 +345,8 @@ impl WebhookLayerBuilder {
     }
 
     /// Calls `hook` for each detected mistake in the host's setup, once per kind. Default: writes
-    /// one line to standard error. A panic of the hook is ignored.
+    /// one line to standard error, unless a `tracing` subscriber takes it. A panic of the hook is
+    /// ignored.
     ///
     /// ```
     /// use tower_whatsapp::WebhookLayer;
@@ -375,7 +377,7 @@ impl WebhookLayerBuilder {
         self.admission.validate()?;
         let telemetry = Arc::new(WebhookTelemetry::default());
         telemetry.built(&routes.to_string(), self.limits.body, self.memory_budget);
-        let warnings = SetupWarnings::new(self.on_setup_warning, Arc::clone(&telemetry));
+        let warnings = WarningReporter::new(self.on_setup_warning, Arc::clone(&telemetry));
         #[cfg(feature = "apps")]
         let labels = Labels::new();
         #[cfg(feature = "apps")]
@@ -443,7 +445,9 @@ impl WebhookLayerBuilder {
             SecretError::Whitespace => ConfigError::VerifyTokenWhitespace,
         })?;
         match (self.credentials.pop(), self.credentials.is_empty()) {
-            (None, _) => Ok(Credentials::numbered(app_secrets, verify_tokens)?),
+            (None, _) => {
+                Credentials::numbered(app_secrets, verify_tokens).map_err(ConfigError::of_builder)
+            }
             (Some(credentials), true) if app_secrets.is_empty() && verify_tokens.is_empty() => {
                 Ok(credentials)
             }

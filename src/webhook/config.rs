@@ -7,13 +7,16 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response};
 
+#[cfg(any(feature = "apps", feature = "tracing"))]
+use super::app::App;
 #[cfg(feature = "apps")]
-use super::{app::App, labels::Labels};
+use super::labels::Labels;
 use super::{
     context::RequestContext,
     rejection::{Reason, Rejection, RejectionKind},
     routes::Routes,
-    setup_warning::{SetupWarning, SetupWarnings},
+    setup_warning::SetupWarning,
+    warning_reporter::WarningReporter,
 };
 #[cfg(feature = "admission")]
 use crate::admission::Admission;
@@ -43,7 +46,7 @@ pub(super) struct Config {
     pub(super) admission: Admission,
     pub(super) on_rejection: Option<Arc<OnRejection>>,
     pub(super) on_handler_error: OnHandlerError,
-    pub(super) warnings: Arc<SetupWarnings>,
+    pub(super) warnings: Arc<WarningReporter>,
     pub(super) telemetry: Arc<WebhookTelemetry>,
     /// The apps of the routes, and those resolved so far with their names.
     #[cfg(feature = "apps")]
@@ -58,7 +61,12 @@ impl Config {
         context: &RequestContext,
     ) -> Response<Bytes> {
         let rejection = reason.into().into_rejection(context);
-        self.telemetry.rejected(&rejection, context.ring.as_deref());
+        #[cfg(feature = "tracing")]
+        let verified = context.app.as_ref().map_or(0, App::verified);
+        #[cfg(not(feature = "tracing"))]
+        let verified = 0;
+        self.telemetry
+            .rejected(&rejection, context.ring.as_deref(), verified);
         let hook = self.on_rejection.as_ref();
         // A panic in `Service::call` would stop a `Buffer` around the layer for good.
         let response =
@@ -95,7 +103,7 @@ impl Config {
             && !self.warnings.is_reported(SetupWarning::PathMissed)
             && self.routes.has_similar(path)
         {
-            self.warnings.report(SetupWarning::PathMissed);
+            self.warnings.report_path_missed(path, &self.routes);
         }
     }
 }

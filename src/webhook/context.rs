@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use super::app::App;
 use crate::{credentials::KeyRing, telemetry::Moment};
 
 /// Filled in while the request is processed.
 #[derive(Default)]
 pub(super) struct RequestContext {
     pub(super) path: Option<Arc<str>>,
-    /// Label of the app.
-    pub(super) app: Option<Arc<str>>,
+    pub(super) app: Option<App>,
     /// The secrets that the body is checked against.
     pub(super) ring: Option<Arc<KeyRing>>,
     pub(super) declared_length: Option<usize>,

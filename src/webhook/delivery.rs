@@ -138,8 +138,9 @@ impl<S> Delivery<S> {
         let body = notification.peek_body().clone();
         let read_state = notification.read_state();
         extensions.insert(notification);
-        // A task may outlive this future and still hold the body.
-        extensions.insert(Arc::clone(&reservation));
+        // For a `DedupLayer`, whose task may outlive this future and still hold the body. Weak: a
+        // request that the host keeps must not prove that it is still being handled.
+        extensions.insert(Arc::downgrade(&reservation));
         Ok(AcceptedRequest {
             inner: self.inner,
             request: inner_request(parts, body),
@@ -179,6 +180,8 @@ where
         context: &RequestContext,
     ) -> Result<(S::Future, InHandler), Reason> {
         let secret = self.signer.secret_label()?;
+        #[cfg(feature = "tracing")]
+        self.signer.app.count_verified();
         let app = self.signer.app.shared_label();
         let notification = self.request.extensions().get::<Notification>();
         let telemetry = config.telemetry.verified(&VerifiedDelivery {

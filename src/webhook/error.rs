@@ -177,8 +177,9 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
-impl From<CredentialsError> for ConfigError {
-    fn from(error: CredentialsError) -> Self {
+impl ConfigError {
+    /// Maps an error of the credentials that the builder makes of its own settings.
+    pub(super) fn of_builder(error: CredentialsError) -> Self {
         match error {
             CredentialsError::SecretMissing => Self::AppSecretMissing,
             CredentialsError::SecretBlank => Self::AppSecretBlank,

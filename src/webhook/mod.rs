@@ -111,11 +111,12 @@ mod resolver;
 mod routes;
 mod service;
 mod setup_warning;
+mod warning_reporter;
 
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "metrics", feature = "tracing"))]
 pub(crate) use self::app::TEST_ENTRY_ID;
 #[cfg(feature = "tokio")]
-pub(crate) use self::{labels::Labels, setup_warning::SetupWarnings};
+pub(crate) use self::{labels::Labels, warning_reporter::WarningReporter};
 pub use crate::{
     body::{RequestBody, ResponseBody},
     handshake::{HandshakeParameter, MalformedHandshake},

@@ -77,7 +77,8 @@ pub(super) fn dispatch<B>(
 where
     B: Body<Data = Bytes>,
 {
-    context.app = Some(app.shared_label());
+    // Set already for the app of a configured path.
+    context.app.get_or_insert_with(|| app.clone());
     let ring = app.credentials().ring();
     let signature = match intent {
         Intent::Delivery(signature) => signature,

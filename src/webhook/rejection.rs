@@ -3,7 +3,7 @@ use std::{error::Error, fmt, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
-use super::context::RequestContext;
+use super::{app::App, context::RequestContext};
 #[cfg(feature = "admission")]
 use crate::admission::Refused;
 use crate::{
@@ -402,7 +402,7 @@ impl Reason {
         Rejection {
             reason: self,
             path: context.path.clone(),
-            app: context.app.clone(),
+            app: context.app.as_ref().map(App::shared_label),
             declared_length: context.declared_length,
             received_length: context.received_length,
         }

@@ -30,6 +30,12 @@ use crate::{
 ///
 /// The inner service must be `Clone`. Each request is received first; then a clone is polled for
 /// readiness and called.
+///
+/// # Panics
+///
+/// With the feature `tokio`, which is on by default and which any crate of the program can turn on,
+/// a delivery panics outside of a Tokio runtime with a timer: without a timer the deadlines of
+/// bodies would be lost.
 #[derive(Debug, Clone)]
 pub struct Webhook<S> {
     inner: S,
@@ -90,7 +96,7 @@ impl<S> Webhook<S> {
         let config = &self.config;
         match route {
             Route::App { app, .. } => {
-                context.app = Some(app.shared_label());
+                context.app = Some(app.clone());
                 let intent = classify(&request, config)?;
                 let action = dispatch(intent, request, app, config, context)?;
                 Ok(State::start(action, &self.inner, config))

@@ -1,21 +1,6 @@
 //! Warnings about mistakes in the host's setup, detected while requests are served.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering},
-    },
-};
-
-use http::Response;
-
-use super::rejection::Rejection;
-use crate::{
-    response::{self, Refusal},
-    telemetry::WebhookTelemetry,
-};
+use std::fmt;
 
 /// A probable mistake in the host's setup, detected while requests are served.
 ///
@@ -115,7 +100,7 @@ impl fmt::Display for SetupWarning {
                 "a verified delivery was answered with 2xx and nothing read its events: does a fallback or a catch-all route answer it?"
             }
             Self::PathMissed => {
-                "a signed POST passed through unverified: does its path have a prefix or a trailing slash that the path of the layer does not have?"
+                "a POST with a signature header was passed on without verification, because its path is none of the layer's: if Meta sent it, correct the prefix or the trailing slash"
             }
             Self::LayersOverlap => {
                 "an outer WebhookLayer verified a delivery that this one refused: give both secrets to one layer"
@@ -136,101 +121,5 @@ impl fmt::Display for SetupWarning {
                 "a delivery passed two DedupLayers, and only the outer one deduplicates it: remove one of them"
             }
         })
-    }
-}
-
-type OnSetupWarning = dyn Fn(SetupWarning) + Send + Sync;
-
-/// Reports each kind of warning once.
-pub(crate) struct SetupWarnings {
-    hook: Option<Arc<OnSetupWarning>>,
-    telemetry: Arc<WebhookTelemetry>,
-    reported: AtomicU16,
-}
-
-impl SetupWarnings {
-    pub(super) fn new(hook: Option<Arc<OnSetupWarning>>, telemetry: Arc<WebhookTelemetry>) -> Self {
-        Self {
-            hook,
-            telemetry,
-            reported: AtomicU16::new(0),
-        }
-    }
-
-    /// Checks the response of the inner service to a verified delivery, before a layer changes it.
-    pub(crate) fn check_response<R>(&self, response: &Response<R>) {
-        // One of our layers refused it, and said why.
-        if response.extensions().get::<Rejection>().is_some() {
-            return;
-        }
-        #[cfg(feature = "tokio")]
-        if response
-            .extensions()
-            .get::<crate::dedup::DedupRejection>()
-            .is_some()
-        {
-            return;
-        }
-        match response::refusal(response) {
-            Some(Refusal::RouteMissing) => self.report(SetupWarning::RouteMissing),
-            Some(Refusal::Denied) => self.report(SetupWarning::DeliveryRefused),
-            None => {}
-        }
-    }
-
-    /// Reports that an outer `DedupLayer` did not see a verified delivery.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn dedup_bypassed(&self) {
-        self.report(SetupWarning::DedupBypassed);
-    }
-
-    /// Reports that a delivery passed a second `DedupLayer`.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn dedup_repeated(&self) {
-        self.report(SetupWarning::DedupRepeated);
-    }
-
-    #[cold]
-    pub(super) fn report(&self, warning: SetupWarning) {
-        let reported = self.reported.fetch_or(bit(warning), Ordering::Relaxed);
-        if reported & bit(warning) != 0 {
-            return;
-        }
-        self.telemetry.setup_warning(warning);
-        // A panic in `Service::call` would stop a `Buffer` around the layer for good. `eprintln`
-        // panics too, if standard error is closed.
-        let _ = catch_unwind(AssertUnwindSafe(|| match &self.hook {
-            Some(hook) => hook(warning),
-            // With `tracing` it is in the log.
-            None if cfg!(feature = "tracing") => {}
-            None => eprintln!("tower-whatsapp: {warning}"),
-        }));
-    }
-
-    /// Reports that two apps have one label, if `is_shared` says so.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn check_label(&self, is_shared: impl FnOnce() -> bool) {
-        if !self.is_reported(SetupWarning::LabelShared) && is_shared() {
-            self.report(SetupWarning::LabelShared);
-        }
-    }
-
-    pub(super) fn is_reported(&self, warning: SetupWarning) -> bool {
-        self.reported.load(Ordering::Relaxed) & bit(warning) != 0
-    }
-}
-
-fn bit(warning: SetupWarning) -> u16 {
-    match warning {
-        SetupWarning::RouteMissing => 1,
-        SetupWarning::PathMissed => 2,
-        SetupWarning::LayersOverlap => 4,
-        SetupWarning::DedupBypassed => 8,
-        SetupWarning::DedupRepeated => 16,
-        SetupWarning::DeliveryRefused => 32,
-        SetupWarning::EventsIgnored => 64,
-        SetupWarning::LabelShared => 128,
-        SetupWarning::WebhookRepeated => 256,
-        SetupWarning::AllEventsForeign => 512,
     }
 }

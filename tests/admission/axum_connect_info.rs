@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::{Router, extract::ConnectInfo, routing::post};
-use test_support::{SECRET, builder, json::one_text, sign};
+use test_support::{SECRET, builder, json::one_text, sign, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -46,7 +46,8 @@ async fn answer(address: SocketAddr, length: usize, body: &str, more: &str) -> S
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(body.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let read = stream.read_to_string(&mut answer);
+    within("the end of the connection", read).await.unwrap();
     answer
 }
 

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use test_support::within;
 use tokio::sync::mpsc;
 use tower_whatsapp::admission::{IpAllowList, ListError, ListErrorKind, Reload, Shrink};
 
@@ -160,14 +161,13 @@ fn is(outcome: &Result<Reload, ListError>, kind: ListErrorKind) -> bool {
     outcome.as_ref().is_err_and(|error| error.kind() == kind)
 }
 
-/// Outcomes from before a change may still arrive after it. Fails instead of hanging.
+/// Outcomes from before a change may still arrive after it.
 async fn until(
     outcomes: &mut mpsc::UnboundedReceiver<Result<Reload, ListError>>,
     is_expected: fn(&Result<Reload, ListError>) -> bool,
 ) {
     let expected = async { while !is_expected(&outcomes.recv().await.unwrap()) {} };
-    let expected = tokio::time::timeout(Duration::from_secs(60), expected).await;
-    expected.expect("what was expected is not reported");
+    within("a report of the watched file", expected).await;
 }
 
 #[tokio::test]

@@ -194,7 +194,7 @@ fn a_lookup_that_has_stalled_gives_way() {
     let (layer, resolver) = with(&tenants, |resolver| resolver.lookup_timeout(limit));
     stalled.block_on(async {
         let mut first = pin!(send(&layer, delivery("/a", "a")));
-        poll_fn(|cx| Poll::Ready(assert!(first.as_mut().poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending())).await);
     });
     let send = || live.block_on(send(&layer, delivery("/a", "a")));
     assert_eq!(send(), UNAVAILABLE);
@@ -218,12 +218,12 @@ fn a_lookup_that_was_dropped_gives_way_at_once() {
     let layer = layer(&tenants);
     ended.block_on(async {
         let mut first = pin!(send(&layer, delivery("/a", "a")));
-        poll_fn(|cx| Poll::Ready(assert!(first.as_mut().poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending())).await);
     });
     // One request waits already, and another comes later.
     live.block_on(async {
         let mut waiting = pin!(send(&layer, delivery("/a", "a")));
-        poll_fn(|cx| Poll::Ready(assert!(waiting.as_mut().poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
         tokio::task::spawn_blocking(|| drop(ended)).await.unwrap();
         assert_eq!(waiting.await, delivered("a"));
     });

@@ -20,12 +20,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use test_support::{PATH, SECRET, builder, sign};
+use test_support::{PATH, SECRET, builder, sign, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tower::{BoxError, Service, ServiceExt};
 use tower_whatsapp::testing::sample::Sample;
@@ -39,16 +39,13 @@ use super::{
 /// Timeout of the server for silent clients.
 const HASTE: Duration = Duration::from_millis(200);
 
-/// Timeout for every wait: far above the normal duration.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {
             sleep(millis(2)).await;
         }
     };
-    timeout(PATIENCE, wait).await.expect(what);
+    within(what, wait).await;
 }
 
 /// Guard that counts until it is dropped.
@@ -138,8 +135,8 @@ impl Server {
         stream.write_all(request).await.unwrap();
         // The server closes it when no more data arrives.
         let mut answers = String::new();
-        let read = timeout(PATIENCE, stream.read_to_string(&mut answers));
-        read.await.unwrap().unwrap();
+        let read = stream.read_to_string(&mut answers);
+        within("the end of the connection", read).await.unwrap();
         let statuses = answers.split("HTTP/1.1 ").skip(1);
         statuses.map(|text| text[..3].parse().unwrap()).collect()
     }

@@ -1,4 +1,5 @@
-//! Foreign code that panics when it is dropped, or where nobody expects it: no claim stays pending, no write is lost, and all of it is counted.
+//! Foreign code that panics when it is dropped, or where nobody expects it: no claim stays pending,
+//! no write is lost, and all of it is counted.
 
 use std::{
     error::Error,
@@ -29,7 +30,8 @@ use super::{
 
 struct Planned;
 
-/// Panics when it is dropped by a task that was spawned: that of the delivery, and not that of the test.
+/// Panics when it is dropped by a task that was spawned: that of the delivery, and not that of the
+/// test.
 #[derive(Debug, Clone)]
 struct Bomb;
 

@@ -196,16 +196,16 @@ macro_rules! on {
             use super::*;
 
             on!(@ $store, $(#[$attribute])+ {
-                d01_sequential: sequential();
-                d02_concurrent_twice: concurrent(2);
-                d03_concurrent_fifty: concurrent(50);
-                d04_regrouped: regrouped();
-                d05_half_overlap: half_overlap();
-                d06_inside_one_batch: inside_one_batch();
-                d07_after_lease_expiry: after_lease_expiry($lease);
-                d08_after_release: after_release();
-                d09_group_participants: group_participants();
-                d10_edit_and_original: edit_and_original();
+                sequential: sequential();
+                concurrent_twice: concurrent(2);
+                concurrent_fifty: concurrent(50);
+                regrouped: regrouped();
+                half_overlap: half_overlap();
+                inside_one_batch: inside_one_batch();
+                after_lease_expiry: after_lease_expiry($lease);
+                after_release: after_release();
+                group_participants: group_participants();
+                edit_and_original: edit_and_original();
             });
         }
     };
@@ -214,7 +214,7 @@ macro_rules! on {
         $(#[$ignore])?
         async fn $name() {
             let (store, _server) = $store;
-            $run(store $(, $argument)?).await;
+            super::$run(store $(, $argument)?).await;
         }
 
         on!(@ $store, #[$test] $(#[$ignore])? { $($rest)* });

@@ -260,7 +260,8 @@ async fn work_done_twice_is_counted() {
     }
 }
 
-/// The handler has ended in time, and its commit comes too late to tell whether somebody else was faster.
+/// The handler has ended in time, and its commit comes too late to tell whether somebody else was
+/// faster.
 #[tokio::test(start_paused = true)]
 async fn a_late_commit_is_counted() {
     let stack = Stack::new(Host::good());

@@ -88,7 +88,8 @@ async fn a_replay_without_a_webhook_layer() {
     assert_eq!(dedup.handle().counters().suppressed, 1);
 }
 
-/// The marks of a request that is over are gone: one that passed a `DedupLayer` outside keeps no other from its events.
+/// The marks of a request that is over are gone: one that passed a `DedupLayer` outside keeps no
+/// other from its events.
 #[tokio::test(start_paused = true)]
 async fn a_replay_of_a_request_that_bypassed_a_layer() {
     let kept = Kept::default();

@@ -41,8 +41,8 @@ fn every_sample_comes_out_as_it_went_in() {
 #[test]
 fn every_real_notification_comes_out_as_it_went_in() {
     let root = test_support::payloads();
-    let Ok(index) = fs::read_to_string(root.join("INDEX.tsv")) else {
-        println!("there is no collection beside the project");
+    // Without them, the samples and oddities of the other tests are what is checked.
+    let Some(index) = test_support::payloads_index() else {
         return;
     };
     let (mut files, mut events) = (0, 0);

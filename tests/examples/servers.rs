@@ -18,7 +18,10 @@ use serde_json::Value;
 use test_support::{
     process::{Process, command, run},
     sign,
-    webhook::{ENV, HANDSHAKE, SECRET, ends_with, line, ordinary_route, post, send, text, webhook},
+    webhook::{
+        ENV, HANDSHAKE, SECRET, ends_with, is_logged, line, ordinary_route, post, send, text,
+        webhook,
+    },
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -57,6 +60,7 @@ async fn the_commands_that_quickstart_prints_work() {
     let tool = |name| Command::new(name).arg("--version").output().is_ok();
     let openssl = Command::new("openssl").arg("version").output().is_ok();
     if !(tool("curl") && openssl) {
+        println!("skipped: curl or openssl is missing");
         return;
     }
     let (process, _) = Process::serve("quickstart", &[]);
@@ -105,10 +109,8 @@ fn wrong_settings_are_told_and_nothing_of_them_shown() {
         let output = run(command(example).envs(env.to_vec()), b"");
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        assert!(
-            stderr.contains(message) && stderr.lines().count() == 1,
-            "{stderr}"
-        );
+        let told = stderr.lines().filter(|line| !is_logged(line));
+        assert!(stderr.contains(message) && told.count() == 1, "{stderr}");
         assert!(!stderr.contains(SECRET) && !stderr.contains("xxx"));
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use test_support::{Counter, SECRET, handshake, json::one_text, layer, sign};
+use test_support::{Counter, SECRET, handshake, json::one_text, layer, sign, within};
 
 use crate::{
     check::returned,
-    drive::{Http1, PATIENCE, serve},
+    drive::{Http1, serve},
     host::Subject,
     row::Sent,
 };
@@ -32,7 +32,7 @@ async fn until_read(counter: &Counter, bytes: usize) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, read).await.unwrap();
+    within("what was sent to be read", read).await;
 }
 
 #[tokio::test]

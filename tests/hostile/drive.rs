@@ -12,7 +12,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
-use test_support::Step;
+use test_support::{Step, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -21,9 +21,6 @@ use tokio::{
 use tower::{Service, ServiceExt};
 
 use crate::row::{Framing, Sent};
-
-/// Timeout for every wait: far above the normal duration.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
@@ -96,7 +93,7 @@ where
         let chunked = http::HeaderValue::from_static("chunked");
         request.headers_mut().insert("transfer-encoding", chunked);
     }
-    match timeout(PATIENCE, service.oneshot(request)).await.unwrap() {
+    match within("the service", service.oneshot(request)).await {
         Ok(response) => Reply::read(response).await,
         Err(never) => match never {},
     }
@@ -154,7 +151,7 @@ impl Http1 {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            reply = timeout(PATIENCE, receive(&mut reader, &mut self.rest)) => reply.unwrap(),
+            reply = within("a reply", receive(&mut reader, &mut self.rest)) => reply,
             () = write => None,
         }
     }
@@ -165,7 +162,7 @@ impl Http1 {
 
     pub(crate) async fn read(&mut self) -> Option<Reply> {
         let read = receive(&mut self.stream, &mut self.rest);
-        timeout(PATIENCE, read).await.unwrap()
+        within("a reply", read).await
     }
 
     /// Closes the client's side.
@@ -282,10 +279,7 @@ pub(crate) async fn http2(address: SocketAddr, sent: &Sent) -> Option<Reply> {
             .unwrap();
     let connection = tokio::spawn(connection);
     let request = request(sent, "http://h", sent.script());
-    let reply = match timeout(PATIENCE, client.send_request(request))
-        .await
-        .unwrap()
-    {
+    let reply = match within("a reply over HTTP/2", client.send_request(request)).await {
         Ok(response) => Some(Reply::read(response).await),
         Err(_) => None,
     };

@@ -20,7 +20,7 @@ use tower_whatsapp::{dedup::DedupLayer, event::EventKey};
 
 use crate::row::Dress;
 #[cfg(feature = "tokio")]
-use crate::{drive::PATIENCE, scripted::Scripted};
+use crate::scripted::Scripted;
 
 /// The host's response to a verified delivery. It is not 200, to show whether the layer changes it.
 pub(crate) const TAKEN: (StatusCode, &str) = (StatusCode::ACCEPTED, "taken");
@@ -206,10 +206,10 @@ impl Subject {
     {
         // A timeout that is long enough for 32,768 events on a busy machine.
         let dedup = DedupLayer::builder(self.store.clone())
-            .store_timeout(PATIENCE)
-            .response_deadline(2 * PATIENCE)
-            .handler_deadline(2 * PATIENCE)
-            .lease(4 * PATIENCE)
+            .store_timeout(test_support::PATIENCE)
+            .response_deadline(2 * test_support::PATIENCE)
+            .handler_deadline(2 * test_support::PATIENCE)
+            .lease(4 * test_support::PATIENCE)
             .build()
             .unwrap();
         self.watched(self.layer.layer(dedup.layer(self.host())))

@@ -81,6 +81,63 @@ async fn no_answer_to_any_row_says_anything() {
     assert!(answers > 150, "{answers}");
 }
 
+/// At the most verbose level, through every row and an accepted delivery.
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn no_log_line_of_any_row_says_anything() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::level_filters::LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // Not for this thread alone: the other tests must not log anything either, and a callsite that
+    // they reach first would be switched off.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let mut rows = 0;
+    for row in rows::all() {
+        if !row.drivers.contains(&Driver::Tower) {
+            continue;
+        }
+        let subject = Subject::new((row.settings)().build().unwrap());
+        for sent in row.requests.iter().take(40) {
+            drive::tower(subject.bare(), sent, sent.script()).await;
+        }
+        rows += 1;
+    }
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for line in text.lines() {
+        check(line);
+    }
+    println!("{rows} rows, {} lines", text.lines().count());
+    assert!(rows > 200 && text.lines().count() > rows, "{rows}");
+    for part in [
+        "whatsapp.delivery",
+        "signature_mismatch",
+        "built a webhook layer",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+}
+
+/// What was logged.
+#[cfg(feature = "tracing")]
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+#[cfg(feature = "tracing")]
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn nothing_that_can_be_shown_shows_it() {
     shown(builder());

@@ -2,9 +2,24 @@
 //!
 //! The table is data, in `rows`. `drive` sends a request, `host` is the inner service, and `check`
 //! verifies all effects. Cases that are not one request and one response have their own tests in
-//! `broken`, `limits`, `memory`, `slow`, `strangers`, `streams` and `leaks`. Letters in the codes
-//! of rows: A addresses, B bodies, C certificates, E extensions, H handshake, J JSON, M methods, P
-//! paths, S signatures, T apps, W bytes on the wire.
+//! `broken`, `limits`, `memory`, `slow`, `strangers`, `streams` and `leaks`.
+//!
+//! A row's code, such as "S18" or `b16_`, is a letter for its subject and a number. Documents use
+//! it.
+//!
+//! | Letter | Subject | File |
+//! |---|---|---|
+//! | A | Addresses of callers | `rows/callers` |
+//! | B | Bodies: lengths, frames, encodings, memory, time | `rows/bodies`, `broken`, `memory`, `slow`, `streams` |
+//! | C | Client certificates | `rows/callers` |
+//! | E | Extensions of the request that somebody else inserted | `strangers` |
+//! | H | The handshake | `rows/handshake` |
+//! | J | Signed bodies with odd JSON | `rows/json` |
+//! | M | Methods other than GET and POST | `rows/methods` |
+//! | P | Paths other than that of the layer | `rows/methods` |
+//! | S | Signatures | `rows/signatures`, `broken` |
+//! | T | Several apps behind one layer | `rows/apps` |
+//! | W | Malformed bytes on an HTTP/1 connection | `rows/wire` |
 #![cfg(test)]
 
 mod broken;

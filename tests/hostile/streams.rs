@@ -6,12 +6,12 @@ use std::sync::Arc;
 use http::Request;
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use test_support::{SECRET, Script, Step, json::one_text, layer, sign};
-use tokio::{net::TcpStream, time::timeout};
+use test_support::{SECRET, Script, Step, json::one_text, layer, sign, within};
+use tokio::net::TcpStream;
 
 use crate::{
     check::returned,
-    drive::{PATIENCE, http2, serve},
+    drive::{http2, serve},
     host::Subject,
     row::Sent,
 };
@@ -57,7 +57,7 @@ async fn b25_streams_of_tiny_frames_are_all_answered() {
         let other = http2(address, &Sent::post(one_text())).await.unwrap();
         assert_eq!((other.status, &other.body[..]), (200, &b"taken"[..]));
         for stream in streams {
-            let (status, body) = timeout(PATIENCE, stream).await.unwrap().unwrap();
+            let (status, body) = within("a stream", stream).await.unwrap();
             assert_eq!((status, &body[..]), (200, &b"taken"[..]));
         }
         connection.abort();

@@ -30,8 +30,6 @@ mod store;
 mod wire;
 
 use std::{env, process::ExitCode};
-use test_support::redis as redis_server;
-
 use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {

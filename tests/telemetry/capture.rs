@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
 use tracing::{level_filters::LevelFilter, subscriber::DefaultGuard};
@@ -14,6 +14,14 @@ pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 impl Lines {
     /// Starts to collect the lines of `level` and more important ones, until the guard is dropped.
     pub(crate) fn collect(level: LevelFilter) -> (Self, DefaultGuard) {
+        // Otherwise a callsite that another test reaches without a subscriber may be switched off.
+        static LISTENER: Once = Once::new();
+        LISTENER.call_once(|| {
+            let sink = tracing_subscriber::fmt()
+                .with_max_level(LevelFilter::TRACE)
+                .with_writer(io::sink);
+            sink.init();
+        });
         let lines = Self::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()

@@ -50,10 +50,10 @@ async fn wrong_secret() {
     let length = one_text().len();
     for part in [
         " WARN tower_whatsapp: ".to_owned(),
-        "App settings > Basic > App secret".to_owned(),
+        "App settings > Basic".to_owned(),
         format!("declared_length={length} received_length={length}"),
         "path=\"/wh\"".to_owned(),
-        "secrets=\"0\"".to_owned(),
+        "secret_labels=0 verified_since_start=0".to_owned(),
     ] {
         assert!(line.contains(&part), "{part}: {line}");
     }
@@ -75,11 +75,15 @@ async fn secret_of_another_app() {
         .route("/shop", post(accept))
         .route("/bank", post(accept))
         .layer(layer);
+    // What other apps receive says nothing about this one.
+    let genuine = signed("/bank", "secret of bank", &one_text());
+    assert_eq!(status(&app, genuine).await, 200);
     let request = signed("/shop", "secret of bank", &one_text());
     assert_eq!(status(&app, request).await, 403);
     let line = lines.only("signature_mismatch");
     assert!(line.contains("app=\"shop\" path=\"/shop\""), "{line}");
-    assert!(line.contains("secrets=\"2026\""), "{line}");
+    let labels = "secret_labels=2026 verified_since_start=0";
+    assert!(line.contains(labels), "{line}");
 }
 
 #[tokio::test]
@@ -115,6 +119,7 @@ async fn path_with_a_trailing_slash() {
     assert_eq!(status(&app, signed("/wh/", SECRET, &one_text())).await, 404);
     let line = lines.only("path_missed");
     assert!(line.contains("trailing slash"), "{line}");
+    assert!(line.contains("path=\"/wh/\" layer_paths=\"/wh\""), "{line}");
 }
 
 #[tokio::test]
@@ -152,10 +157,7 @@ async fn layer_that_is_missing() {
     let app = Router::new().route("/wh", post(accept));
     assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 500);
     let line = lines.only("layer_missing");
-    assert!(
-        line.contains("did not pass through a WebhookLayer"),
-        "{line}"
-    );
+    assert!(line.contains("without passing a WebhookLayer"), "{line}");
 }
 
 /// A proxy that changes the body, and says so in no header.
@@ -173,10 +175,7 @@ async fn proxy_that_changes_bodies() {
     }));
     assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 403);
     let line = lines.only("signature_mismatch");
-    assert!(
-        line.contains("something in front of this service changes bodies"),
-        "{line}"
-    );
+    assert!(line.contains("a proxy changes bodies"), "{line}");
 }
 
 #[tokio::test]
@@ -195,6 +194,24 @@ async fn handler_that_is_slower_than_the_answer_may_take() {
     assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 503);
     let line = lines.only("response_deadline");
     assert!(line.contains("goes on"), "{line}");
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn redis_with_a_password() {
+    let server = test_support::redis::Server::with(&["--requirepass", "canary-password"]);
+    let (lines, _guard) = Lines::collect(WARN);
+    let store =
+        tower_whatsapp::dedup::RedisStore::open(&format!("redis://{}", server.address())).unwrap();
+    let app = Router::new()
+        .route("/wh", post(accept))
+        .layer(DedupLayer::new(store))
+        .layer(layer());
+    assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 503);
+    let line = lines.only("operation=\"claim\"");
+    assert!(line.contains("requires a password"), "{line}");
+    assert!(!line.contains("canary"), "{line}");
 }
 
 #[tokio::test]
@@ -246,7 +263,7 @@ async fn the_events_of_a_handler_are_in_the_span_of_its_delivery() {
     };
     for line in [plain, deduplicated] {
         assert!(
-            line.contains("whatsapp.delivery{path=\"/wh\" secret=\"0\""),
+            line.contains("whatsapp.delivery{path=\"/wh\" secret_label=\"0\""),
             "{line}"
         );
         assert!(line.contains("events=1 "), "{line}");
@@ -271,9 +288,35 @@ async fn each_unread_key_is_reported_once() {
 async fn start_and_handshake() {
     let (lines, _guard) = Lines::collect(LevelFilter::INFO);
     let app = host(builder().build().unwrap());
-    lines.only("the webhook layer is ready");
+    lines.only("built a webhook layer");
     let query = handshake(TOKEN, CHALLENGE);
     let request = Request::get(query).body("".into()).unwrap();
     assert_eq!(status(&app, request).await, StatusCode::OK.as_u16());
-    lines.only("answered a handshake");
+    lines.only("answered a callback URL check");
+}
+
+/// With the feature and no subscriber, or one that leaves the warning out, it must not be lost.
+#[test]
+fn without_a_subscriber_warnings_go_to_standard_error() {
+    let program = std::env::current_exe().unwrap();
+    let name = "setups::swapped_layers_without_a_subscriber";
+    let output = std::process::Command::new(program)
+        .args([name, "--exact", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    assert!(
+        stderr.contains("tower-whatsapp: dedup_bypassed: "),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, in a process of its own"]
+async fn swapped_layers_without_a_subscriber() {
+    let dedup = DedupLayer::new(MemoryStore::new());
+    let app = host(layer()).layer(dedup);
+    let request = signed("/wh", SECRET, &one_text());
+    assert_eq!(status(&app, request).await, 200);
 }

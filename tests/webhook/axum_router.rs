@@ -222,7 +222,7 @@ const POST_LAYER_GETS_GET: bool = true;
 
 /// axum's limit is 2 MiB, but deliveries have up to 3 MB.
 #[tokio::test]
-async fn b26_handlers_may_read_bodies_over_the_limit_of_axum() {
+async fn handlers_may_read_bodies_over_the_limit_of_axum() {
     async fn bytes(_: Notification, body: Bytes) -> String {
         body.len().to_string()
     }
@@ -242,7 +242,7 @@ async fn b26_handlers_may_read_bodies_over_the_limit_of_axum() {
 
 /// The limit is lifted for verified deliveries only.
 #[tokio::test]
-async fn b26_other_paths_keep_the_limit_of_axum() {
+async fn other_paths_keep_the_limit_of_axum() {
     async fn bytes(body: Bytes) -> String {
         body.len().to_string()
     }

@@ -122,6 +122,30 @@ async fn what_no_layer_has_made_for_this_request_is_removed() {
     assert_eq!(send(&app, delivery("/a")).await.0, 500);
 }
 
+/// All extensions together must not prove that the request is still being handled.
+#[tokio::test]
+async fn the_extensions_of_an_earlier_request_prove_nothing() {
+    let kept = Arc::new(Mutex::new(None));
+    let keep = {
+        let kept = Arc::clone(&kept);
+        async move |request: Request| {
+            *kept.lock().unwrap() = Some(request.extensions().clone());
+        }
+    };
+    let app = Router::new().route("/b", post(keep)).layer(at("/b"));
+    assert_eq!(send(&app, delivery("/b")).await.0, 200);
+    let kept = kept.lock().unwrap().take().unwrap();
+    let again = move |mut request: Request| {
+        *request.extensions_mut() = kept.clone();
+        async { request }
+    };
+    let app = Router::new()
+        .route("/a", post(count))
+        .layer(at("/b"))
+        .layer(map_request(again));
+    assert_eq!(send(&app, delivery("/a")).await.0, 500);
+}
+
 #[derive(Clone, Default)]
 struct Warned(Arc<Mutex<Vec<SetupWarning>>>);
 
@@ -352,7 +376,7 @@ async fn two_apps_with_one_label_over_one_dedup_layer_are_reported_once() {
         let builder = WebhookLayer::builder().path(path).verify_token(TOKEN);
         secrets
             .into_iter()
-            .fold(builder, |builder, secret| builder.app_secret(secret))
+            .fold(builder, WebhookLayerBuilder::app_secret)
     }
     fn named(path: &str, label: &str, secret: &str) -> WebhookLayerBuilder {
         WebhookLayer::builder().route(path, app(label, secret))

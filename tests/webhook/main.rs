@@ -1,4 +1,5 @@
-//! `WebhookLayer` through its public API: settings, what is refused, bodies, and the host behind it.
+//! `WebhookLayer` through its public API: settings, what is refused, bodies, and the host behind
+//! it.
 #![cfg(test)]
 
 #[cfg(feature = "axum")]
@@ -9,6 +10,8 @@ mod composition;
 mod config;
 mod credentials;
 mod frames;
+mod incomplete_bodies;
 mod preconditions;
 mod readiness;
 mod signature_vectors;
+mod time_limits;

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
+    Notification, Verified,
     secret::AppSecret,
     signature::{Signature, Verifier},
     webhook::RequestBody,
@@ -114,6 +115,72 @@ async fn a_delivery_has_one_signature() {
     for two in [[&good, &good], [&good, &bad], [&bad, &good]] {
         let headers = two.map(|value| (name, value.as_str()));
         assert!(posted(&headers).await.is_client_error(), "{two:?}");
+    }
+}
+
+/// Meta also sends an older header with an HMAC-SHA-1. It is neither needed nor enough.
+#[tokio::test]
+async fn the_sha1_signature_is_ignored() {
+    const SHA1: &str = "x-hub-signature";
+    let good = sign(SECRET, one_text());
+    let sha1 = format!("sha1={}", "0".repeat(40));
+    let both = [("x-hub-signature-256", good.as_str()), (SHA1, &sha1)];
+    assert_eq!(posted(&both).await, StatusCode::FOUND);
+    for value in [&good, &sha1] {
+        assert_eq!(posted(&[(SHA1, value)]).await, StatusCode::FORBIDDEN);
+        let current = [("x-hub-signature-256", sha1.as_str()), (SHA1, value)];
+        assert_eq!(posted(&current).await, StatusCode::FORBIDDEN, "{value}");
+    }
+}
+
+/// What is not exactly the path goes to the host as it is, whoever signed it.
+#[tokio::test]
+async fn only_the_exact_path_is_that_of_the_layer() {
+    let unsigned = async |uri: &str| answer(Method::POST, uri, &[]).await.0;
+    for exact in [PATH.to_owned(), format!("{PATH}?a=b"), format!("{PATH}?/")] {
+        assert_eq!(unsigned(&exact).await, StatusCode::FORBIDDEN, "{exact}");
+    }
+    for other in [
+        format!("{PATH}/"),
+        format!("{PATH}x"),
+        format!("{PATH}%20"),
+        format!("/{PATH}"),
+        format!("/x{PATH}"),
+        format!("/x/..{PATH}"),
+        PATH.to_uppercase(),
+        PATH.replace('w', "%77"),
+        "/".to_owned(),
+    ] {
+        assert_eq!(unsigned(&other).await, StatusCode::FOUND, "{other}");
+    }
+}
+
+/// Only the layer makes a `Notification` for a handler: one that somebody else put into the request
+/// is gone on every path.
+#[tokio::test]
+async fn a_foreign_notification_never_reaches_the_host() {
+    let host = service_fn(|request: Request<RequestBody<Full<Bytes>>>| async move {
+        let extensions = request.extensions();
+        let events = extensions.get::<Notification>().map(|it| it.events().len());
+        let seen = (events, extensions.get::<Verified>().is_some());
+        let mut response = Response::new(Full::<Bytes>::default());
+        response.extensions_mut().insert(seen);
+        Ok::<_, Infallible>(response)
+    });
+    for (path, body, expected) in [
+        (PATH, r#"{"object":"x","entry":[]}"#, (Some(0), true)),
+        ("/other", "", (None, false)),
+    ] {
+        let mut request = Request::post(path)
+            .header("x-hub-signature-256", sign(SECRET, body))
+            .body(Full::from(body))
+            .unwrap();
+        let foreign = Notification::parse(one_text()).unwrap();
+        assert_eq!(foreign.events().len(), 1);
+        request.extensions_mut().insert(foreign);
+        let response = layer().layer(host).oneshot(request).await.unwrap();
+        let seen = response.extensions().get::<(Option<usize>, bool)>();
+        assert_eq!(seen, Some(&expected), "{path}");
     }
 }
 

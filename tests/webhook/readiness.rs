@@ -167,7 +167,7 @@ async fn nobody_unverified_touches_the_host() {
 
 // With a paused clock, 100 ms pass only if nothing else can run.
 #[tokio::test(start_paused = true)]
-async fn b24_stalled_senders_do_not_hold_the_permits_of_the_host() {
+async fn stalled_senders_do_not_hold_the_permits_of_the_host() {
     let service = layer().layer(ConcurrencyLimit::new(Counting::default(), 1));
     let mut senders = Vec::new();
     for _ in 0..10 {

@@ -51,7 +51,7 @@ impl Faults {
         let number = self.deliveries.fetch_add(1, Ordering::Relaxed);
         let work = number % 7 * 5;
         sleep(Duration::from_millis(work as u64)).await;
-        if number % PERIOD != 0 {
+        if !number.is_multiple_of(PERIOD) {
             return StatusCode::OK;
         }
         match number / PERIOD % 3 {

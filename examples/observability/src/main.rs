@@ -45,8 +45,8 @@ use self::{
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Upper bounds of the histogram buckets. Meta asks for a median response time of 250 ms.
-const SECONDS: [f64; 12] = [
-    0.0001, 0.0005, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+const SECONDS: [f64; 13] = [
+    0.00001, 0.0001, 0.0005, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 /// Meta retries for 7 days.
 const LAG_SECONDS: [f64; 11] = [

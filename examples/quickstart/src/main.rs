@@ -1,7 +1,7 @@
 //! The smallest complete WhatsApp webhook, on axum: it prints every event on one line.
 //!
 //! ```text
-//! cargo run -p quickstart                    # prints `curl` commands to try it with
+//! cargo run -p quickstart              # prints `curl` commands to try it with
 //! cargo run -p quickstart -- --demo    # sends itself requests, and prints a table
 //! ```
 //!
@@ -45,9 +45,9 @@ fn app(app_secret: &str, verify_token: &str, printer: Printer) -> Result<Router,
         .layer(whatsapp))
 }
 
-/// Returns 200 only if all events are handled: Meta retries any other status. Here,
-/// handling is printing. A real service stores or queues the events before it
-/// responds, and does slow work afterwards.
+/// Returns 200 only if all events are handled: Meta retries any other status. Here, handling is
+/// printing. A real service stores or queues the events before it responds, and does slow work
+/// afterwards.
 async fn on_event(
     State(printer): State<Printer>,
     Extension(notification): Extension<Notification>,
@@ -61,6 +61,8 @@ async fn on_event(
 /// `axum::serve` has no timeout for request headers. A reverse proxy usually has one. A server that
 /// faces the internet needs its own, as in `examples/hyper.rs`.
 async fn serve() -> Result<(), Box<dyn Error>> {
+    // Prints why a request is refused, and what to do about it.
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
     let credentials = Credentials::from_env()?;
     let app = app(
         &credentials.app_secret.value,
@@ -87,7 +89,7 @@ async fn main() -> ExitCode {
     let outcome = match arguments[..] {
         [] => serve().await.map(|()| ExitCode::SUCCESS),
         ["--demo"] => demo::run().await,
-        _ => Err("usage: cargo run --example quickstart -- [--demo]".into()),
+        _ => Err("usage: cargo run -p quickstart -- [--demo]".into()),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("quickstart: {error}");

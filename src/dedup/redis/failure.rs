@@ -22,6 +22,8 @@ pub(super) enum Refusal {
     Loading,
     Disk,
     Cluster,
+    /// The URL has no password, or a wrong one.
+    Password,
     Permission,
     Other,
 }
@@ -44,7 +46,8 @@ impl Refusal {
             "LOADING" | "MASTERDOWN" | "BUSY" | "TRYAGAIN" => Self::Loading,
             "MISCONF" | "NOREPLICAS" => Self::Disk,
             "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" => Self::Cluster,
-            "NOAUTH" | "NOPERM" | "WRONGPASS" => Self::Permission,
+            "NOAUTH" | "WRONGPASS" => Self::Password,
+            "NOPERM" => Self::Permission,
             _ => Self::Other,
         }
     }
@@ -90,6 +93,10 @@ impl fmt::Display for Failure {
                     "the Redis server takes no writes because it cannot save or replicate them"
                 }
                 Refusal::Cluster => "the Redis server is a node of a cluster without this key",
+                Refusal::Password => {
+                    "the Redis server requires a password, or another one: put it into the URL, \
+                     redis://user:password@host"
+                }
                 Refusal::Permission => "the Redis server does not permit this user to do it",
                 Refusal::Other => "the Redis server refused the command",
             },
@@ -168,7 +175,7 @@ mod tests {
             ("-MOVED 3999 127.0.0.1:6381", Refusal::Cluster),
             ("-ASK 3999 127.0.0.1:6381", Refusal::Cluster),
             ("-CLUSTERDOWN Hash slot not served", Refusal::Cluster),
-            ("-NOAUTH Authentication required.", Refusal::Permission),
+            ("-NOAUTH Authentication required.", Refusal::Password),
             ("-NOPERM this user has no permissions", Refusal::Permission),
             ("-ERR unknown command 'EVALSHA'", Refusal::Other),
             ("-WRONGTYPE Operation against a key", Refusal::Other),

@@ -141,8 +141,9 @@ impl CachedResolver {
     /// first request for each name still looks it up, outside of the rate limit for unknown names.
     ///
     /// Call it before the service listens, with all names or those in use. Beyond the
-    /// [`capacity`](CachedResolverBuilder::capacity) some are evicted again. A name that turns out
-    /// to have no app becomes unknown when it is looked up. Invalid names are skipped.
+    /// [`capacity`](crate::webhook::CachedResolverBuilder::capacity) some are evicted again. A name
+    /// that turns out to have no app becomes unknown when it is looked up. Invalid names are
+    /// skipped.
     ///
     /// ```
     /// use tower_whatsapp::webhook::{AppResolver, CachedResolver};

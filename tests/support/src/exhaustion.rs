@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    PATIENCE,
     process::{Process, command_with_descriptors},
     webhook::{ENV, HANDSHAKE},
 };
@@ -17,9 +18,6 @@ use crate::{
 pub const DESCRIPTORS: usize = 64;
 
 const CONNECTIONS: usize = 150;
-
-/// Timeout for every wait: far above the normal duration, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection with a read timeout.
 pub fn connect(address: SocketAddr) -> TcpStream {

@@ -16,7 +16,14 @@ pub mod redis;
 #[cfg(feature = "examples")]
 pub mod webhook;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    future::Future,
+    panic::Location,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -69,9 +76,41 @@ pub fn payloads() -> PathBuf {
     shared("payloads")
 }
 
+/// The index of the collection. Prints a line without it: the tests use bodies of their own then.
+pub fn payloads_index() -> Option<String> {
+    let index = fs::read_to_string(payloads().join("INDEX.tsv")).ok();
+    if index.is_none() {
+        println!("skipped: real notifications, because ../shared/payloads is missing");
+    }
+    index
+}
+
 /// A file of the collection next to the repository.
 pub fn shared(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared")
         .join(name)
+}
+
+/// Time limit of everything that a test waits for. Far longer than anything takes, also on a busy
+/// machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits for `work`, at most [`PATIENCE`].
+///
+/// # Panics
+///
+/// Panics after that with the test, its line and `what` was waited for: a fault must not make a
+/// test hang without a name.
+#[track_caller]
+pub fn within<F: Future>(what: &str, work: F) -> impl Future<Output = F::Output> {
+    let caller = Location::caller();
+    async move {
+        let Ok(done) = tokio::time::timeout(PATIENCE, work).await else {
+            let thread = thread::current();
+            let test = thread.name().unwrap_or("a test");
+            panic!("{test} waits in vain for {what} ({caller})");
+        };
+        done
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::{env, fs};
 
-use crate::payloads;
+use crate::{payloads, payloads_index};
 
 /// Nesting depth of a body.
 pub fn depth(body: &str) -> usize {
@@ -471,8 +471,7 @@ pub fn bodies() -> Vec<(String, String)> {
         .map(|(number, body)| (format!("own {number}"), (*body).to_owned()))
         .collect();
     let root = payloads();
-    let Ok(index) = fs::read_to_string(root.join("INDEX.tsv")) else {
-        println!("there is no collection beside the project");
+    let Some(index) = payloads_index() else {
         return bodies;
     };
     for line in index.lines().skip(1) {

@@ -1,5 +1,6 @@
 //! Runs an example as a process and reads its output.
 
+use crate::PATIENCE;
 use std::{
     env,
     ffi::OsStr,
@@ -11,9 +12,6 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-
-/// Timeout for every wait: far above the normal duration, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A command without the examples' settings in its environment.
 pub fn command(example: &str) -> Command {
@@ -146,7 +144,8 @@ impl Process {
 
     /// The next line of its standard output.
     pub fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).unwrap()
+        let line = self.lines.recv_timeout(PATIENCE);
+        line.expect("the process does not print a line")
     }
 
     /// Interrupts it as Ctrl-C does, and returns its whole output.
@@ -179,7 +178,7 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "it does not end");
+            assert!(start.elapsed() < PATIENCE, "the process does not end");
             thread::sleep(Duration::from_millis(10));
         }
     }

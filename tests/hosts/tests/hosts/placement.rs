@@ -416,8 +416,10 @@ async fn two_apps_over_one_dedup_layer_need_labels() {
         both.map(|(path, secret)| tower_whatsapp::testing::delivery(path, BODY, secret))
     };
     let routes = || {
-        let routes = Router::new().route("/one", post(async || ()));
-        routes.route("/two", post(async || ()))
+        let read = post(async |_: Notification| ());
+        Router::new()
+            .route("/one", read.clone())
+            .route("/two", read)
     };
 
     let dedup = DedupLayer::new(MemoryStore::new());
