@@ -2,7 +2,7 @@
 //!
 //! Levels: WARN for what an operator must act on, INFO for the start and handshakes, DEBUG for each
 //! request. Anyone can send requests that are refused, so there is at most one WARN per minute and
-//! kind; those in between are DEBUG.
+//! kind, and for wrong signatures and tokens per minute and app; those in between are DEBUG.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use http::StatusCode;
 use tracing::{Level, Span, debug, enabled, field, info, info_span, warn};
 
 use super::{
+    app::AppTelemetry,
     clock::Moment,
     observation::{Outcome, VerifiedDelivery},
     rate_limit::RateLimit,
@@ -20,6 +21,10 @@ use crate::{
     webhook::{Rejection, RejectionKind, SetupWarning, TEST_ENTRY_ID},
 };
 
+/// Longest first event, in bytes, whose key is shown in the span of a delivery. The hash of a
+/// longer one would delay the other tasks of the thread.
+const MAX_HASHED: usize = 64 * 1024;
+
 /// The target of all spans and events, for filters.
 pub(super) const TARGET: &str = "tower_whatsapp";
 
@@ -29,7 +34,7 @@ pub(super) struct RejectionLimits([RateLimit; RejectionKind::COUNT]);
 
 impl RejectionLimits {
     /// Returns the number of events left out if the kind deserves a WARN now.
-    fn admit(&self, kind: RejectionKind) -> Option<u64> {
+    fn admit(&self, kind: RejectionKind, app: Option<&AppTelemetry>) -> Option<u64> {
         let is_harmless = matches!(
             kind,
             RejectionKind::MethodNotAllowed | RejectionKind::NotHandshake
@@ -37,7 +42,13 @@ impl RejectionLimits {
         if is_harmless {
             return None;
         }
-        self.0.get(kind as usize)?.admit()
+        let limit = match (kind, app) {
+            // The credentials of this app may be wrong.
+            (RejectionKind::SignatureMismatch, Some(app)) => &app.signature_mismatch,
+            (RejectionKind::HandshakeToken, Some(app)) => &app.handshake_token,
+            _ => self.0.get(kind as usize)?,
+        };
+        limit.admit()
     }
 }
 
@@ -66,13 +77,13 @@ pub(super) fn built(paths: &str, body_limit: usize, memory_budget: usize) {
     );
 }
 
-/// `verified` is the number of deliveries of the app with a valid signature so far: 0 means that
-/// the setup is wrong, many that a stranger sent this one.
+/// The number of deliveries of the app with a valid signature so far is shown beside a mismatch: 0
+/// means that the setup is wrong, many that a stranger sent this one.
 pub(super) fn rejected(
     limits: &RejectionLimits,
     rejection: &Rejection,
     ring: Option<&KeyRing>,
-    verified: u64,
+    app_telemetry: Option<&AppTelemetry>,
 ) {
     let kind = rejection.kind();
     // The labels tell which secrets the signature was compared with.
@@ -80,7 +91,7 @@ pub(super) fn rejected(
     let secrets = ring.filter(|_| is_mismatch).map(KeyRing::secret_labels);
     let (detail, app) = (rejection.detail(), rejection.app().and_then(non_empty));
     warn_or_debug!(
-        limits.admit(kind),
+        limits.admit(kind, app_telemetry),
         {
             reason = kind.name(),
             status = rejection.status().as_u16(),
@@ -90,7 +101,7 @@ pub(super) fn rejected(
             declared_length = rejection.declared_length(),
             received_length = rejection.received_length(),
             secret_labels = secrets.map(field::display),
-            verified_since_start = is_mismatch.then_some(verified)
+            verified_since_start = app_telemetry.filter(|_| is_mismatch).map(AppTelemetry::verified)
         },
         advice(kind)
     );
@@ -129,10 +140,10 @@ pub(super) fn setup_warning(warning: SetupWarning) {
 }
 
 /// Reports a sample of the *Test* button of the App Dashboard.
-pub(super) fn verified(delivery: &VerifiedDelivery<'_>, limit: &RateLimit) {
+pub(super) fn verified(delivery: &VerifiedDelivery<'_>) {
     if enabled!(target: TARGET, Level::INFO)
         && (delivery.events.first()).and_then(Event::entry_id) == Some(TEST_ENTRY_ID)
-        && limit.admit().is_some()
+        && delivery.telemetry.test_deliveries.admit().is_some()
     {
         info!(
             target: TARGET,
@@ -171,9 +182,10 @@ pub(super) fn delivery(delivery: &VerifiedDelivery<'_>, now: Moment) -> Span {
         status = field::Empty,
         outcome = field::Empty,
     );
-    // A key is a hash of the event, and takes some time to compute.
+    // A key is a hash of the event, and takes time to compute.
     if !span.is_disabled()
         && let Some(first) = delivery.events.first()
+        && first.raw().len() <= MAX_HASHED
     {
         span.record("first_key", field::display(first.key_in(delivery.app)));
     }
@@ -265,32 +277,26 @@ fn advice(kind: RejectionKind) -> &'static str {
         RejectionKind::HandshakeMalformed => {
             "refused a malformed handshake: it did not come from Meta, or a proxy changes the query"
         }
-        #[cfg(feature = "admission")]
         RejectionKind::AddressUnknown => {
             "refused a delivery because its client address is unknown: serve axum with \
              `into_make_service_with_connect_info::<SocketAddr>()`, or set `trusted_proxies`"
         }
-        #[cfg(feature = "admission")]
         RejectionKind::AddressRefused => {
             "refused a delivery because its client address is not in the allow list: a stranger, a \
              list older than Meta's current addresses, or a proxy that `trusted_proxies` does not \
              name"
         }
-        #[cfg(feature = "client-certificate")]
         RejectionKind::CertificateMissing => {
             "refused a delivery without a client certificate: a stranger, or the TLS server or \
              proxy does not request one and pass it on"
         }
-        #[cfg(feature = "client-certificate")]
         RejectionKind::CertificateRefused => {
             "refused a delivery whose client certificate is not verified or has another subject: a \
              stranger, or the proxy does not verify against Meta's certificate authority"
         }
-        #[cfg(feature = "apps")]
         RejectionKind::AppUnknown => {
             "refused a request because the app resolver knows no app of the name in the path"
         }
-        #[cfg(feature = "apps")]
         RejectionKind::AppResolverUnavailable => {
             "answered 503 because the app resolver failed, timed out or reached a limit: see \
              `CachedResolver::last_error`"

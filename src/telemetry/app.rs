@@ -1,0 +1,57 @@
+//! Telemetry of an [`App`](crate::App).
+
+#[cfg(feature = "tracing")]
+use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+use std::time::Duration;
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+use super::rate_limit::RateLimit;
+
+/// What is counted and limited for each app, so that a busy or broken app hides nothing about
+/// another.
+#[derive(Debug, Default)]
+pub(crate) struct AppTelemetry {
+    /// Deliveries with a valid signature so far.
+    #[cfg(feature = "tracing")]
+    verified: AtomicU64,
+    #[cfg(feature = "tracing")]
+    pub(super) signature_mismatch: RateLimit,
+    #[cfg(feature = "tracing")]
+    pub(super) handshake_token: RateLimit,
+    /// Deliveries that the handler refused.
+    #[cfg(feature = "tracing")]
+    pub(super) refused: RateLimit,
+    #[cfg(feature = "tracing")]
+    pub(super) test_deliveries: RateLimit,
+    /// Deliveries that are looked at closely.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(super) samples: Samples,
+}
+
+/// Four a second.
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+#[derive(Debug)]
+pub(super) struct Samples(pub(super) RateLimit);
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+impl Default for Samples {
+    fn default() -> Self {
+        Self(RateLimit::every(Duration::from_millis(250)))
+    }
+}
+
+impl AppTelemetry {
+    /// Counts a delivery with a valid signature.
+    pub(crate) fn count_verified(&self) {
+        #[cfg(feature = "tracing")]
+        self.verified.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl AppTelemetry {
+    pub(super) fn verified(&self) -> u64 {
+        self.verified.load(Ordering::Relaxed)
+    }
+}
