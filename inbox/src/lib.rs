@@ -114,6 +114,11 @@ pub use self::{
     worker::Worker,
 };
 
+/// Runs the example of the README as a doctest.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// Runs the examples of the guide as doctests.
 #[cfg(all(doctest, feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../../docs/inbox.md")]

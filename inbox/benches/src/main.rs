@@ -1,7 +1,7 @@
 //! The inbox beside general job queues, storing and running the same jobs on one PostgreSQL.
 //!
-//! `cargo run --release -p inbox-benches -- [EVENTS]` prints a line of figures for each. All share
-//! the processor with the database. `fsync` is on.
+//! `cargo run --release --manifest-path inbox/benches/Cargo.toml -- [EVENTS]` prints a line of
+//! figures for each. All share the processor with the database. `fsync` is on.
 
 mod apalis_queue;
 mod cpu;

@@ -152,7 +152,7 @@ pub(crate) async fn kinds_are_left_out_at_the_door(db: &Db) {
 
 pub(crate) async fn unknown_kinds_are_refused(db: &Db) {
     for builder in [
-        Inbox::builder().only(["mesage"]),
+        Inbox::builder().only(["posts"]),
         Inbox::builder().ignore(["messages"]),
         Inbox::builder().only(Vec::<String>::new()),
         Inbox::builder().gather(Duration::from_secs(2), Duration::from_secs(1)),
