@@ -211,7 +211,7 @@ async fn proxy_that_changes_bodies() {
     }));
     assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 403);
     let line = lines.only("signature_mismatch");
-    assert!(line.contains("a proxy changes bodies"), "{line}");
+    assert!(line.contains("a proxy that changes bodies"), "{line}");
 }
 
 #[tokio::test]
