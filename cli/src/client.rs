@@ -47,13 +47,25 @@ pub(crate) fn host_and_port(url: &Uri) -> (&str, u16) {
     (host, url.port_u16().unwrap_or(port))
 }
 
+/// A client that keeps connections open, as Meta does.
 pub(crate) fn new(config: ClientConfig) -> Client {
-    let connector = HttpsConnectorBuilder::new()
+    legacy::Client::builder(TokioExecutor::new()).build(connector(config))
+}
+
+/// A client with a connection for each request. A server may close one after a refusal, and the
+/// next request on it would fail.
+pub(crate) fn without_reuse(config: ClientConfig) -> Client {
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .build(connector(config))
+}
+
+fn connector(config: ClientConfig) -> HttpsConnector<HttpConnector> {
+    HttpsConnectorBuilder::new()
         .with_tls_config(config)
         .https_or_http()
         .enable_http1()
-        .build();
-    legacy::Client::builder(TokioExecutor::new()).build(connector)
+        .build()
 }
 
 /// Adds the parameters of a handshake to the URL.

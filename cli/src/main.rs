@@ -16,7 +16,7 @@ mod tls;
 
 use std::{future::Future, process::ExitCode};
 
-use clap::Parser;
+use clap::{Parser, error::ErrorKind};
 
 use crate::{
     args::{Args, Command},
@@ -24,7 +24,10 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let Args { command } = Args::parse();
+    let Args { command } = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return explain(&error),
+    };
     let outcome = match command {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Doctor(args) => block_on(doctor::run(args)),
@@ -38,6 +41,21 @@ fn main() -> ExitCode {
         eprintln!("whatsapp-webhook: {failure}");
         failure.exit_code()
     })
+}
+
+/// Prints help as clap does, and an error on one line.
+fn explain(error: &clap::Error) -> ExitCode {
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if is_help || !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    // The first paragraph is the error, the others are hints and the usage.
+    let lines = text.lines().take_while(|line| !line.is_empty());
+    let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+    let line = line.trim_start_matches("error: ");
+    eprintln!("whatsapp-webhook: {line}; see --help");
+    Failure::usage("").exit_code()
 }
 
 /// Only commands that use the network start a runtime.

@@ -41,7 +41,7 @@ pub(super) async fn check(args: &DoctorArgs, findings: &mut Findings) -> Result<
     }
     let graph = Graph {
         prober: Prober {
-            client: client::new(args.tls.config(with_tls)?),
+            client: client::without_reuse(args.tls.config(with_tls)?),
             url: args.graph_url.clone(),
             timeout: Duration::from_secs_f64(args.timeout),
         },

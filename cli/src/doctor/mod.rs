@@ -50,7 +50,7 @@ async fn check(args: &DoctorArgs, findings: &mut Findings) -> Result<(), Failure
         // Secrets are not sent to a server whose certificate is wrong.
         if network::check_tls(&args.url, address, roots, findings).await? {
             let prober = Prober {
-                client: client::new(config),
+                client: client::without_reuse(config),
                 url: args.url.clone(),
                 timeout: Duration::from_secs_f64(args.timeout),
             };

@@ -14,11 +14,14 @@ mod webhook;
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use axum::Router;
-use tokio::{net::TcpListener, signal};
+use tokio::{net::TcpListener, signal, sync::Semaphore};
 
 pub(crate) use self::args::ServeArgs;
 use self::{advice::Advice, guard::Guard, store::Store};
 use crate::{failure::Failure, secret};
+
+/// Each connected page takes some memory.
+const MAX_PAGES: usize = 16;
 
 /// What the handlers of the page share.
 #[derive(Clone)]
@@ -31,6 +34,8 @@ struct App {
     webhook_url: Arc<str>,
     path: Arc<str>,
     app_secret: Arc<str>,
+    /// Connected pages.
+    pages: Arc<Semaphore>,
 }
 
 pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
@@ -65,6 +70,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         webhook_url: webhook_url.as_str().into(),
         path: args.path.as_str().into(),
         app_secret: app_secret.as_str().into(),
+        pages: Arc::new(Semaphore::new(MAX_PAGES)),
     };
     let guard = Guard::new(page_address.ip(), args.page_host, prefix.clone());
     let page = page::router(app, guard);

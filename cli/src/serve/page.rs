@@ -29,10 +29,13 @@ const SECURITY_HEADERS: [(&str, &str); 6] = [
     ("cache-control", "no-store"),
 ];
 
-/// Pasted JSON, or a session to load.
-const BODY_LIMIT: usize = 256 * 1024 * 1024;
+/// Pasted JSON of the size of a delivery, with escapes.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
 pub(super) fn router(app: App, guard: Guard) -> Router {
+    // JSON escapes make a saved body longer.
+    let session_limit = DefaultBodyLimit::max(app.store.max_bytes().saturating_mul(2));
+    let session = get(session::save).post(session::load).layer(session_limit);
     let routes = Router::new()
         .route("/", get(html))
         .route("/page.css", get(css))
@@ -44,8 +47,8 @@ pub(super) fn router(app: App, guard: Guard) -> Router {
         .route("/api/send", post(api::send))
         .route("/api/resend", post(api::resend))
         .route("/api/clear", post(api::clear))
-        .route("/api/session", get(session::save).post(session::load))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .route("/api/session", session)
         .with_state(app);
     let state = (Arc::new(guard), routes);
     // The guard removes the token from the path before it is routed.

@@ -13,6 +13,7 @@ use http::header;
 use http_body_util::channel::Channel;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::task::spawn_blocking;
 use tower_whatsapp::Notification;
 
 use super::{
@@ -68,26 +69,32 @@ fn line(record: &Arc<Record>) -> serde_json::Result<String> {
 
 /// Adds the requests of a file. Nothing is added if a line is wrong.
 pub(super) async fn load(State(app): State<App>, file: Bytes) -> Result<Response, Problem> {
-    let text = std::str::from_utf8(&file).map_err(|_| bad("the file is not UTF-8"))?;
-    let mut records = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        if line.trim().is_empty() {
-            continue;
+    let loaded = spawn_blocking(move || {
+        let text = std::str::from_utf8(&file).map_err(|_| bad("the file is not UTF-8"))?;
+        let lines = text.lines().enumerate();
+        let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+        // Twice, because all records together may take more memory than the store.
+        for (index, line) in lines.clone() {
+            parse(line).ok_or_else(|| {
+                let number = index + 1;
+                bad(format!(
+                    "line {number} is not a saved request; nothing was loaded"
+                ))
+            })?;
         }
-        let record = serde_json::from_str(line).ok().and_then(restore);
-        let wrong = || {
-            bad(format!(
-                "line {} is not a saved request; nothing was loaded",
-                index + 1
-            ))
-        };
-        records.push(record.ok_or_else(wrong)?);
-    }
-    let count = records.len();
-    for record in records {
-        app.store.push(record);
-    }
+        let mut count = 0;
+        for record in lines.filter_map(|(_, line)| parse(line)) {
+            app.store.push(record);
+            count += 1;
+        }
+        Ok(count)
+    });
+    let count: usize = loaded.await.map_err(|error| bad(error.to_string()))??;
     Ok(Json(json!({ "loaded": count })).into_response())
+}
+
+fn parse(line: &str) -> Option<Record> {
+    restore(serde_json::from_str(line).ok()?)
 }
 
 fn restore(Loaded { mut record, body }: Loaded) -> Option<Record> {

@@ -79,6 +79,10 @@ impl Store {
         number
     }
 
+    pub(super) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     pub(super) fn clear(&self) {
         let mut kept = self.lock();
         let (last, generation) = (kept.last, kept.generation + 1);

@@ -1,6 +1,6 @@
 //! Server-sent events: what is kept, and what comes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use http_body_util::channel::{Channel, Sender};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -55,8 +55,14 @@ pub(super) async fn stream(
             .ok()
     });
     let after = resumed.unwrap_or(position.after);
+    let Ok(page) = Arc::clone(&app.pages).try_acquire_owned() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open\n").into_response();
+    };
     let (sender, body) = Channel::<Bytes>::new(1);
-    tokio::spawn(feed(app, after, sender));
+    tokio::spawn(async move {
+        feed(app, after, sender).await;
+        drop(page);
+    });
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     (kind, Body::new(body)).into_response()
 }

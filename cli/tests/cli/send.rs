@@ -118,7 +118,10 @@ fn it_reports_rejections_and_wrong_options() {
     ] {
         let (code, _, stderr) = send(&url, options, env);
         assert_eq!(code, Some(2), "{stderr}");
-        assert!(stderr.contains(words), "{stderr}");
+        assert!(
+            stderr.contains(words) && stderr.lines().count() == 1,
+            "{stderr}"
+        );
     }
 }
 

@@ -293,6 +293,29 @@ async fn memory_is_bounded_by_count_and_bytes() {
 }
 
 #[tokio::test]
+async fn at_most_16_pages_are_connected() {
+    let serve = Serve::start(&[], &ENV);
+    let connect = || {
+        let mut page = TcpStream::connect(serve.page).unwrap();
+        page.write_all(b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        let mut start = [0; 12];
+        page.read_exact(&mut start).unwrap();
+        (page, String::from_utf8(start.to_vec()).unwrap())
+    };
+    let mut pages: Vec<_> = (0..16).map(|_| connect()).collect();
+    assert!(pages.iter().all(|(_, start)| start == "HTTP/1.1 200"));
+    assert_eq!(connect().1, "HTTP/1.1 503");
+    pages.pop();
+    // The closed one is noticed when there is something to send.
+    let patience = std::time::Instant::now();
+    while connect().1 != "HTTP/1.1 200" {
+        assert!(patience.elapsed() < test_support::PATIENCE);
+        serve.deliver(&text("wamid.A"), SECRET).await;
+    }
+}
+
+#[tokio::test]
 async fn other_sites_cannot_read_or_post() {
     let serve = Serve::start(&[], &ENV);
     serve.deliver(&text("wamid.canary"), SECRET).await;

@@ -26,6 +26,10 @@ function element(name, className, ...children) {
   return made;
 }
 
+function count(number, noun) {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
 async function request(path, body) {
   const options = body === undefined ? {} : {
     method: 'POST',
@@ -130,7 +134,7 @@ function announce() {
   if (!arrived || announced) return;
   announced = setTimeout(() => { announced = 0; announce(); }, 5000);
   const last = rows[rows.length - 1];
-  $('news').textContent = arrived === 1 && last ? `New: ${describe(last)}` : `${arrived} new requests`;
+  $('news').textContent = arrived === 1 && last ? `New: ${describe(last)}` : count(arrived, 'new request');
   arrived = 0;
 }
 
@@ -148,13 +152,13 @@ function refresh() {
     if (text && !row.searched.includes(text) && !inBodies?.has(row.number)) continue;
     shown.push(row);
   }
-  $('shown').textContent = shown.length === rows.length ? `${rows.length}` : `${shown.length} of ${rows.length}`;
+  $('shown').textContent = `${shown.length === rows.length ? '' : `${shown.length} of `}${count(rows.length, 'request')}`;
   $('empty').hidden = rows.length > 0;
   if (totals) {
     const size = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
     $('totals').textContent = `${totals.count} of at most ${totals.max_count} requests kept, ${size(totals.bytes)} of ${size(totals.max_bytes)}`;
     $('gone').hidden = !totals.gone;
-    $('gone').textContent = `The oldest ${totals.gone} requests are gone: a limit of kept requests was reached.`;
+    $('gone').textContent = `The oldest ${count(totals.gone, 'request')} ${totals.gone === 1 ? 'is' : 'are'} gone: a limit of kept requests was reached.`;
   }
   draw();
 }
@@ -189,7 +193,7 @@ function drawRow(row, index) {
   made.style.top = `${index * ROW}px`;
   const word = row.verdict === 'missed' ? 'other path' : row.verdict;
   const marks = [];
-  if (row.events > 1) marks.push(`${row.events} events`);
+  if (row.events > 1) marks.push(count(row.events, 'event'));
   if (row.repeat_of) marks.push(`repeat of ${row.repeat_of}`);
   if (row.unread) marks.push('unread keys');
   if (row.origin !== 'live') marks.push(row.origin === 'page' ? 'sent by this page' : 'loaded');
@@ -249,7 +253,7 @@ async function load(number) {
   $('detail-heading').textContent = `${number}: ${row.method} ${row.path}`;
   const facts = [['Answer', `${row.status}, ${row.verdict === 'missed' ? 'other path' : row.verdict}`],
     ['Time', `${new Date(row.at).toLocaleString()}, ${(row.micros / 1000).toFixed(1)} ms`],
-    ['Length', `${row.length} bytes, ${answer.total} events`]];
+    ['Length', `${row.length} bytes${row.verdict === 'delivery' ? `, ${count(answer.total, 'event')}` : ''}`]];
   if (row.repeat_of) facts.push(['Repeat', `its first event arrived before, in request ${row.repeat_of}`]);
   const refusal = row.refusal;
   if (refusal) {
@@ -474,7 +478,7 @@ on('file', 'change', async () => {
   $('file').value = '';
   const answer = await request('api/session', text);
   report(null);
-  $('news').textContent = `${answer.loaded} requests loaded`;
+  $('news').textContent = `${count(answer.loaded, 'request')} loaded`;
 });
 on('clear', 'click', () => request('api/clear', {}));
 

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fantoccini::{Client, ClientBuilder, Locator, wd::WebDriverCompatibleCommand};
+use fantoccini::{
+    Client, ClientBuilder, Locator,
+    wd::{TimeoutConfiguration, WebDriverCompatibleCommand},
+};
 use http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -16,7 +19,7 @@ use tokio::time::sleep;
 use url::{ParseError, Url};
 
 /// Time limit of everything that is waited for in the page.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Keys of the WebDriver protocol.
 pub const ENTER: &str = "\u{e007}";
@@ -82,6 +85,8 @@ impl Browser {
             }
             sleep(Duration::from_millis(50)).await;
         };
+        let scripts = TimeoutConfiguration::new(Some(PATIENCE), None, None);
+        client.update_timeouts(scripts).await.unwrap();
         Self {
             client,
             driver,

@@ -368,15 +368,27 @@ async fn hostile_texts_do_not_run() {
 
     let count = sample::all().len() + 3;
     browser.until(&format!("totals.count === {count}")).await;
-    browser.press("j").await;
-    for _ in 0..count {
-        browser.until("detail?.record.number === opened").await;
-        browser
-            .eval("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-            .await;
-        browser.press("j").await;
-        browser.until("detail?.record.number === opened").await;
-    }
+    // Opens every request, and unfolds everything in it.
+    let opened = browser
+        .run(
+            "",
+            "(async () => {
+                const pause = (time) => new Promise((done) => setTimeout(done, time));
+                let count = 0;
+                for (const { number } of shown) {
+                    open(number, false);
+                    while (detail?.record.number !== number) await pause(5);
+                    for (let depth = 0; depth < 4; depth++) {
+                        document.querySelectorAll('#events details').forEach((one) => { one.open = true; });
+                        await pause(10);
+                    }
+                    count += 1;
+                }
+                return count;
+            })()",
+        )
+        .await;
+    assert_eq!(opened, count);
     browser
         .shows("#detail", "profile_name </script><img src=x onerror=")
         .await;
