@@ -53,7 +53,11 @@
 //! the WhatsApp id. When Meta announces that an id has changed, later events stay in the same
 //! conversation for 90 days. Events about an account are in order per account.
 //!
-//! # Metrics
+//! # Logs and metrics
+//!
+//! With the feature `tracing`: a span `whatsapp.inbox.run` for each run, with the handler inside of
+//! it, and WARN for what an operator must act on, at most once a minute for each kind. The target
+//! is `tower_whatsapp_inbox`. `docs/inbox.md` in the repository has the lines.
 //!
 //! With the feature `metrics`, for any recorder of the crate `metrics`:
 //!

@@ -78,3 +78,8 @@ async fn what_is_not_committed_is_503() {
 async fn cancelled_runs_leave_no_transaction() {
     receiving::cancelled_runs_leave_no_transaction().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_conversation_does_not_hold_up_others() {
+    order::a_locked_conversation_does_not_hold_up_others().await;
+}

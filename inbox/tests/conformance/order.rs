@@ -7,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::StatusCode;
 use tokio::time::sleep;
 
-use crate::common::{Db, Journal, message, messages, post, status, statuses, until_empty};
+use crate::common::{Db, Journal, message, messages, post, status, statuses, until, until_empty};
 
 pub(crate) async fn each_conversation_is_in_order_and_one_at_a_time(db: &Db) {
     let inbox = db.inbox().await;
@@ -175,4 +176,35 @@ pub(crate) async fn a_busy_conversation_does_not_starve_others(db: &Db) {
     let last = ids.iter().rposition(|id| id.starts_with('o')).unwrap();
     assert!(last < 20, "the others had to wait for {last} runs");
     assert_eq!(ids.len(), 205);
+}
+
+/// Runs are marked as done together, but none waits for a row that somebody has locked.
+pub(crate) async fn a_locked_conversation_does_not_hold_up_others() {
+    let db = Db::postgres().await;
+    let inbox = db.inbox().await;
+    let both = ["491", "492"].map(|person| message(person, person, 1));
+    assert_eq!(post(&inbox, messages(&both)).await, StatusCode::OK);
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let worker = inbox.worker(move |_| {
+        let mut gate = gate.clone();
+        async move { gate.wait_for(|is_open| *is_open).await.map(drop) }
+    });
+    let host = async {
+        until("both run", async || {
+            inbox.status().await.unwrap().running == 2
+        })
+        .await;
+        let pool = db.postgres_pool().await;
+        let mut transaction = pool.begin().await.unwrap();
+        sqlx::query("SELECT 1 FROM whatsapp_inbox_lane WHERE lane LIKE '%491%' FOR UPDATE")
+            .fetch_one(&mut *transaction)
+            .await
+            .unwrap();
+        open.send_replace(true);
+        until("the other is done", async || inbox.counters().handled == 1).await;
+        transaction.rollback().await.unwrap();
+        until_empty(&inbox).await;
+    };
+    worker.run(host).await;
+    assert_eq!((inbox.counters().handled, inbox.counters().lost), (2, 0));
 }

@@ -8,7 +8,7 @@ use sqlx::{
     PgConnection, PgPool, Postgres, Row, Transaction, postgres::PgListener, postgres::PgRow,
 };
 
-use super::{DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
+use super::{Completion, DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
 use crate::{
     error::{InboxError, InboxErrorKind},
     row::{Delivery, Failure, Lease, StoredRow, millis},
@@ -174,6 +174,36 @@ impl PostgresBackend {
     ) -> Result<(), InboxError> {
         let mut connection = self.pool.acquire().await?;
         complete_in(&mut connection, lease, keys, settings).await
+    }
+
+    pub(crate) async fn complete_all(
+        &self,
+        completions: &[Completion],
+        settings: &Settings,
+    ) -> Result<HashSet<String>, InboxError> {
+        let (mut lanes, mut tokens, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut keys, mut lane_of_key) = (Vec::new(), Vec::new());
+        for completion in completions {
+            let lane = completion.lease.lane.as_str();
+            lanes.push(lane);
+            tokens.push(completion.lease.token.as_slice());
+            counts.push(i32::try_from(completion.keys.len()).unwrap_or(i32::MAX));
+            keys.extend_from_slice(&completion.keys);
+            lane_of_key.extend(completion.keys.iter().map(|_| lane));
+        }
+        let (quiet, longest) = settings.gather_millis();
+        let done: Vec<String> = sqlx::query_scalar(sql::COMPLETE_ALL)
+            .bind(lanes)
+            .bind(tokens)
+            .bind(counts)
+            .bind(keys)
+            .bind(lane_of_key)
+            .bind(millis(settings.keep))
+            .bind(quiet)
+            .bind(longest)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(done.into_iter().collect())
     }
 
     pub(crate) async fn fail(

@@ -97,6 +97,40 @@ done AS (
 )
 SELECT pending FROM released";
 
+/// The same for several lanes. Lanes that are locked are left out, so that nobody waits for the
+/// transaction of another lane.
+pub(super) const COMPLETE_ALL: &str = "
+WITH held AS MATERIALIZED (
+    SELECT l.lane, l.pending - mine.count AS pending, l.first_at, l.last_at, l.class
+    FROM whatsapp_inbox_lane l
+    JOIN unnest($1::text[], $2::bytea[], $3::integer[]) AS mine (lane, owner, count)
+        ON l.lane = mine.lane AND l.owner = mine.owner
+    ORDER BY l.lane FOR UPDATE OF l SKIP LOCKED
+),
+released AS (
+    UPDATE whatsapp_inbox_lane l SET
+        pending = held.pending, owner = NULL, held = false, claims = 0,
+        first_at = CASE WHEN held.pending > 0 THEN coalesce(held.first_at, now()) END,
+        wake_at = CASE
+            WHEN held.pending <= 0 THEN 'infinity'
+            WHEN held.first_at IS NULL THEN now()
+            ELSE least(
+                held.first_at + CASE WHEN held.class = 0 THEN $8 ELSE 0 END
+                    * interval '1 millisecond',
+                held.last_at + CASE WHEN held.class = 0 THEN $7 ELSE 0 END
+                    * interval '1 millisecond') END
+    FROM held WHERE l.lane = held.lane
+    RETURNING l.lane
+),
+done AS (
+    UPDATE whatsapp_inbox_event e SET state = 1, body = NULL, last_error = NULL,
+        finished_at = now(), expires_at = now() + $6 * interval '1 millisecond'
+    FROM unnest($4::bytea[], $5::text[]) AS mine (event_key, lane)
+    WHERE e.event_key = mine.event_key AND e.state = 0
+        AND mine.lane IN (SELECT lane FROM released)
+)
+SELECT lane FROM released";
+
 pub(super) const RENEW: &str = "
 WITH held AS (
     SELECT l.lane FROM whatsapp_inbox_lane l

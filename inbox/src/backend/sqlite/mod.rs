@@ -15,7 +15,7 @@ use sqlx::{
     },
 };
 
-use super::{DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
+use super::{Completion, DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
 use crate::{
     conversation::MESSAGES,
     error::{InboxError, InboxErrorKind},
@@ -199,6 +199,25 @@ impl SqliteBackend {
         complete_in(&mut transaction, lease, keys, settings).await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    pub(crate) async fn complete_all(
+        &self,
+        completions: &[Completion],
+        settings: &Settings,
+    ) -> Result<HashSet<String>, InboxError> {
+        let mut transaction = self.begin().await?;
+        let mut done = HashSet::new();
+        for Completion { lease, keys } in completions {
+            match complete_in(&mut transaction, lease, keys, settings).await {
+                Ok(()) => drop(done.insert(lease.lane.clone())),
+                // Nothing was written for this one.
+                Err(error) if error.kind() == InboxErrorKind::LeaseLost => {}
+                Err(error) => return Err(error),
+            }
+        }
+        transaction.commit().await?;
+        Ok(done)
     }
 
     pub(crate) async fn fail(
