@@ -51,7 +51,9 @@
 //!
 //! A conversation is the app and the business phone number, with the group, else the user id, else
 //! the WhatsApp id. When Meta announces that an id has changed, later events stay in the same
-//! conversation for 90 days. Events about an account are in order per account.
+//! conversation for 90 days. If the announcement arrives late, what waits under the new id joins
+//! the conversation; what is being handled or retried at that moment does not. Events about an
+//! account are in order per account.
 //!
 //! # Logs and metrics
 //!

@@ -123,19 +123,56 @@ pub(crate) async fn statuses_do_not_hold_up_messages(db: &Db) {
     assert_eq!(seen.load(Ordering::SeqCst), 400);
 }
 
+fn from(user: &str, id: &str, seconds: u64) -> String {
+    format!(
+        r#"{{"from_user_id":"{user}","id":"{id}","timestamp":"{seconds}","type":"text","text":{{"body":"x"}}}}"#
+    )
+}
+
+fn changed(old: &str, new: &str, id: &str, seconds: u64) -> String {
+    format!(
+        r#"{{"from_user_id":"{new}","id":"{id}","timestamp":"{seconds}","type":"system","system":
+        {{"type":"user_changed_user_id","user_id":"{new}","previous_user_id":"{old}"}}}}"#
+    )
+}
+
+/// Meta redelivers an announcement that was answered with 503, after what followed it.
+pub(crate) async fn a_late_announcement_joins_what_waits(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[from("US.1", "w1", 1)])).await;
+    post(&inbox, messages(&[from("US.3", "w6", 6)])).await;
+    post(&inbox, messages(&[changed("US.2", "US.3", "w5", 5)])).await;
+    post(
+        &inbox,
+        messages(&[from("US.2", "w3", 3), from("US.3", "w7", 7)]),
+    )
+    .await;
+    post(&inbox, messages(&[changed("US.1", "US.2", "w2", 2)])).await;
+    post(
+        &inbox,
+        messages(&[from("US.2", "w4", 4), from("US.3", "w8", 8)]),
+    )
+    .await;
+    // A second time changes nothing.
+    post(&inbox, messages(&[changed("US.1", "US.2", "w2", 2)])).await;
+    assert_eq!(inbox.status().await.unwrap().messages, 8);
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let worker = inbox.worker(move |event| {
+        seen.note(&event);
+        async { Ok::<_, String>(()) }
+    });
+    worker.run(until_empty(&inbox)).await;
+    let all = journal.by_conversation();
+    assert_eq!(all.len(), 1, "{all:?}");
+    let order = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8"];
+    assert_eq!(all["/7/user/US.1"], order);
+    let idle = "SELECT count(*) FROM whatsapp_inbox_lane WHERE pending <> 0 OR held";
+    assert_eq!(db.count(idle).await, 0);
+}
+
 pub(crate) async fn a_changed_id_stays_in_its_conversation(db: &Db) {
     let inbox = db.inbox().await;
-    let from = |user: &str, id: &str, seconds: u64| {
-        format!(
-            r#"{{"from_user_id":"{user}","id":"{id}","timestamp":"{seconds}","type":"text","text":{{"body":"x"}}}}"#
-        )
-    };
-    let changed = |old: &str, new: &str, id: &str, seconds: u64| {
-        format!(
-            r#"{{"from_user_id":"{new}","id":"{id}","timestamp":"{seconds}","type":"system","system":
-            {{"type":"user_changed_user_id","user_id":"{new}","previous_user_id":"{old}"}}}}"#
-        )
-    };
     post(&inbox, messages(&[from("US.1", "w1", 1)])).await;
     // The change and what follows it in one delivery.
     let both = [changed("US.1", "US.2", "w2", 2), from("US.2", "w3", 3)];

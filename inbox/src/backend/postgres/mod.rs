@@ -106,7 +106,33 @@ impl PostgresBackend {
             connection.close_on_drop();
             return Err(InboxError::new(InboxErrorKind::Database));
         }
+        drop(connection);
+        for (new, _) in &delivery.aliases {
+            self.join(new).await?;
+        }
         Ok(count.unsigned_abs())
+    }
+
+    /// What waits under a new name joins the conversation. The announcement may be late. If this
+    /// fails, Meta redelivers the announcement.
+    async fn join(&self, new: &str) -> Result<(), InboxError> {
+        let mut transaction = self.begin().await?;
+        let old: Option<String> = sqlx::query_scalar(sql::REPOINT)
+            .bind(new)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(old) = old else { return Ok(()) };
+        let lanes: Vec<(String, bool)> = sqlx::query_as(sql::LOCK_BOTH)
+            .bind(new)
+            .bind(&old)
+            .fetch_all(&mut *transaction)
+            .await?;
+        if lanes.iter().any(|(lane, is_held)| lane == new && !is_held) {
+            let moving = sqlx::query(sql::MOVE).bind(new).bind(&old);
+            moving.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     pub(crate) async fn notify(&self) -> Result<(), InboxError> {

@@ -132,9 +132,10 @@ impl SqliteBackend {
             if *new != old {
                 sqlx::query(sql::ALIAS)
                     .bind(new)
-                    .bind(old)
+                    .bind(&old)
                     .execute(&mut *transaction)
                     .await?;
+                join(&mut transaction, new).await?;
             }
         }
         transaction.commit().await?;
@@ -359,9 +360,10 @@ impl SqliteBackend {
                 .fetch_optional(&mut *transaction)
                 .await?;
             let Some(row) = row else { continue };
-            sqlx::query(sql::REPLAY_LANE)
+            sqlx::query(sql::JOIN_LANE)
                 .bind(row.try_get::<String, _>("lane")?)
                 .bind(row.try_get::<i64, _>("class")?)
+                .bind(1)
                 .execute(&mut *transaction)
                 .await?;
             count += 1;
@@ -427,6 +429,26 @@ async fn resolve(
         .fetch_optional(connection)
         .await?;
     Ok(renamed.unwrap_or(conversation))
+}
+
+/// What waits under a new name joins the conversation. The announcement may be late.
+async fn join(connection: &mut SqliteConnection, new: &str) -> Result<(), InboxError> {
+    let old = resolve(connection, new.to_owned()).await?;
+    let repoint = sqlx::query(sql::REPOINT).bind(new).bind(&old);
+    repoint.execute(&mut *connection).await?;
+    let moving = sqlx::query(sql::MOVE).bind(new).bind(&old);
+    let moved = moving.execute(&mut *connection).await?.rows_affected();
+    if moved > 0 {
+        let empty = sqlx::query(sql::EMPTY_LANE).bind(new);
+        empty.execute(&mut *connection).await?;
+        sqlx::query(sql::JOIN_LANE)
+            .bind(&old)
+            .bind(MESSAGES)
+            .bind(i64::try_from(moved).unwrap_or(i64::MAX))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredRow, InboxError> {
