@@ -32,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) store_timeout: Duration,
     pub(crate) waker: Waker,
     pub(crate) counting: Counting,
+    pub(crate) warnings: telemetry::Warnings,
 }
 
 impl Inbox {
@@ -78,6 +79,7 @@ impl Inbox {
                 store_timeout,
                 waker: Waker::new(),
                 counting: Counting::new(),
+                warnings: telemetry::Warnings::new(),
             }),
         }
     }
@@ -209,6 +211,30 @@ impl Inbox {
                     }
                 }
             });
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn refused(&self, error: &InboxError) {
+        self.counting.refused.add(1);
+        self.warnings.refused(error);
+    }
+
+    pub(crate) fn database_failed(&self, operation: &'static str, error: &InboxError) {
+        self.counting.database_errors.add(1);
+        self.warnings.database_failed(operation, error);
+    }
+
+    pub(crate) fn lease_lost(&self) {
+        self.counting.lost.add(1);
+        self.warnings.lease_lost();
+    }
+
+    pub(crate) fn dead_letters(&self, count: u64) {
+        if count > 0 {
+            self.counting.dead.add(count);
+            self.warnings.dead_letters(count);
         }
     }
 }

@@ -51,9 +51,15 @@
 //!
 //! A conversation is the app and the business phone number, with the group, else the user id, else
 //! the WhatsApp id. When Meta announces that an id has changed, later events stay in the same
-//! conversation for 90 days. Events about an account are in order per account.
+//! conversation for 90 days. If the announcement arrives late, what waits under the new id joins
+//! the conversation; what is being handled or retried at that moment does not. Events about an
+//! account are in order per account.
 //!
-//! # Metrics
+//! # Logs and metrics
+//!
+//! With the feature `tracing`: a span `whatsapp.inbox.run` for each run, with the handler inside of
+//! it, and WARN for what an operator must act on, at most once a minute for each kind. The target
+//! is `tower_whatsapp_inbox`. `docs/inbox.md` in the repository has the lines.
 //!
 //! With the feature `metrics`, for any recorder of the crate `metrics`:
 //!

@@ -77,8 +77,8 @@ impl<B> Service<Request<B>> for Receiver {
 async fn answer(inbox: &Inbox, notification: &Notification, app: &str) -> StatusCode {
     match store(inbox, notification, app).await {
         Ok(()) => StatusCode::OK,
-        Err(_) => {
-            inbox.inner.counting.refused.add(1);
+        Err(error) => {
+            inbox.inner.refused(&error);
             StatusCode::SERVICE_UNAVAILABLE
         }
     }

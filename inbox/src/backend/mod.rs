@@ -33,6 +33,12 @@ impl Settings {
     }
 }
 
+/// What a run has done.
+pub(crate) struct Completion {
+    pub(crate) lease: Lease,
+    pub(crate) keys: Vec<[u8; 16]>,
+}
+
 /// The numbers of `Inbox::status`.
 pub(crate) struct StatusRow {
     pub(crate) messages: i64,
@@ -123,6 +129,16 @@ impl Backend {
         settings: &Settings,
     ) -> Result<(), InboxError> {
         ask!(self, Complete, complete(lease, keys, settings))
+    }
+
+    /// Does the same for several lanes in one transaction, and returns those for which it did. It
+    /// waits for no lock of a single lane.
+    pub(crate) async fn complete_all(
+        &self,
+        completions: &[Completion],
+        settings: &Settings,
+    ) -> Result<HashSet<String>, InboxError> {
+        ask!(self, Complete, complete_all(completions, settings))
     }
 
     /// Records a run without success and ends the lease. Returns the number of dead letters.

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Shared, leases};
+use super::{Shared, leases, timed_out};
 use crate::{
     error::{InboxError, InboxErrorKind},
     event::{InboxBatch, InboxEvent, Stored},
@@ -34,6 +34,21 @@ enum End {
     Stopped,
 }
 
+impl End {
+    /// What the handler came to. Whether it was recorded is another matter.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Verdict(Ok(Verdict::Done)) => "done",
+            Self::Verdict(Ok(Verdict::Again)) => "again",
+            Self::Verdict(Ok(Verdict::NotBefore(_))) => "not_before",
+            Self::Verdict(Ok(Verdict::Never(_))) => "never",
+            Self::Verdict(Err(_)) => "failed",
+            Self::LeaseEnded => "lease_ended",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// Handles the rows of a lane, and records the result while the lease lasts.
 pub(super) async fn handle(
     shared: Arc<Shared>,
@@ -53,7 +68,7 @@ pub(super) async fn handle(
         biased;
         () = recorded => {}
         // The result cannot be recorded any more: another worker may have the lane.
-        () = leases::ended(deadline.clone()) => shared.inbox.inner.counting.lost.add(1),
+        () = leases::ended(deadline.clone()) => shared.inbox.inner.lease_lost(),
     }
     shared.leases.let_go(&lease);
 }
@@ -121,9 +136,13 @@ async fn run_handler(
         telemetry::started(event.kind(), event.age());
     }
     let start = Instant::now();
+    let span = telemetry::run_span(&batch);
     // A task of its own, so that a panic stays in it.
     let handler = Arc::clone(&shared.handler);
-    let mut task = tokio::spawn(async move { handler(batch).await });
+    let mut task = tokio::spawn(telemetry::in_span(
+        &span,
+        async move { handler(batch).await },
+    ));
     let limit = shared.options.handler_timeout;
     let too_late = async {
         match limit {
@@ -147,7 +166,9 @@ async fn run_handler(
         // The transaction of the handler must be over before the end of the run is recorded.
         let _ = (&mut task).await;
     }
-    telemetry::ended(start.elapsed());
+    let took = start.elapsed();
+    telemetry::run_ended(&span, end.name(), took);
+    telemetry::ended(took);
     end
 }
 
@@ -172,15 +193,14 @@ async fn settle(shared: &Shared, run: &Run, end: End) {
         End::Verdict(Ok(_)) if run.is_open() => Err(NOT_COMMITTED.to_owned()),
         End::Verdict(verdict) => verdict,
         End::LeaseEnded => {
-            counting.lost.add(1);
+            shared.inbox.inner.lease_lost();
             return;
         }
         End::Stopped => Ok(Verdict::NotBefore(Duration::ZERO)),
     };
     match verdict {
         Ok(Verdict::Done) => {
-            let inner = &shared.inbox.inner;
-            let complete = || inner.backend.complete(lease, keys, &inner.settings);
+            let complete = || shared.completions.complete(shared, lease, keys);
             if record(shared, complete).await.is_some() {
                 counting.handled.add(count);
             }
@@ -235,7 +255,7 @@ fn never(reason: &str) -> Failure<'_> {
 async fn record_failure(shared: &Shared, lease: &Lease, keys: &[[u8; 16]], failure: &Failure<'_>) {
     let fail = || shared.inbox.inner.backend.fail(lease, keys, failure);
     if let Some(dead) = record(shared, fail).await {
-        shared.inbox.inner.counting.dead.add(dead);
+        shared.inbox.inner.dead_letters(dead);
     }
 }
 
@@ -251,10 +271,13 @@ where
         match timeout(shared.options.lease / 3, write()).await {
             Ok(Ok(written)) => return Some(written),
             Ok(Err(error)) if error.kind() == InboxErrorKind::LeaseLost => {
-                shared.inbox.inner.counting.lost.add(u64::from(is_first));
+                if is_first {
+                    shared.inbox.inner.lease_lost();
+                }
                 return None;
             }
-            Ok(Err(_)) | Err(_) => shared.inbox.inner.counting.database_errors.add(1),
+            Ok(Err(error)) => shared.inbox.inner.database_failed("record", &error),
+            Err(_) => shared.inbox.inner.database_failed("record", &timed_out()),
         }
         is_first = false;
         sleep(RECORD_PAUSE.min(shared.options.lease / 10)).await;

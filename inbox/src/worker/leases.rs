@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use super::Shared;
+use super::{Shared, timed_out};
 use crate::row::Lease;
 
 /// By lane. The values end the run when they are in the past.
@@ -91,7 +91,8 @@ pub(super) async fn renew_forever(shared: Arc<Shared>) {
                     shared.leases.settle(lease, deadline);
                 }
             }
-            Ok(Err(_)) | Err(_) => shared.inbox.inner.counting.database_errors.add(1),
+            Ok(Err(error)) => shared.inbox.inner.database_failed("renew", &error),
+            Err(_) => shared.inbox.inner.database_failed("renew", &timed_out()),
         }
     }
 }

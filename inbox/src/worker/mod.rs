@@ -1,5 +1,6 @@
 //! Workers: what runs handlers.
 
+mod completions;
 mod handler;
 mod lane_run;
 mod leases;
@@ -8,6 +9,7 @@ mod run_loop;
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
+    error::{InboxError, InboxErrorKind},
     event::{InboxBatch, InboxEvent},
     inbox::Inbox,
     verdict::Verdict,
@@ -181,13 +183,15 @@ impl Worker {
     /// [`Counters::database_errors`](crate::Counters::database_errors). Dropped earlier, it drops
     /// the running handlers; other workers take over when their leases have expired.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let (completions, requests) = completions::Completions::new();
         let shared = Arc::new(Shared {
             inbox: self.inbox,
             handler: self.handler,
             options: self.options,
             leases: leases::Leases::default(),
+            completions,
         });
-        run_loop::run(shared, shutdown).await;
+        run_loop::run(shared, requests, shutdown).await;
     }
 }
 
@@ -198,12 +202,17 @@ const MIN_LEASE: Duration = if cfg!(feature = "testing") {
     Duration::from_secs(1)
 };
 
+fn timed_out() -> InboxError {
+    InboxError::new(InboxErrorKind::Timeout)
+}
+
 /// What the tasks of a worker share.
 struct Shared {
     inbox: Inbox,
     handler: Handler,
     options: Options,
     leases: leases::Leases,
+    completions: completions::Completions,
 }
 
 impl fmt::Debug for Worker {

@@ -3,15 +3,20 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{Shared, lane_run, leases};
+use super::{
+    Shared,
+    completions::{self, Request},
+    lane_run, leases, timed_out,
+};
 use crate::{
     backend::Backend,
     conversation::{BULK, MESSAGES},
+    error::InboxError,
     row::{Failure, Lease, StoredRow},
 };
 
@@ -30,10 +35,18 @@ struct Slots {
 }
 
 /// Runs until `shutdown`, then drains.
-pub(super) async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    completed: mpsc::UnboundedReceiver<Request>,
+    shutdown: impl Future<Output = ()>,
+) {
     let mut shutdown = pin!(shutdown);
     let mut helpers = JoinSet::new();
     helpers.spawn(leases::renew_forever(Arc::clone(&shared)));
+    helpers.spawn(completions::complete_forever(
+        Arc::clone(&shared),
+        completed,
+    ));
     helpers.spawn(purge_forever(Arc::clone(&shared)));
     helpers.spawn(listen_forever(Arc::clone(&shared)));
     let mut woken = shared.inbox.inner.waker.subscribe();
@@ -102,11 +115,14 @@ async fn claim(
     if !slots.is_due {
         return;
     }
-    let Some(claimed) = leased(shared, slots.class, free).await else {
-        shared.inbox.inner.counting.database_errors.add(1);
-        slots.is_due = false;
-        slots.wake_at = Instant::now() + ERROR_PAUSE.min(poll);
-        return;
+    let claimed = match leased(shared, slots.class, free).await {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            shared.inbox.inner.database_failed("claim", &error);
+            slots.is_due = false;
+            slots.wake_at = Instant::now() + ERROR_PAUSE.min(poll);
+            return;
+        }
     };
     slots.is_due = claimed.len() == free;
     slots.running += claimed.len();
@@ -141,25 +157,29 @@ struct Claimed {
     deadline: Instant,
 }
 
-/// Leases lanes and reads their events. `None` if the database failed.
-async fn leased(shared: &Shared, class: i16, free: usize) -> Option<Vec<Claimed>> {
+/// Leases lanes and reads their events.
+async fn leased(shared: &Shared, class: i16, free: usize) -> Result<Vec<Claimed>, InboxError> {
     let (backend, lease) = (&shared.inbox.inner.backend, shared.options.lease);
     let deadline = Instant::now() + lease;
     // A lost answer leaves leases that nobody knows. They expire.
     let claiming = timeout(lease / 4, backend.claim(class, free, lease));
-    let leases = claiming.await.ok()?.ok()?;
+    let leases = claiming.await.map_err(|_| timed_out())??;
     if leases.is_empty() {
-        return Some(Vec::new());
+        return Ok(Vec::new());
     }
     let lanes: Vec<_> = leases.iter().map(|lease| lease.lane.clone()).collect();
     let fetching = backend.fetch(&lanes, shared.options.per_lane);
-    let Ok(Ok(rows)) = timeout(lease / 4, fetching).await else {
-        // Given up, as far as the database is there, so that nobody waits for them to expire.
-        for lease in &leases {
-            let failure = Failure::unattempted(Duration::ZERO);
-            let _ = timeout(ERROR_PAUSE, backend.fail(lease, &[], &failure)).await;
+    let fetched = timeout(lease / 4, fetching).await;
+    let rows = match fetched.unwrap_or_else(|_| Err(timed_out())) {
+        Ok(rows) => rows,
+        Err(error) => {
+            // Given up, as far as the database is there, so that nobody waits for them to expire.
+            for lease in &leases {
+                let failure = Failure::unattempted(Duration::ZERO);
+                let _ = timeout(ERROR_PAUSE, backend.fail(lease, &[], &failure)).await;
+            }
+            return Err(error);
         }
-        return None;
     };
     let mut claimed: Vec<_> = leases
         .into_iter()
@@ -177,7 +197,7 @@ async fn leased(shared: &Shared, class: i16, free: usize) -> Option<Vec<Claimed>
             claimed.rows.push(row);
         }
     }
-    Some(claimed)
+    Ok(claimed)
 }
 
 /// Waits for what is running. What takes too long is dropped, and its lease is given up.
@@ -198,12 +218,14 @@ async fn purge_forever(shared: Arc<Shared>) {
         // Not all processes at once.
         let pause = shared.options.purge_interval;
         sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-        if shared.inbox.purge().await.is_err() {
-            shared.inbox.inner.counting.database_errors.add(1);
+        if let Err(error) = shared.inbox.purge().await {
+            shared.inbox.inner.database_failed("purge", &error);
         }
         // Sets the gauges.
-        if cfg!(feature = "metrics") && shared.inbox.status().await.is_err() {
-            shared.inbox.inner.counting.database_errors.add(1);
+        if cfg!(feature = "metrics")
+            && let Err(error) = shared.inbox.status().await
+        {
+            shared.inbox.inner.database_failed("status", &error);
         }
     }
 }
@@ -214,18 +236,26 @@ async fn listen_forever(shared: Arc<Shared>) {
     match &inner.backend {
         #[cfg(feature = "postgres")]
         Backend::Postgres(backend) => loop {
-            if let Ok(mut listener) = backend.listen().await {
-                // What was stored before has notified nobody.
-                inner.waker.wake_local();
-                // A lost connection is opened again by the listener.
-                while backend.notified(&mut listener).await.is_ok() {
-                    inner.waker.wake_local();
-                }
+            if let Err(error) = listen(inner, backend).await {
+                inner.database_failed("listen", &error);
             }
-            inner.counting.database_errors.add(1);
             sleep(ERROR_PAUSE).await;
         },
         #[cfg(feature = "sqlite")]
         Backend::Sqlite(_) => {}
+    }
+}
+
+#[cfg(feature = "postgres")]
+async fn listen(
+    inner: &crate::inbox::Inner,
+    backend: &crate::backend::postgres::PostgresBackend,
+) -> Result<(), InboxError> {
+    let mut listener = backend.listen().await?;
+    loop {
+        // What was stored before it listened has notified nobody. A lost connection is opened again
+        // by the listener.
+        inner.waker.wake_local();
+        backend.notified(&mut listener).await?;
     }
 }

@@ -48,7 +48,7 @@ on_both! {
         nothing_personal_is_shown, a_large_delivery_is_stored_within_a_second;
     order: each_conversation_is_in_order_and_one_at_a_time, conversations_run_at_the_same_time,
         meta_s_time_comes_before_arrival, statuses_do_not_hold_up_messages,
-        a_changed_id_stays_in_its_conversation, a_busy_conversation_does_not_starve_others;
+        a_changed_id_stays_in_its_conversation, a_late_announcement_joins_what_waits, a_busy_conversation_does_not_starve_others;
     gathering: a_burst_is_one_call, the_longest_time_ends_a_burst,
         a_batch_is_retried_and_given_up_together;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
@@ -77,4 +77,9 @@ async fn what_is_not_committed_is_503() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_runs_leave_no_transaction() {
     receiving::cancelled_runs_leave_no_transaction().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_conversation_does_not_hold_up_others() {
+    order::a_locked_conversation_does_not_hold_up_others().await;
 }

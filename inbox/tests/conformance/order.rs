@@ -7,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::StatusCode;
 use tokio::time::sleep;
 
-use crate::common::{Db, Journal, message, messages, post, status, statuses, until_empty};
+use crate::common::{Db, Journal, message, messages, post, status, statuses, until, until_empty};
 
 pub(crate) async fn each_conversation_is_in_order_and_one_at_a_time(db: &Db) {
     let inbox = db.inbox().await;
@@ -122,19 +123,56 @@ pub(crate) async fn statuses_do_not_hold_up_messages(db: &Db) {
     assert_eq!(seen.load(Ordering::SeqCst), 400);
 }
 
+fn from(user: &str, id: &str, seconds: u64) -> String {
+    format!(
+        r#"{{"from_user_id":"{user}","id":"{id}","timestamp":"{seconds}","type":"text","text":{{"body":"x"}}}}"#
+    )
+}
+
+fn changed(old: &str, new: &str, id: &str, seconds: u64) -> String {
+    format!(
+        r#"{{"from_user_id":"{new}","id":"{id}","timestamp":"{seconds}","type":"system","system":
+        {{"type":"user_changed_user_id","user_id":"{new}","previous_user_id":"{old}"}}}}"#
+    )
+}
+
+/// Meta redelivers an announcement that was answered with 503, after what followed it.
+pub(crate) async fn a_late_announcement_joins_what_waits(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[from("US.1", "w1", 1)])).await;
+    post(&inbox, messages(&[from("US.3", "w6", 6)])).await;
+    post(&inbox, messages(&[changed("US.2", "US.3", "w5", 5)])).await;
+    post(
+        &inbox,
+        messages(&[from("US.2", "w3", 3), from("US.3", "w7", 7)]),
+    )
+    .await;
+    post(&inbox, messages(&[changed("US.1", "US.2", "w2", 2)])).await;
+    post(
+        &inbox,
+        messages(&[from("US.2", "w4", 4), from("US.3", "w8", 8)]),
+    )
+    .await;
+    // A second time changes nothing.
+    post(&inbox, messages(&[changed("US.1", "US.2", "w2", 2)])).await;
+    assert_eq!(inbox.status().await.unwrap().messages, 8);
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let worker = inbox.worker(move |event| {
+        seen.note(&event);
+        async { Ok::<_, String>(()) }
+    });
+    worker.run(until_empty(&inbox)).await;
+    let all = journal.by_conversation();
+    assert_eq!(all.len(), 1, "{all:?}");
+    let order = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8"];
+    assert_eq!(all["/7/user/US.1"], order);
+    let idle = "SELECT count(*) FROM whatsapp_inbox_lane WHERE pending <> 0 OR held";
+    assert_eq!(db.count(idle).await, 0);
+}
+
 pub(crate) async fn a_changed_id_stays_in_its_conversation(db: &Db) {
     let inbox = db.inbox().await;
-    let from = |user: &str, id: &str, seconds: u64| {
-        format!(
-            r#"{{"from_user_id":"{user}","id":"{id}","timestamp":"{seconds}","type":"text","text":{{"body":"x"}}}}"#
-        )
-    };
-    let changed = |old: &str, new: &str, id: &str, seconds: u64| {
-        format!(
-            r#"{{"from_user_id":"{new}","id":"{id}","timestamp":"{seconds}","type":"system","system":
-            {{"type":"user_changed_user_id","user_id":"{new}","previous_user_id":"{old}"}}}}"#
-        )
-    };
     post(&inbox, messages(&[from("US.1", "w1", 1)])).await;
     // The change and what follows it in one delivery.
     let both = [changed("US.1", "US.2", "w2", 2), from("US.2", "w3", 3)];
@@ -175,4 +213,35 @@ pub(crate) async fn a_busy_conversation_does_not_starve_others(db: &Db) {
     let last = ids.iter().rposition(|id| id.starts_with('o')).unwrap();
     assert!(last < 20, "the others had to wait for {last} runs");
     assert_eq!(ids.len(), 205);
+}
+
+/// Runs are marked as done together, but none waits for a row that somebody has locked.
+pub(crate) async fn a_locked_conversation_does_not_hold_up_others() {
+    let db = Db::postgres().await;
+    let inbox = db.inbox().await;
+    let both = ["491", "492"].map(|person| message(person, person, 1));
+    assert_eq!(post(&inbox, messages(&both)).await, StatusCode::OK);
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let worker = inbox.worker(move |_| {
+        let mut gate = gate.clone();
+        async move { gate.wait_for(|is_open| *is_open).await.map(drop) }
+    });
+    let host = async {
+        until("both run", async || {
+            inbox.status().await.unwrap().running == 2
+        })
+        .await;
+        let pool = db.postgres_pool().await;
+        let mut transaction = pool.begin().await.unwrap();
+        sqlx::query("SELECT 1 FROM whatsapp_inbox_lane WHERE lane LIKE '%491%' FOR UPDATE")
+            .fetch_one(&mut *transaction)
+            .await
+            .unwrap();
+        open.send_replace(true);
+        until("the other is done", async || inbox.counters().handled == 1).await;
+        transaction.rollback().await.unwrap();
+        until_empty(&inbox).await;
+    };
+    worker.run(host).await;
+    assert_eq!((inbox.counters().handled, inbox.counters().lost), (2, 0));
 }

@@ -14,7 +14,7 @@ use crate::common::{message, messages, post};
 const HOT: [(&str, &str); 4] = [
     ("claim", "FOR UPDATE SKIP LOCKED"),
     ("fetch", "CROSS JOIN LATERAL"),
-    ("complete", "WITH released AS"),
+    ("complete", "released AS ("),
     ("next", "wake_at < 'infinity'"),
 ];
 

@@ -8,7 +8,7 @@ use sqlx::{
     PgConnection, PgPool, Postgres, Row, Transaction, postgres::PgListener, postgres::PgRow,
 };
 
-use super::{DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
+use super::{Completion, DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
 use crate::{
     error::{InboxError, InboxErrorKind},
     row::{Delivery, Failure, Lease, StoredRow, millis},
@@ -106,7 +106,33 @@ impl PostgresBackend {
             connection.close_on_drop();
             return Err(InboxError::new(InboxErrorKind::Database));
         }
+        drop(connection);
+        for (new, _) in &delivery.aliases {
+            self.join(new).await?;
+        }
         Ok(count.unsigned_abs())
+    }
+
+    /// What waits under a new name joins the conversation. The announcement may be late. If this
+    /// fails, Meta redelivers the announcement.
+    async fn join(&self, new: &str) -> Result<(), InboxError> {
+        let mut transaction = self.begin().await?;
+        let old: Option<String> = sqlx::query_scalar(sql::REPOINT)
+            .bind(new)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(old) = old else { return Ok(()) };
+        let lanes: Vec<(String, bool)> = sqlx::query_as(sql::LOCK_BOTH)
+            .bind(new)
+            .bind(&old)
+            .fetch_all(&mut *transaction)
+            .await?;
+        if lanes.iter().any(|(lane, is_held)| lane == new && !is_held) {
+            let moving = sqlx::query(sql::MOVE).bind(new).bind(&old);
+            moving.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     pub(crate) async fn notify(&self) -> Result<(), InboxError> {
@@ -174,6 +200,36 @@ impl PostgresBackend {
     ) -> Result<(), InboxError> {
         let mut connection = self.pool.acquire().await?;
         complete_in(&mut connection, lease, keys, settings).await
+    }
+
+    pub(crate) async fn complete_all(
+        &self,
+        completions: &[Completion],
+        settings: &Settings,
+    ) -> Result<HashSet<String>, InboxError> {
+        let (mut lanes, mut tokens, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut keys, mut lane_of_key) = (Vec::new(), Vec::new());
+        for completion in completions {
+            let lane = completion.lease.lane.as_str();
+            lanes.push(lane);
+            tokens.push(completion.lease.token.as_slice());
+            counts.push(i32::try_from(completion.keys.len()).unwrap_or(i32::MAX));
+            keys.extend_from_slice(&completion.keys);
+            lane_of_key.extend(completion.keys.iter().map(|_| lane));
+        }
+        let (quiet, longest) = settings.gather_millis();
+        let done: Vec<String> = sqlx::query_scalar(sql::COMPLETE_ALL)
+            .bind(lanes)
+            .bind(tokens)
+            .bind(counts)
+            .bind(keys)
+            .bind(lane_of_key)
+            .bind(millis(settings.keep))
+            .bind(quiet)
+            .bind(longest)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(done.into_iter().collect())
     }
 
     pub(crate) async fn fail(

@@ -47,6 +47,37 @@ aliases AS (
 )
 SELECT count(*), pg_current_xact_id_if_assigned()::text AS transaction FROM fresh";
 
+/// Names that led to a new name lead to the conversation that it stands for, which is returned.
+pub(super) const REPOINT: &str = "
+WITH place AS (SELECT conversation FROM whatsapp_inbox_alias WHERE alias = $1),
+repointed AS (
+    UPDATE whatsapp_inbox_alias a SET conversation = place.conversation
+    FROM place WHERE a.conversation = $1
+)
+SELECT conversation FROM place";
+
+/// Locks the lanes of a new and an old name, and says whether a worker or a back-off has the new.
+pub(super) const LOCK_BOTH: &str =
+    "SELECT lane, held FROM whatsapp_inbox_lane WHERE lane IN ($1, $2) ORDER BY lane FOR UPDATE";
+
+/// Moves what waits under a new name. Part of a transaction that has locked both lanes.
+pub(super) const MOVE: &str = "
+WITH moved AS (
+    UPDATE whatsapp_inbox_event SET lane = $2, conversation = $2
+    WHERE lane = $1 AND state = 0
+    RETURNING 1
+),
+emptied AS (
+    UPDATE whatsapp_inbox_lane SET pending = 0, first_at = NULL, wake_at = 'infinity'
+    WHERE lane = $1
+)
+INSERT INTO whatsapp_inbox_lane AS l (lane, class, pending, first_at, last_at, wake_at)
+SELECT $2, 0, count(*), now(), now(), now() FROM moved HAVING count(*) > 0
+ON CONFLICT (lane) DO UPDATE SET
+    pending = l.pending + excluded.pending,
+    first_at = coalesce(l.first_at, excluded.first_at),
+    wake_at = CASE WHEN l.held THEN l.wake_at ELSE least(l.wake_at, excluded.wake_at) END";
+
 /// Whether a transaction is over, and was not rolled back. It is still open if the connection was
 /// in a transaction that nobody knew of.
 pub(super) const IS_COMMITTED: &str =
@@ -96,6 +127,40 @@ done AS (
     WHERE event_key = ANY ($3) AND state = 0 AND EXISTS (SELECT 1 FROM released)
 )
 SELECT pending FROM released";
+
+/// The same for several lanes. Lanes that are locked are left out, so that nobody waits for the
+/// transaction of another lane.
+pub(super) const COMPLETE_ALL: &str = "
+WITH held AS MATERIALIZED (
+    SELECT l.lane, l.pending - mine.count AS pending, l.first_at, l.last_at, l.class
+    FROM whatsapp_inbox_lane l
+    JOIN unnest($1::text[], $2::bytea[], $3::integer[]) AS mine (lane, owner, count)
+        ON l.lane = mine.lane AND l.owner = mine.owner
+    ORDER BY l.lane FOR UPDATE OF l SKIP LOCKED
+),
+released AS (
+    UPDATE whatsapp_inbox_lane l SET
+        pending = held.pending, owner = NULL, held = false, claims = 0,
+        first_at = CASE WHEN held.pending > 0 THEN coalesce(held.first_at, now()) END,
+        wake_at = CASE
+            WHEN held.pending <= 0 THEN 'infinity'
+            WHEN held.first_at IS NULL THEN now()
+            ELSE least(
+                held.first_at + CASE WHEN held.class = 0 THEN $8 ELSE 0 END
+                    * interval '1 millisecond',
+                held.last_at + CASE WHEN held.class = 0 THEN $7 ELSE 0 END
+                    * interval '1 millisecond') END
+    FROM held WHERE l.lane = held.lane
+    RETURNING l.lane
+),
+done AS (
+    UPDATE whatsapp_inbox_event e SET state = 1, body = NULL, last_error = NULL,
+        finished_at = now(), expires_at = now() + $6 * interval '1 millisecond'
+    FROM unnest($4::bytea[], $5::text[]) AS mine (event_key, lane)
+    WHERE e.event_key = mine.event_key AND e.state = 0
+        AND mine.lane IN (SELECT lane FROM released)
+)
+SELECT lane FROM released";
 
 pub(super) const RENEW: &str = "
 WITH held AS (

@@ -15,7 +15,7 @@ use sqlx::{
     },
 };
 
-use super::{DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
+use super::{Completion, DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
 use crate::{
     conversation::MESSAGES,
     error::{InboxError, InboxErrorKind},
@@ -132,9 +132,10 @@ impl SqliteBackend {
             if *new != old {
                 sqlx::query(sql::ALIAS)
                     .bind(new)
-                    .bind(old)
+                    .bind(&old)
                     .execute(&mut *transaction)
                     .await?;
+                join(&mut transaction, new).await?;
             }
         }
         transaction.commit().await?;
@@ -199,6 +200,25 @@ impl SqliteBackend {
         complete_in(&mut transaction, lease, keys, settings).await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    pub(crate) async fn complete_all(
+        &self,
+        completions: &[Completion],
+        settings: &Settings,
+    ) -> Result<HashSet<String>, InboxError> {
+        let mut transaction = self.begin().await?;
+        let mut done = HashSet::new();
+        for Completion { lease, keys } in completions {
+            match complete_in(&mut transaction, lease, keys, settings).await {
+                Ok(()) => drop(done.insert(lease.lane.clone())),
+                // Nothing was written for this one.
+                Err(error) if error.kind() == InboxErrorKind::LeaseLost => {}
+                Err(error) => return Err(error),
+            }
+        }
+        transaction.commit().await?;
+        Ok(done)
     }
 
     pub(crate) async fn fail(
@@ -340,9 +360,10 @@ impl SqliteBackend {
                 .fetch_optional(&mut *transaction)
                 .await?;
             let Some(row) = row else { continue };
-            sqlx::query(sql::REPLAY_LANE)
+            sqlx::query(sql::JOIN_LANE)
                 .bind(row.try_get::<String, _>("lane")?)
                 .bind(row.try_get::<i64, _>("class")?)
+                .bind(1)
                 .execute(&mut *transaction)
                 .await?;
             count += 1;
@@ -408,6 +429,26 @@ async fn resolve(
         .fetch_optional(connection)
         .await?;
     Ok(renamed.unwrap_or(conversation))
+}
+
+/// What waits under a new name joins the conversation. The announcement may be late.
+async fn join(connection: &mut SqliteConnection, new: &str) -> Result<(), InboxError> {
+    let old = resolve(connection, new.to_owned()).await?;
+    let repoint = sqlx::query(sql::REPOINT).bind(new).bind(&old);
+    repoint.execute(&mut *connection).await?;
+    let moving = sqlx::query(sql::MOVE).bind(new).bind(&old);
+    let moved = moving.execute(&mut *connection).await?.rows_affected();
+    if moved > 0 {
+        let empty = sqlx::query(sql::EMPTY_LANE).bind(new);
+        empty.execute(&mut *connection).await?;
+        sqlx::query(sql::JOIN_LANE)
+            .bind(&old)
+            .bind(MESSAGES)
+            .bind(i64::try_from(moved).unwrap_or(i64::MAX))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredRow, InboxError> {

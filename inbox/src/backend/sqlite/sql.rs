@@ -17,6 +17,20 @@ pub(super) const ALIAS: &str = concat!(
     ") ON CONFLICT (alias) DO NOTHING"
 );
 
+/// Names that led to `?1` lead to `?2`.
+pub(super) const REPOINT: &str =
+    "UPDATE whatsapp_inbox_alias SET conversation = ?2 WHERE conversation = ?1";
+
+/// Moves what waits under a new name, unless a worker or a back-off has it.
+pub(super) const MOVE: &str = "
+    UPDATE whatsapp_inbox_event SET lane = ?2, conversation = ?2
+    WHERE lane = ?1 AND state = 0 AND EXISTS (
+        SELECT 1 FROM whatsapp_inbox_lane WHERE lane = ?1 AND NOT held)";
+
+pub(super) const EMPTY_LANE: &str = "
+    UPDATE whatsapp_inbox_lane SET pending = 0, first_at = NULL, wake_at = 9223372036854775807
+    WHERE lane = ?1";
+
 pub(super) const HAS_ALIASES: &str = "SELECT EXISTS (SELECT 1 FROM whatsapp_inbox_alias)";
 
 pub(super) const STORE_EVENT: &str = concat!(
@@ -200,13 +214,13 @@ pub(super) const REPLAY_EVENT: &str = "
     WHERE event_key = ?1 AND state = 2
     RETURNING lane, class";
 
-pub(super) const REPLAY_LANE: &str = concat!(
+pub(super) const JOIN_LANE: &str = concat!(
     "INSERT INTO whatsapp_inbox_lane AS l (lane, class, pending, first_at, last_at, wake_at)
-    SELECT ?1, ?2, 1, now, now, now FROM (SELECT ",
+    SELECT ?1, ?2, ?3, now, now, now FROM (SELECT ",
     now!(),
     " AS now) WHERE true
     ON CONFLICT (lane) DO UPDATE SET
-        pending = l.pending + 1,
+        pending = l.pending + excluded.pending,
         first_at = coalesce(l.first_at, excluded.first_at),
         wake_at = CASE WHEN l.held THEN l.wake_at ELSE min(l.wake_at, excluded.wake_at) END"
 );

@@ -1,8 +1,18 @@
-//! What is told by the crate `metrics`. Without the feature `metrics`, nothing.
+//! What operators see. Without the features `tracing` and `metrics`, nothing.
+
+#[cfg(feature = "tracing")]
+mod logs;
+#[cfg(not(feature = "tracing"))]
+mod no_logs;
 
 use std::time::Duration;
 
 use crate::status::Status;
+
+#[cfg(feature = "tracing")]
+pub(crate) use self::logs::{Warnings, in_span, run_ended, run_span};
+#[cfg(not(feature = "tracing"))]
+pub(crate) use self::no_logs::{Warnings, in_span, run_ended, run_span};
 
 /// Something that [`Counters`](crate::Counters) counts, by the name of its field.
 #[cfg(feature = "metrics")]

@@ -1,0 +1,172 @@
+//! Spans and log events (feature `tracing`).
+//!
+//! An operator must act on WARN. A database that is away fails many operations a second, so there
+//! is at most one WARN per minute, kind and inbox; those in between are DEBUG.
+
+use std::{
+    error::Error,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tracing::{Instrument, Span, debug, field, info_span, instrument::Instrumented, warn};
+
+use crate::{error::InboxError, event::InboxBatch};
+
+/// The target of all spans and events, for filters.
+const TARGET: &str = "tower_whatsapp_inbox";
+
+/// Warnings of one inbox.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings {
+    refused: RateLimit,
+    database: RateLimit,
+    lost: RateLimit,
+    dead: RateLimit,
+}
+
+/// Emits one event with the same fields as WARN, with the number left out before, or as DEBUG.
+macro_rules! warn_or_debug {
+    ($limit:expr, { $($fields:tt)* }, $text:literal) => {
+        match $limit.admit() {
+            Some(left_out) => {
+                let left_out = (left_out > 0).then_some(left_out);
+                warn!(target: TARGET, $($fields)*, left_out, $text);
+            }
+            None => debug!(target: TARGET, $($fields)*, $text),
+        }
+    };
+}
+
+impl Warnings {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn refused(&self, error: &InboxError) {
+        warn_or_debug!(
+            self.refused,
+            { cause = cause(error) },
+            "answered a delivery with 503: its events could not be stored. Meta redelivers for 7 \
+             days"
+        );
+    }
+
+    pub(crate) fn database_failed(&self, operation: &'static str, error: &InboxError) {
+        warn_or_debug!(
+            self.database,
+            { operation, cause = cause(error) },
+            "an operation of a worker failed in the database, and is tried again"
+        );
+    }
+
+    pub(crate) fn lease_lost(&self) {
+        warn_or_debug!(
+            self.lost,
+            { reason = "lease_lost" },
+            "a run was dropped because its lease was lost: its events are handled again. The \
+             process was paused or cut off from the database, or the database is slow"
+        );
+    }
+
+    pub(crate) fn dead_letters(&self, count: u64) {
+        warn_or_debug!(
+            self.dead,
+            { count },
+            "events became dead letters: see `Inbox::dead_letters`, then replay or discard them"
+        );
+    }
+}
+
+/// Errors of the inbox have no text from the database, which could quote personal data.
+fn cause(error: &InboxError) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// The span of a run. The handler is inside of it.
+pub(crate) fn run_span(batch: &InboxBatch) -> Span {
+    let Some(first) = batch.events().first() else {
+        return Span::none();
+    };
+    info_span!(
+        target: TARGET,
+        "whatsapp.inbox.run",
+        kind = first.kind(),
+        events = batch.events().len(),
+        attempt = first.attempt(),
+        first_key = field::display(first.key()),
+        wait_ms = millis(first.age()),
+        handler_ms = field::Empty,
+        outcome = field::Empty,
+    )
+}
+
+pub(crate) fn run_ended(span: &Span, outcome: &'static str, took: Duration) {
+    span.record("handler_ms", millis(took));
+    span.record("outcome", outcome);
+    span.in_scope(|| debug!(target: TARGET, "the handler ended"));
+}
+
+/// What the future logs is inside of the span.
+pub(crate) fn in_span<F: Future>(span: &Span, future: F) -> Instrumented<F> {
+    future.instrument(span.clone())
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Admits the first event of a kind, and after that one per minute.
+#[derive(Debug, Default)]
+struct RateLimit {
+    /// Until when events are left out: milliseconds since [`START`].
+    closed_until: AtomicU64,
+    left_out: AtomicU64,
+}
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl RateLimit {
+    const INTERVAL: u64 = 60_000;
+
+    fn admit(&self) -> Option<u64> {
+        self.admit_at(millis(START.elapsed()))
+    }
+
+    /// Returns the number of events left out since the last admitted one, or `None` if this one is
+    /// to be left out too.
+    fn admit_at(&self, now: u64) -> Option<u64> {
+        let closed_until = self.closed_until.load(Ordering::Relaxed);
+        let until = now.saturating_add(Self::INTERVAL);
+        // Only one of several threads gets the turn.
+        let exchange = |until| {
+            let order = Ordering::Relaxed;
+            (self.closed_until).compare_exchange(closed_until, until, order, order)
+        };
+        if now >= closed_until && exchange(until).is_ok() {
+            return Some(self.left_out.swap(0, Ordering::Relaxed));
+        }
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_event_per_minute_with_the_number_left_out() {
+        let limit = RateLimit::default();
+        assert_eq!(limit.admit_at(0), Some(0));
+        assert_eq!([limit.admit_at(1), limit.admit_at(59_999)], [None, None]);
+        assert_eq!(limit.admit_at(60_000), Some(2));
+        assert_eq!(limit.admit_at(60_001), None);
+    }
+}

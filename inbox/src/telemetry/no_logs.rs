@@ -1,0 +1,37 @@
+//! Nothing, without the feature `tracing`.
+
+use std::time::Duration;
+
+use crate::{error::InboxError, event::InboxBatch};
+
+#[derive(Debug)]
+pub(crate) struct Warnings;
+
+/// In place of a span.
+pub(crate) struct NoSpan;
+
+#[allow(clippy::unused_self, reason = "as with the feature `tracing`")]
+impl Warnings {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    pub(crate) fn refused(&self, _: &InboxError) {}
+
+    pub(crate) fn database_failed(&self, _: &'static str, _: &InboxError) {}
+
+    pub(crate) fn lease_lost(&self) {}
+
+    pub(crate) fn dead_letters(&self, _: u64) {}
+}
+
+pub(crate) fn run_span(_: &InboxBatch) -> NoSpan {
+    NoSpan
+}
+
+pub(crate) fn run_ended(_: &NoSpan, _: &'static str, _: Duration) {}
+
+/// Returns the future as it is.
+pub(crate) fn in_span<F>(_: &NoSpan, future: F) -> F {
+    future
+}

@@ -1,0 +1,88 @@
+//! Marks events of several runs as done in one transaction: it is the commit that takes time.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::Shared;
+use crate::{
+    backend::Completion,
+    error::{InboxError, InboxErrorKind},
+    row::Lease,
+};
+
+/// Lanes of one transaction.
+const MOST: usize = 128;
+
+/// Runs that wait for their mark.
+pub(super) struct Completions {
+    requests: mpsc::UnboundedSender<Request>,
+}
+
+pub(super) struct Request {
+    completion: Completion,
+    /// Whether the events are marked, or that the database failed.
+    answer: oneshot::Sender<Result<bool, InboxErrorKind>>,
+}
+
+impl Completions {
+    /// There are never more requests than runs, so the channel needs no bound of its own.
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Request>) {
+        let (requests, received) = mpsc::unbounded_channel();
+        (Self { requests }, received)
+    }
+
+    /// Marks events as done together with those of other runs, and ends the lease.
+    pub(super) async fn complete(
+        &self,
+        shared: &Shared,
+        lease: &Lease,
+        keys: &[[u8; 16]],
+    ) -> Result<(), InboxError> {
+        let (answer, answered) = oneshot::channel();
+        let completion = Completion {
+            lease: lease.clone(),
+            keys: keys.to_vec(),
+        };
+        let unanswered = || InboxError::new(InboxErrorKind::Database);
+        let request = Request { completion, answer };
+        self.requests.send(request).map_err(|_| unanswered())?;
+        let is_done = answered.await.map_err(|_| unanswered())?;
+        if is_done.map_err(InboxError::new)? {
+            return Ok(());
+        }
+        // The lease is lost, or its row is locked at the moment: asked alone, the database waits.
+        let inner = &shared.inbox.inner;
+        inner.backend.complete(lease, keys, &inner.settings).await
+    }
+}
+
+/// Takes all requests that have come while the last transaction was committed.
+pub(super) async fn complete_forever(
+    shared: Arc<Shared>,
+    mut received: mpsc::UnboundedReceiver<Request>,
+) {
+    let mut requests = Vec::new();
+    while received.recv_many(&mut requests, MOST).await > 0 {
+        let (completions, answers): (Vec<_>, Vec<_>) = requests
+            .drain(..)
+            .map(|request| (request.completion, request.answer))
+            .unzip();
+        let inner = &shared.inbox.inner;
+        let all = inner.backend.complete_all(&completions, &inner.settings);
+        let done = match timeout(shared.options.lease / 4, all).await {
+            Ok(done) => done.map_err(|error| error.kind()),
+            Err(_) => Err(InboxErrorKind::Timeout),
+        };
+        for (completion, answer) in completions.iter().zip(answers) {
+            let is_done = done
+                .as_ref()
+                .map(|done| done.contains(&completion.lease.lane));
+            // A run that was dropped meanwhile does not wait.
+            let _ = answer.send(is_done.map_err(|kind| *kind));
+        }
+    }
+}

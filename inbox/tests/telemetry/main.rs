@@ -1,0 +1,149 @@
+//! What an operator reads in the log of a process.
+
+#![cfg(test)]
+
+#[path = "../common/mod.rs"]
+pub(crate) mod common;
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::StatusCode;
+use tower_whatsapp_inbox::{
+    Inbox, InboxEvent,
+    testing::{Fault, Moment, Point, set_hook},
+};
+use tracing_subscriber::filter::LevelFilter;
+
+use self::common::{Db, message, messages, post, until, until_empty};
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn with(&self, part: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let found = text.lines().filter(|line| line.contains(part));
+        found.map(str::to_owned).collect()
+    }
+
+    #[track_caller]
+    fn only(&self, part: &str) -> String {
+        let [line] = &self.with(part)[..] else {
+            panic!("{part:?} is not in one line of {:#?}", self.with(""))
+        };
+        println!("{line}");
+        line.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_sees_runs_and_what_to_act_on() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .init();
+    let db = Db::sqlite().await;
+    let inbox = db.inbox().await;
+
+    refused_deliveries(&inbox, &lines).await;
+    runs(&inbox, &lines).await;
+    a_failing_worker(&inbox, &lines).await;
+
+    let text = lines.with("").join("\n");
+    for personal in ["4915550001", "wamid-canary", "a word of the handler"] {
+        assert!(!text.contains(personal), "{personal} in {text}");
+    }
+}
+
+/// One line a minute, with the cause. The others are DEBUG.
+async fn refused_deliveries(inbox: &Inbox, lines: &Lines) {
+    set_hook(|point, moment| match (point, moment) {
+        (Point::Store, Moment::Before) => Fault::Error,
+        _ => Fault::None,
+    });
+    let body = messages(&[message("4915550001", "wamid-canary", 1)]);
+    for _ in 0..3 {
+        assert_eq!(
+            post(inbox, body.clone()).await,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+    }
+    set_hook(|_, _| Fault::None);
+    let found = lines.with("answered a delivery with 503");
+    assert_eq!(found.len(), 3, "{found:?}");
+    let warning = lines.only("WARN tower_whatsapp_inbox: answered");
+    assert!(
+        warning.contains(r#"cause="the database failed""#),
+        "{warning}"
+    );
+}
+
+/// Handlers are inside of a span. Dead letters are told.
+async fn runs(inbox: &Inbox, lines: &Lines) {
+    for (person, id) in [
+        ("4915550001", "wamid-canary-1"),
+        ("49155500012", "wamid-canary-2"),
+    ] {
+        assert_eq!(
+            post(inbox, messages(&[message(person, id, 1)])).await,
+            StatusCode::OK
+        );
+    }
+    let worker = inbox.worker(|event: InboxEvent| async move {
+        tracing::info!("the host works");
+        match event.event().id() {
+            Some("wamid-canary-2") => Err("a word of the handler"),
+            _ => Ok(()),
+        }
+    });
+    worker.max_attempts(1).run(until_empty(inbox)).await;
+    assert_eq!(inbox.counters().dead, 1);
+    let inside = lines.with("the host works");
+    assert_eq!(inside.len(), 2);
+    for line in inside {
+        let span = r#"whatsapp.inbox.run{kind="message" events=1 attempt=1 first_key="#;
+        assert!(line.contains(span), "{line}");
+    }
+    let done = lines.only(r#"outcome="done""#);
+    assert!(
+        done.contains("wait_ms=") && done.contains("handler_ms="),
+        "{done}"
+    );
+    lines.only(r#"outcome="failed""#);
+    let dead = lines.only("WARN tower_whatsapp_inbox: events became dead letters");
+    assert!(dead.contains("count=1"), "{dead}");
+}
+
+async fn a_failing_worker(inbox: &Inbox, lines: &Lines) {
+    set_hook(|point, _| match point {
+        Point::Claim => Fault::Error,
+        _ => Fault::None,
+    });
+    let worker = inbox.worker(|_| async { Ok::<_, String>(()) });
+    let failed = until("claims fail", async || inbox.counters().database_errors > 2);
+    worker
+        .poll_interval(Duration::from_millis(10))
+        .run(failed)
+        .await;
+    set_hook(|_, _| Fault::None);
+    let warning = lines.only("WARN tower_whatsapp_inbox: an operation of a worker failed");
+    assert!(warning.contains(r#"operation="claim""#), "{warning}");
+}
