@@ -3,10 +3,7 @@ use std::fmt;
 use super::{
     document::Document,
     progress::LONG_STRING,
-    scan::{
-        is_whitespace, plain_string_end, saturating_u32, scalar_end, skip_whitespace, string_end,
-        valid_str,
-    },
+    scan::{is_whitespace, saturating_u32, scalar_end, skip_whitespace, valid_str},
     span::Span,
 };
 
@@ -243,25 +240,27 @@ impl<'a> Cursor<'a> {
     /// Skips a string. Returns whether it contains an escape.
     #[inline(always)]
     fn skip_string(&mut self) -> bool {
-        if self.document.has_plain_strings {
-            self.position = plain_string_end(self.bytes, self.position);
+        let end = self.document.special.find(self.position + 1, LONG_STRING);
+        if self.bytes.get(end) == Some(&b'"') {
+            self.position = end + 1;
             return false;
         }
         self.skip_string_slow()
     }
 
+    /// Skips a string that contains an escape or is long.
     fn skip_string_slow(&mut self) -> bool {
-        let head = self.position.saturating_add(LONG_STRING);
-        let head = self.bytes.get(..head).unwrap_or(self.bytes);
-        let (mut end, mut escaped) = string_end(head, self.position);
-        // Not closed within the head, or at its very end. A long string has an extent.
-        if end == head.len() && end < self.bytes.len() {
-            let start = self.position;
-            (end, escaped) = match self.document.extent_end(start, &mut self.extent) {
-                Some(end) => (end, self.document.unescaped.has(saturating_u32(start))),
-                None => string_end(self.bytes, start),
-            };
-        }
+        let start = self.position;
+        let special = &self.document.special;
+        let in_steps = |limit| special.string_end(self.bytes, start, limit);
+        let (end, escaped) = in_steps(LONG_STRING)
+            .or_else(|| {
+                // A long string has an extent.
+                let end = self.document.extent_end(start, &mut self.extent)?;
+                Some((end, self.document.unescaped.has(saturating_u32(start))))
+            })
+            .or_else(|| in_steps(usize::MAX))
+            .unwrap_or((self.bytes.len(), false));
         self.position = end;
         escaped
     }

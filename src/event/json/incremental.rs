@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::{
     document::Document,
     error::ParseError,
-    progress::{Extent, MAX_DEPTH, Progress},
+    progress::{MAX_DEPTH, Progress},
     scan::saturating_u32,
     unescape::UnescapedStrings,
     validate::validate,
@@ -97,16 +97,16 @@ impl IncrementalValidator {
 
     /// Heap memory in use in addition to the body, in bytes.
     pub(crate) fn memory(&self) -> usize {
-        self.unescaped.memory() + self.progress.extents.capacity() * size_of::<Extent>()
+        self.unescaped.memory() + self.progress.memory()
     }
 
     /// Returns the document. The validation must be complete.
     pub(crate) fn into_document(self) -> Document {
         Document {
-            has_plain_strings: self.unescaped.strings.is_empty() && !self.progress.has_long_strings,
             body: self.body,
             unescaped: self.unescaped,
             extents: self.progress.extents,
+            special: self.progress.special,
         }
     }
 }

@@ -16,6 +16,7 @@ mod scan;
 #[cfg(feature = "serde")]
 mod serialize;
 mod span;
+mod special;
 #[cfg(test)]
 mod test_values;
 mod unescape;
