@@ -15,6 +15,22 @@ const MAX_CONVERTED: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark(usize);
 
+/// The start of a value that is read later, in less memory than a cursor.
+#[derive(Clone, Copy)]
+pub(crate) struct ValueStart<'a> {
+    document: &'a Document,
+    position: u32,
+}
+
+impl<'a> ValueStart<'a> {
+    /// Returns a cursor before the value, whose texts will be read.
+    pub(crate) fn cursor(self) -> Cursor<'a> {
+        let start = Span::new(self.position as usize, self.position as usize);
+        let value = self.document.cursor_at(start).skip();
+        self.document.cursor_with_text(value)
+    }
+}
+
 /// A position in a validated document, before a value, a member or an element.
 ///
 /// Reading a value advances the cursor past it, whatever its type. A copy of the cursor keeps the
@@ -95,6 +111,15 @@ impl<'a> Cursor<'a> {
         self.peek();
         other.peek();
         self.position == other.position
+    }
+
+    /// Returns the current position, for a value that is read later.
+    #[inline]
+    pub(crate) fn value_start(&self) -> ValueStart<'a> {
+        ValueStart {
+            document: self.document,
+            position: saturating_u32(self.position),
+        }
     }
 
     /// Returns the current position for [`span_since_mark`](Self::span_since_mark).
@@ -181,6 +206,18 @@ impl<'a> Cursor<'a> {
                 self.skip();
                 None
             }
+        }
+    }
+
+    /// [`scalar`](Self::scalar) as bytes.
+    pub(crate) fn scalar_bytes(&mut self) -> Option<&'a [u8]> {
+        match self.peek() {
+            Some(b'-' | b'0'..=b'9') => {
+                let start = self.position;
+                self.skip();
+                self.bytes.get(start..self.position)
+            }
+            _ => self.string_bytes(),
         }
     }
 

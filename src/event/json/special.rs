@@ -26,7 +26,10 @@ impl SpecialBytes {
         self.words.extend(blocks.iter().map(marks));
         if !last.is_empty() {
             let mut block = [b' '; BLOCK];
-            block.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
+            block
+                .iter_mut()
+                .zip(last)
+                .for_each(|(to, from)| *to = *from);
             self.words.push(marks(&block));
         }
     }
