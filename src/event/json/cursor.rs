@@ -63,12 +63,15 @@ impl<'a> Cursor<'a> {
 
     /// Returns the next key of the entered object, and advances to its value. After the last
     /// member, leaves the object and returns `None`. A key is bytes because most are only compared.
-    #[inline]
     pub(crate) fn next_key(&mut self) -> Option<&'a [u8]> {
         if self.try_end(b'}') {
             return None;
         }
-        let key = self.string_bytes()?;
+        if self.peek() != Some(b'"') {
+            self.skip();
+            return None;
+        }
+        let key = self.quoted_bytes()?;
         if self.peek() == Some(b':') {
             self.position += 1;
         }
@@ -159,11 +162,28 @@ impl<'a> Cursor<'a> {
             self.skip();
             return None;
         }
+        self.quoted_text()
+    }
+
+    /// Returns the string that starts here.
+    #[inline(always)]
+    fn quoted_text(&mut self) -> Option<&'a str> {
         let start = self.position;
         if self.skip_string() {
             return self.document.unescaped.get(saturating_u32(start));
         }
         Some(self.text(start + 1, self.position - 1))
+    }
+
+    /// [`quoted_text`](Self::quoted_text) as bytes.
+    #[inline(always)]
+    fn quoted_bytes(&mut self) -> Option<&'a [u8]> {
+        let start = self.position;
+        if self.skip_string() {
+            let text = self.document.unescaped.get(saturating_u32(start));
+            return text.map(str::as_bytes);
+        }
+        self.bytes.get(start + 1..self.position - 1)
     }
 
     fn text(&self, start: usize, end: usize) -> &'a str {
@@ -181,22 +201,14 @@ impl<'a> Cursor<'a> {
             self.skip();
             return None;
         }
-        let start = self.position;
-        if self.skip_string() {
-            return self
-                .document
-                .unescaped
-                .get(saturating_u32(start))
-                .map(str::as_bytes);
-        }
-        self.bytes.get(start + 1..self.position - 1)
+        self.quoted_bytes()
     }
 
     /// Returns the text of the next value if it is a string or a number: Meta writes ids, times and
     /// codes as either. Skips anything else.
     pub(crate) fn scalar(&mut self) -> Option<&'a str> {
         match self.peek() {
-            Some(b'"') => self.string(),
+            Some(b'"') => self.quoted_text(),
             Some(b'-' | b'0'..=b'9') => {
                 let start = self.position;
                 self.skip();
@@ -212,12 +224,16 @@ impl<'a> Cursor<'a> {
     /// [`scalar`](Self::scalar) as bytes.
     pub(crate) fn scalar_bytes(&mut self) -> Option<&'a [u8]> {
         match self.peek() {
+            Some(b'"') => self.quoted_bytes(),
             Some(b'-' | b'0'..=b'9') => {
                 let start = self.position;
                 self.skip();
                 self.bytes.get(start..self.position)
             }
-            _ => self.string_bytes(),
+            _ => {
+                self.skip();
+                None
+            }
         }
     }
 
