@@ -5,7 +5,7 @@ use super::{
     event::Event,
     field,
     group::GroupParticipant,
-    key::KeyHash,
+    key::{EventKey, KeyHash},
     message::MessageIds,
     payload::{Kind, Payload},
     schema::{Decode, IdBytes, Timestamp},
@@ -175,6 +175,43 @@ impl<'a> EventIdentity<'a> {
     }
 }
 
+impl Event {
+    /// Returns the key that is equal for two deliveries of the same event.
+    ///
+    /// It depends on the event only: it is the same in every process and however Meta groups
+    /// deliveries.
+    #[doc(alias = "idempotency")]
+    #[must_use]
+    pub fn key(&self) -> EventKey {
+        self.key_in("")
+    }
+
+    /// Returns the [`key`](Self::key) within one app.
+    ///
+    /// Use it in a process that serves several apps: a key that ignores the app makes one of the
+    /// subscribed apps miss the event.
+    #[must_use]
+    pub fn key_in(&self, app: &str) -> EventKey {
+        let mut hash = EventIdentity::of(self).key_in_steps(app);
+        loop {
+            if let Some(key) = hash.advance(usize::MAX) {
+                return key;
+            }
+        }
+    }
+
+    /// Returns whether the [`key`](Self::key) differs from that of a later event with the same
+    /// content, because the event has an id or a time.
+    ///
+    /// Meta sends some events without either, such as the errors of a phone number. A later one
+    /// with the same content has the same key, so `DedupLayer` does not suppress such events:
+    /// they are handled again when Meta redelivers them.
+    #[must_use]
+    pub fn is_distinguishable(&self) -> bool {
+        EventIdentity::of(self).is_distinguishable()
+    }
+}
+
 fn add_participant<'a>(
     hash: &mut KeyHash<'a>,
     number: Option<&'a [u8]>,
@@ -289,6 +326,33 @@ mod tests {
                     }
                     (_, payload) => prop_assert!(false, "{:?}", payload.name()),
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn hashing_in_steps_gives_the_same_key() {
+        let long = "x".repeat(10_000);
+        let body = format!(
+            r#"{{"entry":[{{"id":"1","changes":[{{"field":"messages","value":{{
+                "messages":[{{"id":"wamid.A","type":"text"}}],
+                "statuses":[{{"id":"{long}","status":"sent","timestamp":"1"}}],
+                "others":[{{"id":"{long}"}}]}}}}]}}]}}"#
+        );
+        let notification = Notification::parse(body).unwrap();
+        let hashed = [0, 10_000, 10_000];
+        for (event, hashed) in notification.events().iter().zip(hashed) {
+            for step in (1..150).chain([500, 5000, 20_000]) {
+                let mut hash = EventIdentity::of(event).key_in_steps("app");
+                let mut steps = 1;
+                let key = loop {
+                    if let Some(key) = hash.advance(step) {
+                        break key;
+                    }
+                    steps += 1;
+                };
+                assert_eq!(key, event.key_in("app"), "{step}");
+                assert!(steps >= hashed / step, "{steps} of {step}");
             }
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
-use super::{event::Event, identity::EventIdentity, schema::Timestamp};
+use super::schema::Timestamp;
 use crate::hex;
 
 /// Identifies an event across deliveries: 16 bytes, the beginning of a SHA-256.
@@ -27,7 +27,8 @@ use crate::hex;
 /// | anything else | phone number id, or entry id if there is none; entry time, list, JSON |
 ///
 /// All events with the same content, without an id and without a time, have the same key.
-/// [`Event::is_distinguishable`] is false for them, and `DedupLayer` does not suppress them.
+/// [`Event::is_distinguishable`](super::Event::is_distinguishable) is false for them, and
+/// `DedupLayer` does not suppress them.
 ///
 /// The timestamp is included where a state may occur again. If Meta ever changes the timestamp in a
 /// redelivery, the event counts as new. Handling an event twice is preferred to losing one.
@@ -60,43 +61,6 @@ impl EventKey {
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0
-    }
-}
-
-impl Event {
-    /// Returns the key that is equal for two deliveries of the same event.
-    ///
-    /// It depends on the event only: it is the same in every process and however Meta groups
-    /// deliveries.
-    #[doc(alias = "idempotency")]
-    #[must_use]
-    pub fn key(&self) -> EventKey {
-        self.key_in("")
-    }
-
-    /// Returns the [`key`](Self::key) within one app.
-    ///
-    /// Use it in a process that serves several apps: a key that ignores the app makes one of the
-    /// subscribed apps miss the event.
-    #[must_use]
-    pub fn key_in(&self, app: &str) -> EventKey {
-        let mut hash = EventIdentity::of(self).key_in_steps(app);
-        loop {
-            if let Some(key) = hash.advance(usize::MAX) {
-                return key;
-            }
-        }
-    }
-
-    /// Returns whether the [`key`](Self::key) differs from that of a later event with the same
-    /// content, because the event has an id or a time.
-    ///
-    /// Meta sends some events without either, such as the errors of a phone number. A later one
-    /// with the same content has the same key, so `DedupLayer` does not suppress such events:
-    /// they are handled again when Meta redelivers them.
-    #[must_use]
-    pub fn is_distinguishable(&self) -> bool {
-        EventIdentity::of(self).is_distinguishable()
     }
 }
 
@@ -291,37 +255,4 @@ impl<'a> KeyHash<'a> {
 fn length(length: Option<usize>) -> [u8; 8] {
     let length = length.map_or(0, |length| length as u64 + 1);
     length.to_be_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Notification;
-
-    #[test]
-    fn hashing_in_steps_gives_the_same_key() {
-        let long = "x".repeat(10_000);
-        let body = format!(
-            r#"{{"entry":[{{"id":"1","changes":[{{"field":"messages","value":{{
-                "messages":[{{"id":"wamid.A","type":"text"}}],
-                "statuses":[{{"id":"{long}","status":"sent","timestamp":"1"}}],
-                "others":[{{"id":"{long}"}}]}}}}]}}]}}"#
-        );
-        let notification = Notification::parse(body).unwrap();
-        let hashed = [0, 10_000, 10_000];
-        for (event, hashed) in notification.events().iter().zip(hashed) {
-            for step in (1..150).chain([500, 5000, 20_000]) {
-                let mut hash = EventIdentity::of(event).key_in_steps("app");
-                let mut steps = 1;
-                let key = loop {
-                    if let Some(key) = hash.advance(step) {
-                        break key;
-                    }
-                    steps += 1;
-                };
-                assert_eq!(key, event.key_in("app"), "{step}");
-                assert!(steps >= hashed / step, "{steps} of {step}");
-            }
-        }
-    }
 }

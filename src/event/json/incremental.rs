@@ -100,10 +100,10 @@ impl IncrementalValidator {
     }
 }
 
-/// Checks that a part of a body is UTF-8. Returns the length of the incomplete character at its end,
-/// which must be complete in the last part.
+/// Checks that a part of a body is UTF-8. Returns the length of the incomplete character at its
+/// end. The last part must end with a complete character.
 fn incomplete_character(part: &[u8], is_last: bool) -> Result<usize, ParseError> {
-    // Faster than the decision below, and true for most bodies: Meta escapes other characters.
+    // Faster than the conversion below, and true for most bodies: Meta escapes other characters.
     if part.is_ascii() {
         return Ok(0);
     }

@@ -39,8 +39,8 @@ impl SpecialBytes {
         self.words.capacity() * size_of::<u64>()
     }
 
-    /// Returns the position of the first special byte from `start` on. Returns `usize::MAX` if there
-    /// is none among the marked bytes or in the next `limit` bytes.
+    /// Returns the position of the first special byte from `start` on. Returns `usize::MAX` if
+    /// there is none among the marked bytes or in the next `limit` bytes.
     #[inline(always)]
     pub(super) fn find(&self, start: usize, limit: usize) -> usize {
         let index = start / BLOCK;
