@@ -19,14 +19,15 @@ set style line 2 pointtype 5 pointsize 0.7 linewidth 1.5 linecolor rgb "#e69f00"
 set style line 3 pointtype 9 pointsize 0.9 linewidth 1.5 linecolor rgb "#d55e00"
 set key bottom center horizontal outside
 set tmargin 3
-set bmargin 5
+set bmargin 7
 
 # Vertical offset, so that the three points of a server do not overlap.
 up = 0.22
 
-set lmargin at screen 0.25
+set lmargin at screen 0.30
 set rmargin at screen 0.66
-set title "CPU per request"
+set title "CPU time per request"
+set xlabel "CPU time (user and system)"
 set xrange [9:300000]
 set xtics ("10 µs" 10, "100 µs" 100, "1 ms" 1000, "10 ms" 10000, "100 ms" 100000)
 plot rows("0.7 KB") using 4:(up - $0):5:6 with xerrorbars linestyle 1 title "0.7 KB", \
@@ -36,6 +37,7 @@ plot rows("0.7 KB") using 4:(up - $0):5:6 with xerrorbars linestyle 1 title "0.7
 set lmargin at screen 0.69
 set rmargin at screen 0.98
 set title "Peak memory of the process"
+set xlabel "peak resident set size"
 set xrange [2:500]
 set xtics ("2 MiB" 2, "5" 5, "10" 10, "20" 20, "50" 50, "100" 100, "200" 200, "500" 500)
 set ytics format ""

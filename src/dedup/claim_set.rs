@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     contain::{Panicked, contain},
-    event::{Event, EventKey, KeyHash, Notification},
+    event::{Event, EventIdentity, EventKey, KeyHash, Notification},
 };
 
 /// Fields that deliver old data by design. Their events are never stale.
@@ -89,8 +89,9 @@ impl ClaimSet {
             consume_budget().await;
             let status_window = policy.status_window.filter(|_| is_status(event));
             let window = status_window.unwrap_or(policy.window);
-            let key = policy.key_to_claim(event, app).await?;
-            let stale = is_stale(event, window, now);
+            let identity = EventIdentity::of(event);
+            let key = policy.key_to_claim(event, &identity, app).await?;
+            let stale = is_stale(event, &identity, window, now);
             let refused = stale && policy.refuses_stale;
             set.has_stale |= stale;
             set.refused += usize::from(refused);
@@ -256,7 +257,8 @@ impl ClaimSet {
                 }
                 Some(_) => {}
                 None => {
-                    keys.insert(default_key(event, app).await);
+                    let identity = EventIdentity::of(event);
+                    keys.insert(default_key(&identity, app).await);
                 }
             }
         }
@@ -294,15 +296,20 @@ impl ClaimSet {
 
 impl Policy {
     /// Returns the key under which an event is claimed. `None` if it is not deduplicated.
-    async fn key_to_claim(&self, event: &Event, app: &str) -> Result<Option<EventKey>, Panicked> {
+    async fn key_to_claim(
+        &self,
+        event: &Event,
+        identity: &EventIdentity<'_>,
+        app: &str,
+    ) -> Result<Option<EventKey>, Panicked> {
         if self.status_window.is_none() && is_status(event) {
             return Ok(None);
         }
         match &self.key {
             Some(key) => contain(|| key(event, app)),
             // With a key, a later event with the same content would be lost.
-            None if !event.is_distinguishable() => Ok(None),
-            None => Ok(Some(default_key(event, app).await)),
+            None if !identity.is_distinguishable() => Ok(None),
+            None => Ok(Some(default_key(identity, app).await)),
         }
     }
 
@@ -315,7 +322,7 @@ impl Policy {
         };
         match own {
             Some(key) => Ok(key),
-            None => Ok(default_key(event, app).await),
+            None => Ok(default_key(&EventIdentity::of(event), app).await),
         }
     }
 }
@@ -325,8 +332,8 @@ fn is_status(event: &Event) -> bool {
 }
 
 /// Returns [`Event::key_in`] the app. Yields in between if the event is long.
-async fn default_key(event: &Event, app: &str) -> EventKey {
-    let mut hash = match start_key(event, app) {
+async fn default_key(identity: &EventIdentity<'_>, app: &str) -> EventKey {
+    let mut hash = match start_key(identity, app) {
         Ok(key) => return key,
         Err(hash) => hash,
     };
@@ -339,19 +346,24 @@ async fn default_key(event: &Event, app: &str) -> EventKey {
 }
 
 /// The unfinished hash is boxed: most keys take one step, and the task should not grow for others.
-fn start_key<'a>(event: &'a Event, app: &'a str) -> Result<EventKey, Box<KeyHash<'a>>> {
-    let mut hash = EventKey::in_steps(event, app);
+fn start_key<'a>(identity: &EventIdentity<'a>, app: &'a str) -> Result<EventKey, Box<KeyHash<'a>>> {
+    let mut hash = identity.key_in_steps(app);
     hash.advance(HASH_STEP).ok_or_else(|| Box::new(hash))
 }
 
-fn is_stale(event: &Event, window: Duration, now: SystemTime) -> bool {
+fn is_stale(
+    event: &Event,
+    identity: &EventIdentity<'_>,
+    window: Duration,
+    now: SystemTime,
+) -> bool {
     let is_backfill = event
         .field()
         .is_some_and(|field| BACKFILL_FIELDS.contains(&field));
     if is_backfill {
         return false;
     }
-    let age = event
+    let age = identity
         .timestamp()
         .and_then(|timestamp| now.duration_since(timestamp.to_system_time()).ok());
     age.is_some_and(|age| age > window.saturating_sub(CLOCK_SKEW.min(window / 10)))

@@ -52,7 +52,7 @@ impl<'a> ElementRef<'a> {
 
     #[inline]
     pub(super) fn id(&self) -> Option<&'a str> {
-        self.cursor().member::<Id>(b"id")
+        self.bare_cursor().member::<Id>(b"id")
     }
 
     #[inline]
@@ -63,6 +63,11 @@ impl<'a> ElementRef<'a> {
     #[inline]
     pub(super) fn cursor(&self) -> Cursor<'a> {
         self.envelope.document.cursor_with_text(self.element.raw)
+    }
+
+    /// A cursor for an element of which few texts are read: only those are converted.
+    pub(super) fn bare_cursor(&self) -> Cursor<'a> {
+        self.envelope.document.cursor_at(self.element.raw)
     }
 
     #[inline]
@@ -90,6 +95,6 @@ impl<'a> ElementRef<'a> {
     /// A part of the envelope that is decoded on access.
     #[inline]
     pub(super) fn lazy_at<T>(&self, span: Option<Span>) -> Lazy<'a, T> {
-        Lazy::new(span.map(|span| self.envelope.document.cursor_with_text(span)))
+        Lazy::new(span.map(|span| self.envelope.document.cursor_at(span).value_start()))
     }
 }

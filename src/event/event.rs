@@ -12,6 +12,7 @@ use super::{
     envelope::{Envelope, phone_number_id, scalar_at},
     handover::HandoverRecipient,
     history::AppStateMetadata,
+    json::Span,
     payload::{Kind, Payload},
     queue::QueueWriter,
     schema::{Id, PersonalId, Timestamp},
@@ -269,7 +270,7 @@ impl Event {
                 let metadata = element.cursor().member::<AppStateMetadata>(b"metadata");
                 metadata.and_then(|metadata| metadata.timestamp)
             }
-            _ => element.cursor().member::<Timestamp>(b"timestamp"),
+            _ => element.bare_cursor().member::<Timestamp>(b"timestamp"),
         };
         timestamp.or_else(|| self.entry_time())
     }
@@ -315,14 +316,24 @@ impl Event {
     }
 
     /// The phone number id in the metadata of the value.
-    pub(super) fn metadata_phone_number_id(&self) -> Option<&str> {
+    fn metadata_phone_number_id(&self) -> Option<&str> {
+        scalar_at(&self.envelope.document, self.phone_number_id_span()?)
+    }
+
+    /// The phone number id in the metadata of the value, for a key.
+    pub(super) fn metadata_phone_number_id_bytes(&self) -> Option<&[u8]> {
         let document = &self.envelope.document;
+        let id = self.phone_number_id_span()?;
+        document.cursor_at(id).scalar_bytes()
+    }
+
+    fn phone_number_id_span(&self) -> Option<Span> {
         let change = self.element().change();
         let id = match change.phone_number_id {
             Some(id) => id,
-            None => phone_number_id(document, change.metadata),
+            None => phone_number_id(&self.envelope.document, change.metadata),
         };
-        (!id.range().is_empty()).then(|| scalar_at(document, id))?
+        (!id.range().is_empty()).then_some(id)
     }
 
     /// Returns the business phone number that the event is about, formatted for people: mostly

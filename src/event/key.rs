@@ -6,14 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
-use super::{
-    event::Event,
-    field,
-    group::GroupParticipant,
-    payload::{Kind, Payload},
-    schema::Timestamp,
-    status::Status,
-};
+use super::schema::Timestamp;
 use crate::hex;
 
 /// Identifies an event across deliveries: 16 bytes, the beginning of a SHA-256.
@@ -34,7 +27,8 @@ use crate::hex;
 /// | anything else | phone number id, or entry id if there is none; entry time, list, JSON |
 ///
 /// All events with the same content, without an id and without a time, have the same key.
-/// [`Event::is_distinguishable`] is false for them, and `DedupLayer` does not suppress them.
+/// [`Event::is_distinguishable`](super::Event::is_distinguishable) is false for them, and
+/// `DedupLayer` does not suppress them.
 ///
 /// The timestamp is included where a state may occur again. If Meta ever changes the timestamp in a
 /// redelivery, the event counts as new. Handling an event twice is preferred to losing one.
@@ -67,90 +61,6 @@ impl EventKey {
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0
-    }
-
-    /// Starts the key of `event` for `app`. The caller advances it in steps, because the JSON of an
-    /// event may have megabytes.
-    pub(crate) fn in_steps<'a>(event: &'a Event, app: &'a str) -> KeyHash<'a> {
-        let mut hash = KeyHash::new();
-        hash.add("v1");
-        hash.add(app);
-        let kind = event.element().kind();
-        hash.add(match kind {
-            // The most frequent kinds have one field only, so no alias needs a lookup.
-            Kind::Message | Kind::Status => event.field(),
-            _ => event.field().map(field::key_name),
-        });
-        let number = event.metadata_phone_number_id();
-        match kind {
-            Kind::Message | Kind::Echo | Kind::Status | Kind::Call | Kind::CallStatus => {
-                let payload = event.element().own_payload();
-                if hash.add_identified(number, &payload).is_none() {
-                    hash.add_json(number, event);
-                }
-            }
-            // The type, the time and the ids of the event are in the group, not in the participant.
-            Kind::GroupParticipant => match event.payload() {
-                Payload::GroupParticipant(participant) => {
-                    hash.add_participant(number, event, &participant);
-                }
-                _ => hash.add_json(number, event),
-            },
-            // A user action does not name its user; the contact in the value does.
-            Kind::UserAction => {
-                hash.add_json(number, event);
-                if let Payload::UserAction(action) = event.payload() {
-                    let contact = action.contact.get().unwrap_or_default();
-                    hash.add_all([contact.user_id, contact.wa_id]);
-                }
-            }
-            // The payload may be long and is not decoded: the key only needs its JSON.
-            _ => hash.add_json(number, event),
-        }
-        hash
-    }
-}
-
-impl Event {
-    /// Returns the key that is equal for two deliveries of the same event.
-    ///
-    /// It depends on the event only: it is the same in every process and however Meta groups
-    /// deliveries.
-    #[doc(alias = "idempotency")]
-    #[must_use]
-    pub fn key(&self) -> EventKey {
-        self.key_in("")
-    }
-
-    /// Returns the [`key`](Self::key) within one app.
-    ///
-    /// Use it in a process that serves several apps: a key that ignores the app makes one of the
-    /// subscribed apps miss the event.
-    #[must_use]
-    pub fn key_in(&self, app: &str) -> EventKey {
-        let mut hash = EventKey::in_steps(self, app);
-        loop {
-            if let Some(key) = hash.advance(usize::MAX) {
-                return key;
-            }
-        }
-    }
-
-    /// Returns whether the [`key`](Self::key) differs from that of a later event with the same
-    /// content, because the event has an id or a time.
-    ///
-    /// Meta sends some events without either, such as the errors of a phone number. A later one
-    /// with the same content has the same key, so `DedupLayer` does not suppress such events:
-    /// they are handled again when Meta redelivers them.
-    #[must_use]
-    pub fn is_distinguishable(&self) -> bool {
-        let has_id = match self.element().kind() {
-            Kind::Message | Kind::Echo | Kind::Status | Kind::Call | Kind::CallStatus => {
-                self.id().is_some()
-            }
-            _ => false,
-        };
-        has_id || self.timestamp().is_some()
     }
 }
 
@@ -207,10 +117,17 @@ impl Error for ParseKeyError {}
 /// [`KeyHash::advance`].
 const SHORT: usize = 4096;
 
+/// Length of the buffer in bytes. The parts of most keys take 150 to 300.
+const BUFFER: usize = 512;
+
 /// Hash of a tuple. Each part is prefixed with its length, so that different tuples have different
 /// input.
 pub(crate) struct KeyHash<'a> {
     hash: Sha256,
+    /// Parts that are not hashed yet: many short updates of the hash cost more than one.
+    buffer: [u8; BUFFER],
+    /// Number of bytes in the buffer.
+    buffered: usize,
     /// The first long part and all parts after it. Most keys have none.
     rest: Vec<Part<'a>>,
     /// Index in `rest` of the part to hash next.
@@ -221,7 +138,7 @@ pub(crate) struct KeyHash<'a> {
 
 enum Part<'a> {
     Number([u8; 8]),
-    Text(&'a str),
+    Bytes(&'a [u8]),
     Json(Bytes),
 }
 
@@ -229,148 +146,81 @@ impl Part<'_> {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Number(number) => number,
-            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
             Self::Json(json) => json,
         }
     }
 }
 
 impl<'a> KeyHash<'a> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             hash: Sha256::new(),
+            buffer: [0; BUFFER],
+            buffered: 0,
             rest: Vec::new(),
             part: 0,
             offset: 0,
         }
     }
 
-    /// Adds the ids and states of an event that has an id of its own. `None` if the id is absent.
-    fn add_identified(&mut self, number: Option<&'a str>, payload: &Payload<'a>) -> Option<()> {
-        match payload {
-            Payload::Message(message) => {
-                self.add_all([number, Some("msg"), Some(message.id?), message.kind]);
-            }
-            Payload::Echo(echo) => {
-                self.add_all([number, Some("echo"), Some(echo.id?), echo.kind]);
-            }
-            Payload::Status(status) => self.add_status(number, status)?,
-            Payload::Call(call) => {
-                let event = call.event.map(|event| event.as_str());
-                self.add_all([number, Some("call"), Some(call.id?), event]);
-                self.add_time(call.timestamp);
-            }
-            Payload::CallStatus(status) => {
-                self.add_all([
-                    number,
-                    Some("callst"),
-                    Some(status.id?),
-                    status.state.map(|state| state.as_str()),
-                    status.recipient_id,
-                    status.recipient_user_id,
-                ]);
-                self.add_time(status.timestamp);
-            }
-            _ => return None,
-        }
-        Some(())
-    }
-
-    fn add_status(&mut self, number: Option<&'a str>, status: &Status<'a>) -> Option<()> {
-        let recipient = status.recipient;
-        let payment = status.payment.get();
-        let transaction = payment.and_then(|payment| payment.transaction);
-        self.add_all([
-            number,
-            Some("st"),
-            Some(status.id?),
-            status.state.map(|state| state.as_str()),
-            recipient.id,
-            recipient.user_id,
-            recipient.participant_id,
-            recipient.participant_user_id,
-            transaction.and_then(|transaction| transaction.id),
-        ]);
-        self.add_time(status.timestamp);
-        // A refund does not change the state and the time of its payment.
-        for refund in transaction
-            .iter()
-            .flat_map(|transaction| transaction.refunds)
-        {
-            self.add_all([refund.id, refund.status]);
-            self.add_time(refund.updated_timestamp);
-        }
-        Some(())
-    }
-
-    fn add_participant(
-        &mut self,
-        number: Option<&'a str>,
-        event: &'a Event,
-        participant: &GroupParticipant<'a>,
-    ) {
-        self.add_all([
-            number,
-            Some("participant"),
-            event.element().list(),
-            participant.group_id,
-            participant.event.map(|event| event.as_str()),
-            participant.request_id,
-        ]);
-        self.add_bytes(event.raw_bytes());
-        self.add_time(participant.timestamp);
-    }
-
-    /// Adds the JSON of an event without an id of its own.
-    fn add_json(&mut self, number: Option<&'a str>, event: &'a Event) {
-        // A number may belong to several entry ids, one for each partner.
-        let entry_id = match number {
-            None => event.entry_id(),
-            Some(_) => None,
-        };
-        self.add_all([entry_id, number, event.element().list()]);
-        self.add_bytes(event.raw_bytes());
-        self.add_time(event.entry_time());
-    }
-
-    fn add(&mut self, text: impl Into<Option<&'a str>>) {
-        let text = text.into();
-        let length = length(text.map(str::len));
-        let text = text.unwrap_or_default();
-        if self.rest.is_empty() && text.len() <= SHORT {
-            self.hash.update(length);
-            self.hash.update(text);
+    pub(super) fn add(&mut self, part: Option<&'a [u8]>) {
+        let length = length(part.map(<[u8]>::len));
+        let part = part.unwrap_or_default();
+        if self.rest.is_empty() && part.len() <= SHORT {
+            self.push(&length, part);
         } else {
             self.defer(Part::Number(length));
-            self.defer(Part::Text(text));
+            self.defer(Part::Bytes(part));
         }
     }
 
-    fn add_all<const N: usize>(&mut self, texts: [Option<&'a str>; N]) {
-        for text in texts {
-            self.add(text);
+    pub(super) fn add_all<const N: usize>(&mut self, parts: [Option<&'a [u8]>; N]) {
+        for part in parts {
+            self.add(part);
         }
     }
 
-    /// Equal to `add` with the same text, without a conversion to UTF-8.
-    fn add_bytes(&mut self, json: Bytes) {
+    /// Equal to `add` with the same bytes.
+    pub(super) fn add_json(&mut self, json: Bytes) {
         let length = length(Some(json.len()));
         if self.rest.is_empty() && json.len() <= SHORT {
-            self.hash.update(length);
-            self.hash.update(json);
+            self.push(&length, &json);
         } else {
             self.defer(Part::Number(length));
             self.defer(Part::Json(json));
         }
     }
 
-    fn add_time(&mut self, time: Option<Timestamp>) {
+    pub(super) fn add_time(&mut self, time: Option<Timestamp>) {
         let number = time.map_or(u64::MAX, Timestamp::millis).to_be_bytes();
         if self.rest.is_empty() {
-            self.hash.update(number);
+            self.push(&number, &[]);
         } else {
             self.defer(Part::Number(number));
         }
+    }
+
+    /// Adds a number and bytes to the buffer, or to the hash if they do not fit.
+    fn push(&mut self, number: &[u8; 8], bytes: &[u8]) {
+        let end = self.buffered + number.len() + bytes.len();
+        let free = self.buffer.get_mut(self.buffered..end);
+        if let Some((first, rest)) = free.and_then(<[u8]>::split_first_chunk_mut) {
+            *first = *number;
+            rest.copy_from_slice(bytes);
+            self.buffered = end;
+        } else {
+            self.flush();
+            self.hash.update(number);
+            self.hash.update(bytes);
+        }
+    }
+
+    /// Hashes the buffer.
+    fn flush(&mut self) {
+        let buffered = self.buffer.get(..self.buffered);
+        self.hash.update(buffered.unwrap_or_default());
+        self.buffered = 0;
     }
 
     #[cold]
@@ -381,6 +231,7 @@ impl<'a> KeyHash<'a> {
     /// Hashes at most `bytes` more bytes. Returns the key once all bytes are hashed, and must not
     /// be called again after that.
     pub(crate) fn advance(&mut self, mut bytes: usize) -> Option<EventKey> {
+        self.flush();
         while let Some(part) = self.rest.get(self.part) {
             let rest = part.bytes().get(self.offset..).unwrap_or_default();
             let piece = rest.get(..bytes).unwrap_or(rest);
@@ -404,37 +255,4 @@ impl<'a> KeyHash<'a> {
 fn length(length: Option<usize>) -> [u8; 8] {
     let length = length.map_or(0, |length| length as u64 + 1);
     length.to_be_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Notification;
-
-    #[test]
-    fn hashing_in_steps_gives_the_same_key() {
-        let long = "x".repeat(10_000);
-        let body = format!(
-            r#"{{"entry":[{{"id":"1","changes":[{{"field":"messages","value":{{
-                "messages":[{{"id":"wamid.A","type":"text"}}],
-                "statuses":[{{"id":"{long}","status":"sent","timestamp":"1"}}],
-                "others":[{{"id":"{long}"}}]}}}}]}}]}}"#
-        );
-        let notification = Notification::parse(body).unwrap();
-        let hashed = [0, 10_000, 10_000];
-        for (event, hashed) in notification.events().iter().zip(hashed) {
-            for step in (1..150).chain([500, 5000, 20_000]) {
-                let mut hash = EventKey::in_steps(event, "app");
-                let mut steps = 1;
-                let key = loop {
-                    if let Some(key) = hash.advance(step) {
-                        break key;
-                    }
-                    steps += 1;
-                };
-                assert_eq!(key, event.key_in("app"), "{step}");
-                assert!(steps >= hashed / step, "{steps} of {step}");
-            }
-        }
-    }
 }

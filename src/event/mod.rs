@@ -125,6 +125,7 @@ mod flow;
 mod group;
 mod handover;
 mod history;
+mod identity;
 mod json;
 mod key;
 mod marketing;
@@ -140,8 +141,6 @@ mod template;
 mod unread_keys;
 mod user;
 
-#[cfg(feature = "tokio")]
-pub(crate) use self::key::KeyHash;
 pub use self::{
     account::*,
     call::*,
@@ -164,4 +163,6 @@ pub use self::{
     template::*,
     user::*,
 };
+#[cfg(feature = "tokio")]
+pub(crate) use self::{identity::EventIdentity, key::KeyHash};
 pub(crate) use self::{json::IncrementalValidator, notification::ReadState};

@@ -34,12 +34,12 @@ impl<'a> PersonIds<'a> {
         self.iter().any(|id| {
             other
                 .iter()
-                .any(|other| without_plus(id) == without_plus(other))
+                .any(|other| without_plus(id.as_bytes()) == without_plus(other.as_bytes()))
         })
     }
 }
 
 /// Removes a leading `+` from a phone number: some senders write it and some do not.
-pub(super) fn without_plus(id: &str) -> &str {
-    id.strip_prefix('+').unwrap_or(id)
+pub(super) fn without_plus(id: &[u8]) -> &[u8] {
+    id.strip_prefix(b"+").unwrap_or(id)
 }

@@ -10,8 +10,8 @@ use super::{
     error::Error,
     json::Cursor,
     schema::{
-        Decode, Id, Lazy, List, PersonalId, RawJson, Timestamp, UnreadPaths, UserText, object,
-        string_enum,
+        Decode, Id, IdBytes, Lazy, List, PersonalId, RawJson, Timestamp, UnreadPaths, UserText,
+        object, string_enum,
     },
 };
 
@@ -172,6 +172,20 @@ pub struct Recipient<'a> {
 impl fmt::Debug for Recipient<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recipient").finish_non_exhaustive()
+    }
+}
+
+object! {
+    /// The members of a [`Status`] that its key and its age are computed from.
+    pub(crate) struct StatusIds<'a> {
+        pub(crate) id: Option<&'a [u8]> = IdBytes["id"],
+        pub(crate) status: Option<State<'a>> = State<'a>["status"],
+        pub(crate) timestamp: Option<Timestamp> = Timestamp["timestamp"],
+        pub(crate) recipient_id: Option<&'a [u8]> = IdBytes["recipient_id"],
+        pub(crate) recipient_user_id: Option<&'a [u8]> = IdBytes["recipient_user_id"],
+        pub(crate) recipient_participant_id: Option<&'a [u8]> = IdBytes["recipient_participant_id" | "participant_recipient_id"],
+        pub(crate) recipient_participant_user_id: Option<&'a [u8]> = IdBytes["recipient_participant_user_id"],
+        pub(crate) payment: Lazy<'a, Payment<'a>> = Lazy<'a, Payment<'a>>["payment"],
     }
 }
 

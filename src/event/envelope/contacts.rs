@@ -1,6 +1,6 @@
 use super::{
     elements::{ContactIndexEntry, ContactSpans, Element, Envelope},
-    members::{for_each_member, id_span, scalar_at},
+    members::{for_each_member, id_span},
 };
 use crate::event::{
     json::{Cursor, Document, Span},
@@ -64,7 +64,7 @@ impl Envelope {
     /// Returns the contact with this WhatsApp id or user id, among those of the element's change.
     pub(crate) fn contact(&self, element: &Element, key: &str) -> Option<Span> {
         let contacts = self.contacts_of_change(element);
-        let key = without_plus(key);
+        let key = without_plus(key.as_bytes());
         if contacts.len() <= MAX_LINEAR_CONTACTS {
             let is_meant = |contact: &&ContactSpans| {
                 let mut keys = contact.keys();
@@ -84,8 +84,9 @@ impl Envelope {
     }
 
     /// Returns an id in the form in which ids are compared.
-    fn contact_key(&self, key: Span) -> Option<&str> {
-        scalar_at(&self.document, key).map(without_plus)
+    fn contact_key(&self, key: Span) -> Option<&[u8]> {
+        let id = self.document.cursor_at(key).scalar_bytes();
+        id.map(without_plus)
     }
 
     /// Returns all contacts of the change that contains the element.

@@ -3,10 +3,7 @@ use std::fmt;
 use super::{
     document::Document,
     progress::LONG_STRING,
-    scan::{
-        is_whitespace, plain_string_end, saturating_u32, scalar_end, skip_whitespace, string_end,
-        valid_str,
-    },
+    scan::{is_whitespace, saturating_u32, scalar_end, skip_whitespace, valid_str},
     span::Span,
 };
 
@@ -17,6 +14,22 @@ const MAX_CONVERTED: usize = 64 * 1024;
 /// An earlier position of a cursor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark(usize);
+
+/// The start of a value that is read later, in less memory than a cursor.
+#[derive(Clone, Copy)]
+pub(crate) struct ValueStart<'a> {
+    document: &'a Document,
+    position: u32,
+}
+
+impl<'a> ValueStart<'a> {
+    /// Returns a cursor before the value, whose texts will be read.
+    pub(crate) fn cursor(self) -> Cursor<'a> {
+        let start = Span::new(self.position as usize, self.position as usize);
+        let value = self.document.cursor_at(start).skip();
+        self.document.cursor_with_text(value)
+    }
+}
 
 /// A position in a validated document, before a value, a member or an element.
 ///
@@ -50,12 +63,15 @@ impl<'a> Cursor<'a> {
 
     /// Returns the next key of the entered object, and advances to its value. After the last
     /// member, leaves the object and returns `None`. A key is bytes because most are only compared.
-    #[inline]
     pub(crate) fn next_key(&mut self) -> Option<&'a [u8]> {
         if self.try_end(b'}') {
             return None;
         }
-        let key = self.string_bytes()?;
+        if self.peek() != Some(b'"') {
+            self.skip();
+            return None;
+        }
+        let key = self.quoted_bytes()?;
         if self.peek() == Some(b':') {
             self.position += 1;
         }
@@ -100,6 +116,15 @@ impl<'a> Cursor<'a> {
         self.position == other.position
     }
 
+    /// Returns the current position, for a value that is read later.
+    #[inline]
+    pub(crate) fn value_start(&self) -> ValueStart<'a> {
+        ValueStart {
+            document: self.document,
+            position: saturating_u32(self.position),
+        }
+    }
+
     /// Returns the current position for [`span_since_mark`](Self::span_since_mark).
     pub(crate) fn mark(&self) -> Mark {
         Mark(self.position)
@@ -137,11 +162,28 @@ impl<'a> Cursor<'a> {
             self.skip();
             return None;
         }
+        self.quoted_text()
+    }
+
+    /// Returns the string that starts here.
+    #[inline(always)]
+    fn quoted_text(&mut self) -> Option<&'a str> {
         let start = self.position;
         if self.skip_string() {
             return self.document.unescaped.get(saturating_u32(start));
         }
         Some(self.text(start + 1, self.position - 1))
+    }
+
+    /// [`quoted_text`](Self::quoted_text) as bytes.
+    #[inline(always)]
+    fn quoted_bytes(&mut self) -> Option<&'a [u8]> {
+        let start = self.position;
+        if self.skip_string() {
+            let text = self.document.unescaped.get(saturating_u32(start));
+            return text.map(str::as_bytes);
+        }
+        self.bytes.get(start + 1..self.position - 1)
     }
 
     fn text(&self, start: usize, end: usize) -> &'a str {
@@ -159,26 +201,34 @@ impl<'a> Cursor<'a> {
             self.skip();
             return None;
         }
-        let start = self.position;
-        if self.skip_string() {
-            return self
-                .document
-                .unescaped
-                .get(saturating_u32(start))
-                .map(str::as_bytes);
-        }
-        self.bytes.get(start + 1..self.position - 1)
+        self.quoted_bytes()
     }
 
     /// Returns the text of the next value if it is a string or a number: Meta writes ids, times and
     /// codes as either. Skips anything else.
     pub(crate) fn scalar(&mut self) -> Option<&'a str> {
         match self.peek() {
-            Some(b'"') => self.string(),
+            Some(b'"') => self.quoted_text(),
             Some(b'-' | b'0'..=b'9') => {
                 let start = self.position;
                 self.skip();
                 Some(self.text(start, self.position))
+            }
+            _ => {
+                self.skip();
+                None
+            }
+        }
+    }
+
+    /// [`scalar`](Self::scalar) as bytes.
+    pub(crate) fn scalar_bytes(&mut self) -> Option<&'a [u8]> {
+        match self.peek() {
+            Some(b'"') => self.quoted_bytes(),
+            Some(b'-' | b'0'..=b'9') => {
+                let start = self.position;
+                self.skip();
+                self.bytes.get(start..self.position)
             }
             _ => {
                 self.skip();
@@ -243,25 +293,27 @@ impl<'a> Cursor<'a> {
     /// Skips a string. Returns whether it contains an escape.
     #[inline(always)]
     fn skip_string(&mut self) -> bool {
-        if self.document.has_plain_strings {
-            self.position = plain_string_end(self.bytes, self.position);
+        let end = self.document.special.find(self.position + 1, LONG_STRING);
+        if self.bytes.get(end) == Some(&b'"') {
+            self.position = end + 1;
             return false;
         }
         self.skip_string_slow()
     }
 
+    /// Skips a string that contains an escape or is long.
     fn skip_string_slow(&mut self) -> bool {
-        let head = self.position.saturating_add(LONG_STRING);
-        let head = self.bytes.get(..head).unwrap_or(self.bytes);
-        let (mut end, mut escaped) = string_end(head, self.position);
-        // Not closed within the head, or at its very end. A long string has an extent.
-        if end == head.len() && end < self.bytes.len() {
-            let start = self.position;
-            (end, escaped) = match self.document.extent_end(start, &mut self.extent) {
-                Some(end) => (end, self.document.unescaped.has(saturating_u32(start))),
-                None => string_end(self.bytes, start),
-            };
-        }
+        let start = self.position;
+        let special = &self.document.special;
+        let in_steps = |limit| special.string_end(self.bytes, start, limit);
+        let (end, escaped) = in_steps(LONG_STRING)
+            .or_else(|| {
+                // A long string has an extent.
+                let end = self.document.extent_end(start, &mut self.extent)?;
+                Some((end, self.document.unescaped.has(saturating_u32(start))))
+            })
+            .or_else(|| in_steps(usize::MAX))
+            .unwrap_or((self.bytes.len(), false));
         self.position = end;
         escaped
     }

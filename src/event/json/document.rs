@@ -6,6 +6,7 @@ use super::{
     progress::Extent,
     scan::{saturating_u32, valid_str},
     span::Span,
+    special::SpecialBytes,
     unescape::UnescapedStrings,
 };
 
@@ -15,9 +16,8 @@ pub(crate) struct Document {
     pub(super) unescaped: UnescapedStrings,
     /// Ends of the larger containers and strings, so that the cursor can skip them in one step.
     pub(super) extents: Vec<Extent>,
-    /// Whether no string contains an escape and no string is long: most documents. Strings are then
-    /// scanned for the closing quote only.
-    pub(super) has_plain_strings: bool,
+    /// The bytes at which a string can end.
+    pub(super) special: SpecialBytes,
 }
 
 impl Document {
@@ -45,7 +45,8 @@ impl Document {
 
     /// Heap memory in use in addition to the body, in bytes.
     pub(crate) fn memory(&self) -> usize {
-        self.unescaped.memory() + self.extents.capacity() * size_of::<Extent>()
+        let extents = self.extents.capacity() * size_of::<Extent>();
+        self.unescaped.memory() + self.special.memory() + extents
     }
 
     /// Returns the end of the container or string at `start` if it has an extent.

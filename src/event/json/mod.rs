@@ -16,6 +16,7 @@ mod scan;
 #[cfg(feature = "serde")]
 mod serialize;
 mod span;
+mod special;
 #[cfg(test)]
 mod test_values;
 mod unescape;
@@ -25,7 +26,7 @@ pub use self::error::ParseError;
 #[cfg(feature = "serde")]
 pub(crate) use self::serialize::serialize;
 pub(crate) use self::{
-    cursor::{Cursor, Mark},
+    cursor::{Cursor, Mark, ValueStart},
     document::Document,
     incremental::IncrementalValidator,
     progress::MAX_DEPTH,

@@ -1,6 +1,6 @@
 //! State of a validation between two steps: open containers, and the extents found so far.
 
-use super::{error::ParseError, scan::saturating_u32};
+use super::{error::ParseError, scan::saturating_u32, special::SpecialBytes};
 
 /// Maximum nesting depth: what `serde_json` allows for its own types.
 pub(crate) const MAX_DEPTH: usize = 127;
@@ -30,8 +30,8 @@ pub(super) struct Progress {
     pub(super) extents: Vec<Extent>,
     /// Index in `extents` of each open container.
     open_extents: [usize; INDEXED_DEPTH],
-    /// Whether some extents belong to strings.
-    pub(super) has_long_strings: bool,
+    /// Marks of the bytes before the end of the step.
+    pub(super) special: SpecialBytes,
     /// The string that contains `position`.
     pub(super) string: Option<OpenString>,
 }
@@ -70,7 +70,7 @@ impl Progress {
             max_depth: u8::try_from(max_depth).unwrap_or(u8::MAX),
             extents: Vec::with_capacity(TYPICAL_EXTENTS),
             open_extents: [0; INDEXED_DEPTH],
-            has_long_strings: false,
+            special: SpecialBytes::default(),
             string: None,
         }
     }
@@ -107,11 +107,15 @@ impl Progress {
 
     #[cold]
     fn record_long_string(&mut self, start: usize, end: usize) {
-        self.has_long_strings = true;
         self.extents.push(Extent {
             start: saturating_u32(start),
             end: saturating_u32(end),
         });
+    }
+
+    /// Heap memory in use, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.special.memory() + self.extents.capacity() * size_of::<Extent>()
     }
 
     /// Opens the container whose opening bracket is at `at`.

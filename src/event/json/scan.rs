@@ -29,36 +29,11 @@ pub(super) fn scalar_end(bytes: &[u8], start: usize) -> usize {
     })
 }
 
-/// Returns the end of the string whose opening quote is at `start` in a valid text, and whether it
-/// contains an escape.
-pub(super) fn string_end(bytes: &[u8], start: usize) -> (usize, bool) {
-    let mut at = start + 1;
-    let mut has_escape = false;
-    loop {
-        at = find_byte(bytes, at, |byte| (byte == b'"') | (byte == b'\\'));
-        match bytes.get(at) {
-            Some(b'\\') => {
-                has_escape = true;
-                at += 2;
-            }
-            Some(_) => return (at + 1, has_escape),
-            None => return (bytes.len(), has_escape),
-        }
-    }
-}
-
-/// [`string_end`] for a text without escapes.
-#[inline]
-pub(super) fn plain_string_end(bytes: &[u8], start: usize) -> usize {
-    let quote = find_byte(bytes, start + 1, |byte| byte == b'"');
-    bytes.len().min(quote + 1)
-}
-
 /// Returns the position of the first wanted byte from `start` on, or the length of `bytes`.
 ///
 /// If `wanted` has no branches, 16 bytes are tested with a few SIMD instructions.
 #[inline(always)]
-pub(super) fn find_byte(bytes: &[u8], start: usize, wanted: impl Fn(u8) -> bool) -> usize {
+fn find_byte(bytes: &[u8], start: usize, wanted: impl Fn(u8) -> bool) -> usize {
     let mut rest = bytes.get(start..).unwrap_or_default();
     while let Some((chunk, behind)) = rest.split_first_chunk::<16>() {
         let marks = u128::from_le_bytes(chunk.map(|byte| if wanted(byte) { 0xff } else { 0 }));
@@ -88,20 +63,4 @@ pub(super) fn find_byte_nearby(bytes: &[u8], start: usize, wanted: impl Fn(u8) -
 #[inline]
 pub(super) fn valid_str(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn string_end_is_behind_the_closing_quote(inside in "[a-zé]{0,30}", after in ".{0,9}") {
-            let text = format!("\"{inside}\"{after}");
-            prop_assert_eq!(plain_string_end(text.as_bytes(), 0), inside.len() + 2);
-            prop_assert_eq!(string_end(text.as_bytes(), 0), (inside.len() + 2, false));
-        }
-    }
 }

@@ -7,7 +7,7 @@
 use super::{
     error::ParseError,
     progress::{LONG_STRING, OpenString, Progress},
-    scan::{find_byte, find_byte_nearby, is_whitespace, saturating_u32, skip_whitespace},
+    scan::{find_byte_nearby, is_whitespace, saturating_u32, skip_whitespace},
 };
 
 /// The reason a step ends early.
@@ -39,6 +39,7 @@ pub(super) fn validate(
     mut escaped: impl FnMut(usize, usize),
 ) -> Result<bool, ParseError> {
     let head = bytes.get(..until).unwrap_or(bytes);
+    progress.special.extend(bytes, until);
     let checked = if head.len() == bytes.len() && bytes.len() < LONG_STRING {
         let until = usize::MAX;
         Validator::<true> { bytes, head, until }.run(progress, &mut escaped)
@@ -191,12 +192,11 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
         progress: &mut Progress,
         escaped: &mut impl FnMut(usize, usize),
     ) -> Result<usize, Stop> {
-        let at = find_byte(self.head(), start + 1, is_special);
+        let at = progress.special.find(start + 1, usize::MAX);
         let end = match self.head().get(at) {
             Some(b'"') => at + 1,
             _ => {
-                // The string may start beyond the head.
-                let at = at.max(start + 1);
+                let at = self.within_head(at, start + 1);
                 let string = OpenString {
                     start: saturating_u32(start),
                     escaped: false,
@@ -221,7 +221,7 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
         progress: &mut Progress,
         escaped: &mut impl FnMut(usize, usize),
     ) -> Result<Option<usize>, Stop> {
-        let at = self.find_special(at);
+        let at = self.find_special(at, progress);
         if !string.escaped && self.bytes.get(at) == Some(&b'\\') {
             return Err(stop_in_string(at, true, string, progress));
         }
@@ -265,15 +265,20 @@ impl<const SHORT: bool> Validator<'_, SHORT> {
                 // A control character, or the string is not closed.
                 _ => return Err(ParseError::NotJson.into()),
             }
-            at = self.find_special(at);
+            at = self.find_special(at, progress);
         }
     }
 
     /// Returns the position of the first special byte from `start` on in the head. If there is
     /// none, returns the end of the head, or `start` if that is later.
     #[inline]
-    fn find_special(self, start: usize) -> usize {
-        find_byte(self.head(), start, is_special).max(start)
+    fn find_special(self, start: usize, progress: &Progress) -> usize {
+        self.within_head(progress.special.find(start, usize::MAX), start)
+    }
+
+    /// Limits a position to the head, which may end before `start`.
+    fn within_head(self, at: usize, start: usize) -> usize {
+        at.min(self.head().len()).max(start)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::event::{
     error::Error,
     handover::ConversationContext,
     json::Cursor,
-    schema::{Decode, Id, Lazy, List, PersonalId, Timestamp, UnreadPaths, object},
+    schema::{Decode, Id, IdBytes, Lazy, List, PersonalId, Tag, Timestamp, UnreadPaths, object},
 };
 
 /// A message that the business received: an element of `messages[]`.
@@ -212,6 +212,16 @@ impl<'a> Sender<'a> {
 impl fmt::Debug for Sender<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+object! {
+    /// The members of a [`Message`] or an [`Echo`](super::Echo) that its key and its age are
+    /// computed from.
+    pub(crate) struct MessageIds<'a> {
+        pub(crate) id: Option<&'a [u8]> = IdBytes["id"],
+        pub(crate) timestamp: Option<Timestamp> = Timestamp["timestamp"],
+        pub(crate) kind: Option<Option<&'a str>> = Tag["type"],
     }
 }
 

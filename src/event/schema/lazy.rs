@@ -3,19 +3,19 @@ use std::{fmt, marker::PhantomData};
 #[cfg(feature = "serde")]
 use super::serialize::OptionalField;
 use super::{decode::Decode, unread::UnreadPaths};
-use crate::event::json::Cursor;
+use crate::event::json::{Cursor, ValueStart};
 
 /// An object that is decoded on demand.
 ///
 /// Used where most callers need little of a large object, and where a type contains itself.
 pub struct Lazy<'a, T> {
-    /// Cursor before the opening bracket. `None` if the object is absent.
-    start: Option<Cursor<'a>>,
+    /// `None` if the object is absent.
+    start: Option<ValueStart<'a>>,
     object: PhantomData<fn() -> T>,
 }
 
 impl<'a, T> Lazy<'a, T> {
-    pub(crate) fn new(start: Option<Cursor<'a>>) -> Self {
+    pub(crate) fn new(start: Option<ValueStart<'a>>) -> Self {
         Self {
             start,
             object: PhantomData,
@@ -31,7 +31,7 @@ where
     /// Decodes and returns the object, or `None` if it is absent. Each call decodes it again.
     #[must_use]
     pub fn get(&self) -> Option<T> {
-        T::decode(&mut self.start?)
+        T::decode(&mut self.start?.cursor())
     }
 }
 
@@ -78,7 +78,7 @@ where
     const DEBUG_VISIBLE: bool = true;
 
     fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
-        let start = (cursor.peek() == Some(b'{')).then_some(*cursor);
+        let start = (cursor.peek() == Some(b'{')).then(|| cursor.value_start());
         cursor.skip();
         Some(Self {
             start: Some(start?),

@@ -3,15 +3,15 @@ use std::{fmt, marker::PhantomData};
 #[cfg(feature = "serde")]
 use super::serialize::OptionalField;
 use super::{decode::Decode, unread::UnreadPaths};
-use crate::event::json::Cursor;
+use crate::event::json::{Cursor, ValueStart};
 
 /// A list inside an event, decoded while it is iterated. It allocates nothing, whatever its length.
 ///
 /// An element of an unexpected type is skipped. [`Event::is_known`](crate::event::Event::is_known)
 /// is then false, and [`Event::raw`](crate::event::Event::raw) contains the element.
 pub struct List<'a, T> {
-    /// Cursor before the opening bracket. `None` if the list is absent.
-    start: Option<Cursor<'a>>,
+    /// `None` if the list is absent.
+    start: Option<ValueStart<'a>>,
     element: PhantomData<fn() -> T>,
 }
 
@@ -23,7 +23,8 @@ where
     /// Returns an iterator over the elements. Each iteration decodes them again.
     #[must_use]
     pub fn iter(&self) -> Iter<'a, T> {
-        let cursor = self.start.and_then(|mut cursor| {
+        let cursor = self.start.and_then(|start| {
+            let mut cursor = start.cursor();
             cursor.enter_array()?;
             Some(cursor)
         });
@@ -143,7 +144,7 @@ where
     const DEBUG_VISIBLE: bool = true;
 
     fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
-        let start = (cursor.peek() == Some(b'[')).then_some(*cursor);
+        let start = (cursor.peek() == Some(b'[')).then(|| cursor.value_start());
         cursor.skip();
         Some(Self {
             start: Some(start?),

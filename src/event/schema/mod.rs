@@ -23,7 +23,7 @@ mod unread;
 pub(crate) use self::{
     decode::Decode,
     object::object,
-    scalar::{Coordinate, Id, Ignored, MetaText, PersonalId, RawJson, UserText},
+    scalar::{Coordinate, Id, IdBytes, Ignored, MetaText, PersonalId, RawJson, Tag, UserText},
     string_enum::{eq_ignoring_case_and_separators, string_enum},
     tagged_union::{TaggedDecoder, TaggedUnion, tagged_union},
     unread::UnreadPaths,

@@ -60,6 +60,35 @@ impl<'a> Decode<'a> for PersonalId {
     }
 }
 
+/// An [`Id`] or a [`PersonalId`] as bytes, for a reader that needs no text: a conversion costs more
+/// than finding the id.
+#[derive(Debug)]
+pub(crate) struct IdBytes;
+
+impl<'a> Decode<'a> for IdBytes {
+    type Output = &'a [u8];
+    const DEBUG_VISIBLE: bool = false;
+    const EMPTY_IS_ABSENT: bool = true;
+
+    fn decode(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+        cursor.scalar_bytes().filter(|id| !id.is_empty())
+    }
+}
+
+/// The tag of a tagged union (`type`). Of several tags the last one counts, and if it is neither a
+/// text nor a number, there is no tag.
+#[derive(Debug)]
+pub(crate) struct Tag;
+
+impl<'a> Decode<'a> for Tag {
+    type Output = Option<&'a str>;
+    const DEBUG_VISIBLE: bool = true;
+
+    fn decode(cursor: &mut Cursor<'a>) -> Option<Option<&'a str>> {
+        Some(Id::decode(cursor))
+    }
+}
+
 /// A name or number that is an element of a [`List`](super::List).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Name<'a>(&'a str);

@@ -1,7 +1,10 @@
 use std::marker::PhantomData;
 
 use super::{
-    decode::Decode, scalar::Id, string_enum::eq_ignoring_case_and_separators, unread::UnreadPaths,
+    decode::Decode,
+    scalar::{Id, Tag},
+    string_enum::eq_ignoring_case_and_separators,
+    unread::UnreadPaths,
 };
 use crate::event::json::Cursor;
 
@@ -223,7 +226,7 @@ where
     pub(crate) fn member(&mut self, key: &'a [u8], cursor: &mut Cursor<'a>) {
         if key == b"type" {
             if !cursor.take_null() {
-                self.tag = cursor.scalar().filter(|tag| !tag.is_empty());
+                self.tag = Tag::decode(cursor).flatten();
             }
             return;
         }
