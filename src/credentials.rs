@@ -79,9 +79,7 @@ pub(crate) struct SecretLabels<'a>(&'a [Arc<str>]);
 #[cfg(feature = "tracing")]
 impl fmt::Display for SecretLabels<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut labels = self.0.iter();
-        labels.next().map_or(Ok(()), |first| f.write_str(first))?;
-        labels.try_for_each(|label| write!(f, " {label}"))
+        f.debug_list().entries(self.0).finish()
     }
 }
 

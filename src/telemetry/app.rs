@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use std::time::Duration;
 
+#[cfg(feature = "tracing")]
+use super::clock::Moment;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::rate_limit::RateLimit;
 
@@ -15,6 +17,9 @@ pub(crate) struct AppTelemetry {
     /// Deliveries with a valid signature so far.
     #[cfg(feature = "tracing")]
     verified: AtomicU64,
+    /// [`Moment`] of the last one, in nanoseconds.
+    #[cfg(feature = "tracing")]
+    last_verified: AtomicU64,
     #[cfg(feature = "tracing")]
     pub(super) signature_mismatch: RateLimit,
     #[cfg(feature = "tracing")]
@@ -41,17 +46,22 @@ impl Default for Samples {
     }
 }
 
-impl AppTelemetry {
-    /// Counts a delivery with a valid signature.
-    pub(crate) fn count_verified(&self) {
-        #[cfg(feature = "tracing")]
-        self.verified.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(feature = "tracing")]
 impl AppTelemetry {
+    /// Counts a delivery with a valid signature.
+    pub(super) fn count_verified(&self, now: Moment) {
+        self.last_verified.store(now.nanos(), Ordering::Relaxed);
+        self.verified.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn verified(&self) -> u64 {
         self.verified.load(Ordering::Relaxed)
+    }
+
+    /// `None` if there was no delivery with a valid signature yet.
+    pub(super) fn seconds_since_verified(&self) -> Option<u64> {
+        let last = self.last_verified.load(Ordering::Relaxed);
+        let since = Moment::now().nanos().saturating_sub(last);
+        (self.verified() > 0).then_some(since / 1_000_000_000)
     }
 }

@@ -83,25 +83,28 @@ pub(super) fn rejected(
     limits: &RejectionLimits,
     rejection: &Rejection,
     ring: Option<&KeyRing>,
-    app_telemetry: Option<&AppTelemetry>,
+    app: Option<&AppTelemetry>,
 ) {
     let kind = rejection.kind();
     // The labels tell which secrets the signature was compared with.
     let is_mismatch = kind == RejectionKind::SignatureMismatch;
     let secrets = ring.filter(|_| is_mismatch).map(KeyRing::secret_labels);
-    let (detail, app) = (rejection.detail(), rejection.app().and_then(non_empty));
+    let left_out = limits.admit(kind, app);
+    let app = app.filter(|_| is_mismatch);
+    let detail = rejection.detail();
     warn_or_debug!(
-        limits.admit(kind, app_telemetry),
+        left_out,
         {
             reason = kind.name(),
             status = rejection.status().as_u16(),
             detail = detail.map(field::display),
-            app,
+            app = rejection.app().and_then(non_empty),
             path = rejection.path(),
             declared_length = rejection.declared_length(),
             received_length = rejection.received_length(),
             secret_labels = secrets.map(field::display),
-            verified_since_start = app_telemetry.filter(|_| is_mismatch).map(AppTelemetry::verified)
+            verified_since_start = app.map(AppTelemetry::verified),
+            seconds_since_verified = app.and_then(AppTelemetry::seconds_since_verified)
         },
         advice(kind)
     );
@@ -148,7 +151,7 @@ pub(super) fn verified(delivery: &VerifiedDelivery<'_>) {
         info!(
             target: TARGET,
             path = delivery.path,
-            "received a sample of the Test button in Meta's App Dashboard, with a valid signature. \
+            "received a sample sent by the Test button in Meta's App Dashboard, with a valid signature. \
              If real messages are missing: is the app published, and subscribed to the WhatsApp \
              Business Account?"
         );
@@ -162,7 +165,7 @@ pub(super) fn layer_missing(path: &str) {
         LIMIT.admit(),
         { warning = "layer_missing", path = ?shorten(path) },
         "answered 500: this request reached a webhook handler without passing a WebhookLayer. If \
-         Meta sent it, the layer does not wrap this route, or has another path"
+         Meta sent it, the layer does not wrap this route, or is set to another path"
     );
 }
 
@@ -272,7 +275,7 @@ fn advice(kind: RejectionKind) -> &'static str {
         RejectionKind::HandshakeToken => {
             "refused a callback URL check (handshake) with a wrong hub.verify_token. If you \
              have just saved the URL in Meta's App Dashboard (WhatsApp > Configuration), \
-             enter the token of this service there; otherwise a stranger"
+             enter the token of this service there; otherwise ignore it: a stranger"
         }
         RejectionKind::HandshakeMalformed => {
             "refused a malformed handshake: it did not come from Meta, or a proxy changes the query"
@@ -310,9 +313,10 @@ fn advice(kind: RejectionKind) -> &'static str {
              changes the header"
         }
         RejectionKind::SignatureMismatch => {
-            "refused a delivery: its signature fits no app secret. If all fail, the secret differs \
-             from App settings > Basic in Meta's App Dashboard, or a proxy changes bodies. If others \
-             of this app pass (`verified_since_start`), a stranger sent it"
+            "refused a delivery: its signature matches none of the app's secrets. If others of this \
+             app are verified (`seconds_since_verified`), ignore it: a stranger sent it. Otherwise \
+             compare the secret with App settings > Basic in Meta's App Dashboard (was it reset?), \
+             then look for a proxy that changes bodies, or another app with this callback URL"
         }
         RejectionKind::BodyTooLarge => {
             "refused a delivery above the body limit: Meta sends up to 3 MB, so check `body_limit` \

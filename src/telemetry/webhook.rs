@@ -89,6 +89,8 @@ impl WebhookTelemetry {
     /// Reports a verified delivery that is about to be handed to the inner service.
     pub(crate) fn verified(&self, delivery: &VerifiedDelivery<'_>) -> DeliveryTelemetry {
         let now = Moment::now();
+        #[cfg(feature = "tracing")]
+        delivery.telemetry.count_verified(now);
         #[cfg(any(feature = "metrics", feature = "tracing"))]
         if delivery.telemetry.samples.0.is_due(now) {
             self.sample(delivery);

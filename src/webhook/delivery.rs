@@ -180,7 +180,6 @@ where
         context: &RequestContext,
     ) -> Result<(S::Future, InHandler), Reason> {
         let secret = self.signer.secret_label()?;
-        self.signer.app.telemetry().count_verified();
         let app = self.signer.app.shared_label();
         let notification = self.request.extensions().get::<Notification>();
         let telemetry = config.telemetry.verified(&VerifiedDelivery {

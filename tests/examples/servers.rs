@@ -8,13 +8,9 @@
     reason = "tests"
 )]
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use http::{Request, StatusCode, Version};
-use serde_json::Value;
 use test_support::{
     process::{Process, command, run},
     sign,
@@ -125,145 +121,6 @@ async fn hyper_serves_both_versions_of_http() {
     let (status, _) = send(address, Version::HTTP_2, Request::get("/webhook/"), "").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     ends_with(process, &["wamid.signed.1", "wamid.signed.2"]).await;
-}
-
-/// A temporary directory that is removed when it is dropped.
-struct Files(PathBuf);
-
-impl Files {
-    fn new(name: &str) -> Self {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let directory = directory.join(format!("{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        Self(directory)
-    }
-
-    fn add(&self, name: &str, body: impl AsRef<[u8]>) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, body).unwrap();
-        self.path(name)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Returns the exit code, one value per line of standard output, and standard error.
-fn inspect(files: &[&str], input: &[u8]) -> (Option<i32>, Vec<Value>, String) {
-    let output = run(command("inspect").args(files), input);
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    let lines = stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap());
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), lines.collect(), stderr)
-}
-
-fn event(
-    file: Option<&str>,
-    payload: &str,
-    kind: &str,
-    id: Option<&str>,
-    known: bool,
-    unread: &[&str],
-) -> Value {
-    serde_json::json!({
-        "file": file,
-        "field": "messages",
-        "payload": payload,
-        "type": kind,
-        "id": id,
-        "known": known,
-        "unread": unread,
-    })
-}
-
-#[test]
-fn inspect_reads_standard_input() {
-    let (code, lines, stderr) = inspect(&[], text("wamid.A").as_bytes());
-    assert_eq!((code, &*stderr), (Some(0), ""));
-    assert_eq!(
-        lines,
-        [event(None, "message", "text", Some("wamid.A"), true, &[])]
-    );
-
-    let (code, lines, stderr) = inspect(&[], b"\xff");
-    assert_eq!((code, &*stderr), (Some(0), ""));
-    assert_eq!(
-        lines,
-        [serde_json::json!({"file": null, "error": "the body is not UTF-8"})]
-    );
-}
-
-#[test]
-fn inspect_goes_on_after_a_bad_file() {
-    let files = Files::new("inspect");
-    let batch = r#"{
-        "object": "whatsapp_business_account",
-        "entry": [{ "id": "0", "changes": [{ "field": "messages", "value": {
-            "statuses": [
-                { "id": "wamid.B", "status": "read", "timestamp": "1760000000" },
-                { "id": "wamid.C", "status": "vanished" }
-            ],
-            "messages": [{ "id": "wamid.D\n", "type": "hologram", "hologram": {} }],
-            "novelties": [{ "id": 7 }]
-        }}]}]
-    }"#;
-    let batch = &*files.add("batch.json", batch);
-    let empty = &*files.add(
-        "empty.json",
-        r#"{"object":"whatsapp_business_account","entry":[]}"#,
-    );
-    let broken = &*files.add("broken.json", r#"{"object":"#);
-    let text = &*files.add("text.json", text("wamid.A"));
-
-    let expected = |lines: &[Value]| {
-        assert_eq!(
-            lines,
-            [
-                event(Some(batch), "status", "read", Some("wamid.B"), true, &[]),
-                event(
-                    Some(batch),
-                    "status",
-                    "vanished",
-                    Some("wamid.C"),
-                    false,
-                    &[]
-                ),
-                event(
-                    Some(batch),
-                    "message",
-                    "hologram",
-                    Some("wamid.D\n"),
-                    false,
-                    &["hologram"]
-                ),
-                event(Some(batch), "unknown", "novelties", Some("7"), false, &[]),
-                serde_json::json!({"file": broken, "error": "the body is not JSON"}),
-                event(Some(text), "message", "text", Some("wamid.A"), true, &[]),
-            ]
-        );
-    };
-    let (code, lines, stderr) = inspect(&[batch, empty, broken, text], b"");
-    assert_eq!((code, &*stderr), (Some(0), ""));
-    expected(&lines);
-
-    // An unreadable file changes the exit code, but not the output for the others.
-    let (missing, directory) = (&*files.path("missing.json"), &*files.path("."));
-    let (code, lines, stderr) = inspect(&[missing, batch, directory, broken, text], b"");
-    assert_eq!(code, Some(1));
-    assert!(
-        stderr.contains(missing) && stderr.contains(directory),
-        "{stderr}"
-    );
-    expected(&lines);
 }
 
 /// At shutdown one handler runs for a delivery whose client is gone, and another one

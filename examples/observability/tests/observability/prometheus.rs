@@ -110,12 +110,13 @@ impl Drop for Prometheus {
     }
 }
 
-/// Sends traffic until the time is up: the fake Meta, and what it does not send.
+/// Sends traffic until the time is up: `send`, and what it does not send.
 async fn traffic(service: &Service, seconds: u64) {
     let url = format!("http://{}/webhook", service.address);
     let (rate, events) = (60, 60 * seconds);
-    let mut meta = command("example-fake-meta");
+    let mut meta = command("whatsapp-webhook");
     meta.args([
+        "send",
         &*url,
         "--events",
         &events.to_string(),

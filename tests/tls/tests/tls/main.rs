@@ -8,11 +8,11 @@
 )]
 
 mod caller;
-mod fake_meta;
 mod headers;
 mod https;
 mod names;
 mod platforms;
+mod simulated_meta;
 
 /// The name in Meta's certificate, repeated here so that a test fails if the crate's
 /// constant changes.

@@ -1,4 +1,4 @@
-//! fake_meta against servers with valid and invalid certificates.
+//! `whatsapp-webhook send` against servers with valid and invalid certificates.
 #![cfg(unix)]
 
 use std::process::Output;
@@ -8,11 +8,12 @@ use tls_tests::pki::{Authority, CertificateRequest, Directory, Identity};
 
 use crate::{META, SECRET, TOKEN, https::Server};
 
-fn fake_meta(url: &str, options: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = command("example-fake-meta");
+fn send(url: &str, options: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = command("whatsapp-webhook");
     command
-        .arg(url)
         .args([
+            "send",
+            url,
             "--events",
             "20",
             "--rate",
@@ -34,10 +35,10 @@ fn fake_meta(url: &str, options: &[&str]) -> (Option<i32>, String, String) {
 
 #[test]
 fn it_presents_its_client_certificate() {
-    let directory = Directory::new("fake-meta");
+    let directory = Directory::new("send");
     let meta = Authority::new("the authority of Meta");
     let meta_ca = directory.write("meta.pem", &meta.pem());
-    let server = Server::start("fake-meta-server", &[("TLS_CLIENT_CA", &meta_ca)]);
+    let server = Server::start("send-server", &[("TLS_CLIENT_CA", &meta_ca)]);
     let ca = directory.write("servers.pem", &server.authority.pem());
     let url = format!("https://{}/webhook", server.address);
 
@@ -59,7 +60,7 @@ fn it_presents_its_client_certificate() {
         "--client-key",
         &key,
     ];
-    let (code, report, stderr) = fake_meta(&url, &options);
+    let (code, report, stderr) = send(&url, &options);
     assert_eq!(code, Some(0), "{report}{stderr}");
     assert!(
         report.contains("certificate           ok\nhandshake             ok\n"),
@@ -67,7 +68,7 @@ fn it_presents_its_client_certificate() {
     );
 
     // Without a client certificate the handshake succeeds, but deliveries are rejected.
-    let (code, report, stderr) = fake_meta(&url, &["--ca", &ca]);
+    let (code, report, stderr) = send(&url, &["--ca", &ca]);
     assert_eq!(code, Some(1), "{report}{stderr}");
     assert!(
         report.contains("handshake             ok") && report.contains("status 403"),
@@ -83,24 +84,24 @@ fn it_presents_its_client_certificate() {
         "--client-key",
         &key,
     ];
-    let (code, report, stderr) = fake_meta(&url, &options);
+    let (code, report, stderr) = send(&url, &options);
     assert_eq!(code, Some(1), "{report}{stderr}");
     assert!(!report.contains("handshake"), "{report}");
 
     for (options, words) in [
         (
             &["--ca", &ca, "--client-cert", &certificate][..],
-            "belong together",
+            "--client-key <FILE>",
         ),
         (&["--ca", &key], "no certificate found"),
         (&["--ca", "nowhere.pem"], "nowhere.pem: "),
     ] {
-        let (code, _, stderr) = fake_meta(&url, options);
-        assert_eq!(code, Some(1));
+        let (code, _, stderr) = send(&url, options);
+        assert_eq!(code, Some(2));
         assert!(stderr.contains(words), "{stderr}");
     }
-    let (code, _, stderr) = fake_meta("http://127.0.0.1:9/webhook", &["--ca", &ca]);
-    assert_eq!(code, Some(1));
+    let (code, _, stderr) = send("http://127.0.0.1:9/webhook", &["--ca", &ca]);
+    assert_eq!(code, Some(2));
     assert!(stderr.contains("need a URL with https://"), "{stderr}");
 }
 
@@ -151,7 +152,7 @@ fn it_delivers_nothing_to_a_server_with_an_invalid_certificate() {
             &[],
         );
         let url = format!("https://{}/webhook", server.address);
-        let (code, report, stderr) = fake_meta(&url, &["--ca", &ca]);
+        let (code, report, stderr) = send(&url, &["--ca", &ca]);
         assert_eq!((code, &*report), (Some(1), ""), "{what}: {stderr}");
         assert!(stderr.contains(words), "{what}: {stderr}");
         assert!(
@@ -168,9 +169,9 @@ fn it_delivers_nothing_to_a_server_with_an_invalid_certificate() {
         &[],
     );
     let url = format!("https://{}/webhook", server.address);
-    let (code, report, _) = fake_meta(&url, &[]);
+    let (code, report, _) = send(&url, &[]);
     assert_eq!((code, &*report), (Some(1), ""));
     // With the test's CA it is accepted.
-    let (code, report, stderr) = fake_meta(&url, &["--ca", &ca]);
+    let (code, report, stderr) = send(&url, &["--ca", &ca]);
     assert_eq!(code, Some(0), "{report}{stderr}");
 }

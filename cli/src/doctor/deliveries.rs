@@ -1,0 +1,271 @@
+//! Deliveries: unsigned, forged, signed, large, unknown and repeated ones.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri, header};
+use tower_whatsapp::testing::{self, Sample, sample};
+
+use super::{
+    finding::Findings,
+    handshake::report_redirect,
+    probe::{Probed, Prober},
+};
+use crate::failure::Failure;
+
+/// Meta documents 3 MB as the maximum.
+const LARGE: usize = 2_900_000;
+/// Signed messages whose answer times are measured.
+const TIMED: usize = 5;
+
+const LOST: &str = "Meta counts it as failed: it retries for 7 days, then the event is lost";
+const FORGERY: &str = "anyone who knows the URL can send made-up messages and statuses";
+
+pub(super) async fn check(
+    prober: &Prober,
+    secret: Option<&str>,
+    count_url: Option<&Uri>,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let mut ids = Ids::new()?;
+    check_unsigned(prober, &mut ids, findings).await;
+    let Some(secret) = secret else {
+        findings.note(
+            "signed",
+            "not checked: there is no app secret, so nothing can be signed",
+            "set WHATSAPP_APP_SECRET",
+        );
+        return Ok(());
+    };
+    let deliver = async |body: Bytes| {
+        let request = testing::delivery(&prober.url.to_string(), body, secret);
+        prober.send(request).await
+    };
+    let first = deliver(ids.text().body()).await;
+    if !report_signed(&first, findings) {
+        return Ok(());
+    }
+    let mut times = vec![first.time];
+    for _ in 1..TIMED {
+        times.push(deliver(ids.text().body()).await.time);
+    }
+    report_times(times, findings);
+
+    let large = deliver(large(&mut ids)).await;
+    if large.is(|status| status.is_success()) {
+        findings.ok("large", format!("2.9 MB answered with {}", large.outcome()));
+    } else {
+        findings.error(
+            "large_refused",
+            format!("a delivery of 2.9 MB was answered with {}", large.outcome()),
+            "Meta groups events into deliveries of up to 3 MB, and retries a refused one in vain",
+            "raise the body limit of the service and of each proxy above 3 MB (nginx: \
+             client_max_body_size)",
+        );
+    }
+    let unknown = deliver(sample::unknown_type().id(ids.next()).body()).await;
+    if unknown.is(|status| status.is_success()) {
+        findings.ok(
+            "unknown_kind",
+            format!("answered with {}", unknown.outcome()),
+        );
+    } else {
+        findings.error(
+            "unknown_kind_refused",
+            format!(
+                "a message of an unknown type was answered with {}",
+                unknown.outcome()
+            ),
+            "Meta adds types without notice, and retries refused ones for 7 days",
+            "answer 200 to kinds that you do not need, and do not fail when one cannot be parsed",
+        );
+    }
+    check_repeat(prober, &deliver, &mut ids, count_url, findings).await;
+    Ok(())
+}
+
+/// Ids that differ in each run, so that a service does not take them for repeats.
+struct Ids {
+    run: String,
+    count: usize,
+}
+
+impl Ids {
+    fn new() -> Result<Self, Failure> {
+        let run = getrandom::u64()
+            .map_err(|error| Failure::caused("the system has no random numbers", &error))?;
+        Ok(Self {
+            run: format!("{run:016x}"),
+            count: 0,
+        })
+    }
+
+    fn next(&mut self) -> String {
+        self.count += 1;
+        format!("wamid.DOCTOR{}.{}", self.run, self.count)
+    }
+
+    fn text(&mut self) -> Sample {
+        sample::text("A check by whatsapp-webhook doctor").id(self.next())
+    }
+}
+
+fn large(ids: &mut Ids) -> Bytes {
+    let text = "A check of the body limit. ".repeat(100);
+    let sample = |count| sample::text(&*text).repeat(count);
+    let one = sample(2).body().len() - sample(1).body().len();
+    sample(LARGE / one).id(ids.next()).body()
+}
+
+async fn check_unsigned(prober: &Prober, ids: &mut Ids, findings: &mut Findings) {
+    let url = prober.url.to_string();
+    let body = ids.text().body();
+    let forged = testing::delivery(&url, body.clone(), "the secret of a forger");
+    let unsigned = Request::post(&prober.url).header(header::CONTENT_TYPE, "application/json");
+    // The URL was parsed before.
+    if let Ok(unsigned) = unsigned.body(body) {
+        let answer = prober.send(unsigned).await;
+        if answer.is(|status| status.is_success()) {
+            findings.error(
+                "unsigned_accepted",
+                format!(
+                    "a delivery without a signature was answered with {}",
+                    answer.outcome()
+                ),
+                FORGERY,
+                "compare X-Hub-Signature-256 with the HMAC-SHA256 of the raw body, and answer 403",
+            );
+        } else {
+            findings.ok("unsigned", format!("refused with {}", answer.outcome()));
+        }
+    }
+    let answer = prober.send(forged).await;
+    if answer.is(|status| status.is_success()) {
+        findings.error(
+            "forged_accepted",
+            format!(
+                "a delivery with a wrong signature was answered with {}",
+                answer.outcome()
+            ),
+            FORGERY,
+            "compare X-Hub-Signature-256 with the HMAC-SHA256 of the raw body, and answer 403",
+        );
+    } else {
+        findings.ok("forged", format!("refused with {}", answer.outcome()));
+    }
+}
+
+/// Returns whether it makes sense to send more.
+fn report_signed(first: &Probed, findings: &mut Findings) -> bool {
+    match first.status() {
+        Some(StatusCode::OK) => findings.ok("signed", "answered with 200 OK"),
+        Some(status) if status.is_success() => findings.error(
+            "status_not_200",
+            format!("a signed message was answered with {status}"),
+            "Meta counts 200 only as received: it retries for 7 days",
+            "answer 200",
+        ),
+        Some(status) if status.is_redirection() => {
+            report_redirect(first, None, findings);
+            return false;
+        }
+        _ => {
+            findings.error(
+                "signed_refused",
+                format!("a signed message was answered with {}", first.outcome()),
+                LOST,
+                "401 or 403: compare the app secret, and exempt the path from authentication and \
+                 CSRF checks; 404 or 405: answer POST on this path; 5xx: see the log of the service",
+            );
+            return false;
+        }
+    }
+    true
+}
+
+fn report_times(mut times: Vec<Duration>, findings: &mut Findings) {
+    times.sort_unstable();
+    let median = times.get(times.len() / 2).copied().unwrap_or_default();
+    let max = times.last().copied().unwrap_or_default();
+    let seen = format!(
+        "median {} ms, longest {} ms",
+        median.as_millis(),
+        max.as_millis()
+    );
+    if max > Duration::from_secs(1) {
+        findings.error(
+            "slow",
+            seen,
+            "Meta asks for a median of 250 ms and less than 1 % above 1 s; it gives up on slow \
+             answers and sends the events again",
+            "store the events, answer 200, and work on them afterwards",
+        );
+    } else if median > Duration::from_millis(250) {
+        findings.warning(
+            "slow",
+            seen,
+            "Meta asks for a median of 250 ms and less than 1 % above 1 s",
+            "store the events, answer 200, and work on them afterwards",
+        );
+    } else {
+        findings.ok("times", seen);
+    }
+}
+
+async fn check_repeat(
+    prober: &Prober,
+    deliver: &impl AsyncFn(Bytes) -> Probed,
+    ids: &mut Ids,
+    count_url: Option<&Uri>,
+    findings: &mut Findings,
+) {
+    let body = ids.text().body();
+    let before = count(prober, count_url).await;
+    deliver(body.clone()).await;
+    let repeat = deliver(body).await;
+    if !repeat.is(|status| status.is_success()) {
+        findings.error(
+            "repeat_refused",
+            format!(
+                "the second delivery of a message was answered with {}",
+                repeat.outcome()
+            ),
+            "Meta repeats deliveries, and retries until one is answered with 200",
+            "answer 200 to events that were handled before",
+        );
+        return;
+    }
+    let after = count(prober, count_url).await;
+    match (count_url, before.zip(after)) {
+        (None, _) => findings.note(
+            "repeat",
+            "answered with 200; whether it was handled twice cannot be seen from outside",
+            "give a URL that answers with the number of handled events: --count-url",
+        ),
+        (Some(_), None) => findings.warning(
+            "repeat",
+            "the URL of --count-url did not answer with a number",
+            "whether repeats are handled twice is not known",
+            "answer with the number of events handled so far, as plain digits",
+        ),
+        (Some(_), Some((before, after))) if after > before + 1 => findings.error(
+            "repeat_handled_twice",
+            format!(
+                "a message that was sent twice was handled {} times",
+                after - before
+            ),
+            "Meta repeats deliveries, so customers get two answers, and orders are placed twice",
+            "deduplicate events by their id: a DedupLayer, or a unique key in your database",
+        ),
+        (Some(_), Some(_)) => findings.ok("repeat", "answered with 200, and handled once"),
+    }
+}
+
+async fn count(prober: &Prober, url: Option<&Uri>) -> Option<u64> {
+    let answer = prober.get(url?.clone()).await;
+    std::str::from_utf8(answer.body()?)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}

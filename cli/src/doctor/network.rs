@@ -1,0 +1,242 @@
+//! DNS, connections, and the certificate.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::Uri;
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        self, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+        SignatureScheme,
+        client::{
+            WebPkiServerVerifier,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        },
+        pki_types::{CertificateDer, ServerName, UnixTime},
+    },
+};
+
+use super::{certificate, finding::Findings};
+use crate::{
+    client::{self, PATIENCE},
+    failure::{Failure, chain},
+    tls,
+};
+
+/// Returns an address that accepts connections.
+pub(super) async fn connect(url: &Uri, findings: &mut Findings) -> Option<SocketAddr> {
+    let (host, port) = client::host_and_port(url);
+    let found = timeout(PATIENCE, lookup_host((host, port))).await;
+    let addresses: BTreeSet<_> = match found {
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(error)) => {
+            findings.error(
+                "dns",
+                format!("{host} has no address: {error}"),
+                "Meta cannot find the server",
+                "add an A or AAAA record for the name, or correct the URL",
+            );
+            return None;
+        }
+        Err(_) => BTreeSet::new(),
+    };
+    let listed: Vec<_> = addresses
+        .iter()
+        .map(|address| address.ip().to_string())
+        .collect();
+    findings.ok("dns", format!("{host} is {}", listed.join(", ")));
+    if addresses.iter().any(|address| !is_public(address.ip())) {
+        findings.note(
+            "private_address",
+            "the address is not on the public Internet",
+            "fine for a test; Meta needs a public address, for example that of a tunnel",
+        );
+    }
+    let mut first = None;
+    let mut refused = Vec::new();
+    for address in addresses {
+        match timeout(PATIENCE, TcpStream::connect(address)).await {
+            Ok(Ok(_)) => first = first.or(Some(address)),
+            Ok(Err(error)) => refused.push(format!("{address}: {error}")),
+            Err(_) => refused.push(format!("{address}: no answer within 5 s")),
+        }
+    }
+    match (&first, refused.is_empty()) {
+        (None, _) => findings.error(
+            "connection",
+            format!("no address accepts connections: {}", refused.join("; ")),
+            "Meta cannot reach the server",
+            "start the server, and open the port in the firewall",
+        ),
+        (Some(_), false) => findings.warning(
+            "connection",
+            format!(
+                "some addresses accept no connections: {}",
+                refused.join("; ")
+            ),
+            "Meta uses any of them, so some deliveries fail and are retried",
+            "remove the wrong DNS records, or let the server listen on these addresses",
+        ),
+        (Some(address), true) => {
+            findings.ok("connection", format!("{address} accepts connections"));
+        }
+    }
+    first
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !(address.is_private() || address.is_loopback() || address.is_link_local())
+        }
+        IpAddr::V6(address) => {
+            !(address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local())
+        }
+    }
+}
+
+/// Returns whether the certificate is good. Without TLS it is not checked.
+pub(super) async fn check_tls(
+    url: &Uri,
+    address: SocketAddr,
+    roots: RootCertStore,
+    findings: &mut Findings,
+) -> Result<bool, Failure> {
+    if !client::uses_tls(url) {
+        if is_public(address.ip()) {
+            findings.error(
+                "no_tls",
+                "the URL begins with http://",
+                "Meta calls https:// only, and others can read messages on the way",
+                "get a certificate, and use the https:// URL",
+            );
+        } else {
+            findings.note("no_tls", "no TLS, so the certificate is not checked", "");
+        }
+        return Ok(true);
+    }
+    let (host, _) = client::host_and_port(url);
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| Failure::usage("the host of the URL is no name and no address"))?;
+    let unusable = |error: &dyn std::error::Error| Failure::caused("TLS is unusable", error);
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), tls::provider())
+        .build()
+        .map_err(|error| unusable(&error))?;
+    let probe = Arc::new(Probe {
+        verifier,
+        presented: Mutex::default(),
+    });
+    let config = ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&probe) as _)
+        .with_no_client_auth();
+    let handshake = timeout(PATIENCE, async {
+        let stream = TcpStream::connect(address).await?;
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+    });
+    let failed = match handshake.await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(chain(&error)),
+        Err(_) => Some("no answer within 5 s".to_owned()),
+    };
+    if let Some(failed) = failed {
+        findings.error(
+            "tls",
+            format!("the TLS handshake failed: {failed}"),
+            "Meta cannot connect",
+            "offer TLS 1.2 or 1.3 with a certificate for the host on this port",
+        );
+        return Ok(false);
+    }
+    let presented = probe
+        .presented
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    Ok(presented
+        .as_ref()
+        .is_some_and(|presented| certificate::report(host, presented, findings)))
+}
+
+/// What a server presented, and what the verification said.
+#[derive(Debug)]
+pub(super) struct Presented {
+    pub(super) leaf: CertificateDer<'static>,
+    pub(super) others: Vec<CertificateDer<'static>>,
+    pub(super) problem: Option<CertificateError>,
+}
+
+/// Accepts every certificate, and records what is wrong. No request is sent over the connection.
+#[derive(Debug)]
+struct Probe {
+    verifier: Arc<WebPkiServerVerifier>,
+    presented: Mutex<Option<Presented>>,
+}
+
+impl ServerCertVerifier for Probe {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        stapled: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self
+            .verifier
+            .verify_server_cert(leaf, others, name, stapled, now);
+        let problem = match verified {
+            Ok(_) => None,
+            Err(rustls::Error::InvalidCertificate(problem)) => Some(problem),
+            Err(error) => return Err(error),
+        };
+        let mut presented = self
+            .presented
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *presented = Some(Presented {
+            leaf: leaf.clone().into_owned(),
+            others: others
+                .iter()
+                .map(|other| other.clone().into_owned())
+                .collect(),
+            problem,
+        });
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}

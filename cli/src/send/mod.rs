@@ -1,0 +1,158 @@
+//! `send`: a simulated Meta that sends signed deliveries, and reports the responses.
+
+mod args;
+mod progress;
+mod samples;
+
+use std::{
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
+
+use http::{StatusCode, Uri};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tokio::{signal, time::timeout};
+use tower_whatsapp::testing::{Report, Simulator};
+
+pub(crate) use self::args::{SendArgs, seconds};
+use self::progress::Progress;
+use crate::{
+    client::{self, Answer, Client},
+    failure::Failure,
+    secret,
+};
+
+const CHALLENGE: &str = "1158201444";
+
+pub(crate) async fn run(args: SendArgs) -> Result<ExitCode, Failure> {
+    let with_tls = client::uses_tls(&args.url);
+    if !with_tls && !args.tls.is_empty() {
+        return Err(Failure::usage(
+            "options of certificates need a URL with https://",
+        ));
+    }
+    let secret = secret::app_secret(&args.secret_env)?;
+    let token = secret::optional(&args.token_env)?;
+    let config = args.tls.config(with_tls)?;
+    let say = |line: &str| {
+        if !args.json {
+            println!("{line}");
+        }
+    };
+    if with_tls {
+        client::check_certificate(config.clone(), &args.url).await?;
+        say("certificate           ok");
+    }
+    let client = client::new(config);
+    if let Some(token) = &token {
+        handshake(&client, &args.url, token).await?;
+        say("handshake             ok");
+    }
+    if args.samples.is_empty() {
+        simulate(&args, client, secret).await
+    } else {
+        samples::send(&args, &client, &secret).await
+    }
+}
+
+/// Sends the handshake that Meta sends when a URL is registered.
+async fn handshake(client: &Client, url: &Uri, token: &str) -> Result<(), Failure> {
+    let url = client::handshake_url(url, token, CHALLENGE)?;
+    let answer = timeout(client::PATIENCE, async {
+        Ok::<_, hyper_util::client::legacy::Error>(Answer::read(client.get(url).await?).await)
+    });
+    let answer = answer
+        .await
+        .map_err(|_| Failure::new("the handshake was not answered within 5 s"))?
+        .map_err(|error| Failure::caused("the handshake failed", &error))?;
+    let status = answer.status();
+    if status == StatusCode::OK && answer.body.as_deref() == Some(CHALLENGE.as_bytes()) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "the handshake was answered with {status}, not with 200 and the challenge: compare the \
+         verify token and the path with those of the service"
+    )))
+}
+
+async fn simulate(args: &SendArgs, client: Client, secret: String) -> Result<ExitCode, Failure> {
+    let progress = Progress::new(args.events);
+    let simulator = simulator(args, secret).on_delivery({
+        let progress = progress.clone();
+        move |delivery| progress.record(delivery)
+    });
+    let report = tokio::select! {
+        report = simulator.run(client, Full::new) => Some(report),
+        _ = signal::ctrl_c() => None,
+    };
+    let interrupted = progress.finish();
+    let Some(report) = report else {
+        eprintln!("interrupted: {interrupted}");
+        return Ok(secret::INTERRUPTED.into());
+    };
+    if args.json {
+        println!("{}", to_json(&report));
+    } else {
+        println!("{report}\n{}", throughput(&report));
+    }
+    Ok(if report.unacknowledged().next().is_none() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn simulator(args: &SendArgs, secret: String) -> Simulator {
+    #[expect(clippy::disallowed_methods, reason = "timestamps of the events")]
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let simulator = Simulator::new(secret)
+        .path(args.url.to_string())
+        .events(args.events)
+        .rate(args.rate)
+        .max_batch_size(args.batch)
+        .concurrency(args.concurrency)
+        .duplicate_probability(args.duplicate)
+        .redelivery_probability(args.repeat)
+        .regroup_probability(args.regroup)
+        .response_timeout(Duration::from_secs_f64(args.timeout))
+        .time_scale(args.time_scale)
+        .seed(args.seed)
+        .timestamp(now.unwrap_or_default().as_secs());
+    match &args.mix {
+        Some(mix) => simulator.mix(mix.iter().copied()),
+        None => simulator,
+    }
+}
+
+fn throughput(report: &Report) -> String {
+    let seconds = report.elapsed().as_secs_f64();
+    let rate = report.events().len() as f64 / seconds.max(0.001);
+    format!("time                  {seconds:.1} s, {rate:.0} events/s")
+}
+
+fn to_json(report: &Report) -> Value {
+    let millis = |quantile| {
+        let latency = report.latency_quantile(quantile);
+        latency.map(|latency| (latency.as_secs_f64() * 1e6).round() / 1000.0)
+    };
+    let statuses = report.status_codes().iter();
+    let statuses: serde_json::Map<_, _> = statuses
+        .map(|(status, count)| (status.to_string(), json!(count)))
+        .collect();
+    json!({
+        "events": report.events().len(),
+        "unacknowledged": report.unacknowledged().count(),
+        "redelivered": report.redeliveries(),
+        "deliveries": report.deliveries().len(),
+        "retries": report.retries(),
+        "statuses": statuses,
+        "timed_out": report.timed_out(),
+        "failed": report.failed(),
+        "latency_ms": {
+            "p50": millis(0.5), "p90": millis(0.9), "p99": millis(0.99), "max": millis(1.0),
+        },
+        "fraction_above_1_s": report.fraction_slower_than(Duration::from_secs(1)),
+        "seconds": report.elapsed().as_secs_f64(),
+    })
+}

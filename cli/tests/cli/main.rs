@@ -1,0 +1,26 @@
+//! Runs the program as a user does.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod doctor;
+mod files;
+mod help;
+mod send;
+mod serve;
+
+use std::process::Command;
+
+use test_support::process::command;
+pub use test_support::webhook::{ENV, SECRET};
+
+/// The program, without settings in its environment.
+fn program() -> Command {
+    command("whatsapp-webhook")
+}
