@@ -79,9 +79,7 @@ pub(crate) struct SecretLabels<'a>(&'a [Arc<str>]);
 #[cfg(feature = "tracing")]
 impl fmt::Display for SecretLabels<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut labels = self.0.iter();
-        labels.next().map_or(Ok(()), |first| f.write_str(first))?;
-        labels.try_for_each(|label| write!(f, " {label}"))
+        f.debug_list().entries(self.0).finish()
     }
 }
 
@@ -161,7 +159,8 @@ impl Credentials {
         self.update(|ring| ring.secrets.add(label, secret))
     }
 
-    /// Removes a secret. After this returns, no delivery signed with it is accepted.
+    /// Removes a secret. After this returns, no delivery signed with it is accepted, unless another
+    /// label has the same secret.
     ///
     /// # Errors
     ///
@@ -367,7 +366,7 @@ impl<T> Labelled<T> {
 }
 
 /// Why credentials are invalid. It contains no secret and no label. Existing credentials are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialsError {
     /// No secret is given, or the last one would be removed.
@@ -410,6 +409,13 @@ impl fmt::Display for CredentialsError {
             Self::LabelTaken => "label: already in use",
             Self::LabelUnknown => "label: not found",
         })
+    }
+}
+
+/// The text, because a `main` that returns an error prints this.
+impl fmt::Debug for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CredentialsError({self})")
     }
 }
 

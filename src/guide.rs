@@ -3,6 +3,7 @@
 //! Chapters:
 //!
 //! - [`deploying`]: certificates, client certificates, addresses, shutdown
+//! - [`choosing`]: inline, deduplicated, inbox or engine?
 //! - [`deduplication`]: stores, settings, slow handlers, queues
 //! - [`several_apps`] and [`secret_rotation`]
 //! - [`testing`] your handler, and [`memory`]
@@ -211,6 +212,9 @@
 
 #[doc = include_str!("../docs/deploying.md")]
 pub mod deploying {}
+
+#[doc = include_str!("../docs/choosing.md")]
+pub mod choosing {}
 
 #[doc = include_str!("../docs/deduplication.md")]
 pub mod deduplication {}

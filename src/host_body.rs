@@ -106,6 +106,25 @@ pub struct HostBody<S> {
     inner: S,
 }
 
+impl<S> HostBody<S> {
+    /// Returns a reference to the inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
 impl<S, B, R> Service<Request<B>> for HostBody<S>
 where
     S: Service<Request<B>, Response = Response<ResponseBody<R>>>,
@@ -131,6 +150,25 @@ where
 #[derive(Debug, Clone)]
 pub struct IntoHostBody<S> {
     inner: S,
+}
+
+impl<S> IntoHostBody<S> {
+    /// Returns a reference to the inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S, B> Service<Request<RequestBody<B>>> for IntoHostBody<S>

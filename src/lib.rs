@@ -124,6 +124,7 @@
 #[cfg(feature = "admission")]
 pub mod admission;
 mod body;
+mod contain;
 mod coop;
 mod credentials;
 #[cfg(feature = "tokio")]

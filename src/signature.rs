@@ -191,6 +191,8 @@ impl fmt::Display for MalformedSignature {
     }
 }
 
+impl Error for MalformedSignature {}
+
 impl fmt::Display for SignatureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -201,7 +203,14 @@ impl fmt::Display for SignatureError {
     }
 }
 
-impl Error for SignatureError {}
+impl Error for SignatureError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Malformed(cause) => Some(cause),
+            Self::Missing | Self::Mismatch => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,7 @@
 //! a host in Meta's network, but not an app. If both rules are set, a caller must pass both, or one
 //! of them: see [`AdmissionPolicy`]. Use one layer per path for different rules.
 //!
-//! [Behind a proxy](behind_a_proxy) has a table of 18 platforms: the constructors and headers to
+//! [Behind a proxy](behind_a_proxy) has a table of 20 platforms: the constructors and headers to
 //! use, the settings to enable there, and common mistakes.
 
 mod candidate;

@@ -12,11 +12,9 @@ use std::{
 
 use tokio::time::{Instant, timeout};
 
-use super::{
-    contain::{Contained, Panicked, contain},
-    store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, Token},
-};
+use super::store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, Token};
 use crate::{
+    contain::{Contained, Panicked, contain},
     event::EventKey,
     telemetry::{DedupTelemetry, Moment, StoreOperation},
 };
@@ -150,7 +148,7 @@ impl<S: Store> CircuitBreaker<S> {
         F: Future<Output = Result<T, StoreError>>,
     {
         // On a line of its own: the lock must not be held while the failure is reported.
-        let allowed = self.circuit().allow();
+        let allowed = self.circuit().allow(self.call_timeout);
         if let Err(open) = allowed {
             let refused = Arc::new(open.into());
             self.failures.add(operation, &refused);
@@ -207,7 +205,7 @@ impl<S: Store> CircuitBreaker<S> {
 }
 
 impl Circuit {
-    fn allow(&mut self) -> Result<(), CircuitOpen> {
+    fn allow(&mut self, call_timeout: Duration) -> Result<(), CircuitOpen> {
         let Some(until) = self.open_until else {
             return Ok(());
         };
@@ -215,8 +213,9 @@ impl Circuit {
         if now < until {
             return Err(CircuitOpen(self.last_error.clone()));
         }
-        // Half-open: this call is the probe, and others are refused until it has a result.
-        self.open_until = Some(now + OPEN_FOR);
+        // Half-open: this call is the probe, and others are refused until it has a result. It may
+        // be dropped without one, so they are not refused for longer than it may take.
+        self.open_until = Some(now + OPEN_FOR.max(call_timeout));
         Ok(())
     }
 
@@ -355,8 +354,13 @@ mod tests {
     }
 
     fn store() -> (&'static StoreDouble, CircuitBreaker<&'static StoreDouble>) {
+        with_timeout(Duration::from_millis(250))
+    }
+
+    fn with_timeout(
+        call_timeout: Duration,
+    ) -> (&'static StoreDouble, CircuitBreaker<&'static StoreDouble>) {
         let double: &'static StoreDouble = Box::leak(Box::default());
-        let call_timeout = Duration::from_millis(250);
         let breaker = CircuitBreaker::new(double, call_timeout, Arc::default());
         (double, breaker)
     }
@@ -409,6 +413,22 @@ mod tests {
         assert_eq!(claim().await, Err(UNAVAILABLE));
         assert_eq!(claim().await, Err(UNAVAILABLE));
         assert_eq!(breaker.failures.count.load(Ordering::Relaxed), 11);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_probe_at_a_time_however_long_it_takes() {
+        let (double, breaker) = with_timeout(Duration::from_secs(3));
+        let claim = async || kind(breaker.claim(KEYS, Token::random(), OPEN_FOR).await);
+        for _ in 0..5 {
+            assert_eq!(claim().await, Err(UNAVAILABLE));
+        }
+        advance(Duration::from_secs(1)).await;
+        let mut probe = std::pin::pin!(claim());
+        assert!(poll_once(probe.as_mut()).await.is_none());
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(claim().await, Err(NOT_SENT));
+        assert_eq!(probe.await, Err(UNAVAILABLE));
+        assert_eq!(double.calls.load(Ordering::SeqCst), 6);
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,11 +10,13 @@ use tokio::task::{consume_budget, yield_now};
 
 use super::{
     config::{CLOCK_SKEW, KeyFn},
-    contain::{Panicked, contain},
     partial_failure::PartialFailure,
     store::Claim,
 };
-use crate::event::{Event, EventKey, KeyHash, Notification};
+use crate::{
+    contain::{Panicked, contain},
+    event::{Event, EventKey, KeyHash, Notification},
+};
 
 /// Fields that deliver old data by design. Their events are never stale.
 const BACKFILL_FIELDS: &[&str] = &["history", "smb_app_state_sync"];

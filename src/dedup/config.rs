@@ -90,7 +90,7 @@ pub(super) fn is_within_redelivery(window: Duration) -> bool {
 
 /// Error of [`DedupLayerBuilder::build`](super::DedupLayerBuilder::build): a setting is invalid or
 /// contradicts another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The [`store_timeout`](super::DedupLayerBuilder::store_timeout) is zero.
@@ -142,6 +142,13 @@ impl fmt::Display for ConfigError {
             Self::StatusWindow => "`status_window`: must not be shorter than `lease`",
             Self::OnStale => "`on_stale`: `Refuse` needs windows of at least 7 days and 10 minutes",
         })
+    }
+}
+
+/// The text, because a `main` that returns an error prints this.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigError({self})")
     }
 }
 

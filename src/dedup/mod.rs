@@ -119,10 +119,10 @@
 //!   have a pending write already or a [drain](DedupHandle::drain) ends (counted there too).
 //! - Its lease expires before the commit, and another holder claims it. That happens if the handler
 //!   blocks its thread or the process is suspended, or if the store is unavailable for longer than
-//! a   lease and the other holder is first when it is back. [`Counters::leases_lost`] and  
-//! [`Counters::fenced`] count the events of which the store reports it. If the other holder has  
-//! finished already, the store cannot tell: [`Counters::lease_overruns`] counts all events whose  
-//! lease was over.
+//!   a lease and the other holder is first when it is back. [`Counters::leases_lost`] and
+//!   [`Counters::fenced`] count the events of which the store reports it. If the other holder has
+//!   finished already, the store cannot tell: [`Counters::lease_overruns`] counts all events whose
+//!   lease was over.
 //! - The handler is dropped at its deadline or by a drain, and had done a part of its work by then
 //!   ([`Counters::timed_out`], [`Counters::aborted`]).
 //! - The store was unavailable, and you have chosen [`OnStoreError::Deliver`].
@@ -151,7 +151,6 @@ mod chunked;
 mod circuit_breaker;
 mod claim_set;
 mod config;
-mod contain;
 mod future;
 mod handle;
 mod layer;

@@ -12,10 +12,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{
-    contain::{Contained, Panicked, contain_drop},
-    tracker::InFlightGuard,
-};
+use super::tracker::InFlightGuard;
+use crate::contain::{Contained, Panicked, contain_drop};
 
 /// How a call of the handler ended.
 pub(super) enum HandlerOutcome<R> {

@@ -16,7 +16,9 @@ use super::{
     store::Store,
     task::handle_delivery,
 };
-use crate::{body::ResponseBody, event::Notification, receive::Reservation};
+use crate::{
+    body::ResponseBody, event::Notification, receive::Reservation, telemetry::in_current_span,
+};
 
 /// The service of a [`DedupLayer`](super::DedupLayer). See the [module docs](crate::dedup).
 ///
@@ -34,6 +36,23 @@ pub struct Dedup<H, S> {
 impl<H, S> Dedup<H, S> {
     pub(super) fn new(inner: H, shared: Arc<Shared<S>>) -> Self {
         Self { inner, shared }
+    }
+
+    /// Returns a reference to the inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &H {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub fn get_mut(&mut self) -> &mut H {
+        &mut self.inner
+    }
+
+    /// Returns the inner service. The layer's own state is dropped.
+    #[must_use]
+    pub fn into_inner(self) -> H {
+        self.inner
     }
 }
 
@@ -84,10 +103,7 @@ where
             in_flight,
             reply,
         );
-        // The events of the handler belong to the span of the delivery.
-        #[cfg(feature = "tracing")]
-        let task = tracing::Instrument::in_current_span(task);
-        tokio::spawn(task);
+        tokio::spawn(in_current_span(task));
         ResponseFuture::waiting(response, deadline, &self.shared.tracker.telemetry)
     }
 }

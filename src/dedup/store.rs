@@ -6,8 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::contain::contain_drop;
-use crate::event::EventKey;
+use crate::{contain::contain_drop, event::EventKey};
 
 /// The state of event keys: which are being handled, and which were handled. Used by
 /// [`DedupLayer`](super::DedupLayer).

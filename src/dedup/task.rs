@@ -15,7 +15,6 @@ use super::{
     circuit_breaker::CallFailure,
     claim_set::ClaimSet,
     config::OnStoreError,
-    contain::{Contained, contain, contain_drop},
     partial_failure::PartialFailure,
     placement::Deduplicated,
     rejection::{DedupRejection, DedupRejectionKind},
@@ -26,10 +25,11 @@ use super::{
     tracker::{InFlightGuard, add_capped, count},
 };
 use crate::{
+    contain::{Contained, contain, contain_drop},
     event::{EventKey, Notification},
     receive::Reservation,
     response::is_success,
-    telemetry::{CutOff, EventOutcome},
+    telemetry::{CutOff, EventOutcome, in_current_span},
     verified::Verified,
 };
 
@@ -96,7 +96,8 @@ pub(super) async fn handle_delivery<S, H, B, R>(
         // A separate task, because this one is as large as the handler and all that it awaits.
         let (token, lease_start) = (delivery.token, delivery.lease_start);
         drop(delivery);
-        tokio::spawn(retry_pending(shared, writes, token, lease_start, in_flight));
+        let retry = retry_pending(shared, writes, token, lease_start, in_flight);
+        tokio::spawn(in_current_span(retry));
     }
 }
 

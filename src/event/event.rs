@@ -107,6 +107,13 @@ impl Event {
         self.element().unread()
     }
 
+    /// The same for telemetry, which must not take long: walks over at most `budget` bytes, and
+    /// subtracts them.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(crate) fn unread_within(&self, budget: &mut usize) -> Vec<String> {
+        self.element().unread_within(budget)
+    }
+
     /// Returns all contacts of the value that contains the event, in the order of the body.
     ///
     /// The payload already has the contact of the person that the event is about. This list also

@@ -13,6 +13,26 @@ use super::{
 impl<'a> ElementRef<'a> {
     /// Paths of the unread keys of the element, then of those of the envelope that belong to it.
     pub(super) fn unread(&self) -> Vec<String> {
+        let mut paths = self.unread_of_element();
+        paths.extend(self.unread_around());
+        paths
+    }
+
+    /// The same, but walks over no more JSON than `budget`, in bytes, and subtracts what it has
+    /// walked over. What surrounds the element can be much longer than the element.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(super) fn unread_within(&self, budget: &mut usize) -> Vec<String> {
+        let mut paths = Vec::new();
+        if take(budget, self.raw().len()) {
+            paths.extend(self.unread_of_element());
+        }
+        if take(budget, self.envelope.surroundings_len(&self.element)) {
+            paths.extend(self.unread_around());
+        }
+        paths
+    }
+
+    fn unread_of_element(&self) -> Vec<String> {
         let mut paths = UnreadPaths::default();
         self.kind().unread(&mut self.cursor(), &mut paths);
         let mut paths = paths.into_paths();
@@ -20,6 +40,10 @@ impl<'a> ElementRef<'a> {
             // Constant in every value, so not worth a report.
             paths.retain(|path| path != "messaging_product");
         }
+        paths
+    }
+
+    fn unread_around(&self) -> Vec<String> {
         let mut around = UnreadPaths::default();
         if self.envelope.is_in_value(&self.element) {
             self.add_unread_of_value(&mut around);
@@ -29,8 +53,7 @@ impl<'a> ElementRef<'a> {
             self.add_unread_scalars(self.envelope.scalars_of_entry(&self.element), &mut around);
             around.leave(entry);
         }
-        paths.extend(around.into_paths());
-        paths
+        around.into_paths()
     }
 
     /// Notes the unread keys of the value that contains the element.
@@ -80,4 +103,12 @@ impl<'a> ElementRef<'a> {
             paths.leave(parent);
         }
     }
+}
+
+/// Subtracts a length from the budget, if it is large enough.
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+fn take(budget: &mut usize, length: usize) -> bool {
+    let rest = budget.checked_sub(length);
+    *budget = rest.unwrap_or(*budget);
+    rest.is_some()
 }

@@ -34,7 +34,12 @@ impl ReceiveError {
             if is_timeout(error) {
                 return Self::TimedOut;
             }
-            next = error.source();
+            // `source` of an I/O error skips the error that it was made of.
+            let io = error.downcast_ref::<std::io::Error>();
+            next = match io.and_then(std::io::Error::get_ref) {
+                Some(inner) => Some(inner),
+                None => error.source(),
+            };
         }
         Self::Broken
     }
@@ -82,6 +87,11 @@ mod tests {
         );
         assert_eq!(ReceiveError::from_body_error(&reset), ReceiveError::Broken);
         let nested = Outer(Outer(timed_out().into()).into());
+        assert_eq!(
+            ReceiveError::from_body_error(&nested),
+            ReceiveError::TimedOut
+        );
+        let nested = Outer(io::Error::other(timed_out()).into());
         assert_eq!(
             ReceiveError::from_body_error(&nested),
             ReceiveError::TimedOut

@@ -62,11 +62,11 @@ pub(super) fn events(limit: &RateLimit, outcome: EventOutcome, count: usize) {
              it blocks its thread or the store was unavailable for longer than a `lease`"
         }
         EventOutcome::Unrecorded => {
-            "events were handled and could not be recorded: if Meta sends them again, they are \
-             handled again"
+            "events were handled, and the store did not confirm that it has recorded them: if Meta \
+             sends them again, they are handled again. Check the store: its failures are logged too"
         }
     };
-    warn_or_debug!(limit.admit(), { outcome = outcome.name(), count }, text);
+    warn_or_debug!(limit.admit(), { dedup_outcome = outcome.name(), count }, text);
 }
 
 pub(super) fn cut_off(limit: &RateLimit, reason: CutOff) {

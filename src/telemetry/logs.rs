@@ -2,7 +2,7 @@
 //!
 //! Levels: WARN for what an operator must act on, INFO for the start and handshakes, DEBUG for each
 //! request. Anyone can send requests that are refused, so there is at most one WARN per minute and
-//! kind; those in between are DEBUG.
+//! kind, and for wrong signatures and tokens per minute and app; those in between are DEBUG.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use http::StatusCode;
 use tracing::{Level, Span, debug, enabled, field, info, info_span, warn};
 
 use super::{
+    app::AppTelemetry,
     clock::Moment,
     observation::{Outcome, VerifiedDelivery},
     rate_limit::RateLimit,
@@ -20,6 +21,10 @@ use crate::{
     webhook::{Rejection, RejectionKind, SetupWarning, TEST_ENTRY_ID},
 };
 
+/// Longest first event, in bytes, whose key is shown in the span of a delivery. The hash of a
+/// longer one would delay the other tasks of the thread.
+const MAX_HASHED: usize = 64 * 1024;
+
 /// The target of all spans and events, for filters.
 pub(super) const TARGET: &str = "tower_whatsapp";
 
@@ -29,7 +34,7 @@ pub(super) struct RejectionLimits([RateLimit; RejectionKind::COUNT]);
 
 impl RejectionLimits {
     /// Returns the number of events left out if the kind deserves a WARN now.
-    fn admit(&self, kind: RejectionKind) -> Option<u64> {
+    fn admit(&self, kind: RejectionKind, app: Option<&AppTelemetry>) -> Option<u64> {
         let is_harmless = matches!(
             kind,
             RejectionKind::MethodNotAllowed | RejectionKind::NotHandshake
@@ -37,7 +42,13 @@ impl RejectionLimits {
         if is_harmless {
             return None;
         }
-        self.0.get(kind as usize)?.admit()
+        let limit = match (kind, app) {
+            // The credentials of this app may be wrong.
+            (RejectionKind::SignatureMismatch, Some(app)) => &app.signature_mismatch,
+            (RejectionKind::HandshakeToken, Some(app)) => &app.handshake_token,
+            _ => self.0.get(kind as usize)?,
+        };
+        limit.admit()
     }
 }
 
@@ -66,31 +77,34 @@ pub(super) fn built(paths: &str, body_limit: usize, memory_budget: usize) {
     );
 }
 
-/// `verified` is the number of deliveries of the app with a valid signature so far: 0 means that
-/// the setup is wrong, many that a stranger sent this one.
+/// The number of deliveries of the app with a valid signature so far is shown beside a mismatch: 0
+/// means that the setup is wrong, many that a stranger sent this one.
 pub(super) fn rejected(
     limits: &RejectionLimits,
     rejection: &Rejection,
     ring: Option<&KeyRing>,
-    verified: u64,
+    app: Option<&AppTelemetry>,
 ) {
     let kind = rejection.kind();
     // The labels tell which secrets the signature was compared with.
     let is_mismatch = kind == RejectionKind::SignatureMismatch;
     let secrets = ring.filter(|_| is_mismatch).map(KeyRing::secret_labels);
-    let (detail, app) = (rejection.detail(), rejection.app().and_then(non_empty));
+    let left_out = limits.admit(kind, app);
+    let app = app.filter(|_| is_mismatch);
+    let detail = rejection.detail();
     warn_or_debug!(
-        limits.admit(kind),
+        left_out,
         {
             reason = kind.name(),
             status = rejection.status().as_u16(),
             detail = detail.map(field::display),
-            app,
+            app = rejection.app().and_then(non_empty),
             path = rejection.path(),
             declared_length = rejection.declared_length(),
             received_length = rejection.received_length(),
             secret_labels = secrets.map(field::display),
-            verified_since_start = is_mismatch.then_some(verified)
+            verified_since_start = app.map(AppTelemetry::verified),
+            seconds_since_verified = app.and_then(AppTelemetry::seconds_since_verified)
         },
         advice(kind)
     );
@@ -129,15 +143,15 @@ pub(super) fn setup_warning(warning: SetupWarning) {
 }
 
 /// Reports a sample of the *Test* button of the App Dashboard.
-pub(super) fn verified(delivery: &VerifiedDelivery<'_>, limit: &RateLimit) {
+pub(super) fn verified(delivery: &VerifiedDelivery<'_>) {
     if enabled!(target: TARGET, Level::INFO)
         && (delivery.events.first()).and_then(Event::entry_id) == Some(TEST_ENTRY_ID)
-        && limit.admit().is_some()
+        && delivery.telemetry.test_deliveries.admit().is_some()
     {
         info!(
             target: TARGET,
             path = delivery.path,
-            "received a sample of the Test button in Meta's App Dashboard, with a valid signature. \
+            "received a sample sent by the Test button in Meta's App Dashboard, with a valid signature. \
              If real messages are missing: is the app published, and subscribed to the WhatsApp \
              Business Account?"
         );
@@ -151,7 +165,7 @@ pub(super) fn layer_missing(path: &str) {
         LIMIT.admit(),
         { warning = "layer_missing", path = ?shorten(path) },
         "answered 500: this request reached a webhook handler without passing a WebhookLayer. If \
-         Meta sent it, the layer does not wrap this route, or has another path"
+         Meta sent it, the layer does not wrap this route, or is set to another path"
     );
 }
 
@@ -171,9 +185,10 @@ pub(super) fn delivery(delivery: &VerifiedDelivery<'_>, now: Moment) -> Span {
         status = field::Empty,
         outcome = field::Empty,
     );
-    // A key is a hash of the event, and takes some time to compute.
+    // A key is a hash of the event, and takes time to compute.
     if !span.is_disabled()
         && let Some(first) = delivery.events.first()
+        && first.raw().len() <= MAX_HASHED
     {
         span.record("first_key", field::display(first.key_in(delivery.app)));
     }
@@ -260,37 +275,31 @@ fn advice(kind: RejectionKind) -> &'static str {
         RejectionKind::HandshakeToken => {
             "refused a callback URL check (handshake) with a wrong hub.verify_token. If you \
              have just saved the URL in Meta's App Dashboard (WhatsApp > Configuration), \
-             enter the token of this service there; otherwise a stranger"
+             enter the token of this service there; otherwise ignore it: a stranger"
         }
         RejectionKind::HandshakeMalformed => {
             "refused a malformed handshake: it did not come from Meta, or a proxy changes the query"
         }
-        #[cfg(feature = "admission")]
         RejectionKind::AddressUnknown => {
             "refused a delivery because its client address is unknown: serve axum with \
              `into_make_service_with_connect_info::<SocketAddr>()`, or set `trusted_proxies`"
         }
-        #[cfg(feature = "admission")]
         RejectionKind::AddressRefused => {
             "refused a delivery because its client address is not in the allow list: a stranger, a \
              list older than Meta's current addresses, or a proxy that `trusted_proxies` does not \
              name"
         }
-        #[cfg(feature = "client-certificate")]
         RejectionKind::CertificateMissing => {
             "refused a delivery without a client certificate: a stranger, or the TLS server or \
              proxy does not request one and pass it on"
         }
-        #[cfg(feature = "client-certificate")]
         RejectionKind::CertificateRefused => {
             "refused a delivery whose client certificate is not verified or has another subject: a \
              stranger, or the proxy does not verify against Meta's certificate authority"
         }
-        #[cfg(feature = "apps")]
         RejectionKind::AppUnknown => {
             "refused a request because the app resolver knows no app of the name in the path"
         }
-        #[cfg(feature = "apps")]
         RejectionKind::AppResolverUnavailable => {
             "answered 503 because the app resolver failed, timed out or reached a limit: see \
              `CachedResolver::last_error`"
@@ -304,9 +313,10 @@ fn advice(kind: RejectionKind) -> &'static str {
              changes the header"
         }
         RejectionKind::SignatureMismatch => {
-            "refused a delivery: its signature fits no app secret. If all fail, the secret differs \
-             from App settings > Basic in Meta's App Dashboard, or a proxy changes bodies. If others \
-             of this app pass (`verified_since_start`), a stranger sent it"
+            "refused a delivery: its signature matches none of the app's secrets. If others of this \
+             app are verified (`seconds_since_verified`), ignore it: a stranger sent it. Otherwise \
+             compare the secret with App settings > Basic in Meta's App Dashboard (was it reset?), \
+             then look for a proxy that changes bodies, or another app with this callback URL"
         }
         RejectionKind::BodyTooLarge => {
             "refused a delivery above the body limit: Meta sends up to 3 MB, so check `body_limit` \

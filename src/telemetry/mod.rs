@@ -4,6 +4,7 @@
 //! No function here takes anything of a body but its length, kinds of events, the hash of an event,
 //! and the names of unread keys. `docs/observability.md` lists what is emitted.
 
+mod app;
 mod clock;
 #[cfg(feature = "tokio")]
 mod dedup;
@@ -25,6 +26,7 @@ pub(crate) use self::metrics::{memory_released, memory_reserved};
 #[cfg(feature = "axum")]
 pub(crate) use self::webhook::layer_missing;
 pub(crate) use self::{
+    app::AppTelemetry,
     clock::Moment,
     observation::{Outcome, VerifiedDelivery},
     webhook::{DeliveryTelemetry, WebhookTelemetry},
@@ -34,3 +36,11 @@ pub(crate) use self::{
     dedup::DedupTelemetry,
     observation::{CutOff, EventOutcome, StoreOperation},
 };
+
+/// Puts the log events of a task, and of what the host runs in it, into the current span.
+#[cfg(feature = "tokio")]
+pub(crate) fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    #[cfg(feature = "tracing")]
+    let future = tracing::Instrument::in_current_span(future);
+    future
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::clock::Moment;
+use super::{app::AppTelemetry, clock::Moment};
 use crate::event::Event;
 
 /// What is known of a delivery before the inner service is called.
@@ -13,6 +13,7 @@ use crate::event::Event;
 pub(crate) struct VerifiedDelivery<'a> {
     /// Label of the app.
     pub(crate) app: &'a Arc<str>,
+    pub(crate) telemetry: &'a Arc<AppTelemetry>,
     pub(crate) path: Option<&'a str>,
     /// Label of the secret that matched.
     pub(crate) secret: &'a str,

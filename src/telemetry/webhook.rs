@@ -9,20 +9,16 @@
     )
 )]
 
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-use std::time::Duration;
 use std::{fmt, sync::Arc};
 
 use http::StatusCode;
 
-use super::clock::Moment;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::drift::Drift;
 #[cfg(feature = "tracing")]
 use super::logs::{self, RejectionLimits};
 use super::observation::{Outcome, VerifiedDelivery};
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-use super::rate_limit::RateLimit;
+use super::{app::AppTelemetry, clock::Moment};
 use crate::{
     credentials::KeyRing,
     webhook::{Rejection, SetupWarning},
@@ -33,26 +29,8 @@ use crate::{
 pub(crate) struct WebhookTelemetry {
     #[cfg(feature = "tracing")]
     limits: RejectionLimits,
-    #[cfg(feature = "tracing")]
-    refused: RateLimit,
-    #[cfg(feature = "tracing")]
-    test_deliveries: RateLimit,
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     drift: Drift,
-    #[cfg(any(feature = "metrics", feature = "tracing"))]
-    samples: Samples,
-}
-
-/// Limits what is looked at closely to four deliveries a second.
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-#[derive(Debug)]
-struct Samples(RateLimit);
-
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-impl Default for Samples {
-    fn default() -> Self {
-        Self(RateLimit::every(Duration::from_millis(250)))
-    }
 }
 
 impl WebhookTelemetry {
@@ -67,10 +45,15 @@ impl WebhookTelemetry {
         }
     }
 
-    /// `verified` is the number of deliveries of the app with a valid signature so far.
-    pub(crate) fn rejected(&self, rejection: &Rejection, ring: Option<&KeyRing>, verified: u64) {
+    /// `app` is the app that the request was for, if it is known.
+    pub(crate) fn rejected(
+        &self,
+        rejection: &Rejection,
+        ring: Option<&KeyRing>,
+        app: Option<&AppTelemetry>,
+    ) {
         #[cfg(feature = "tracing")]
-        logs::rejected(&self.limits, rejection, ring, verified);
+        logs::rejected(&self.limits, rejection, ring, app);
         #[cfg(feature = "metrics")]
         super::metrics::rejected(rejection.shared_app(), rejection.kind().name());
     }
@@ -104,14 +87,16 @@ impl WebhookTelemetry {
     }
 
     /// Reports a verified delivery that is about to be handed to the inner service.
-    pub(crate) fn verified(self: &Arc<Self>, delivery: &VerifiedDelivery<'_>) -> DeliveryTelemetry {
+    pub(crate) fn verified(&self, delivery: &VerifiedDelivery<'_>) -> DeliveryTelemetry {
         let now = Moment::now();
+        #[cfg(feature = "tracing")]
+        delivery.telemetry.count_verified(now);
         #[cfg(any(feature = "metrics", feature = "tracing"))]
-        if self.samples.0.is_due(now) {
+        if delivery.telemetry.samples.0.is_due(now) {
             self.sample(delivery);
         }
         #[cfg(feature = "tracing")]
-        logs::verified(delivery, &self.test_deliveries);
+        logs::verified(delivery);
         #[cfg(feature = "tracing")]
         let span = logs::delivery(delivery, now);
         // Last: a subscriber that panics must not leave the delivery in flight.
@@ -119,7 +104,7 @@ impl WebhookTelemetry {
         super::metrics::verified(delivery, now.since(delivery.started));
         DeliveryTelemetry {
             #[cfg(feature = "tracing")]
-            layer: Arc::clone(self),
+            app_telemetry: Arc::clone(delivery.telemetry),
             #[cfg(feature = "tracing")]
             span,
             #[cfg(feature = "metrics")]
@@ -168,7 +153,7 @@ pub(crate) fn layer_missing(path: &str) {
 /// Telemetry of one delivery while the inner service handles it.
 pub(crate) struct DeliveryTelemetry {
     #[cfg(feature = "tracing")]
-    layer: Arc<WebhookTelemetry>,
+    app_telemetry: Arc<AppTelemetry>,
     #[cfg(feature = "tracing")]
     span: tracing::Span,
     #[cfg(feature = "metrics")]
@@ -196,7 +181,10 @@ impl DeliveryTelemetry {
             #[cfg(feature = "metrics")]
             super::metrics::answered(&self.app, outcome, handler);
             #[cfg(feature = "tracing")]
-            logs::answered(&self.span, &self.layer.refused, outcome, status, handler);
+            {
+                let limit = &self.app_telemetry.refused;
+                logs::answered(&self.span, limit, outcome, status, handler);
+            }
         }
     }
 }
@@ -205,7 +193,13 @@ impl DeliveryTelemetry {
 impl Drop for DeliveryTelemetry {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.answered(Outcome::Abandoned, None);
+            // Without a `DedupLayer`, a panic of the handler unwinds through here.
+            let outcome = if std::thread::panicking() {
+                Outcome::Failed
+            } else {
+                Outcome::Abandoned
+            };
+            self.answered(outcome, None);
         }
     }
 }

@@ -2,7 +2,7 @@ use std::{
     collections::HashSet,
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use crate::{
     credentials::{Credentials, is_label},
     event::{Event, Notification, Payload},
     receive::{Limits, MAX_BODY_LIMIT},
+    telemetry::AppTelemetry,
 };
 
 /// Entry id of the samples sent by the dashboard's *Test* button. No account has it.
@@ -56,11 +57,17 @@ struct Inner {
     limits: LimitOverrides,
     filter: EventFilter,
     foreign_events: AtomicU64,
+    /// Unset until the first use, or until it is taken over from an earlier app.
+    history: OnceLock<Arc<AppHistory>>,
+}
+
+/// What the process has seen of an app since its start. A resolver may build the same app again
+/// and again: the later ones continue the history of the first.
+#[derive(Debug, Default)]
+pub(super) struct AppHistory {
     /// Whether an event has named a listed account or phone number.
     has_listed: AtomicBool,
-    /// Deliveries with a valid signature so far.
-    #[cfg(feature = "tracing")]
-    verified: AtomicU64,
+    telemetry: Arc<AppTelemetry>,
 }
 
 /// What [`App::filter`] found.
@@ -124,9 +131,7 @@ impl App {
                 limits: LimitOverrides::default(),
                 filter: EventFilter::default(),
                 foreign_events: AtomicU64::new(0),
-                has_listed: AtomicBool::new(false),
-                #[cfg(feature = "tracing")]
-                verified: AtomicU64::new(0),
+                history: OnceLock::new(),
             }),
         }
     }
@@ -162,14 +167,18 @@ impl App {
         Arc::clone(&self.inner.label)
     }
 
-    #[cfg(feature = "tracing")]
-    pub(super) fn count_verified(&self) {
-        self.inner.verified.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn history(&self) -> &Arc<AppHistory> {
+        self.inner.history.get_or_init(Arc::default)
     }
 
-    #[cfg(feature = "tracing")]
-    pub(super) fn verified(&self) -> u64 {
-        self.inner.verified.load(Ordering::Relaxed)
+    /// Continues the history of an earlier app, unless this one has been used already.
+    #[cfg(feature = "apps")]
+    pub(super) fn continue_history(&self, history: &Arc<AppHistory>) {
+        let _ = self.inner.history.set(Arc::clone(history));
+    }
+
+    pub(super) fn telemetry(&self) -> &Arc<AppTelemetry> {
+        &self.history().telemetry
     }
 
     #[cfg(feature = "tokio")]
@@ -200,7 +209,6 @@ impl App {
         let Inner {
             filter,
             foreign_events,
-            has_listed,
             ..
         } = &*self.inner;
         if filter.is_empty() {
@@ -224,6 +232,7 @@ impl App {
             Ordering::Relaxed,
         );
         let own = notification.peek_events();
+        let has_listed = &self.history().has_listed;
         if !has_listed.load(Ordering::Relaxed) && own.iter().any(|event| filter.lists(event)) {
             has_listed.store(true, Ordering::Relaxed);
         }
@@ -464,9 +473,7 @@ impl AppBuilder {
                 limits: self.limits,
                 filter: self.filter,
                 foreign_events: AtomicU64::new(0),
-                has_listed: AtomicBool::new(false),
-                #[cfg(feature = "tracing")]
-                verified: AtomicU64::new(0),
+                history: OnceLock::new(),
             }),
         })
     }

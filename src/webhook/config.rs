@@ -1,13 +1,9 @@
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response};
 
-#[cfg(any(feature = "apps", feature = "tracing"))]
+#[cfg(feature = "apps")]
 use super::app::App;
 #[cfg(feature = "apps")]
 use super::labels::Labels;
@@ -21,6 +17,7 @@ use super::{
 #[cfg(feature = "admission")]
 use crate::admission::Admission;
 use crate::{
+    contain::contain,
     receive::{Budget, Limits},
     signature::SIGNATURE_HEADER,
     telemetry::WebhookTelemetry,
@@ -61,16 +58,12 @@ impl Config {
         context: &RequestContext,
     ) -> Response<Bytes> {
         let rejection = reason.into().into_rejection(context);
-        #[cfg(feature = "tracing")]
-        let verified = context.app.as_ref().map_or(0, App::verified);
-        #[cfg(not(feature = "tracing"))]
-        let verified = 0;
+        let app = context.app.as_ref().map(|app| &**app.telemetry());
         self.telemetry
-            .rejected(&rejection, context.ring.as_deref(), verified);
+            .rejected(&rejection, context.ring.as_deref(), app);
         let hook = self.on_rejection.as_ref();
         // A panic in `Service::call` would stop a `Buffer` around the layer for good.
-        let response =
-            hook.and_then(|hook| catch_unwind(AssertUnwindSafe(|| hook(&rejection))).ok());
+        let response = hook.and_then(|hook| contain(|| hook(&rejection)).ok());
         let mut response = response.unwrap_or_else(|| rejection.to_response());
         rejection.apply_to(&mut response);
         response

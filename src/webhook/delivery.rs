@@ -180,12 +180,11 @@ where
         context: &RequestContext,
     ) -> Result<(S::Future, InHandler), Reason> {
         let secret = self.signer.secret_label()?;
-        #[cfg(feature = "tracing")]
-        self.signer.app.count_verified();
         let app = self.signer.app.shared_label();
         let notification = self.request.extensions().get::<Notification>();
         let telemetry = config.telemetry.verified(&VerifiedDelivery {
             app: &app,
+            telemetry: self.signer.app.telemetry(),
             path: context.path.as_deref(),
             secret: &secret,
             events: notification.map_or(&[], Notification::peek_events),

@@ -8,7 +8,7 @@ use crate::credentials::CredentialsError;
 /// [`App`](super::App), found when it is built.
 ///
 /// The error text begins with the name of the setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// None of [`path`](super::WebhookLayerBuilder::path),
@@ -172,6 +172,13 @@ impl fmt::Display for ConfigError {
                 "`admission_policy`: `Any` requires both `ip_allow_list` and `client_certificate`"
             }
         })
+    }
+}
+
+/// The text, because a `main` that returns an error prints this.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigError({self})")
     }
 }
 

@@ -79,24 +79,18 @@ pub enum RejectionKind {
     HandshakeMalformed,
     /// An IP allow list is set, and neither the server nor a trusted proxy reported the client
     /// address. 403; the body is not read.
-    #[cfg(feature = "admission")]
     AddressUnknown,
     /// The client address is not in the allow list. 403; the body is not read.
-    #[cfg(feature = "admission")]
     AddressRefused,
     /// The sender presented no client certificate. 403; the body is not read.
-    #[cfg(feature = "client-certificate")]
     CertificateMissing,
     /// The client certificate was not verified, or has another subject. 403; the body is not read.
-    #[cfg(feature = "client-certificate")]
     CertificateRefused,
     /// No app has the name in the path. 403, like a wrong signature; the body is not read.
-    #[cfg(feature = "apps")]
     AppUnknown,
     /// The app resolver failed, timed out, or reached a limit. 503 with `Retry-After: 1`; the body
     /// is not read. [`CachedResolver::counters`](super::CachedResolver::counters) tells which, and
     /// [`last_error`](super::CachedResolver::last_error) has the cause.
-    #[cfg(feature = "apps")]
     AppResolverUnavailable,
     /// The `X-Hub-Signature-256` header is missing. 403; the body is not read.
     SignatureMissing,
@@ -223,11 +217,7 @@ impl Rejection {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self.kind() {
             RejectionKind::MethodNotAllowed => Some((header::ALLOW, ALLOW)),
-            RejectionKind::MemoryBudget => {
-                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
-            }
-            #[cfg(feature = "apps")]
-            RejectionKind::AppResolverUnavailable => {
+            RejectionKind::MemoryBudget | RejectionKind::AppResolverUnavailable => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
             }
             _ => None,
@@ -286,33 +276,27 @@ impl RejectionKind {
                 "handshake_malformed",
                 "the handshake is malformed",
             ),
-            #[cfg(feature = "admission")]
             Self::AddressUnknown => (
                 S::FORBIDDEN,
                 "address_unknown",
                 "the client address is unknown",
             ),
-            #[cfg(feature = "admission")]
             Self::AddressRefused => (
                 S::FORBIDDEN,
                 "address_refused",
                 "the client address is not allowed",
             ),
-            #[cfg(feature = "client-certificate")]
             Self::CertificateMissing => (
                 S::FORBIDDEN,
                 "certificate_missing",
                 "the client certificate is missing",
             ),
-            #[cfg(feature = "client-certificate")]
             Self::CertificateRefused => (
                 S::FORBIDDEN,
                 "certificate_refused",
                 "the client certificate is not allowed",
             ),
-            #[cfg(feature = "apps")]
             Self::AppUnknown => (S::FORBIDDEN, "app_unknown", "no app has this name"),
-            #[cfg(feature = "apps")]
             Self::AppResolverUnavailable => (
                 S::SERVICE_UNAVAILABLE,
                 "app_resolver_unavailable",

@@ -151,16 +151,9 @@ impl Routes {
 
     /// Whether two different apps have the same label.
     pub(super) fn has_label_conflict(&self) -> bool {
-        let apps: Vec<_> = self.apps().collect();
-        let mut rest = apps.as_slice();
-        while let Some((app, others)) = rest.split_first() {
-            let is_conflict = |other: &&App| other.label() == app.label() && !other.is_same(app);
-            if others.iter().any(is_conflict) {
-                return true;
-            }
-            rest = others;
-        }
-        false
+        let mut apps_by_label = HashMap::new();
+        self.apps()
+            .any(|app| !apps_by_label.entry(app.label()).or_insert(app).is_same(app))
     }
 
     #[cfg(feature = "apps")]

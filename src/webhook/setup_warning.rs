@@ -100,7 +100,7 @@ impl fmt::Display for SetupWarning {
                 "a verified delivery was answered with 2xx and nothing read its events: does a fallback or a catch-all route answer it?"
             }
             Self::PathMissed => {
-                "a POST with a signature header was passed on without verification, because its path is none of the layer's: if Meta sent it, correct the prefix or the trailing slash"
+                "a POST with a signature header was not verified and went to the inner service, because its path is none of the layer's: if Meta sent it, make them equal (often a prefix or a trailing slash) in the callback URL, in the rewrite of a proxy, or in the layer"
             }
             Self::LayersOverlap => {
                 "an outer WebhookLayer verified a delivery that this one refused: give both secrets to one layer"
@@ -115,7 +115,7 @@ impl fmt::Display for SetupWarning {
                 "every event of a delivery was about accounts or phone numbers that the app does not list, so none was handled: are `accounts` and `phone_numbers` the ids that Meta sends?"
             }
             Self::DedupBypassed => {
-                "a DedupLayer is outside of the WebhookLayer and has no effect: put it inside; with axum's Router::layer call `.layer(dedup)` before `.layer(webhook)`; with ServiceBuilder and tonic's Server the other way round"
+                "a DedupLayer is outside the WebhookLayer and has no effect, so what Meta repeats is handled again: put it inside; with axum's Router::layer call `.layer(dedup)` before `.layer(webhook)`; with ServiceBuilder and tonic's Server the other way round"
             }
             Self::DedupRepeated => {
                 "a delivery passed two DedupLayers, and only the outer one deduplicates it: remove one of them"

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU16, Ordering},
@@ -13,6 +12,7 @@ use http::Response;
 
 use super::{rejection::Rejection, setup_warning::SetupWarning};
 use crate::{
+    contain::contain,
     response::{self, Refusal},
     telemetry::WebhookTelemetry,
 };
@@ -93,11 +93,11 @@ impl WarningReporter {
     fn call_hook(&self, warning: SetupWarning, is_logged: bool) {
         // A panic in `Service::call` would stop a `Buffer` around the layer for good. `eprintln`
         // panics too, if standard error is closed.
-        let _ = catch_unwind(AssertUnwindSafe(|| match &self.hook {
+        let _ = contain(|| match &self.hook {
             Some(hook) => hook(warning),
             None if is_logged => {}
             None => eprintln!("tower-whatsapp: {}: {warning}", warning.name()),
-        }));
+        });
     }
 
     /// Reports that two apps have one label, if `is_shared` says so.

@@ -157,8 +157,13 @@ fn a_file_swapped_for_a_fifo_does_not_block() {
     assert!(good > 0 && fifos > 0, "{good} {fifos}");
 }
 
+/// Every error names the watched file.
 fn is(outcome: &Result<Reload, ListError>, kind: ListErrorKind) -> bool {
-    outcome.as_ref().is_err_and(|error| error.kind() == kind)
+    outcome.as_ref().is_err_and(|error| {
+        let path = error.path();
+        assert!(path.is_some_and(|path| path.ends_with("list")), "{error}");
+        error.kind() == kind
+    })
 }
 
 /// Outcomes from before a change may still arrive after it.

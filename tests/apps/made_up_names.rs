@@ -285,3 +285,23 @@ async fn preloading_a_name_that_is_being_looked_up() {
     assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
     assert_eq!(stranger.await.unwrap(), refused(UNKNOWN));
 }
+
+/// They would evict unknown names whose outcome is cached.
+#[tokio::test(start_paused = true)]
+async fn names_beyond_the_rate_limit_take_no_room() {
+    let tenants = Tenants::of(&["a"]);
+    let resolver = CachedResolver::builder(tenants.clone())
+        .lookups_per_second(1)
+        .build()
+        .unwrap();
+    let layer = layer(&resolver);
+    let send = async |name: &str| send(&layer, delivery(&format!("/{name}"), name)).await;
+    assert_eq!(send("nobody").await, refused(UNKNOWN));
+    for number in 0..100 {
+        assert_eq!(send(&format!("nobody-{number}")).await, UNAVAILABLE);
+    }
+    assert!(
+        format!("{resolver:?}").contains("unknown: 1,"),
+        "{resolver:?}"
+    );
+}

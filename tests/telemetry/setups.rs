@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use axum::{Router, extract::Request, http::StatusCode, response::Response, routing::post};
+use axum::{
+    Router, body::Body, extract::Request, http::StatusCode, response::Response, routing::post,
+};
 use test_support::{
     CHALLENGE, SECRET, TOKEN, builder, handshake,
     json::{messages, one_text, text},
@@ -12,6 +14,8 @@ use tower::ServiceExt as _;
 use tower_whatsapp::{
     App, Credentials, Notification, WebhookLayer,
     dedup::{DedupLayer, MemoryStore},
+    testing::{FaultRates, FaultyStore},
+    webhook::{AppResolver, CachedResolver, ResolveError},
 };
 use tracing::level_filters::LevelFilter;
 
@@ -53,28 +57,60 @@ async fn wrong_secret() {
         "App settings > Basic".to_owned(),
         format!("declared_length={length} received_length={length}"),
         "path=\"/wh\"".to_owned(),
-        "secret_labels=0 verified_since_start=0".to_owned(),
+        "secret_labels=[\"0\"] verified_since_start=0".to_owned(),
     ] {
         assert!(line.contains(&part), "{part}: {line}");
     }
 }
 
-#[tokio::test]
-async fn secret_of_another_app() {
-    let (lines, _guard) = Lines::collect(WARN);
+/// A host of two apps, at `/shop` and `/bank`, with the secrets `secret of shop` and `secret of
+/// bank`.
+fn host_of_two_apps() -> Router {
     let app = |label: &str| {
         let secrets = [("2026", format!("secret of {label}"))];
-        App::new(label, Credentials::new(secrets, [("1", "token")]).unwrap()).unwrap()
+        App::new(label, Credentials::new(secrets, [("1", TOKEN)]).unwrap()).unwrap()
     };
     let layer = (WebhookLayer::builder())
         .route("/shop", app("shop"))
         .route("/bank", app("bank"))
         .build()
         .unwrap();
-    let app = Router::new()
+    Router::new()
         .route("/shop", post(accept))
         .route("/bank", post(accept))
-        .layer(layer);
+        .layer(layer)
+}
+
+#[tokio::test]
+async fn what_strangers_send_to_one_app_hides_nothing_about_another() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let app = host_of_two_apps();
+    for path in ["/bank", "/bank", "/shop"] {
+        let request = signed(path, "another", &one_text());
+        assert_eq!(status(&app, request).await, 403);
+        let query = "hub.mode=subscribe&hub.verify_token=another&hub.challenge=1";
+        let request = Request::get(format!("{path}?{query}")).body(Body::empty());
+        assert_eq!(status(&app, request.unwrap()).await, 403);
+    }
+    for (reason, app) in [
+        ("signature_mismatch", "bank"),
+        ("signature_mismatch", "shop"),
+        ("handshake_token", "bank"),
+        ("handshake_token", "shop"),
+    ] {
+        let text = lines.text();
+        let of_app = format!("app=\"{app}\"");
+        let found = text
+            .lines()
+            .filter(|line| line.contains(reason) && line.contains(&of_app));
+        assert_eq!(found.count(), 1, "{reason} {app}:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn secret_of_another_app() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let app = host_of_two_apps();
     // What other apps receive says nothing about this one.
     let genuine = signed("/bank", "secret of bank", &one_text());
     assert_eq!(status(&app, genuine).await, 200);
@@ -82,7 +118,7 @@ async fn secret_of_another_app() {
     assert_eq!(status(&app, request).await, 403);
     let line = lines.only("signature_mismatch");
     assert!(line.contains("app=\"shop\" path=\"/shop\""), "{line}");
-    let labels = "secret_labels=2026 verified_since_start=0";
+    let labels = "secret_labels=[\"2026\"] verified_since_start=0";
     assert!(line.contains(labels), "{line}");
 }
 
@@ -171,11 +207,11 @@ async fn proxy_that_changes_bodies() {
         let spaced = String::from_utf8(body.to_vec()).unwrap().replace(':', ": ");
         let signature = sign(SECRET, one_text());
         let request = Request::post("/wh").header("x-hub-signature-256", signature);
-        request.body(axum::body::Body::from(spaced)).unwrap()
+        request.body(Body::from(spaced)).unwrap()
     }));
     assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 403);
     let line = lines.only("signature_mismatch");
-    assert!(line.contains("a proxy changes bodies"), "{line}");
+    assert!(line.contains("a proxy that changes bodies"), "{line}");
 }
 
 #[tokio::test]
@@ -319,4 +355,69 @@ async fn swapped_layers_without_a_subscriber() {
     let app = host(layer()).layer(dedup);
     let request = signed("/wh", SECRET, &one_text());
     assert_eq!(status(&app, request).await, 200);
+}
+
+/// Builds each app again and again, as from rows of a database.
+struct Tenants;
+
+impl AppResolver for Tenants {
+    async fn resolve(&self, name: &str) -> Result<Option<App>, ResolveError> {
+        let secrets = [("2026", format!("secret of {name}"))];
+        let credentials = Credentials::new(secrets, [("1", TOKEN)]).unwrap();
+        Ok(Some(App::new(name, credentials).unwrap()))
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_is_resolved_again_keeps_its_history() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let resolver = CachedResolver::builder(Tenants)
+        .time_to_live(Duration::from_millis(10))
+        .build()
+        .unwrap();
+    let layer = WebhookLayer::builder().app_resolver("/{app}", resolver);
+    let app = Router::new()
+        .route("/{app}", post(accept))
+        .layer(layer.build().unwrap());
+    for secret in ["secret of shop", "another", "another"] {
+        let expected = if secret == "another" { 403 } else { 200 };
+        let request = signed("/shop", secret, &one_text());
+        assert_eq!(status(&app, request).await, expected);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let line = lines.only("signature_mismatch");
+    let verified = "verified_since_start=1 seconds_since_verified=0";
+    assert!(line.contains(verified), "{line}");
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_has_failed() {
+    let (lines, _guard) = Lines::collect(LevelFilter::DEBUG);
+    let panics = async |_: Notification| -> StatusCode { panic!("a bug of the host") };
+    let app = Router::new().route("/wh", post(panics)).layer(layer());
+    let request = signed("/wh", SECRET, &one_text());
+    let task = tokio::spawn(async move { status(&app, request).await });
+    assert!(task.await.unwrap_err().is_panic());
+    lines.only("outcome=\"failed\"");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_after_the_response_is_in_the_span_of_the_delivery() {
+    let (lines, _guard) = Lines::collect(LevelFilter::INFO);
+    let always = FaultRates::none().error(1.0);
+    let store = FaultyStore::new(MemoryStore::new(), 1).on_commit(always);
+    let dedup = DedupLayer::builder(store)
+        .store_timeout(Duration::from_millis(100))
+        .lease(Duration::from_secs(1))
+        .build()
+        .unwrap();
+    let handle = dedup.handle();
+    let app = Router::new()
+        .route("/wh", post(accept))
+        .layer(dedup)
+        .layer(layer());
+    status(&app, signed("/wh", SECRET, &one_text())).await;
+    handle.drain(Duration::from_secs(5)).await;
+    let line = lines.only("did not confirm");
+    assert!(line.contains("whatsapp.delivery{path=\"/wh\""), "{line}");
 }

@@ -23,6 +23,8 @@ const MIB: usize = 1024 * 1024;
 #[track_caller]
 fn refused(builder: WebhookLayerBuilder, error: ConfigError, setting: &str) {
     assert_eq!(builder.build().unwrap_err(), error);
+    // What a `main` prints that returns the error.
+    assert_eq!(format!("{error:?}"), format!("ConfigError({error})"));
     assert!(
         error.to_string().contains(&format!("`{setting}`")),
         "{error}"

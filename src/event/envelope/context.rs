@@ -48,6 +48,13 @@ impl Envelope {
         })
     }
 
+    /// Returns the length in bytes of what surrounds an element: its entry, else its value.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(crate) fn surroundings_len(&self, element: &Element) -> usize {
+        let surroundings = self.entry(element).raw.or(self.change(element).value);
+        surroundings.map_or(0, |span| self.document.text(span).len())
+    }
+
     fn scalars(&self, object: Option<Span>, is_known: impl Fn(&[u8]) -> bool) -> Vec<Span> {
         let mut found = Vec::new();
         let Some(object) = object else { return found };

@@ -17,6 +17,7 @@ use super::{
     entry::{Entry, Next, Outcome, RunningLookup},
     rate_limit::TokenBucket,
 };
+use crate::telemetry::in_current_span;
 
 /// Time for which a name is not looked up again after a failed lookup.
 const FAILURE_TIME_TO_LIVE: Duration = Duration::from_secs(1);
@@ -130,7 +131,9 @@ impl CachedResolver {
     /// A request whose body is being received continues. To invalidate a secret immediately, remove
     /// it from the app's [`Credentials`](crate::Credentials).
     pub fn forget(&self, name: &str) {
-        for cache in [&self.shared.known, &self.shared.unknown] {
+        let Shared { known, unknown, .. } = &*self.shared;
+        // A lookup that ends meanwhile moves the entry from `unknown` to `known`.
+        for cache in [known, unknown, known] {
             if let Some((_, entry)) = cache.remove(name) {
                 entry.forget();
             }
@@ -238,11 +241,11 @@ impl CachedResolver {
                     let shared = Arc::clone(shared);
                     // In a task: if the sender disconnects, the lookup has been counted all the
                     // same, and its outcome is to be cached.
-                    let task = tokio::spawn(async move {
+                    let task = tokio::spawn(in_current_span(async move {
                         let outcome = shared.lookup(&name, &running).await;
                         running.finish(outcome.clone());
                         outcome
-                    });
+                    }));
                     return task.await.unwrap_or(Outcome::Failed);
                 }
             }
@@ -279,6 +282,8 @@ impl Shared {
         if !is_known && !self.is_within_rate_limit() {
             self.statistics.rate_limited();
             // Not cached: the next request may be within the limit.
+            self.unknown
+                .remove_if(name, |other| Arc::ptr_eq(other, running.entry()));
             return Outcome::Failed;
         }
         let bulkhead = if is_known {
@@ -317,7 +322,8 @@ impl Shared {
         self.statistics.began();
         let (shared, name) = (Arc::clone(self), Arc::clone(name));
         // In its own task, so that a panic of the resolver is only a failed lookup.
-        let mut task = tokio::spawn(async move { shared.resolver.resolve_dyn(&name).await });
+        let lookup = async move { shared.resolver.resolve_dyn(&name).await };
+        let mut task = tokio::spawn(in_current_span(lookup));
         match timeout(lookup_timeout, &mut task).await {
             Ok(Ok(Ok(Some(app)))) => Outcome::App(app),
             Ok(Ok(Ok(None))) => Outcome::Unknown,

@@ -5,7 +5,10 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use super::super::{app::App, rejection::RejectionKind};
+use super::super::{
+    app::{App, AppHistory},
+    rejection::RejectionKind,
+};
 
 /// The cached outcome of one name, and the lookup that is running.
 #[derive(Default)]
@@ -17,6 +20,8 @@ pub(super) struct Entry {
 struct State {
     cached: Option<CachedOutcome>,
     running: Option<Running>,
+    /// Label and history of the last app with this name.
+    last_app: Option<(Arc<str>, Arc<AppHistory>)>,
     /// Set by [`CachedResolver::forget`](super::CachedResolver::forget). The outcome of a lookup
     /// that was already running may be outdated and must not stay in the cache.
     is_forgotten: bool,
@@ -107,6 +112,16 @@ impl State {
         let cached = self.cached.as_ref()?;
         (cached.stored_at.elapsed() < cached.time_to_live).then(|| cached.outcome.clone())
     }
+
+    fn continue_history(&mut self, app: &App) {
+        let label = app.shared_label();
+        if let Some((last_label, history)) = &self.last_app
+            && *last_label == label
+        {
+            app.continue_history(history);
+        }
+        self.last_app = Some((label, Arc::clone(app.history())));
+    }
 }
 
 impl RunningLookup {
@@ -121,6 +136,9 @@ impl RunningLookup {
         let is_current = |running: &Running| running.outcome.same_channel(&own);
         if !state.running.as_ref().is_some_and(is_current) {
             return false;
+        }
+        if let Outcome::App(app) = &outcome {
+            state.continue_history(app);
         }
         state.cached = Some(CachedOutcome {
             outcome,

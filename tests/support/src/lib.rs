@@ -7,6 +7,8 @@ pub mod json;
 pub mod mutants;
 pub mod oracle;
 pub mod port;
+#[cfg(all(feature = "postgres", unix))]
+pub mod postgres;
 #[cfg(feature = "examples")]
 pub mod process;
 #[cfg(feature = "redis")]

@@ -369,6 +369,16 @@ async fn cloudflare() {
     check_single(proxies(), Some("173.245.48.9"), "cf-connecting-ip").await;
     let around = [("around it", &[("cf-connecting-ip", CALLER)][..], OTHER)];
     check(by_address(proxies()), Some(STRANGER), &around).await;
+    // In front of a load balancer of yours, which forwards the header.
+    let balancer = prefixes(ForwardedHeader::cloudflare());
+    check_single(balancer, BALANCER, "cf-connecting-ip").await;
+    // Pseudo IPv4 replaces an IPv6 address, and keeps it in another header.
+    let replaced = [
+        ("cf-connecting-ip", "246.1.2.3"),
+        ("cf-connecting-ipv6", "2a03:2880:f0::1"),
+    ];
+    let rows = [("Pseudo IPv4", &replaced[..], OTHER)];
+    check(by_address(proxies()), Some("173.245.48.9"), &rows).await;
 
     let (meta, other) = (cn(META), cn("example.com"));
     fn said<'a>(subject: &'a str, verified: &'a str, revoked: &'a str) -> [(&'a str, &'a str); 3] {
@@ -590,6 +600,15 @@ async fn cloudflared() {
 #[tokio::test]
 async fn ingress_nginx() {
     check_appended(prefixes(ForwardedHeader::x_forwarded_for()), BALANCER).await;
+    // `compute-full-forwarded-for` behind another load balancer, 10.0.9.1.
+    let name = "x-forwarded-for";
+    let forged = "157.240.22.35, 198.51.100.7, 10.0.9.1";
+    let rows = [
+        ("Meta", &[(name, "157.240.22.35, 10.0.9.1")][..], GOOD),
+        ("a stranger that forges", &[(name, forged)], OTHER),
+    ];
+    let proxies = prefixes(ForwardedHeader::x_forwarded_for());
+    check(by_address(proxies), BALANCER, &rows).await;
     let pem = |pem: &str| escaped(pem, b"");
     let verdict = Some(("ssl-client-verify", "SUCCESS", "FAILED:unable to verify"));
     let header = CertificateHeader::ingress_nginx();

@@ -7,20 +7,19 @@
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    task::{Context, Poll},
 };
 
-use pin_project_lite::pin_project;
+#[cfg(feature = "tokio")]
+pub(crate) use future::Contained;
 
 /// Foreign code has panicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Panicked;
+pub(crate) struct Panicked;
 
 /// Calls a function and turns its panic into an error.
 ///
 /// Unwind safe: no caller uses again what the panic may have left half changed.
-pub(super) fn contain<T>(f: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub(crate) fn contain<T>(f: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
         // A payload can panic when it is dropped, with a payload that does the same.
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
@@ -31,64 +30,80 @@ pub(super) fn contain<T>(f: impl FnOnce() -> T) -> Result<T, Panicked> {
 }
 
 /// Drops a value whose `Drop` may panic.
-pub(super) fn contain_drop<T>(value: T) {
+#[cfg(feature = "tokio")]
+pub(crate) fn contain_drop<T>(value: T) {
     let _ = contain(|| drop(value));
 }
 
-pin_project! {
-    /// A future whose panics are contained, in its polls and in its `Drop`.
-    pub(super) struct Contained<F> {
-        // `None` after its end.
-        #[pin]
-        future: Option<F>,
-    }
+#[cfg(feature = "tokio")]
+mod future {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
 
-    impl<F> PinnedDrop for Contained<F> {
-        fn drop(this: Pin<&mut Self>) {
-            end(this.project().future);
+    use pin_project_lite::pin_project;
+
+    use super::{Panicked, contain};
+
+    pin_project! {
+        /// A future whose panics are contained, in its polls and in its `Drop`.
+        pub(crate) struct Contained<F> {
+            // `None` after its end.
+            #[pin]
+            future: Option<F>,
+        }
+
+        impl<F> PinnedDrop for Contained<F> {
+            fn drop(this: Pin<&mut Self>) {
+                end(this.project().future);
+            }
         }
     }
-}
 
-impl<F> Contained<F> {
-    pub(super) fn new(future: F) -> Self {
-        Self {
-            future: Some(future),
+    impl<F> Contained<F> {
+        pub(crate) fn new(future: F) -> Self {
+            Self {
+                future: Some(future),
+            }
         }
     }
-}
 
-impl<F: Future> Future for Contained<F> {
-    type Output = Result<F::Output, Panicked>;
+    impl<F: Future> Future for Contained<F> {
+        type Output = Result<F::Output, Panicked>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut future = self.project().future;
-        #[expect(
-            clippy::expect_used,
-            reason = "a future must not be polled again after it was ready"
-        )]
-        let running = future.as_mut().as_pin_mut().expect("polled after its end");
-        let output = match contain(|| running.poll(cx)) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(output)) => Ok(output),
-            Err(panicked) => Err(panicked),
-        };
-        end(future);
-        Poll::Ready(output)
+        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+            let mut future = self.project().future;
+            #[expect(
+                clippy::expect_used,
+                reason = "a future must not be polled again after it was ready"
+            )]
+            let running = future.as_mut().as_pin_mut().expect("polled after its end");
+            let output = match contain(|| running.poll(cx)) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(output)) => Ok(output),
+                Err(panicked) => Err(panicked),
+            };
+            end(future);
+            Poll::Ready(output)
+        }
     }
-}
 
-/// Drops the future. Its place is empty then, even if its `Drop` panics.
-fn end<F>(mut future: Pin<&mut Option<F>>) {
-    let _ = contain(|| future.set(None));
+    /// Drops the future. Its place is empty then, even if its `Drop` panics.
+    fn end<F>(mut future: Pin<&mut Option<F>>) {
+        let _ = contain(|| future.set(None));
+    }
 }
 
 #[cfg(test)]
+#[cfg(feature = "tokio")]
 mod tests {
     use std::{
         future::{pending, ready},
         panic::panic_any,
+        pin::Pin,
         sync::atomic::{AtomicUsize, Ordering},
+        task::{Context, Poll},
     };
 
     use super::*;

@@ -1,0 +1,69 @@
+-- One row per event that waits, was handled within the window, or is a dead letter.
+-- Times are Unix milliseconds.
+CREATE TABLE whatsapp_inbox_event (
+    -- `Event::key_in` the app, 16 bytes. Random for events that are not distinguishable.
+    event_key BLOB NOT NULL UNIQUE,
+    -- Arrival: events of one delivery are numbered in the order of its body.
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- Label of the app whose secret signed the delivery.
+    app TEXT NOT NULL,
+    -- `Event::kind`: message, status, account_update, ….
+    kind TEXT NOT NULL,
+    -- Id of the business phone number (`phone_number_id`).
+    number TEXT,
+    -- App, number and person or group. PERSONAL DATA: contains user ids and phone numbers.
+    conversation TEXT NOT NULL,
+    -- Events of one lane are handled one at a time, in the order of (event_time, seq).
+    lane TEXT NOT NULL,
+    -- 0: messages and what belongs with them, 1: bulk (statuses, history).
+    class INTEGER NOT NULL,
+    -- Meta's time of the event; the time of arrival if it has none.
+    event_time INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    -- 0 pending, 1 done, 2 dead letter.
+    state INTEGER NOT NULL DEFAULT 0 CHECK (state IN (0, 1, 2)),
+    -- Failed attempts, and runs that ended with their process.
+    attempts INTEGER NOT NULL DEFAULT 0,
+    -- What the handler said of its last failure, at most 500 characters.
+    last_error TEXT,
+    -- When the event was done or became a dead letter.
+    finished_at INTEGER,
+    -- Done events are forgotten then.
+    expires_at INTEGER,
+    -- `Event::to_queue`. PERSONAL DATA. Removed when the event is done.
+    body BLOB
+) STRICT;
+
+CREATE INDEX whatsapp_inbox_event_pending
+    ON whatsapp_inbox_event (lane, event_time, seq) WHERE state = 0;
+CREATE INDEX whatsapp_inbox_event_oldest ON whatsapp_inbox_event (received_at) WHERE state = 0;
+CREATE INDEX whatsapp_inbox_event_done ON whatsapp_inbox_event (expires_at) WHERE state = 1;
+CREATE INDEX whatsapp_inbox_event_dead ON whatsapp_inbox_event (seq) WHERE state = 2;
+
+-- One row per lane with pending events, and for a while after.
+CREATE TABLE whatsapp_inbox_lane (
+    lane TEXT PRIMARY KEY,
+    class INTEGER NOT NULL,
+    -- Pending events of the lane.
+    pending INTEGER NOT NULL,
+    -- Leased, or in back-off: new events do not change `wake_at`.
+    held INTEGER NOT NULL DEFAULT 0,
+    -- Token of the lease. NULL while nobody has one.
+    owner BLOB,
+    -- Claims since a run last ended. More than 1: a process died while it had the lane.
+    claims INTEGER NOT NULL DEFAULT 0,
+    -- First and last arrival since the last claim, for gathering.
+    first_at INTEGER,
+    last_at INTEGER NOT NULL,
+    -- When the lane may be claimed: end of the lease, of the back-off or of the gathering.
+    wake_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX whatsapp_inbox_lane_wake ON whatsapp_inbox_lane (class, wake_at);
+
+-- Conversations whose user id or number has changed. PERSONAL DATA.
+CREATE TABLE whatsapp_inbox_alias (
+    alias TEXT PRIMARY KEY,
+    conversation TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,195 @@
+use std::{collections::HashSet, time::Duration};
+
+use tower_whatsapp::event::Payload;
+
+use crate::{
+    backend::{Backend, Settings},
+    error::InboxError,
+    inbox::Inbox,
+};
+
+/// How long Meta retries a delivery, and an hour for clocks that differ.
+const WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60 + 60 * 60);
+
+/// Builds an [`Inbox`]. Create one with [`Inbox::builder`].
+///
+/// The receiver and the worker of a service are usually in one process. If they are not, both
+/// need the same settings.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_whatsapp_inbox::Inbox;
+///
+/// # async fn example(file: &std::path::Path) -> Result<(), tower_whatsapp_inbox::InboxError> {
+/// let inbox = Inbox::builder()
+///     .ignore(["status", "history_message"])
+///     .gather(Duration::from_secs(5), Duration::from_secs(30))
+///     .sqlite(file)
+///     .await?;
+/// # Ok(()) }
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let runtime = tokio::runtime::Runtime::new().unwrap();
+/// # runtime.block_on(example(&dir.path().join("inbox.db"))).unwrap();
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct InboxBuilder {
+    keep: Duration,
+    store_timeout: Duration,
+    gather: Option<(Duration, Duration)>,
+    only: Option<Vec<String>>,
+    ignore: Vec<String>,
+}
+
+/// Which kinds are stored.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    only: Option<HashSet<String>>,
+    ignore: HashSet<String>,
+}
+
+impl InboxBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            keep: WINDOW,
+            store_timeout: Duration::from_secs(3),
+            gather: None,
+            only: None,
+            ignore: Vec::new(),
+        }
+    }
+
+    /// How long a handled event is remembered, so that a redelivery is not stored again.
+    ///
+    /// 7 days and 1 hour by default: Meta retries for 7 days. The event's content is removed when
+    /// it is done; only its key and columns are kept.
+    pub fn keep(mut self, keep: Duration) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// Longest time until a delivery is stored. Beyond it Meta gets 503 and redelivers.
+    ///
+    /// 3 seconds by default. A commit that is slower may still succeed. The redelivery then finds
+    /// the events stored.
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.store_timeout = timeout;
+        self
+    }
+
+    /// Gathers the messages of a conversation: it is handed out when nothing has arrived for
+    /// `quiet`, or `max` after the first message.
+    ///
+    /// Off by default. Use it with [`Inbox::batch_worker`], which gets all pending messages of a
+    /// conversation in one call. Statuses and histories are not delayed.
+    pub fn gather(mut self, quiet: Duration, max: Duration) -> Self {
+        self.gather = Some((quiet, max));
+        self
+    }
+
+    /// Stores these kinds of events only. All others are answered with 200, counted and dropped.
+    ///
+    /// The names are those of `Event::kind`. Events that a later version of Meta's API adds are of
+    /// kind `unknown` until this crate knows them.
+    pub fn only<I>(mut self, kinds: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.only = Some(kinds.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Does not store these kinds of events: they are answered with 200, counted and dropped.
+    ///
+    /// The names are those of `Event::kind`.
+    pub fn ignore<I>(mut self, kinds: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.ignore.extend(kinds.into_iter().map(Into::into));
+        self
+    }
+
+    /// Opens the inbox in a SQLite file, which is created unless it exists.
+    ///
+    /// For processes of one machine. The file must not be on a network file system. Two more files
+    /// are beside it (`-wal`, `-shm`); all three belong together.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is out of its range, or the file cannot be opened or migrated.
+    #[cfg(feature = "sqlite")]
+    pub async fn sqlite(self, path: impl AsRef<std::path::Path>) -> Result<Inbox, InboxError> {
+        self.check()?;
+        let backend = crate::backend::sqlite::SqliteBackend::open(path.as_ref()).await?;
+        self.open(Backend::Sqlite(backend)).await
+    }
+
+    /// Opens the inbox in the database of this pool, in the first schema of its `search_path`.
+    ///
+    /// For any number of processes and machines. PostgreSQL 13 or later. The user must be allowed
+    /// to create tables when a new version of this crate runs for the first time.
+    ///
+    /// Give the inbox a pool of its own. sqlx 0.9.0 returns a connection to the pool inside an open
+    /// transaction if a `begin` is cancelled. On a shared pool, a cancelled request of the host
+    /// could then hold up conversations. Deliveries are safe: the receiver asks whether its
+    /// transaction is committed before it answers 200.
+    ///
+    /// Give the pool a connection for each delivery that is stored at the same time, one for each
+    /// handler that uses a transaction, and 4 more.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is out of its range, or the database cannot be reached or migrated.
+    #[cfg(feature = "postgres")]
+    pub async fn postgres(self, pool: sqlx::PgPool) -> Result<Inbox, InboxError> {
+        self.check()?;
+        let backend = crate::backend::postgres::PostgresBackend::new(pool);
+        self.open(Backend::Postgres(backend)).await
+    }
+
+    fn check(&self) -> Result<(), InboxError> {
+        let mut kinds = self.only.iter().flatten().chain(&self.ignore);
+        if !kinds.all(|kind| Payload::NAMES.contains(&kind.as_str())) {
+            return Err(InboxError::config("`only` or `ignore` has an unknown kind"));
+        }
+        if self.only.as_ref().is_some_and(Vec::is_empty) {
+            return Err(InboxError::config("`only` has no kind"));
+        }
+        if self.keep.is_zero() || self.store_timeout.is_zero() {
+            return Err(InboxError::config(
+                "`keep` and `store_timeout` must not be 0",
+            ));
+        }
+        if self
+            .gather
+            .is_some_and(|(quiet, max)| quiet.is_zero() || max < quiet)
+        {
+            return Err(InboxError::config(
+                "`quiet` of `gather` must not be 0, and `max` not less than `quiet`",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn open(self, backend: Backend) -> Result<Inbox, InboxError> {
+        backend.migrate().await?;
+        let settings = Settings {
+            keep: self.keep,
+            gather: self.gather,
+        };
+        let filter = Filter {
+            only: self.only.map(|kinds| kinds.into_iter().collect()),
+            ignore: self.ignore.into_iter().collect(),
+        };
+        Ok(Inbox::new(backend, settings, filter, self.store_timeout))
+    }
+}
+
+impl Filter {
+    pub(crate) fn stores(&self, kind: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(kind)) && !self.ignore.contains(kind)
+    }
+}

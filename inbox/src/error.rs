@@ -1,0 +1,126 @@
+//! Errors without data of a request.
+
+use std::{error::Error, fmt, io};
+
+/// An operation of the inbox failed.
+///
+/// [`kind`](Self::kind) says what to do. The source is a [`DatabaseError`], which has no text from
+/// the database: such texts quote rows, and rows contain phone numbers.
+#[derive(Debug)]
+pub struct InboxError {
+    kind: InboxErrorKind,
+    source: Option<DatabaseError>,
+}
+
+/// The kind of an [`InboxError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InboxErrorKind {
+    /// A setting is out of its range, or a name of a kind is unknown. The text of the error says
+    /// which.
+    Config(&'static str),
+    /// The database refused, failed, or could not be reached.
+    Database,
+    /// The database did not answer in time. What was asked may have been done.
+    Timeout,
+    /// The schema was made by a later version of this crate.
+    NewerSchema,
+    /// Another worker has the conversation: the lease was lost. Nothing was written.
+    LeaseLost,
+}
+
+impl InboxError {
+    /// Returns the kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> InboxErrorKind {
+        self.kind
+    }
+
+    pub(crate) fn new(kind: InboxErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+
+    pub(crate) fn config(message: &'static str) -> Self {
+        Self::new(InboxErrorKind::Config(message))
+    }
+}
+
+impl fmt::Display for InboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            InboxErrorKind::Config(message) => message,
+            InboxErrorKind::Database => "the database failed",
+            InboxErrorKind::Timeout => "the database did not answer in time",
+            InboxErrorKind::NewerSchema => "the schema of the inbox is of a later version",
+            InboxErrorKind::LeaseLost => "the lease of the conversation was lost",
+        })
+    }
+}
+
+impl Error for InboxError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
+
+impl From<sqlx::Error> for InboxError {
+    fn from(error: sqlx::Error) -> Self {
+        Self {
+            kind: InboxErrorKind::Database,
+            source: Some(DatabaseError::of(&error)),
+        }
+    }
+}
+
+/// What is safe to show of a database's error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseError {
+    what: &'static str,
+    code: Option<String>,
+    io: Option<io::ErrorKind>,
+}
+
+impl DatabaseError {
+    /// Returns the code of the database: the SQLSTATE of PostgreSQL, or the extended result code
+    /// of SQLite.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    fn of(error: &sqlx::Error) -> Self {
+        let (what, code, io) = match error {
+            sqlx::Error::Database(error) => {
+                let code = error.code().map(|code| code.chars().take(16).collect());
+                ("an error from the database", code, None)
+            }
+            sqlx::Error::Io(error) => ("the connection failed", None, Some(error.kind())),
+            sqlx::Error::Tls(_) => ("TLS failed", None, None),
+            sqlx::Error::PoolTimedOut => ("no connection of the pool became free", None, None),
+            sqlx::Error::PoolClosed => ("the pool is closed", None, None),
+            sqlx::Error::Protocol(_) => ("an unexpected answer", None, None),
+            sqlx::Error::RowNotFound => ("a row is missing", None, None),
+            sqlx::Error::Configuration(_) => ("the address is not valid", None, None),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+                ("a column has an unexpected type", None, None)
+            }
+            _ => ("an error of the driver", None, None),
+        };
+        Self { what, code, io }
+    }
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)?;
+        if let Some(code) = &self.code {
+            write!(f, " (code {code})")?;
+        }
+        if let Some(io) = self.io {
+            write!(f, " ({io})")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for DatabaseError {}

@@ -1,0 +1,228 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use tower_whatsapp::event::EventKey;
+
+use crate::{
+    backend::{Backend, Settings},
+    builder::{Filter, InboxBuilder},
+    counters::{Counters, Counting},
+    dead_letter::DeadLetter,
+    error::InboxError,
+    event::{InboxBatch, InboxEvent},
+    receiver::Receiver,
+    status::Status,
+    telemetry,
+    verdict::Verdict,
+    wake::Waker,
+    worker::Worker,
+};
+
+/// A durable inbox for the events of WhatsApp webhooks: see the [crate documentation](crate).
+///
+/// A clone is cheap and is the same inbox.
+#[derive(Clone)]
+pub struct Inbox {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) backend: Backend,
+    pub(crate) settings: Settings,
+    pub(crate) filter: Filter,
+    pub(crate) store_timeout: Duration,
+    pub(crate) waker: Waker,
+    pub(crate) counting: Counting,
+}
+
+impl Inbox {
+    /// Opens the inbox in a SQLite file, with the default settings.
+    ///
+    /// See [`InboxBuilder::sqlite`].
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be opened or migrated.
+    #[cfg(feature = "sqlite")]
+    pub async fn sqlite(path: impl AsRef<std::path::Path>) -> Result<Self, InboxError> {
+        Self::builder().sqlite(path).await
+    }
+
+    /// Opens the inbox in the database of this pool, with the default settings.
+    ///
+    /// See [`InboxBuilder::postgres`].
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be reached or migrated.
+    #[cfg(feature = "postgres")]
+    pub async fn postgres(pool: sqlx::PgPool) -> Result<Self, InboxError> {
+        Self::builder().postgres(pool).await
+    }
+
+    /// Starts to configure an inbox.
+    pub fn builder() -> InboxBuilder {
+        InboxBuilder::new()
+    }
+
+    pub(crate) fn new(
+        backend: Backend,
+        settings: Settings,
+        filter: Filter,
+        store_timeout: Duration,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                backend,
+                settings,
+                filter,
+                store_timeout,
+                waker: Waker::new(),
+                counting: Counting::new(),
+            }),
+        }
+    }
+
+    /// Returns the service that stores deliveries and answers them, to be mounted inside a
+    /// `WebhookLayer`.
+    #[must_use]
+    pub fn receiver(&self) -> Receiver {
+        Receiver::new(self.clone())
+    }
+
+    /// Creates a worker that hands out one event at a time per conversation.
+    ///
+    /// The handler returns `Ok(())` or a [`Verdict`], or an error with which the event is retried.
+    pub fn worker<H, F, V, E>(&self, handler: H) -> Worker
+    where
+        H: Fn(InboxEvent) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<V, E>> + Send + 'static,
+        V: Into<Verdict>,
+        E: fmt::Display,
+    {
+        Worker::one_by_one(self.clone(), handler)
+    }
+
+    /// Creates a worker that hands out all pending events of a conversation in one call, up to
+    /// [`Worker::batch_limit`]. They are done, retried or dead together.
+    ///
+    /// See [`InboxBuilder::gather`] for waiting until a burst is over.
+    pub fn batch_worker<H, F, V, E>(&self, handler: H) -> Worker
+    where
+        H: Fn(InboxBatch) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<V, E>> + Send + 'static,
+        V: Into<Verdict>,
+        E: fmt::Display,
+    {
+        Worker::in_batches(self.clone(), handler)
+    }
+
+    /// Asks the database how many events are waiting, for health checks and metrics.
+    ///
+    /// Reads one row per lane with pending events and one index, so ask every few seconds and not
+    /// for every request.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn status(&self) -> Result<Status, InboxError> {
+        let status = Status::new(&self.inner.backend.status().await?);
+        telemetry::status(&status);
+        Ok(status)
+    }
+
+    /// Returns what this process has counted since the inbox was opened.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.inner.counting.snapshot()
+    }
+
+    /// Lists dead letters, the oldest first. For the next page, pass the
+    /// [`position`](DeadLetter::position) of the last one; for the first page, 0.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn dead_letters(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, InboxError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let rows = self.inner.backend.dead(after, limit.into()).await?;
+        Ok(rows.into_iter().map(DeadLetter::new).collect())
+    }
+
+    /// Makes dead letters pending again, with no attempts, at their places in their conversations.
+    /// Returns how many of the keys were dead letters.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn replay(&self, keys: &[EventKey]) -> Result<u64, InboxError> {
+        let replayed = self.inner.backend.replay(&to_bytes(keys)).await?;
+        self.wake();
+        Ok(replayed)
+    }
+
+    /// Ends dead letters: their content is removed, and redeliveries are still duplicates for the
+    /// time of [`InboxBuilder::keep`]. Returns how many of the keys were dead letters.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn discard(&self, keys: &[EventKey]) -> Result<u64, InboxError> {
+        let keep = self.inner.settings.keep;
+        self.inner.backend.discard(&to_bytes(keys), keep).await
+    }
+
+    /// Removes what has expired, in batches of 1,000 rows. Workers do this every minute; call it
+    /// in a service without workers.
+    ///
+    /// It also finds old events that no worker would find because somebody has changed rows by
+    /// hand.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails. What was removed until then stays removed.
+    pub async fn purge(&self) -> Result<(), InboxError> {
+        while self.inner.backend.purge().await? >= crate::backend::PURGE_BATCH.unsigned_abs() {
+            // Others get their turn.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Wakes all workers, those of other processes through the database.
+    pub(crate) fn wake(&self) {
+        self.inner.waker.wake_local();
+        #[cfg(feature = "postgres")]
+        if let Backend::Postgres(backend) = &self.inner.backend
+            && self.inner.waker.start_sending()
+        {
+            let (backend, inner) = (backend.clone(), Arc::clone(&self.inner));
+            tokio::spawn(async move {
+                loop {
+                    // A lost notification costs one polling interval.
+                    let _ = backend.notify().await;
+                    if !inner.waker.sent() {
+                        break;
+                    }
+                }
+            });
+        }
+    }
+}
+
+fn to_bytes(keys: &[EventKey]) -> Vec<[u8; 16]> {
+    keys.iter().map(|key| key.to_bytes()).collect()
+}
+
+/// Shows no address and no password.
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("settings", &self.inner.settings)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+//! A durable inbox for WhatsApp webhooks on Postgres or SQLite.
+//!
+//! Every event of a delivery is stored in one transaction, then Meta gets its 200. Workers hand the
+//! events to your handler: in order per conversation and one at a time, retried with back-off,
+//! and kept as dead letters when they cannot be handled.
+//!
+//! ```
+//! use axum::Router;
+//! use tower_whatsapp::WebhookLayer;
+//! use tower_whatsapp_inbox::{Inbox, InboxEvent};
+//!
+//! async fn on_event(event: InboxEvent) -> Result<(), std::io::Error> {
+//!     println!("{}", event.kind());
+//!     Ok(())
+//! }
+//!
+//! # async fn example(file: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+//! let inbox = Inbox::sqlite(file).await?; // or Inbox::postgres(pool)
+//! let whatsapp = WebhookLayer::new("/webhook", "secret", "token")?;
+//! let app: Router = Router::new()
+//!     .route_service("/webhook", inbox.receiver())
+//!     .layer(whatsapp);
+//!
+//! let shutdown = async { /* for example tokio::signal::ctrl_c() */ };
+//! inbox.worker(on_event).concurrency(16).run(shutdown).await;
+//! # Ok(()) }
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let runtime = tokio::runtime::Runtime::new().unwrap();
+//! # runtime.block_on(example(&dir.path().join("inbox.db"))).unwrap();
+//! ```
+//!
+//! # Guarantees
+//!
+//! - **200 means stored.** If the database is away, full, read-only or too slow, Meta gets 503 and
+//!   redelivers.
+//! - **Stored once.** A redelivery in any grouping is not stored again, until 7 days after the
+//!   event was handled. A `DedupLayer` is not needed. Events without an id and without a time
+//!   cannot be told from each other; each is stored.
+//! - **Handled at least once, one worker at a time.** A worker holds a lease on a conversation and
+//!   renews it. If its process dies, another takes over when the lease has expired, and the event
+//!   that was running runs again. An event runs twice only if a process was killed, paused or cut
+//!   off from the database for longer than its lease.
+//! - **Exactly-once effects in this database.** A handler that writes in an [`InboxTransaction`]
+//!   leaves exactly one trace per event, also after a kill.
+//! - **In order per conversation**, by Meta's timestamp, then by arrival. An event that is older
+//!   than one that was handled already comes late. An event that fails holds up its conversation
+//!   until it is done or a dead letter; other conversations go on. Statuses, histories and tracking
+//!   events have lanes and slots of their own.
+//!
+//! # Conversations
+//!
+//! A conversation is the app and the business phone number, with the group, else the user id, else
+//! the WhatsApp id. When Meta announces that an id has changed, later events stay in the same
+//! conversation for 90 days. Events about an account are in order per account.
+//!
+//! # Metrics
+//!
+//! With the feature `metrics`, for any recorder of the crate `metrics`:
+//!
+//! | Metric | Labels |
+//! |---|---|
+//! | counter `whatsapp_inbox_total` | `what`: the fields of [`Counters`] |
+//! | gauge `whatsapp_inbox_waiting` | `state`: the counts of [`Status`] |
+//! | gauge `whatsapp_inbox_oldest_seconds` | |
+//! | histogram `whatsapp_inbox_wait_seconds`: from arrival to the start of a run | `kind` |
+//! | histogram `whatsapp_inbox_handler_duration_seconds` | |
+//!
+//! The gauges are set whenever [`Inbox::status`] is called, and every minute by workers.
+//!
+//! # Personal data
+//!
+//! Errors and `Debug` of this crate have no texts, ids of users or phone numbers. The database has
+//! them: `body` has the whole event until it is done, `conversation` and `lane` have user ids and
+//! phone numbers for the time of [`InboxBuilder::keep`], and `last_error` has what your handler
+//! says. The schema is documented in `migrations/` of this crate.
+
+mod backend;
+mod builder;
+mod conversation;
+mod counters;
+mod dead_letter;
+mod error;
+mod event;
+mod inbox;
+mod receiver;
+mod row;
+mod run;
+mod status;
+mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(not(feature = "testing"))]
+#[allow(unreachable_pub, reason = "public with the feature `testing`")]
+mod testing;
+mod transaction;
+mod verdict;
+mod wake;
+mod worker;
+
+#[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+compile_error!("tower-whatsapp-inbox needs the feature `postgres` or `sqlite`");
+
+pub use self::{
+    builder::InboxBuilder,
+    counters::Counters,
+    dead_letter::DeadLetter,
+    error::{DatabaseError, InboxError, InboxErrorKind},
+    event::{InboxBatch, InboxEvent},
+    inbox::Inbox,
+    receiver::{Receiver, ResponseBody, ResponseFuture},
+    status::Status,
+    transaction::InboxTransaction,
+    verdict::Verdict,
+    worker::Worker,
+};
+
+/// Runs the example of the README as a doctest.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// Runs the examples of the guide as doctests.
+#[cfg(all(doctest, feature = "postgres", feature = "sqlite"))]
+#[doc = include_str!("../../docs/inbox.md")]
+struct Guide;

@@ -1,0 +1,147 @@
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::timeout;
+use tower_service::Service;
+use tower_whatsapp::{Notification, Verified};
+
+use crate::{
+    error::{InboxError, InboxErrorKind},
+    inbox::Inbox,
+    row::Delivery,
+    testing::{self, Point},
+};
+
+/// Stores the events of each delivery and answers it: see [`Inbox::receiver`].
+///
+/// | Answer | When |
+/// |---|---|
+/// | 200 | all events of the delivery are committed, were stored before, or are left out |
+/// | 503 | the database failed, or was slower than `store_timeout`. Meta redelivers |
+/// | 500 | the request did not pass through a `WebhookLayer` |
+///
+/// Events about foreign accounts (`Notification::foreign`) are not stored.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    inbox: Inbox,
+}
+
+/// Future of the [`Receiver`].
+pub struct ResponseFuture {
+    answer: Pin<Box<dyn Future<Output = StatusCode> + Send>>,
+}
+
+/// The empty body of every answer of a [`Receiver`].
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct ResponseBody;
+
+impl Receiver {
+    pub(crate) fn new(inbox: Inbox) -> Self {
+        Self { inbox }
+    }
+}
+
+impl<B> Service<Request<B>> for Receiver {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        let notification = request.extensions().get::<Notification>().cloned();
+        let app = request.extensions().get::<Verified>();
+        let app = app.map_or_else(String::new, |verified| verified.app().to_owned());
+        let inbox = self.inbox.clone();
+        ResponseFuture {
+            answer: Box::pin(async move {
+                match notification {
+                    Some(notification) => answer(&inbox, &notification, &app).await,
+                    None => StatusCode::INTERNAL_SERVER_ERROR,
+                }
+            }),
+        }
+    }
+}
+
+async fn answer(inbox: &Inbox, notification: &Notification, app: &str) -> StatusCode {
+    match store(inbox, notification, app).await {
+        Ok(()) => StatusCode::OK,
+        Err(_) => {
+            inbox.inner.counting.refused.add(1);
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}
+
+async fn store(inbox: &Inbox, notification: &Notification, app: &str) -> Result<(), InboxError> {
+    let inner = &inbox.inner;
+    let events = notification.events();
+    let wanted = events
+        .iter()
+        .filter(|event| inner.filter.stores(event.kind()));
+    let delivery = Delivery::new(wanted, app);
+    let count = delivery.rows.len() as u64;
+    inner.counting.ignored.add(events.len() as u64 - count);
+    if count == 0 {
+        return Ok(());
+    }
+    let storing = inner.backend.store(&delivery, &inner.settings);
+    let stored = timeout(inner.store_timeout, storing)
+        .await
+        .map_err(|_| InboxError::new(InboxErrorKind::Timeout))??;
+    inner.counting.stored.add(stored);
+    inner.counting.duplicates.add(count.saturating_sub(stored));
+    if stored > 0 {
+        inbox.wake();
+    }
+    testing::before(Point::Answer).await
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<ResponseBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.answer.as_mut().poll(context).map(|status| {
+            let mut response = Response::new(ResponseBody);
+            *response.status_mut() = status;
+            Ok(response)
+        })
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(0)
+    }
+}

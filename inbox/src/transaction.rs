@@ -1,0 +1,181 @@
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use sqlx::{Database, Transaction};
+
+use crate::{
+    backend::{self, Backend},
+    error::InboxError,
+    event::{InboxBatch, InboxEvent},
+    run::Run,
+    testing::{self, Point},
+};
+
+/// A transaction of the inbox's database in which a handler writes and marks its events as done.
+///
+/// [`done`](Self::done) marks and commits: the handler's writes and the mark are there together or
+/// not at all. Dropped without it, everything is rolled back, and the run counts as failed even if
+/// the handler returns `Ok`.
+///
+/// Begin it late: ask the LLM first, then begin, write and finish. On SQLite it holds the only
+/// connection that writes, so the receiver waits meanwhile. On Postgres it holds a connection of
+/// the pool.
+///
+/// ```
+/// use tower_whatsapp_inbox::{InboxError, InboxEvent};
+///
+/// async fn on_event(event: InboxEvent) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+///     let mut transaction = event.begin_sqlite().await?;
+///     sqlx::query("INSERT INTO answers (message) VALUES (?1)")
+///         .bind(event.event().id())
+///         .execute(&mut **transaction)
+///         .await?;
+///     transaction.done().await?;
+///     Ok(())
+/// }
+/// ```
+pub struct InboxTransaction<DB: Database> {
+    transaction: Transaction<'static, DB>,
+    run: Arc<Run>,
+}
+
+/// Methods of [`InboxEvent`] and [`InboxBatch`] that begin a transaction.
+macro_rules! begin {
+    ($($run:ident),*) => {$(
+        impl $run {
+            /// Begins a transaction in which this run is marked as done.
+            ///
+            /// # Errors
+            ///
+            /// If the database fails.
+            ///
+            /// # Panics
+            ///
+            /// If the inbox is not on Postgres.
+            #[cfg(feature = "postgres")]
+            pub async fn begin_postgres(
+                &self,
+            ) -> Result<InboxTransaction<sqlx::Postgres>, InboxError> {
+                let backend = match &self.run.inbox.inner.backend {
+                    Backend::Postgres(backend) => backend,
+                    #[cfg(feature = "sqlite")]
+                    Backend::Sqlite(_) => wrong_database(),
+                };
+                let transaction = backend.begin().await?;
+                Ok(InboxTransaction::new(transaction, &self.run))
+            }
+
+            /// Begins a transaction in which this run is marked as done.
+            ///
+            /// # Errors
+            ///
+            /// If the database fails.
+            ///
+            /// # Panics
+            ///
+            /// If the inbox is not on SQLite.
+            #[cfg(feature = "sqlite")]
+            pub async fn begin_sqlite(
+                &self,
+            ) -> Result<InboxTransaction<sqlx::Sqlite>, InboxError> {
+                let backend = match &self.run.inbox.inner.backend {
+                    Backend::Sqlite(backend) => backend,
+                    #[cfg(feature = "postgres")]
+                    Backend::Postgres(_) => wrong_database(),
+                };
+                let transaction = backend.begin().await?;
+                Ok(InboxTransaction::new(transaction, &self.run))
+            }
+        }
+    )*};
+}
+
+begin!(InboxEvent, InboxBatch);
+
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+/// A mistake of the host, in code that cannot have worked once.
+#[allow(
+    clippy::panic,
+    reason = "documented: the host's code names the other database"
+)]
+fn wrong_database() -> ! {
+    panic!("this inbox is on another database than the transaction that was asked for")
+}
+
+impl<DB: Database> InboxTransaction<DB> {
+    fn new(transaction: Transaction<'static, DB>, run: &Arc<Run>) -> Self {
+        run.begun();
+        let run = Arc::clone(run);
+        Self { transaction, run }
+    }
+
+    async fn commit(self) -> Result<(), InboxError> {
+        testing::after(Point::Mark).await?;
+        testing::before(Point::Commit).await?;
+        self.transaction.commit().await?;
+        testing::after(Point::Commit).await?;
+        self.run.committed();
+        Ok(())
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl InboxTransaction<sqlx::Postgres> {
+    /// Marks the events of the run as done and commits.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`](crate::InboxErrorKind::LeaseLost) if another worker has the conversation:
+    /// nothing was written. With any other error the commit may have happened; return the error,
+    /// and the worker finds out.
+    pub async fn done(mut self) -> Result<(), InboxError> {
+        testing::before(Point::Mark).await?;
+        let run = &self.run;
+        let settings = &run.inbox.inner.settings;
+        let connection = &mut *self.transaction;
+        backend::postgres::complete_in(connection, &run.lease, &run.keys, settings).await?;
+        self.commit().await
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl InboxTransaction<sqlx::Sqlite> {
+    /// Marks the events of the run as done and commits.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`](crate::InboxErrorKind::LeaseLost) if another worker has the conversation:
+    /// nothing was written. With any other error the commit may have happened; return the error,
+    /// and the worker finds out.
+    pub async fn done(mut self) -> Result<(), InboxError> {
+        testing::before(Point::Mark).await?;
+        let run = &self.run;
+        let settings = &run.inbox.inner.settings;
+        let connection = &mut *self.transaction;
+        backend::sqlite::complete_in(connection, &run.lease, &run.keys, settings).await?;
+        self.commit().await
+    }
+}
+
+impl<DB: Database> Deref for InboxTransaction<DB> {
+    type Target = Transaction<'static, DB>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.transaction
+    }
+}
+
+impl<DB: Database> DerefMut for InboxTransaction<DB> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.transaction
+    }
+}
+
+impl<DB: Database> fmt::Debug for InboxTransaction<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InboxTransaction").finish_non_exhaustive()
+    }
+}

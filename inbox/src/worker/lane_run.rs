@@ -1,0 +1,262 @@
+//! One run: the events of one lane, from the lease to its end.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{Shared, leases};
+use crate::{
+    error::{InboxError, InboxErrorKind},
+    event::{InboxBatch, InboxEvent, Stored},
+    row::{Failure, Lease, StoredRow},
+    run::Run,
+    telemetry,
+    testing::{self, Point},
+    verdict::Verdict,
+};
+
+/// Pause between attempts to record what a run came to.
+const RECORD_PAUSE: Duration = Duration::from_millis(200);
+
+const UNREADABLE: &str = "the stored event cannot be read";
+const PROCESS_ENDED: &str = "the process ended while it was handled";
+const PANICKED: &str = "the handler panicked";
+const TIMED_OUT: &str = "the handler took longer than handler_timeout";
+const NOT_COMMITTED: &str = "the handler began a transaction and did not commit it";
+
+/// How a run ended.
+enum End {
+    Verdict(Result<Verdict, String>),
+    LeaseEnded,
+    Stopped,
+}
+
+/// Handles the rows of a lane, and records the result while the lease lasts.
+pub(super) async fn handle(
+    shared: Arc<Shared>,
+    lease: Lease,
+    rows: Vec<StoredRow>,
+    deadline: watch::Receiver<Instant>,
+    stop: watch::Receiver<bool>,
+) {
+    let recorded = async {
+        let Some((batch, run)) = prepare(&shared, &lease, rows).await else {
+            return;
+        };
+        let end = run_handler(&shared, batch, deadline.clone(), stop).await;
+        settle(&shared, &run, end).await;
+    };
+    tokio::select! {
+        biased;
+        () = recorded => {}
+        // The result cannot be recorded any more: another worker may have the lane.
+        () = leases::ended(deadline.clone()) => shared.inbox.inner.counting.lost.add(1),
+    }
+    shared.leases.let_go(&lease);
+}
+
+/// Reads the rows. `None` if nothing is left to be handled.
+async fn prepare(
+    shared: &Shared,
+    lease: &Lease,
+    rows: Vec<StoredRow>,
+) -> Option<(InboxBatch, Arc<Run>)> {
+    let max_attempts = i64::from(shared.options.max_attempts);
+    let is_exhausted =
+        |row: &&StoredRow| i64::from(row.attempts) + i64::from(lease.claims) > max_attempts;
+    let exhausted: Vec<_> = rows
+        .iter()
+        .filter(is_exhausted)
+        .map(|row| row.key)
+        .collect();
+    if !exhausted.is_empty() {
+        record_failure(shared, lease, &exhausted, &never(PROCESS_ENDED)).await;
+        return None;
+    }
+    let mut keys = Vec::with_capacity(rows.len());
+    let mut stored = Vec::with_capacity(rows.len());
+    let most = rows.iter().map(|row| row.attempts).max().unwrap_or(0);
+    for row in rows {
+        let key = row.key;
+        let Some(event) = Stored::new(row, lease.claims) else {
+            // Perhaps written by a later version, which retries it.
+            let failure = shared.failure(lease.claims, Some(UNREADABLE));
+            record_failure(shared, lease, &[key], &failure).await;
+            return None;
+        };
+        keys.push(key);
+        stored.push(event);
+    }
+    if keys.is_empty() {
+        record(shared, || shared.inbox.inner.backend.recount(lease)).await;
+        return None;
+    }
+    let attempt = most.saturating_add(lease.claims);
+    let run = Arc::new(Run::new(shared.inbox.clone(), lease.clone(), keys, attempt));
+    let event = |stored| InboxEvent {
+        stored: Arc::new(stored),
+        run: Arc::clone(&run),
+    };
+    let events = stored.into_iter().map(event).collect();
+    let batch = InboxBatch {
+        events,
+        run: Arc::clone(&run),
+    };
+    Some((batch, run))
+}
+
+async fn run_handler(
+    shared: &Shared,
+    batch: InboxBatch,
+    deadline: watch::Receiver<Instant>,
+    mut stop: watch::Receiver<bool>,
+) -> End {
+    if testing::before(Point::Handle).await.is_err() {
+        return End::Stopped;
+    }
+    for event in &batch {
+        telemetry::started(event.kind(), event.age());
+    }
+    let start = Instant::now();
+    // A task of its own, so that a panic stays in it.
+    let handler = Arc::clone(&shared.handler);
+    let mut task = tokio::spawn(async move { handler(batch).await });
+    let limit = shared.options.handler_timeout;
+    let too_late = async {
+        match limit {
+            Some(limit) => sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    let abort = AbortOnDrop(task.abort_handle());
+    let end = tokio::select! {
+        biased;
+        result = &mut task => End::Verdict(match result {
+            Ok(verdict) => verdict,
+            Err(_) => Err(PANICKED.to_owned()),
+        }),
+        () = leases::ended(deadline) => End::LeaseEnded,
+        () = too_late => End::Verdict(Err(TIMED_OUT.to_owned())),
+        _ = stop.wait_for(|stop| *stop) => End::Stopped,
+    };
+    drop(abort);
+    if !task.is_finished() {
+        // The transaction of the handler must be over before the end of the run is recorded.
+        let _ = (&mut task).await;
+    }
+    telemetry::ended(start.elapsed());
+    end
+}
+
+/// A dropped run takes its handler with it.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn settle(shared: &Shared, run: &Run, end: End) {
+    let counting = &shared.inbox.inner.counting;
+    let count = run.keys.len() as u64;
+    if run.is_committed() {
+        counting.handled.add(count);
+        return;
+    }
+    let (lease, keys) = (&run.lease, &run.keys);
+    let verdict = match end {
+        End::Verdict(Ok(_)) if run.is_open() => Err(NOT_COMMITTED.to_owned()),
+        End::Verdict(verdict) => verdict,
+        End::LeaseEnded => {
+            counting.lost.add(1);
+            return;
+        }
+        End::Stopped => Ok(Verdict::NotBefore(Duration::ZERO)),
+    };
+    match verdict {
+        Ok(Verdict::Done) => {
+            let inner = &shared.inbox.inner;
+            let complete = || inner.backend.complete(lease, keys, &inner.settings);
+            if record(shared, complete).await.is_some() {
+                counting.handled.add(count);
+            }
+        }
+        Ok(Verdict::NotBefore(delay)) => {
+            let failure = Failure::unattempted(delay);
+            record_failure(shared, lease, keys, &failure).await;
+        }
+        Ok(Verdict::Again) => {
+            counting.failed.add(1);
+            let failure = Failure {
+                delay: Duration::ZERO,
+                ..shared.failure(1, None)
+            };
+            record_failure(shared, lease, keys, &failure).await;
+        }
+        Ok(Verdict::Never(reason)) => record_failure(shared, lease, keys, &never(&reason)).await,
+        Err(error) => {
+            counting.failed.add(1);
+            let attempt = run.attempt;
+            record_failure(shared, lease, keys, &shared.failure(attempt, Some(&error))).await;
+        }
+    }
+}
+
+impl Shared {
+    /// A failure that counts as attempt number `attempt`.
+    fn failure<'a>(&self, attempt: i32, error: Option<&'a str>) -> Failure<'a> {
+        let (first, longest) = self.options.backoff;
+        let doublings = u32::try_from(attempt.saturating_sub(1))
+            .unwrap_or(0)
+            .min(31);
+        let pause = first.saturating_mul(1 << doublings).min(longest);
+        Failure {
+            delay: pause.mul_f64(0.5 + fastrand::f64() / 2.0),
+            max_attempts: Some(i32::try_from(self.options.max_attempts).unwrap_or(i32::MAX)),
+            never: false,
+            error,
+        }
+    }
+}
+
+fn never(reason: &str) -> Failure<'_> {
+    Failure {
+        delay: Duration::ZERO,
+        max_attempts: None,
+        never: true,
+        error: Some(reason),
+    }
+}
+
+async fn record_failure(shared: &Shared, lease: &Lease, keys: &[[u8; 16]], failure: &Failure<'_>) {
+    let fail = || shared.inbox.inner.backend.fail(lease, keys, failure);
+    if let Some(dead) = record(shared, fail).await {
+        shared.inbox.inner.counting.dead.add(dead);
+    }
+}
+
+/// Writes what a run came to, again and again until the lease ends. `None` if it had ended.
+///
+/// The answer of a write may get lost. The next one then finds no lease, and changes nothing.
+async fn record<T, F>(shared: &Shared, write: impl Fn() -> F) -> Option<T>
+where
+    F: Future<Output = Result<T, InboxError>>,
+{
+    let mut is_first = true;
+    loop {
+        match timeout(shared.options.lease / 3, write()).await {
+            Ok(Ok(written)) => return Some(written),
+            Ok(Err(error)) if error.kind() == InboxErrorKind::LeaseLost => {
+                shared.inbox.inner.counting.lost.add(u64::from(is_first));
+                return None;
+            }
+            Ok(Err(_)) | Err(_) => shared.inbox.inner.counting.database_errors.add(1),
+        }
+        is_first = false;
+        sleep(RECORD_PAUSE.min(shared.options.lease / 10)).await;
+    }
+}

@@ -1,0 +1,215 @@
+//! Workers: what runs handlers.
+
+mod handler;
+mod lane_run;
+mod leases;
+mod run_loop;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    event::{InboxBatch, InboxEvent},
+    inbox::Inbox,
+    verdict::Verdict,
+};
+
+use self::handler::Handler;
+
+/// Runs a handler for the events of an inbox. Create one with [`Inbox::worker`] or
+/// [`Inbox::batch_worker`].
+///
+/// Any number of workers, in any number of processes, share the work.
+///
+/// ```
+/// use std::{convert::Infallible, time::Duration};
+/// use tower_whatsapp_inbox::{Inbox, InboxEvent};
+///
+/// async fn on_event(event: InboxEvent) -> Result<(), Infallible> {
+///     println!("{} for the {}. time", event.kind(), event.attempt());
+///     Ok(())
+/// }
+///
+/// # async fn example(file: &std::path::Path) -> Result<(), tower_whatsapp_inbox::InboxError> {
+/// let inbox = Inbox::sqlite(file).await?;
+/// let shutdown = tokio::time::sleep(Duration::from_millis(50));
+/// inbox.worker(on_event).concurrency(8).run(shutdown).await;
+/// # Ok(()) }
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let runtime = tokio::runtime::Runtime::new().unwrap();
+/// # runtime.block_on(example(&dir.path().join("inbox.db"))).unwrap();
+/// ```
+#[must_use = "a worker does nothing until it is run"]
+pub struct Worker {
+    inbox: Inbox,
+    handler: Handler,
+    options: Options,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// By class of lanes.
+    concurrency: [usize; 2],
+    lease: Duration,
+    handler_timeout: Option<Duration>,
+    max_attempts: u32,
+    backoff: (Duration, Duration),
+    drain_timeout: Duration,
+    poll_interval: Duration,
+    purge_interval: Duration,
+    per_lane: usize,
+}
+
+impl Worker {
+    pub(crate) fn one_by_one<H, F, V, E>(inbox: Inbox, handler: H) -> Self
+    where
+        H: Fn(InboxEvent) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<V, E>> + Send + 'static,
+        V: Into<Verdict>,
+        E: fmt::Display,
+    {
+        Self::new(inbox, handler::one_by_one(handler), 1)
+    }
+
+    pub(crate) fn in_batches<H, F, V, E>(inbox: Inbox, handler: H) -> Self
+    where
+        H: Fn(InboxBatch) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<V, E>> + Send + 'static,
+        V: Into<Verdict>,
+        E: fmt::Display,
+    {
+        Self::new(inbox, handler::in_batches(handler), 100)
+    }
+
+    fn new(inbox: Inbox, handler: Handler, per_lane: usize) -> Self {
+        Self {
+            inbox,
+            handler,
+            options: Options {
+                concurrency: [16, 4],
+                lease: Duration::from_secs(30),
+                handler_timeout: Some(Duration::from_secs(15 * 60)),
+                max_attempts: 10,
+                backoff: (Duration::from_secs(1), Duration::from_secs(10 * 60)),
+                drain_timeout: Duration::from_secs(30),
+                poll_interval: Duration::from_secs(1),
+                purge_interval: Duration::from_secs(60),
+                per_lane,
+            },
+        }
+    }
+
+    /// Maximum number of conversations that are handled at the same time. 16 by default, at least
+    /// 1.
+    ///
+    /// Choose it by what the handler waits for: an LLM allows more, a database fewer.
+    pub fn concurrency(mut self, conversations: usize) -> Self {
+        self.options.concurrency[0] = conversations.max(1);
+        self
+    }
+
+    /// Maximum number of lanes of statuses, histories and tracking events that are handled at the
+    /// same time. 4 by default; 0 leaves them to other workers.
+    ///
+    /// They have slots of their own, so that a flood of them does not delay messages.
+    pub fn bulk_concurrency(mut self, lanes: usize) -> Self {
+        self.options.concurrency[1] = lanes;
+        self
+    }
+
+    /// Time after which another worker takes over from one that has died. 30 seconds by default,
+    /// at least 1 second.
+    ///
+    /// Renewed while the handler runs, so it does not limit the handler. A process that is paused
+    /// or cut off from the database for longer loses its conversations, and what it still does is
+    /// not recorded.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.options.lease = lease.max(MIN_LEASE);
+        self
+    }
+
+    /// Time after which a run is dropped and counts as failed. 15 minutes by default, `None` for
+    /// no limit.
+    pub fn handler_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.options.handler_timeout = timeout;
+        self
+    }
+
+    /// Number of runs after which an event becomes a dead letter. 10 by default, at least 1.
+    ///
+    /// With the default back-off, the tenth run is about 8 minutes after the first.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.options.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// Pause before the second run, and the longest pause. 1 second and 10 minutes by default.
+    ///
+    /// The pause doubles with every run. Each is shortened by a random part of up to a half, so
+    /// that what failed together is not retried together. The conversation waits meanwhile.
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
+        self.options.backoff = (first, longest);
+        self
+    }
+
+    /// Time that running handlers have at shutdown. 30 seconds by default. Those that are still
+    /// running then are dropped, and another worker runs them again.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.options.drain_timeout = timeout;
+        self
+    }
+
+    /// Longest time between two looks at the database. 1 second by default.
+    ///
+    /// Only a fallback: new events wake the workers.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.options.poll_interval = interval.max(Duration::from_millis(10));
+        self
+    }
+
+    /// Maximum number of events in a batch. 100 by default. Without effect unless the worker is a
+    /// [`batch_worker`](Inbox::batch_worker).
+    pub fn batch_limit(mut self, events: usize) -> Self {
+        if self.options.per_lane > 1 {
+            self.options.per_lane = events.max(2);
+        }
+        self
+    }
+
+    /// Runs the worker until `shutdown` resolves, then finishes what is running.
+    ///
+    /// Errors of the database do not end it: it tries again, and counts them in
+    /// [`Counters::database_errors`](crate::Counters::database_errors). Dropped earlier, it drops
+    /// the running handlers; other workers take over when their leases have expired.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let shared = Arc::new(Shared {
+            inbox: self.inbox,
+            handler: self.handler,
+            options: self.options,
+            leases: leases::Leases::default(),
+        });
+        run_loop::run(shared, shutdown).await;
+    }
+}
+
+/// Renewals need some time. Tests have less.
+const MIN_LEASE: Duration = if cfg!(feature = "testing") {
+    Duration::from_millis(100)
+} else {
+    Duration::from_secs(1)
+};
+
+/// What the tasks of a worker share.
+struct Shared {
+    inbox: Inbox,
+    handler: Handler,
+    options: Options,
+    leases: leases::Leases,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

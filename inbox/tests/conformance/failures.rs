@@ -1,0 +1,254 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tower_whatsapp_inbox::{DeadLetter, InboxEvent, Verdict};
+
+use crate::common::{Db, Journal, message, messages, post, until, until_empty};
+
+pub(crate) async fn a_failure_is_retried_later(db: &Db) {
+    let inbox = db.inbox().await;
+    let items = [message("491", "w1", 1), message("491", "w2", 2)];
+    post(&inbox, messages(&items)).await;
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let seen = times.clone();
+    let worker = inbox.worker(move |event: InboxEvent| {
+        let id = event.event().id().unwrap().to_owned();
+        seen.lock()
+            .unwrap()
+            .push((id, event.attempt(), Instant::now()));
+        async move {
+            if event.attempt() < 3 {
+                Err("not yet")
+            } else {
+                Ok(())
+            }
+        }
+    });
+    let first = Duration::from_millis(400);
+    worker
+        .backoff(first, first * 10)
+        .run(until_empty(&inbox))
+        .await;
+    let times = times.lock().unwrap();
+    let runs: Vec<_> = times
+        .iter()
+        .map(|(id, attempt, _)| (id.as_str(), *attempt))
+        .collect();
+    // The conversation waits for its first message.
+    let expected = [
+        ("w1", 1),
+        ("w1", 2),
+        ("w1", 3),
+        ("w2", 1),
+        ("w2", 2),
+        ("w2", 3),
+    ];
+    assert_eq!(runs, expected);
+    assert!(times[1].2 - times[0].2 >= first / 2);
+    assert!(
+        times[2].2 - times[1].2 >= first,
+        "the pause doubles, less the jitter"
+    );
+    let counters = inbox.counters();
+    assert_eq!(
+        (counters.failed, counters.handled, counters.dead),
+        (4, 2, 0)
+    );
+}
+
+pub(crate) async fn a_dead_letter_frees_its_conversation(db: &Db) {
+    let inbox = db.inbox().await;
+    let items = [message("491", "w1", 1), message("491", "w2", 2)];
+    post(&inbox, messages(&items)).await;
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let worker = inbox.worker(move |event: InboxEvent| {
+        seen.note(&event);
+        async move {
+            match event.event().id() {
+                Some("w1") => Err("never works"),
+                _ => Ok(()),
+            }
+        }
+    });
+    let worker = worker
+        .max_attempts(3)
+        .backoff(Duration::ZERO, Duration::ZERO);
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(journal.ids(), ["w1", "w1", "w1", "w2"]);
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    let [letter] = letters.as_slice() else {
+        panic!("{letters:?}")
+    };
+    assert_eq!(
+        (letter.attempts(), letter.error()),
+        (3, Some("never works"))
+    );
+    assert_eq!(
+        (letter.kind(), letter.conversation()),
+        ("message", "/7/wa/491")
+    );
+    assert!(letter.died_at().is_some());
+    assert_eq!(inbox.status().await.unwrap().dead, 1);
+}
+
+pub(crate) async fn dead_letters_are_replayed_and_discarded(db: &Db) {
+    let inbox = db.inbox().await;
+    let items: Vec<_> = (0..5)
+        .map(|n| message("491", &format!("w{n}"), n))
+        .collect();
+    post(&inbox, messages(&items)).await;
+    let worker = inbox.worker(|_| async { Err::<(), _>("no") });
+    worker.max_attempts(1).run(until_empty(&inbox)).await;
+    // Two pages.
+    let mut letters = inbox.dead_letters(0, 3).await.unwrap();
+    assert_eq!(letters.len(), 3);
+    letters.extend(inbox.dead_letters(letters[2].position(), 3).await.unwrap());
+    let ids: Vec<_> = letters
+        .iter()
+        .map(|letter| letter.event().unwrap().id().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids, ["w0", "w1", "w2", "w3", "w4"]);
+    let keys: Vec<_> = letters.iter().map(DeadLetter::key).collect();
+    assert_eq!(inbox.discard(&keys[4..]).await.unwrap(), 1);
+    assert_eq!(inbox.discard(&keys[4..]).await.unwrap(), 0);
+    assert_eq!(inbox.replay(&keys).await.unwrap(), 4);
+    assert_eq!(inbox.replay(&keys).await.unwrap(), 0);
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let worker = inbox.worker(move |event: InboxEvent| {
+        assert_eq!(event.attempt(), 1);
+        seen.note(&event);
+        async { Ok::<_, String>(()) }
+    });
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(journal.ids(), ["w0", "w1", "w2", "w3"]);
+    // Still duplicates, both kinds.
+    post(&inbox, messages(&items)).await;
+    let status = inbox.status().await.unwrap();
+    assert_eq!((status.messages, status.dead), (0, 0));
+}
+
+pub(crate) async fn verdicts_are_obeyed(db: &Db) {
+    let inbox = db.inbox().await;
+    let ids = ["later", "never", "again"];
+    for (n, id) in (0..).zip(ids) {
+        post(&inbox, messages(&[message(&format!("49{n}"), id, 1)])).await;
+    }
+    let seen = Arc::new(Mutex::new(Vec::<(String, u32, Instant)>::new()));
+    let noted = seen.clone();
+    let pause = Duration::from_millis(500);
+    let worker = inbox.worker(move |event: InboxEvent| {
+        let id = event.event().id().unwrap().to_owned();
+        let mut seen = noted.lock().unwrap();
+        let runs = seen.iter().filter(|(other, ..)| *other == id).count();
+        seen.push((id.clone(), event.attempt(), Instant::now()));
+        let verdict = match id.as_str() {
+            "later" if runs < 2 => Verdict::NotBefore(pause),
+            "never" => Verdict::Never("a reason".to_owned()),
+            "again" if runs < 2 => Verdict::Again,
+            _ => Verdict::Done,
+        };
+        async move { Ok::<_, String>(verdict) }
+    });
+    worker.run(until_empty(&inbox)).await;
+    let seen = seen.lock().unwrap().clone();
+    let of = |name: &str| -> Vec<_> { seen.iter().filter(|(id, ..)| id == name).collect() };
+    let later = of("later");
+    assert_eq!(
+        later
+            .iter()
+            .map(|(_, attempt, _)| *attempt)
+            .collect::<Vec<_>>(),
+        [1, 1, 1]
+    );
+    assert!(later[1].2 - later[0].2 >= pause - Duration::from_millis(1));
+    let again = of("again");
+    assert_eq!(
+        again
+            .iter()
+            .map(|(_, attempt, _)| *attempt)
+            .collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    assert_eq!(of("never").len(), 1);
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].error(), Some("a reason"));
+}
+
+pub(crate) async fn a_panic_is_a_failure(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    // Both in the closure and in its future.
+    let worker = inbox.worker(|event: InboxEvent| {
+        assert!(event.attempt() != 1, "on purpose");
+        async move {
+            assert!(event.attempt() != 2, "on purpose");
+            Ok::<_, String>(())
+        }
+    });
+    let worker = worker
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .concurrency(1);
+    worker.run(until_empty(&inbox)).await;
+    let counters = inbox.counters();
+    assert_eq!((counters.failed, counters.handled), (2, 1));
+}
+
+pub(crate) async fn a_handler_that_hangs_is_dropped(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let worker = inbox.worker(|_| std::future::pending::<Result<(), String>>());
+    let worker = worker
+        .handler_timeout(Some(Duration::from_millis(200)))
+        .max_attempts(1);
+    worker.run(until_empty(&inbox)).await;
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    assert!(letters[0].error().unwrap().contains("handler_timeout"));
+    until("nothing runs", async || {
+        inbox.status().await.unwrap().running == 0
+    })
+    .await;
+}
+
+/// The conversation waits for its first message, whatever comes meanwhile.
+pub(crate) async fn a_new_message_does_not_shorten_the_pause(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let seen = times.clone();
+    let worker = inbox.worker(move |event: InboxEvent| {
+        seen.lock().unwrap().push(Instant::now());
+        async move {
+            if event.attempt() == 1 {
+                Err("not yet")
+            } else {
+                Ok(())
+            }
+        }
+    });
+    let pause = Duration::from_secs(2);
+    let sender = async {
+        until("it has failed", async || inbox.counters().failed == 1).await;
+        until("the lane waits", async || {
+            inbox.status().await.unwrap().retrying == 1
+        })
+        .await;
+        post(&inbox, messages(&[message("491", "w2", 2)])).await;
+        until("it is retried", async || times.lock().unwrap().len() > 1).await;
+    };
+    worker
+        .backoff(pause, pause)
+        .drain_timeout(pause)
+        .run(sender)
+        .await;
+    let times = times.lock().unwrap();
+    assert!(
+        times[1] - times[0] >= pause / 2,
+        "{:?}",
+        times[1] - times[0]
+    );
+}

@@ -1,0 +1,143 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+use tower_whatsapp_inbox::InboxEvent;
+
+use crate::common::{Db, Journal, message, messages, post, until, until_empty};
+
+const LEASE: Duration = Duration::from_secs(1);
+
+pub(crate) async fn a_handler_longer_than_the_lease_runs_once(db: &Db) {
+    let (one, two) = (db.inbox().await, db.inbox().await);
+    post(&one, messages(&[message("491", "w1", 1)])).await;
+    let journal = Journal::default();
+    let handler = |journal: Journal| {
+        move |event: InboxEvent| {
+            let journal = journal.clone();
+            async move {
+                journal.note(&event);
+                sleep(LEASE * 3).await;
+                Ok::<_, String>(())
+            }
+        }
+    };
+    let first = one.worker(handler(journal.clone())).lease(LEASE);
+    let second = two.worker(handler(journal.clone())).lease(LEASE);
+    tokio::join!(first.run(until_empty(&one)), second.run(until_empty(&two)));
+    assert_eq!(journal.ids(), ["w1"]);
+    let counters = [one.counters(), two.counters()];
+    assert_eq!(
+        counters
+            .map(|counters| counters.handled)
+            .iter()
+            .sum::<u64>(),
+        1
+    );
+}
+
+pub(crate) async fn a_dead_worker_is_replaced(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let (started, is_started) = tokio::sync::oneshot::channel();
+    let started = std::sync::Mutex::new(Some(started));
+    let hangs = inbox.worker(move |_| {
+        if let Some(started) = started.lock().unwrap().take() {
+            let _ = started.send(());
+        }
+        std::future::pending::<Result<(), String>>()
+    });
+    let dead = tokio::spawn(hangs.lease(LEASE).run(std::future::pending()));
+    is_started.await.unwrap();
+    // As a kill does, it leaves the lease behind.
+    dead.abort();
+    let start = Instant::now();
+    let other = db.inbox().await;
+    let attempt = Arc::new(AtomicU32::new(0));
+    let seen = attempt.clone();
+    let worker = other.worker(move |event| {
+        seen.store(event.attempt(), Ordering::SeqCst);
+        async { Ok::<_, String>(()) }
+    });
+    worker.lease(LEASE).run(until_empty(&other)).await;
+    assert_eq!(attempt.load(Ordering::SeqCst), 2);
+    assert!(start.elapsed() > LEASE / 3, "the lease was not respected");
+    assert!(start.elapsed() < LEASE * 4, "{:?}", start.elapsed());
+}
+
+/// A worker whose lease another has taken changes nothing.
+pub(crate) async fn a_stranger_cannot_finish_a_run(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let runs = Arc::new(AtomicU32::new(0));
+    let (gate, open) = tokio::sync::watch::channel(false);
+    let seen = runs.clone();
+    let worker = inbox.worker(move |_| {
+        seen.fetch_add(1, Ordering::SeqCst);
+        let mut open = open.clone();
+        async move {
+            let _ = open.wait_for(|open| *open).await;
+            Ok::<_, String>(())
+        }
+    });
+    let thief = async {
+        until("it runs", async || runs.load(Ordering::SeqCst) == 1).await;
+        // Somebody else has the lane now, and never lets go.
+        let stolen = if db.is_sqlite() {
+            "owner = x'00', wake_at = wake_at + 3600000"
+        } else {
+            "owner = '\\x00', wake_at = wake_at + interval '1 hour'"
+        };
+        db.execute(&format!("UPDATE whatsapp_inbox_lane SET {stolen}"))
+            .await;
+        gate.send_replace(true);
+        until("the loss is noticed", async || inbox.counters().lost == 1).await;
+    };
+    // Not renewed meanwhile: the write of the result finds out.
+    worker.lease(Duration::from_secs(60)).run(thief).await;
+    let states = "SELECT count(*) FROM whatsapp_inbox_event WHERE state = 0";
+    assert_eq!(db.count(states).await, 1);
+    assert_eq!(
+        (inbox.counters().handled, runs.load(Ordering::SeqCst)),
+        (0, 1)
+    );
+}
+
+pub(crate) async fn a_message_that_kills_its_process_becomes_a_dead_letter(db: &Db) {
+    let inbox = db.inbox().await;
+    let items = [message("491", "w1", 1), message("491", "w2", 2)];
+    post(&inbox, messages(&items)).await;
+    let (started, mut is_started) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..2 {
+        let started = started.clone();
+        let hangs = inbox.worker(move |_| {
+            let _ = started.send(());
+            std::future::pending::<Result<(), String>>()
+        });
+        let hangs = hangs.lease(LEASE).max_attempts(2);
+        let dead = tokio::spawn(hangs.run(std::future::pending()));
+        is_started.recv().await.unwrap();
+        dead.abort();
+    }
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let worker = inbox.worker(move |event| {
+        seen.note(&event);
+        async { Ok::<_, String>(()) }
+    });
+    worker
+        .lease(LEASE)
+        .max_attempts(2)
+        .run(until_empty(&inbox))
+        .await;
+    assert_eq!(journal.ids(), ["w2"]);
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].error().unwrap().contains("process ended"));
+    assert_eq!(letters[0].event().unwrap().id(), Some("w1"));
+}

@@ -1,0 +1,80 @@
+//! What an inbox promises, on a real PostgreSQL that the tests start and on SQLite files.
+//!
+//! Needs the Debian package `postgresql`.
+
+#![cfg(test)]
+
+#[path = "../common/mod.rs"]
+pub(crate) mod common;
+
+mod failures;
+mod gathering;
+mod leases;
+mod order;
+mod plans;
+mod receiving;
+mod schema;
+mod shutdown;
+mod transactions;
+
+/// Each test on both databases.
+macro_rules! on_both {
+    ($($module:ident: $($name:ident),+;)+) => {
+        mod postgres {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(&crate::common::Db::postgres().await).await;
+                }
+            )+)+
+        }
+        mod sqlite {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(&crate::common::Db::sqlite().await).await;
+                }
+            )+)+
+        }
+    };
+}
+
+on_both! {
+    receiving: everything_is_stored_before_200, a_redelivery_in_another_grouping_is_not_stored_again,
+        overlapping_deliveries_do_not_deadlock, what_is_forgotten_is_stored_again,
+        indistinguishable_events_are_all_stored, kinds_are_left_out_at_the_door,
+        unknown_kinds_are_refused, without_the_layer_the_answer_is_500, a_slow_database_is_503,
+        a_database_that_refuses_is_503,
+        nothing_personal_is_shown, a_large_delivery_is_stored_within_a_second;
+    order: each_conversation_is_in_order_and_one_at_a_time, conversations_run_at_the_same_time,
+        meta_s_time_comes_before_arrival, statuses_do_not_hold_up_messages,
+        a_changed_id_stays_in_its_conversation, a_busy_conversation_does_not_starve_others;
+    gathering: a_burst_is_one_call, the_longest_time_ends_a_burst,
+        a_batch_is_retried_and_given_up_together;
+    leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
+        a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter;
+    failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
+        dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
+        a_handler_that_hangs_is_dropped;
+    transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
+        the_mark_is_fenced;
+    shutdown: running_handlers_finish, what_does_not_finish_is_handed_over,
+        workers_are_woken_at_once, another_process_is_woken;
+    schema: two_processes_migrate_at_once, a_later_schema_is_refused, the_count_of_a_lane_heals,
+        forgotten_events_are_found;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_away_is_503() {
+    receiving::a_server_that_is_away_is_503().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_committed_is_503() {
+    receiving::what_is_not_committed_is_503().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelled_runs_leave_no_transaction() {
+    receiving::cancelled_runs_leave_no_transaction().await;
+}

@@ -1,0 +1,120 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::oneshot, time::sleep};
+use tower_whatsapp_inbox::{Inbox, InboxEvent, Worker};
+
+use crate::common::{Db, message, messages, post, until_empty};
+
+const LONG: Duration = Duration::from_secs(600);
+
+pub(crate) async fn running_handlers_finish(db: &Db) {
+    let inbox = db.inbox().await;
+    let items = [message("491", "w1", 1), message("491", "w2", 2)];
+    post(&inbox, messages(&items)).await;
+    let (worker, started) = slow(&inbox, Duration::from_millis(500));
+    let shutdown = async {
+        let _ = started.await;
+    };
+    worker.run(shutdown).await;
+    // The one that ran is done, the other was not started.
+    let status = inbox.status().await.unwrap();
+    assert_eq!(
+        (inbox.counters().handled, status.messages, status.running),
+        (1, 1, 0)
+    );
+}
+
+pub(crate) async fn what_does_not_finish_is_handed_over(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let (worker, started) = slow(&inbox, LONG);
+    let worker = worker.drain_timeout(Duration::from_millis(100)).lease(LONG);
+    let start = Instant::now();
+    worker.run(async { drop(started.await) }).await;
+    // At once, not when the lease has expired, and not as an attempt.
+    let other = db.inbox().await;
+    let worker = other.worker(|event: InboxEvent| async move {
+        if event.attempt() == 1 {
+            Ok(())
+        } else {
+            Err("an attempt was counted")
+        }
+    });
+    worker.run(until_empty(&other)).await;
+    assert_eq!(other.counters().handled, 1);
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+fn slow(inbox: &Inbox, time: Duration) -> (Worker, oneshot::Receiver<()>) {
+    let (started, is_started) = oneshot::channel();
+    let started = Arc::new(Mutex::new(Some(started)));
+    let worker = inbox.worker(move |_| {
+        let started = started.clone();
+        async move {
+            if let Some(started) = started.lock().unwrap().take() {
+                let _ = started.send(());
+            }
+            sleep(time).await;
+            Ok::<_, String>(())
+        }
+    });
+    (worker, is_started)
+}
+
+pub(crate) async fn workers_are_woken_at_once(db: &Db) {
+    let inbox = db.inbox().await;
+    let waited = wake(&inbox, &inbox).await;
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+}
+
+/// By the database on Postgres. SQLite has nothing of the kind: there the poll finds it.
+pub(crate) async fn another_process_is_woken(db: &Db) {
+    let (receiver, worker) = (db.inbox().await, db.inbox().await);
+    if db.is_sqlite() {
+        let (done, is_done) = oneshot::channel();
+        let done = Arc::new(Mutex::new(Some(done)));
+        let worker = worker.worker(move |_| {
+            let _ = done.lock().unwrap().take().map(|done| done.send(()));
+            async { Ok::<_, String>(()) }
+        });
+        let shutdown = async {
+            sleep(Duration::from_millis(300)).await;
+            post(&receiver, messages(&[message("491", "w1", 1)])).await;
+            is_done.await.unwrap();
+        };
+        worker
+            .poll_interval(Duration::from_millis(100))
+            .run(shutdown)
+            .await;
+    } else {
+        let waited = wake(&receiver, &worker).await;
+        assert!(waited < Duration::from_secs(2), "{waited:?}");
+    }
+}
+
+/// The time until a worker that never polls has an event.
+async fn wake(receiver: &Inbox, worker: &Inbox) -> Duration {
+    let (done, is_done) = oneshot::channel();
+    let done = Arc::new(Mutex::new(Some(done)));
+    let worker = worker.worker(move |_| {
+        let _ = done.lock().unwrap().take().map(|done| done.send(()));
+        async { Ok::<_, String>(()) }
+    });
+    let (waited, waits) = oneshot::channel();
+    let shutdown = async {
+        sleep(Duration::from_millis(700)).await;
+        post(receiver, messages(&[message("491", "w1", 1)])).await;
+        let start = Instant::now();
+        is_done.await.unwrap();
+        let _ = waited.send(start.elapsed());
+    };
+    worker.poll_interval(LONG).run(shutdown).await;
+    waits.await.unwrap()
+}

@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+use tower_whatsapp_inbox::{InboxError, InboxErrorKind, InboxEvent};
+
+use crate::common::{Db, message, messages, post, until_empty};
+
+const EFFECTS: &str = "SELECT count(*) FROM effects";
+
+/// Writes a row in the transaction of the run, and finishes it if asked to.
+async fn effect(event: &InboxEvent, is_sqlite: bool, finish: bool) -> Result<(), InboxError> {
+    let id = event.event().id().unwrap().to_owned();
+    if is_sqlite {
+        let mut transaction = event.begin_sqlite().await?;
+        let insert = sqlx::query("INSERT INTO effects (id) VALUES (?1)").bind(id);
+        insert.execute(&mut **transaction).await?;
+        if finish {
+            transaction.done().await
+        } else {
+            Ok(())
+        }
+    } else {
+        let mut transaction = event.begin_postgres().await?;
+        let insert = sqlx::query("INSERT INTO effects (id) VALUES ($1)").bind(id);
+        insert.execute(&mut **transaction).await?;
+        if finish {
+            transaction.done().await
+        } else {
+            Ok(())
+        }
+    }
+}
+
+pub(crate) async fn effects_and_mark_commit_together(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute("CREATE TABLE effects (id TEXT)").await;
+    let items: Vec<_> = (0..20)
+        .map(|n| message(&format!("49{}", n % 4), &format!("w{n}"), n))
+        .collect();
+    post(&inbox, messages(&items)).await;
+    let is_sqlite = db.is_sqlite();
+    let worker = inbox.worker(move |event: InboxEvent| async move {
+        effect(&event, is_sqlite, true).await?;
+        // Too late: it is done.
+        match event.event().id() {
+            Some("w3") => Err(InboxErrorKind::Timeout).map_err(|_| sqlx::Error::RowNotFound.into()),
+            _ => Ok::<_, InboxError>(()),
+        }
+    });
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(db.count(EFFECTS).await, 20);
+    assert_eq!(inbox.counters().handled, 20);
+}
+
+pub(crate) async fn without_done_nothing_is_written(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute("CREATE TABLE effects (id TEXT)").await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let is_sqlite = db.is_sqlite();
+    let worker = inbox.worker(move |event: InboxEvent| async move {
+        // Forgotten at first.
+        effect(&event, is_sqlite, event.attempt() > 1).await
+    });
+    let worker = worker.backoff(Duration::ZERO, Duration::ZERO);
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(db.count(EFFECTS).await, 1);
+    let counters = inbox.counters();
+    assert_eq!((counters.failed, counters.handled), (1, 1));
+}
+
+pub(crate) async fn the_mark_is_fenced(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute("CREATE TABLE effects (id TEXT)").await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let (is_sqlite, (told, is_told)) = (db.is_sqlite(), tokio::sync::oneshot::channel());
+    let (stolen, is_stolen) = tokio::sync::watch::channel(false);
+    let (started, mut is_started) = tokio::sync::mpsc::unbounded_channel();
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Some(told)));
+    let worker = inbox.worker(move |event: InboxEvent| {
+        let (told, mut is_stolen, started) = (told.clone(), is_stolen.clone(), started.clone());
+        async move {
+            let _ = started.send(());
+            let _ = is_stolen.wait_for(|stolen| *stolen).await;
+            let result = effect(&event, is_sqlite, true).await;
+            let kind = result.as_ref().err().map(InboxError::kind);
+            if let Some(told) = told.lock().unwrap().take() {
+                let _ = told.send(kind);
+            }
+            result
+        }
+    });
+    let thief = async {
+        is_started.recv().await.unwrap();
+        let token = if is_sqlite { "x'00'" } else { "'\\x00'" };
+        db.execute(&format!("UPDATE whatsapp_inbox_lane SET owner = {token}"))
+            .await;
+        stolen.send_replace(true);
+        assert_eq!(is_told.await.unwrap(), Some(InboxErrorKind::LeaseLost));
+    };
+    worker.run(thief).await;
+    assert_eq!(db.count(EFFECTS).await, 0);
+    let pending = "SELECT count(*) FROM whatsapp_inbox_event WHERE state = 0";
+    assert_eq!(db.count(pending).await, 1);
+}

@@ -1,0 +1,220 @@
+//! One process, killed at a labelled point, and another that goes on.
+
+use std::{collections::HashMap, fs, sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+
+use crate::{child::Orders, common::Db, process::Process};
+
+const POINTS: [&str; 17] = [
+    "before-store",
+    "after-store",
+    "before-answer",
+    "before-claim",
+    "after-claim",
+    "after-fetch",
+    "before-handle",
+    "in-handler",
+    "effect-written",
+    "before-mark",
+    "after-mark",
+    "after-commit",
+    "before-complete",
+    "after-complete",
+    "before-fail",
+    "after-fail",
+    "after-renew",
+];
+
+const PERSONS: u64 = 6;
+const EVENTS: u64 = 60;
+/// Runs at the same time: they mostly wait for a lease to expire.
+const AT_ONCE: usize = 8;
+
+#[derive(Default, Clone, Copy)]
+struct Sum {
+    killed: u32,
+    /// Events without a run, or without their effect.
+    lost: usize,
+    extra: usize,
+    most_extra: usize,
+    doubled_effects: usize,
+    out_of_order: usize,
+}
+
+pub(crate) async fn check(runs: u64) {
+    let mut failed = false;
+    for is_sqlite in [true, false] {
+        let limit = Arc::new(Semaphore::new(AT_ONCE));
+        // Keeps the server of PostgreSQL alive.
+        let _shared = if is_sqlite {
+            None
+        } else {
+            Some(Db::postgres().await)
+        };
+        for point in POINTS {
+            let mut tasks = Vec::new();
+            for run in 0..runs {
+                let limit = limit.clone();
+                tasks.push(tokio::spawn(async move {
+                    let _permit = limit.acquire().await.unwrap();
+                    let db = if is_sqlite {
+                        Db::sqlite().await
+                    } else {
+                        Db::postgres().await
+                    };
+                    one(db, point, run).await
+                }));
+            }
+            let mut sum = Sum::default();
+            for task in tasks {
+                let one = task.await.unwrap();
+                sum.killed += one.killed;
+                sum.lost += one.lost;
+                sum.extra += one.extra;
+                sum.most_extra = sum.most_extra.max(one.extra);
+                sum.doubled_effects += one.doubled_effects;
+                sum.out_of_order += one.out_of_order;
+            }
+            println!(
+                "{:8} {point:16} runs {runs:3} killed {:3} lost {} extra {:3} most {} doubled {} disordered {}",
+                if is_sqlite { "sqlite" } else { "postgres" },
+                sum.killed,
+                sum.lost,
+                sum.extra,
+                sum.most_extra,
+                sum.doubled_effects,
+                sum.out_of_order
+            );
+            let wrong = sum.lost + sum.doubled_effects + sum.out_of_order;
+            failed |= wrong > 0 || sum.most_extra > 1 || u64::from(sum.killed) < runs;
+        }
+    }
+    assert!(!failed, "see above");
+}
+
+/// All events in the order in which they happened.
+fn ids() -> Vec<String> {
+    (0..EVENTS)
+        .map(|n| format!("{}:{}", n % PERSONS, 1000 + n / PERSONS))
+        .collect()
+}
+
+async fn one(db: Db, point: &'static str, run: u64) -> Sum {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = dir.path().join("journal").display().to_string();
+    let (database, place) = db.address();
+    drop(crate::child::open(&database, &place).await);
+    db.execute("CREATE TABLE effects (n INTEGER, id TEXT)")
+        .await;
+    // Another occurrence in each run. Failures and renewals are rarer.
+    let number = match point {
+        "before-fail" | "after-fail" => 1 + run % 6,
+        "after-renew" => 1,
+        _ if point.ends_with("store") || point.ends_with("answer") => 1 + run % 12,
+        _ => 1 + run % 20,
+    };
+    let orders = Orders {
+        database,
+        place,
+        journal: journal.clone(),
+        kill_at: Some((point.to_owned(), number)),
+        concurrency: 1,
+    };
+    let sum = tokio::task::spawn_blocking(move || drive(orders));
+    let (killed, acknowledged) = sum.await.unwrap();
+    let mut sum = judge(&journal, &acknowledged);
+    sum.killed = u32::from(killed);
+    let odd: i64 = acknowledged.iter().filter(|id| person(id) % 2 == 1).count() as i64;
+    let distinct = db.count("SELECT count(DISTINCT id) FROM effects").await;
+    let all = db.count("SELECT count(*) FROM effects").await;
+    sum.doubled_effects = usize::try_from(all - distinct).unwrap();
+    sum.lost += usize::try_from(odd - distinct).unwrap();
+    db.remove().await;
+    sum
+}
+
+/// Sends everything to one process until it is killed, then again to another. Returns whether it
+/// was killed, and what was answered with 200.
+fn drive(mut orders: Orders) -> (bool, Vec<String>) {
+    let all = ids();
+    let mut first = Process::start(&orders);
+    first.tell("work");
+    for delivery in all.chunks(5) {
+        first.tell(&format!("post {}", delivery.join(" ")));
+    }
+    first.tell("finish");
+    let mut acknowledged = Vec::new();
+    let mut killed = false;
+    while let Some(line) = first.next() {
+        match line.split_once(' ') {
+            Some(("200", ids)) => acknowledged.extend(ids.split(' ').map(str::to_owned)),
+            None if line == "here" => {
+                killed = true;
+                break;
+            }
+            _ => {}
+        }
+    }
+    // It may go on for a moment elsewhere.
+    std::thread::sleep(Duration::from_millis(5));
+    first.kill();
+    orders.kill_at = None;
+    let mut second = Process::start(&orders);
+    second.tell("work");
+    // In another grouping.
+    for delivery in all.chunks(7) {
+        second.tell(&format!("post {}", delivery.join(" ")));
+    }
+    second.tell("finish");
+    while let Some(line) = second.next() {
+        if let Some(("200", ids)) = line.split_once(' ') {
+            acknowledged.extend(ids.split(' ').map(str::to_owned));
+        }
+    }
+    acknowledged.sort();
+    acknowledged.dedup();
+    assert_eq!(
+        acknowledged.len(),
+        all.len(),
+        "the second process has accepted everything"
+    );
+    (killed, acknowledged)
+}
+
+fn person(id: &str) -> u64 {
+    id.split_once(':').unwrap().0.parse().unwrap()
+}
+
+/// Compares the journal with what was acknowledged.
+fn judge(journal: &str, acknowledged: &[String]) -> Sum {
+    let text = fs::read_to_string(journal).unwrap();
+    let mut starts: HashMap<&str, usize> = HashMap::new();
+    let mut fails: HashMap<&str, usize> = HashMap::new();
+    let mut done: HashMap<u64, Vec<&str>> = HashMap::new();
+    for line in text.lines() {
+        let (what, id) = line.split_once(' ').unwrap();
+        match what {
+            "start" => *starts.entry(id).or_default() += 1,
+            "fail" => *fails.entry(id).or_default() += 1,
+            _ => {
+                let done = done.entry(person(id)).or_default();
+                if !done.contains(&id) {
+                    done.push(id);
+                }
+            }
+        }
+    }
+    let mut sum = Sum::default();
+    for id in acknowledged {
+        let starts = starts.get(id.as_str()).copied().unwrap_or(0);
+        // A transaction that was committed just before the kill has no line of its own.
+        let runs = starts - fails.get(id.as_str()).copied().unwrap_or(0);
+        sum.lost += usize::from(starts == 0);
+        sum.extra += runs.saturating_sub(1);
+    }
+    for ids in done.values() {
+        sum.out_of_order += ids.windows(2).filter(|pair| pair[0] > pair[1]).count();
+    }
+    sum
+}
