@@ -99,19 +99,19 @@
 //!
 //! # Features
 //!
-//! | Feature | Default | What it adds |
-//! |---|---|---|
-//! | `tokio` | yes | Timeouts for slow bodies, and `dedup`. Without it the host must limit the time of a request. |
-//! | `axum` | no | [`Notification`] and [`Verified`] as extractors, no 2 MB limit on verified bodies, and the client address from `ConnectInfo`. |
-//! | `admission` | no | Access control by client address. |
-//! | `client-certificate` | no | Access control by client certificate (mTLS), with `admission`. |
-//! | `apps` | no | App lookup by the name in the path. |
-//! | `redis` | no | A deduplication store for many processes; with `redis-tls` over TLS. |
-//! | `aws-lc-rs` | no | HMAC-SHA256 by AWS-LC instead of RustCrypto: fewer instructions on processors without SHA instructions, and FIPS. |
-//! | `tracing` | no | Spans and log events for operators: why a delivery was refused, and what to do. |
-//! | `metrics` | no | Counters, gauges and histograms for operators. |
-//! | `serde` | no | `Serialize` for [`Payload`] and everything in it, with Meta's own keys. |
-//! | `testing` | no | For tests of hosts: sample deliveries of every kind, their signatures, redeliveries, and failing stores. |
+//! | Feature | What it adds |
+//! |---|---|
+//! | `tokio` (default) | Timeouts for slow bodies, and `dedup`. Without it the host must limit the time of a request. |
+//! | `axum` | [`Notification`] and [`Verified`] as extractors, no 2 MB limit on verified bodies, and the client address from `ConnectInfo`. |
+//! | `admission` | Access control by client address. |
+//! | `client-certificate` | Access control by client certificate (mTLS), with `admission`. |
+//! | `apps` | App lookup by the name in the path. |
+//! | `redis` | A deduplication store for many processes; with `redis-tls` over TLS. |
+//! | `aws-lc-rs` | HMAC-SHA256 by AWS-LC instead of RustCrypto: fewer instructions on processors without SHA instructions, and FIPS. |
+//! | `tracing` | Spans and log events for operators: why a delivery was refused, and what to do. |
+//! | `metrics` | Counters, gauges and histograms for operators. |
+//! | `serde` | `Serialize` for [`Payload`] and everything in it, with Meta's own keys. |
+//! | `testing` | For tests of hosts: sample deliveries of every kind, their signatures, redeliveries, and failing stores. |
 //!
 //! # Minimum supported Rust version
 //!

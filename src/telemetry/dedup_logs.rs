@@ -47,7 +47,7 @@ pub(super) fn events(limit: &RateLimit, outcome: EventOutcome, count: usize) {
         }
         EventOutcome::Stale => {
             "gave events to the handler that are older than their window, so they may have been \
-             handled before"
+             handled before: samples and late deliveries of Meta, or the clock of this machine is wrong"
         }
         EventOutcome::RefusedStale => {
             "refused events that are older than their window: replays of old deliveries, or Meta \

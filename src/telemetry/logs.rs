@@ -282,7 +282,8 @@ fn advice(kind: RejectionKind) -> &'static str {
         }
         RejectionKind::AddressUnknown => {
             "refused a delivery because its client address is unknown: serve axum with \
-             `into_make_service_with_connect_info::<SocketAddr>()`, or set `trusted_proxies`"
+             `into_make_service_with_connect_info::<SocketAddr>()`, or set `trusted_proxies`. If both are \
+             done, the proxy sends no forwarding header"
         }
         RejectionKind::AddressRefused => {
             "refused a delivery because its client address is not in the allow list: a stranger, a \
@@ -314,7 +315,7 @@ fn advice(kind: RejectionKind) -> &'static str {
         }
         RejectionKind::SignatureMismatch => {
             "refused a delivery: its signature matches none of the app's secrets. If others of this \
-             app are verified (`seconds_since_verified`), ignore it: a stranger sent it. Otherwise \
+             app are verified (`verified_since_start`), ignore it: a stranger sent it. Otherwise \
              compare the secret with App settings > Basic in Meta's App Dashboard (was it reset?), \
              then look for a proxy that changes bodies, or another app with this callback URL"
         }

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response};
+use http::{HeaderName, Method, Request, Response};
 
 #[cfg(feature = "apps")]
 use super::app::App;
@@ -85,14 +85,14 @@ impl Config {
             .check_label(|| self.labels.is_shared(app, Some(name)));
     }
 
-    /// Warns about a signed POST that passes through because its path is not configured, if the
-    /// path is similar to a configured one.
+    /// Warns about a handshake or a signed POST that passes through because its path is not
+    /// configured, if the path is similar to a configured one.
     #[cold]
     #[inline(never)]
-    pub(super) fn check_missed_path(&self, headers: &HeaderMap, path: &str) {
+    pub(super) fn check_missed_path<B>(&self, request: &Request<B>) {
+        let path = request.uri().path();
         if path.len() <= MAX_COMPARED_PATH
-            && headers.contains_key(SIGNATURE_HEADER)
-            && !headers.contains_key(GITHUB_HEADER)
+            && (is_signed_post(request) || is_handshake(request))
             && !self.warnings.is_reported(SetupWarning::PathMissed)
             && self.routes.has_similar(path)
         {
@@ -127,4 +127,17 @@ pub enum OnHandlerError {
     Respond,
     /// Returns the error to the caller of the layer, which must not answer 200.
     Propagate,
+}
+
+fn is_signed_post<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    *request.method() == Method::POST
+        && headers.contains_key(SIGNATURE_HEADER)
+        && !headers.contains_key(GITHUB_HEADER)
+}
+
+fn is_handshake<B>(request: &Request<B>) -> bool {
+    let mut parameters = request.uri().query().unwrap_or_default().split('&');
+    *request.method() == Method::GET
+        && parameters.any(|parameter| parameter.starts_with("hub.challenge="))
 }

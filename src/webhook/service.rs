@@ -86,8 +86,8 @@ where
         }
         let config = &*self.config;
         let Some(route) = config.routes.find(request.uri().path()) else {
-            if matches!(*request.method(), Method::POST) {
-                config.check_missed_path(request.headers(), request.uri().path());
+            if matches!(*request.method(), Method::POST) || request.uri().query().is_some() {
+                config.check_missed_path(&request);
             }
             return ResponseFuture::pass_through(self.inner.clone(), request);
         };

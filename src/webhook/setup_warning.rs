@@ -28,10 +28,11 @@ pub enum SetupWarning {
     /// fallback, a catch-all route or a maintenance page. A handler that reads only the body of
     /// the request is reported too.
     EventsIgnored,
-    /// A POST with `X-Hub-Signature-256` passed through unverified. Its path differs from that of
-    /// the layer by its first segments or a trailing slash. Usual causes are the stage of an API
-    /// gateway (`/prod/webhook`), and a layer on the other side of `Router::nest`. Anyone can send
-    /// such a request, so on a public server the warning may be a false alarm.
+    /// A handshake, or a POST with `X-Hub-Signature-256`, passed through unverified. Its path
+    /// differs from that of the layer by its first segments or a trailing slash. Usual causes are
+    /// the stage of an API gateway (`/prod/webhook`), and a layer on the other side of
+    /// `Router::nest`. Anyone can send such a request, so on a public server the warning may be a
+    /// false alarm.
     PathMissed,
     /// An outer [`WebhookLayer`](crate::WebhookLayer) verified a delivery that this layer refused:
     /// two layers claim one path with different secrets. Give both secrets to one layer.
@@ -100,7 +101,7 @@ impl fmt::Display for SetupWarning {
                 "a verified delivery was answered with 2xx and nothing read its events: does a fallback or a catch-all route answer it?"
             }
             Self::PathMissed => {
-                "a POST with a signature header was not verified and went to the inner service, because its path is none of the layer's: if Meta sent it, make them equal (often a prefix or a trailing slash) in the callback URL, in the rewrite of a proxy, or in the layer"
+                "a callback URL check or a POST with a signature header was not verified and went to the inner service, because its path is none of the layer's: if Meta sent it, make them equal (often a prefix or a trailing slash) in the callback URL, in the rewrite of a proxy, or in the layer"
             }
             Self::LayersOverlap => {
                 "an outer WebhookLayer verified a delivery that this one refused: give both secrets to one layer"

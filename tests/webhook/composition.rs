@@ -202,6 +202,17 @@ async fn a_path_that_is_nearly_that_of_the_layer_is_reported_once() {
                 assert_eq!(send(&app, delivery(path)).await.0, 200);
             }
             assert_eq!(warned.take(), expected, "{path}");
+
+            // Meta sends a handshake first.
+            let warned = Warned::default();
+            let app = Router::new().fallback(any(async || {}));
+            let app = app.layer(warned.layer(builder()));
+            for (query, expected) in [("?a=1", &[][..]), ("?hub.challenge=1", expected)] {
+                let request = Request::get(format!("{path}{query}"));
+                let request = request.body(Body::empty()).unwrap();
+                assert_eq!(send(&app, request).await.0, 200);
+                assert_eq!(warned.take(), expected, "{path}{query}");
+            }
         }
     }
     // A layer inside a nested router that is configured with the whole path.

@@ -192,7 +192,7 @@ fn report_times(mut times: Vec<Duration>, findings: &mut Findings) {
         median.as_millis(),
         max.as_millis()
     );
-    if max > Duration::from_secs(1) {
+    if median > Duration::from_secs(1) {
         findings.error(
             "slow",
             seen,
@@ -200,7 +200,7 @@ fn report_times(mut times: Vec<Duration>, findings: &mut Findings) {
              answers and sends the events again",
             "store the events, answer 200, and work on them afterwards",
         );
-    } else if median > Duration::from_millis(250) {
+    } else if median > Duration::from_millis(250) || max > Duration::from_secs(1) {
         findings.warning(
             "slow",
             seen,

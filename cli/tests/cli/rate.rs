@@ -38,7 +38,7 @@ async fn in_pipe_and_terminal(seconds: usize) {
         let url = serve(Arc::clone(&counted)).await;
         let mut sender = program();
         sender
-            .args(["send", &url, "--json", "--seed", "5"])
+            .args(["send", &url, "--json", "--seed", "5", "--timeout", "60"])
             .args(["--events", &(RATE * seconds).to_string()])
             .args(["--rate", &RATE.to_string()]);
         let mut sender = if in_terminal {
@@ -61,14 +61,13 @@ async fn in_pipe_and_terminal(seconds: usize) {
         let end = start + out[start..].rfind('}').unwrap() + 1;
         let report: Value = serde_json::from_str(&out[start..end]).unwrap();
         let counted = counted.lock().unwrap();
+        // A delivery without a response may have been handled or not.
+        let unanswered = (&report["failed"], &report["timed_out"]);
+        assert_eq!(unanswered, (&0.into(), &0.into()), "{report}");
         assert_eq!(report["events"], RATE * seconds);
         assert_eq!(report["events"], counted.events.len());
-        assert_eq!(report["deliveries"], counted.deliveries);
+        assert_eq!(report["deliveries"], counted.deliveries, "{report}");
         assert_eq!(report["statuses"]["200"], counted.deliveries);
-        assert_eq!(
-            (&report["failed"], &report["timed_out"]),
-            (&0.into(), &0.into())
-        );
         if in_terminal {
             assert!(
                 out.contains(&format!("/{} events, ", RATE * seconds)),

@@ -75,7 +75,7 @@ impl fmt::Display for Failure {
                     "the Redis server refused the user, the password, or any more connections"
                 }
                 ErrorKind::InvalidClientConfig if !cfg!(feature = "redis-tls") => {
-                    "the URL of the Redis server is not valid, or needs the feature redis-tls"
+                    "the URL of the Redis server is not valid (example: redis://127.0.0.1:6379), or needs the feature redis-tls"
                 }
                 ErrorKind::InvalidClientConfig => "the URL of the Redis server is not valid",
                 ErrorKind::Server(_) => "the Redis server refused the handshake",

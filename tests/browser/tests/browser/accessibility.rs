@@ -75,5 +75,4 @@ async fn axe_finds_nothing_serious() {
     browser.click(".row").await;
     browser.until("document.querySelector('.views')").await;
     check(&browser, &axe, "narrow detail").await;
-    browser.close().await;
 }

@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -33,6 +35,8 @@ pub const CONTROL_V: &str = "\u{e009}v\u{e000}";
 pub struct Browser {
     client: Client,
     driver: Child,
+    port: u16,
+    session: String,
     profile: PathBuf,
 }
 
@@ -87,9 +91,12 @@ impl Browser {
         };
         let scripts = TimeoutConfiguration::new(Some(PATIENCE), None, None);
         client.update_timeouts(scripts).await.unwrap();
+        let session = client.session_id().await.unwrap().unwrap();
         Self {
             client,
             driver,
+            port,
+            session,
             profile,
         }
     }
@@ -237,14 +244,20 @@ impl Browser {
     pub fn downloads(&self) -> &PathBuf {
         &self.profile
     }
-
-    pub async fn close(self) {
-        let _ = self.client.clone().close().await;
-    }
 }
 
 impl Drop for Browser {
+    /// Ends the browser also if a test panics: killing the driver alone would leave it.
     fn drop(&mut self) {
+        if let Ok(mut driver) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
+            let _ = driver.set_read_timeout(Some(Duration::from_secs(10)));
+            let end = format!(
+                "DELETE /session/{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                self.session
+            );
+            let _ = driver.write_all(end.as_bytes());
+            let _ = driver.read_to_end(&mut Vec::new());
+        }
         // Fails if it has exited already.
         let _ = self.driver.kill();
         let _ = self.driver.wait();

@@ -25,7 +25,6 @@ async fn start() -> (Server, Browser) {
 
 async fn end(browser: Browser) {
     assert_eq!(browser.console_errors().await, [""; 0]);
-    browser.close().await;
 }
 
 /// A delivery with this text and id.
@@ -526,7 +525,6 @@ async fn it_reconnects_after_a_restart() {
     browser.shows("#rows", "Ada: after").await;
     assert!(!browser.text("#rows").await.contains("before"));
     // Failed connections are in the console.
-    browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,7 +47,6 @@ async fn a_delivery_of_3_mb_opens() {
     browser.press("wamid.LARGE.77\u{e007}").await;
     browser.shows("#found", "1 of 1").await;
     assert_eq!(browser.console_errors().await, [""; 0]);
-    browser.close().await;
 }
 
 /// Sends this number of deliveries with one message each, as fast as they are answered.
@@ -140,5 +139,4 @@ async fn with_10_000_deliveries_memory_is_flat_and_the_page_is_quick() {
     assert!(median < KEY_PRESS_MS, "{times:?}");
     browser.picture("many").await;
     assert_eq!(browser.console_errors().await, [""; 0]);
-    browser.close().await;
 }
