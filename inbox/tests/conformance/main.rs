@@ -83,3 +83,8 @@ async fn cancelled_runs_leave_no_transaction() {
 async fn a_locked_conversation_does_not_hold_up_others() {
     order::a_locked_conversation_does_not_hold_up_others().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_costs_one_delivery() {
+    receiving::a_full_disk_costs_one_delivery().await;
+}

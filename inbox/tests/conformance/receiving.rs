@@ -373,3 +373,22 @@ async fn drop_after<F: Future>(polls: usize, future: F) {
     })
     .await;
 }
+
+/// A statement that rolls the whole transaction back, as a full disk does, costs one delivery.
+pub(crate) async fn a_full_disk_costs_one_delivery() {
+    let db = Db::sqlite().await;
+    let inbox = db.inbox().await;
+    db.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON whatsapp_inbox_lane
+        BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
+    )
+    .await;
+    let body = messages(&[message("491", "w1", 1)]);
+    assert_eq!(
+        post(&inbox, body.clone()).await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    db.execute("DROP TRIGGER refuse").await;
+    assert_eq!(post(&inbox, body).await, StatusCode::OK);
+    assert_eq!(db.count(EVENTS).await, 1);
+}
