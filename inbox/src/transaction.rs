@@ -86,7 +86,7 @@ macro_rules! begin {
                     #[cfg(feature = "postgres")]
                     Backend::Postgres(_) => wrong_database(),
                 };
-                let transaction = backend.begin().await?;
+                let transaction = backend.begin_run().await?;
                 Ok(InboxTransaction::new(transaction, &self.run))
             }
         }
@@ -149,13 +149,14 @@ impl InboxTransaction<sqlx::Sqlite> {
     ///
     /// [`LeaseLost`](crate::InboxErrorKind::LeaseLost) if another worker has the conversation:
     /// nothing was written. With any other error the commit may have happened; return the error,
-    /// and the worker finds out.
+    /// and the worker finds out. It is an error too if a statement has ended the transaction, as
+    /// `INSERT OR ROLLBACK` does: nothing was written.
     pub async fn done(mut self) -> Result<(), InboxError> {
         testing::before(Point::Mark).await?;
         let run = &self.run;
         let settings = &run.inbox.inner.settings;
         let connection = &mut *self.transaction;
-        backend::sqlite::complete_in(connection, &run.lease, &run.keys, settings).await?;
+        backend::sqlite::complete_run(connection, &run.lease, &run.keys, settings).await?;
         self.commit().await
     }
 }

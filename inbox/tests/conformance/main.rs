@@ -88,3 +88,8 @@ async fn a_locked_conversation_does_not_hold_up_others() {
 async fn a_full_disk_costs_one_delivery() {
     receiving::a_full_disk_costs_one_delivery().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_ended_itself_is_not_done() {
+    transactions::a_transaction_that_ended_itself_is_not_done().await;
+}

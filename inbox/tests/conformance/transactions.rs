@@ -101,3 +101,28 @@ pub(crate) async fn the_mark_is_fenced(db: &Db) {
     let pending = "SELECT count(*) FROM whatsapp_inbox_event WHERE state = 0";
     assert_eq!(db.count(pending).await, 1);
 }
+
+/// A statement may end the transaction by itself. Nothing is marked then, even if the handler
+/// ignores the error of the statement.
+pub(crate) async fn a_transaction_that_ended_itself_is_not_done() {
+    let db = Db::sqlite().await;
+    let inbox = db.inbox().await;
+    db.execute(
+        "CREATE TABLE effects (id TEXT UNIQUE);
+        INSERT INTO effects (id) VALUES ('taken')",
+    )
+    .await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let worker = inbox.worker(|event: InboxEvent| async move {
+        let mut transaction = event.begin_sqlite().await?;
+        let id = if event.attempt() == 1 { "taken" } else { "w1" };
+        let insert = sqlx::query("INSERT OR ROLLBACK INTO effects (id) VALUES (?1)").bind(id);
+        let _ = insert.execute(&mut **transaction).await;
+        transaction.done().await
+    });
+    let worker = worker.backoff(Duration::ZERO, Duration::ZERO);
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(db.count(EFFECTS).await, 2);
+    let counters = inbox.counters();
+    assert_eq!((counters.failed, counters.handled), (1, 1));
+}

@@ -87,6 +87,15 @@ impl SqliteBackend {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
+    /// Begins a transaction of a handler. [`complete_run`] marks its events as done.
+    pub(crate) async fn begin_run(&self) -> Result<Transaction<'static, Sqlite>, InboxError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(sql::SAVEPOINT)
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction)
+    }
+
     pub(crate) async fn store(
         &self,
         delivery: &Delivery,
@@ -396,8 +405,24 @@ impl SqliteBackend {
     }
 }
 
-/// Marks events as done in a transaction of the host or in one of its own.
-pub(crate) async fn complete_in(
+/// Marks events as done in the transaction of a handler.
+///
+/// A statement of the handler may have ended that transaction (`OR ROLLBACK`, a full disk), and the
+/// handler may have ignored its error. The savepoint is gone then, and nothing is marked.
+pub(crate) async fn complete_run(
+    connection: &mut SqliteConnection,
+    lease: &Lease,
+    keys: &[[u8; 16]],
+    settings: &Settings,
+) -> Result<(), InboxError> {
+    sqlx::query(sql::RELEASE_SAVEPOINT)
+        .execute(&mut *connection)
+        .await?;
+    complete_in(connection, lease, keys, settings).await
+}
+
+/// Marks events as done in a transaction.
+async fn complete_in(
     connection: &mut SqliteConnection,
     lease: &Lease,
     keys: &[[u8; 16]],

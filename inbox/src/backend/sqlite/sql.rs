@@ -9,6 +9,11 @@ macro_rules! now {
     };
 }
 
+/// In the transaction of a handler: it is there as long as the transaction is.
+pub(super) const SAVEPOINT: &str = "SAVEPOINT whatsapp_inbox";
+
+pub(super) const RELEASE_SAVEPOINT: &str = "RELEASE whatsapp_inbox";
+
 pub(super) const PLACE: &str = "SELECT conversation FROM whatsapp_inbox_alias WHERE alias = ?1";
 
 pub(super) const ALIAS: &str = concat!(
