@@ -6,7 +6,10 @@ pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use crate::{
     error::InboxError,
@@ -37,6 +40,15 @@ impl Settings {
 pub(crate) struct Completion {
     pub(crate) lease: Lease,
     pub(crate) keys: Vec<[u8; 16]>,
+}
+
+/// What a renewal has done with a lease that was still there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    Renewed,
+    /// Somebody has locked the lane. Its lease ends when it would have.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "locks of a row"))]
+    Locked,
 }
 
 /// The numbers of `Inbox::status`.
@@ -151,12 +163,13 @@ impl Backend {
         ask!(self, Fail, fail(lease, keys, failure))
     }
 
-    /// Renews leases, and returns the lanes whose lease was still there.
+    /// Renews leases, and returns the lanes whose lease was still there. It waits for no lock of a
+    /// single lane.
     pub(crate) async fn renew(
         &self,
         leases: &[Lease],
         lease: Duration,
-    ) -> Result<HashSet<String>, InboxError> {
+    ) -> Result<HashMap<String, Renewal>, InboxError> {
         ask!(self, Renew, renew(leases, millis(lease)))
     }
 

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{Shared, timed_out};
-use crate::row::Lease;
+use crate::{backend::Renewal, row::Lease};
 
 /// By lane. The values end the run when they are in the past.
 #[derive(Default)]
@@ -86,9 +86,11 @@ pub(super) async fn renew_forever(shared: Arc<Shared>) {
         match timeout(lease / 3, backend.renew(&held, lease)).await {
             Ok(Ok(kept)) => {
                 for lease in &held {
-                    let is_kept = kept.contains(&lease.lane);
-                    let deadline = if is_kept { deadline } else { Instant::now() };
-                    shared.leases.settle(lease, deadline);
+                    match kept.get(&lease.lane) {
+                        Some(Renewal::Renewed) => shared.leases.settle(lease, deadline),
+                        Some(Renewal::Locked) => {}
+                        None => shared.leases.settle(lease, Instant::now()),
+                    }
                 }
             }
             Ok(Err(error)) => shared.inbox.inner.database_failed("renew", &error),

@@ -2,13 +2,13 @@
 
 mod sql;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::{
     PgConnection, PgPool, Postgres, Row, Transaction, postgres::PgListener, postgres::PgRow,
 };
 
-use super::{Completion, DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
+use super::{Completion, DeadRow, PURGE_BATCH, Renewal, Settings, StatusRow, migrations};
 use crate::{
     error::{InboxError, InboxErrorKind},
     row::{Delivery, Failure, Lease, StoredRow, millis},
@@ -273,18 +273,26 @@ impl PostgresBackend {
         &self,
         leases: &[Lease],
         lease: i64,
-    ) -> Result<HashSet<String>, InboxError> {
+    ) -> Result<HashMap<String, Renewal>, InboxError> {
         let (lanes, tokens): (Vec<_>, Vec<_>) = leases
             .iter()
             .map(|lease| (lease.lane.as_str(), lease.token.as_slice()))
             .unzip();
-        let kept: Vec<String> = sqlx::query_scalar(sql::RENEW)
+        let kept: Vec<(String, bool)> = sqlx::query_as(sql::RENEW)
             .bind(lanes)
             .bind(tokens)
             .bind(lease)
             .fetch_all(&self.pool)
             .await?;
-        Ok(kept.into_iter().collect())
+        let renewal = |(lane, is_renewed)| {
+            let renewal = if is_renewed {
+                Renewal::Renewed
+            } else {
+                Renewal::Locked
+            };
+            (lane, renewal)
+        };
+        Ok(kept.into_iter().map(renewal).collect())
     }
 
     /// Corrects the count of a lane without events, and ends its lease.

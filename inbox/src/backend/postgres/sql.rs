@@ -162,16 +162,27 @@ done AS (
 )
 SELECT lane FROM released";
 
+/// Renews leases without waiting for locked lanes. Returns the lanes whose lease is still there,
+/// and whether it was renewed. A lease is never shortened.
 pub(super) const RENEW: &str = "
-WITH held AS (
+WITH mine AS MATERIALIZED (
+    SELECT * FROM unnest($1::text[], $2::bytea[]) AS mine (lane, owner)
+),
+held AS MATERIALIZED (
     SELECT l.lane FROM whatsapp_inbox_lane l
-    JOIN unnest($1::text[], $2::bytea[]) AS mine (lane, owner)
-        ON l.lane = mine.lane AND l.owner = mine.owner
-    ORDER BY l.lane FOR UPDATE OF l
+    JOIN mine ON l.lane = mine.lane AND l.owner = mine.owner
+    ORDER BY l.lane FOR UPDATE OF l SKIP LOCKED
+),
+renewed AS (
+    UPDATE whatsapp_inbox_lane l
+    SET wake_at = greatest(l.wake_at, now() + $3 * interval '1 millisecond')
+    FROM held WHERE l.lane = held.lane
+    RETURNING l.lane
 )
-UPDATE whatsapp_inbox_lane l SET wake_at = now() + $3 * interval '1 millisecond'
-FROM held WHERE l.lane = held.lane
-RETURNING l.lane";
+SELECT l.lane, renewed.lane IS NOT NULL AS renewed
+FROM whatsapp_inbox_lane l
+JOIN mine ON l.lane = mine.lane AND l.owner = mine.owner
+LEFT JOIN renewed ON renewed.lane = l.lane";
 
 pub(super) const LOCK: &str =
     "SELECT claims FROM whatsapp_inbox_lane WHERE lane = $1 AND owner = $2 FOR UPDATE";

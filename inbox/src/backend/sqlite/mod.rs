@@ -3,7 +3,7 @@
 mod sql;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::Path,
     time::Duration,
 };
@@ -15,7 +15,7 @@ use sqlx::{
     },
 };
 
-use super::{Completion, DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
+use super::{Completion, DeadRow, PURGE_BATCH, Renewal, Settings, StatusRow, migrations};
 use crate::{
     conversation::MESSAGES,
     error::{InboxError, InboxErrorKind},
@@ -278,9 +278,9 @@ impl SqliteBackend {
         &self,
         leases: &[Lease],
         lease: i64,
-    ) -> Result<HashSet<String>, InboxError> {
+    ) -> Result<HashMap<String, Renewal>, InboxError> {
         let mut transaction = self.begin().await?;
-        let mut kept = HashSet::new();
+        let mut kept = HashMap::new();
         for held in leases {
             let renewed = sqlx::query(sql::RENEW)
                 .bind(&held.lane)
@@ -289,7 +289,7 @@ impl SqliteBackend {
                 .execute(&mut *transaction)
                 .await?;
             if renewed.rows_affected() > 0 {
-                kept.insert(held.lane.clone());
+                kept.insert(held.lane.clone(), Renewal::Renewed);
             }
         }
         transaction.commit().await?;
