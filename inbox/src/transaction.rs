@@ -116,15 +116,30 @@ impl<DB: Database> InboxTransaction<DB> {
         testing::after(Point::Mark).await?;
         testing::before(Point::Commit).await?;
         self.transaction.commit().await?;
-        testing::after(Point::Commit).await?;
-        self.run.committed();
-        Ok(())
+        testing::after(Point::Commit).await
     }
+}
+
+/// Notes what came of the mark and the commit.
+async fn noting(
+    run: Arc<Run>,
+    commit: impl Future<Output = Result<(), InboxError>>,
+) -> Result<(), InboxError> {
+    run.committing();
+    let result = commit.await;
+    match &result {
+        Ok(()) => run.committed(),
+        Err(_) => run.commit_failed(),
+    }
+    result
 }
 
 #[cfg(feature = "postgres")]
 impl InboxTransaction<sqlx::Postgres> {
     /// Marks the events of the run as done and commits.
+    ///
+    /// Call it last. The conversation is free afterwards: its next event may be handled while this
+    /// handler still runs.
     ///
     /// # Errors
     ///
@@ -132,18 +147,24 @@ impl InboxTransaction<sqlx::Postgres> {
     /// nothing was written. With any other error the commit may have happened; return the error,
     /// and the worker finds out.
     pub async fn done(mut self) -> Result<(), InboxError> {
-        testing::before(Point::Mark).await?;
-        let run = &self.run;
-        let settings = &run.inbox.inner.settings;
-        let connection = &mut *self.transaction;
-        backend::postgres::complete_in(connection, &run.lease, &run.keys, settings).await?;
-        self.commit().await
+        noting(Arc::clone(&self.run), async move {
+            testing::before(Point::Mark).await?;
+            let run = &self.run;
+            let settings = &run.inbox.inner.settings;
+            let connection = &mut *self.transaction;
+            backend::postgres::complete_in(connection, &run.lease, &run.keys, settings).await?;
+            self.commit().await
+        })
+        .await
     }
 }
 
 #[cfg(feature = "sqlite")]
 impl InboxTransaction<sqlx::Sqlite> {
     /// Marks the events of the run as done and commits.
+    ///
+    /// Call it last. The conversation is free afterwards: its next event may be handled while this
+    /// handler still runs.
     ///
     /// # Errors
     ///
@@ -152,12 +173,15 @@ impl InboxTransaction<sqlx::Sqlite> {
     /// and the worker finds out. It is an error too if a statement has ended the transaction, as
     /// `INSERT OR ROLLBACK` does: nothing was written.
     pub async fn done(mut self) -> Result<(), InboxError> {
-        testing::before(Point::Mark).await?;
-        let run = &self.run;
-        let settings = &run.inbox.inner.settings;
-        let connection = &mut *self.transaction;
-        backend::sqlite::complete_run(connection, &run.lease, &run.keys, settings).await?;
-        self.commit().await
+        noting(Arc::clone(&self.run), async move {
+            testing::before(Point::Mark).await?;
+            let run = &self.run;
+            let settings = &run.inbox.inner.settings;
+            let connection = &mut *self.transaction;
+            backend::sqlite::complete_run(connection, &run.lease, &run.keys, settings).await?;
+            self.commit().await
+        })
+        .await
     }
 }
 

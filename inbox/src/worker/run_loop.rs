@@ -132,11 +132,11 @@ async fn claim(
         deadline,
     } in claimed
     {
-        let deadline = shared.leases.hold(&lease, deadline);
+        let term = shared.leases.hold(&lease, deadline);
         let (shared, stopped) = (Arc::clone(shared), stopped.clone());
         let class = slots.class;
         runs.spawn(async move {
-            lane_run::handle(shared, lease, rows, deadline, stopped).await;
+            lane_run::handle(shared, lease, rows, term, stopped).await;
             class
         });
     }

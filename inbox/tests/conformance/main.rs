@@ -58,7 +58,8 @@ on_both! {
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped;
     transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
-        the_mark_is_fenced;
+        the_mark_is_fenced,
+        what_follows_done_is_not_aborted;
     shutdown: running_handlers_finish, what_does_not_finish_is_handed_over,
         workers_are_woken_at_once, another_process_is_woken;
     schema: two_processes_migrate_at_once, a_later_schema_is_refused, the_count_of_a_lane_heals,

@@ -1,4 +1,10 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use tower_whatsapp_inbox::{InboxError, InboxErrorKind, InboxEvent};
 
@@ -74,7 +80,7 @@ pub(crate) async fn the_mark_is_fenced(db: &Db) {
     let (is_sqlite, (told, is_told)) = (db.is_sqlite(), tokio::sync::oneshot::channel());
     let (stolen, is_stolen) = tokio::sync::watch::channel(false);
     let (started, mut is_started) = tokio::sync::mpsc::unbounded_channel();
-    let told = std::sync::Arc::new(std::sync::Mutex::new(Some(told)));
+    let told = Arc::new(std::sync::Mutex::new(Some(told)));
     let worker = inbox.worker(move |event: InboxEvent| {
         let (told, mut is_stolen, started) = (told.clone(), is_stolen.clone(), started.clone());
         async move {
@@ -125,4 +131,27 @@ pub(crate) async fn a_transaction_that_ended_itself_is_not_done() {
     assert_eq!(db.count(EFFECTS).await, 2);
     let counters = inbox.counters();
     assert_eq!((counters.failed, counters.handled), (1, 1));
+}
+
+/// The lease ends with `done`. The handler does not.
+pub(crate) async fn what_follows_done_is_not_aborted(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute("CREATE TABLE effects (id TEXT)").await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let (is_sqlite, lease) = (db.is_sqlite(), Duration::from_secs(1));
+    let finished = Arc::new(AtomicU32::new(0));
+    let seen = finished.clone();
+    let worker = inbox.worker(move |event: InboxEvent| {
+        let seen = seen.clone();
+        async move {
+            effect(&event, is_sqlite, true).await?;
+            tokio::time::sleep(lease * 2).await;
+            seen.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, InboxError>(())
+        }
+    });
+    worker.lease(lease).run(until_empty(&inbox)).await;
+    assert_eq!(finished.load(Ordering::SeqCst), 1);
+    let counters = inbox.counters();
+    assert_eq!((counters.handled, counters.lost), (1, 0));
 }
