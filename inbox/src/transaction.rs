@@ -17,8 +17,8 @@ use crate::{
 /// A transaction of the inbox's database in which a handler writes and marks its events as done.
 ///
 /// [`done`](Self::done) marks and commits: the handler's writes and the mark are there together or
-/// not at all. Dropped without it, everything is rolled back, and the run counts as failed even if
-/// the handler returns `Ok`.
+/// not at all. Dropped without it, everything is rolled back. A handler that then returns
+/// [`Verdict::Done`](crate::Verdict::Done) or `Ok(())` counts as failed; other verdicts are obeyed.
 ///
 /// Begin it late: ask the LLM first, then begin, write and finish. On SQLite it holds the only
 /// connection that writes, so the receiver waits meanwhile. On Postgres it holds a connection of

@@ -192,7 +192,7 @@ async fn settle(shared: &Shared, run: &Run, end: End) {
     }
     let (lease, keys) = (&run.lease, &run.keys);
     let verdict = match end {
-        End::Verdict(Ok(_)) if run.is_open() => Err(NOT_COMMITTED.to_owned()),
+        End::Verdict(Ok(Verdict::Done)) if run.is_open() => Err(NOT_COMMITTED.to_owned()),
         End::Verdict(verdict) => verdict,
         End::LeaseEnded => {
             shared.inbox.inner.lease_lost();

@@ -59,7 +59,8 @@ on_both! {
         a_handler_that_hangs_is_dropped;
     transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
         the_mark_is_fenced,
-        what_follows_done_is_not_aborted;
+        what_follows_done_is_not_aborted,
+        verdicts_after_a_rollback_are_obeyed;
     shutdown: running_handlers_finish, what_does_not_finish_is_handed_over,
         workers_are_woken_at_once, another_process_is_woken;
     schema: two_processes_migrate_at_once, a_later_schema_is_refused, the_count_of_a_lane_heals,

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tower_whatsapp_inbox::{InboxError, InboxErrorKind, InboxEvent};
+use tower_whatsapp_inbox::{InboxError, InboxErrorKind, InboxEvent, Verdict};
 
 use crate::common::{Db, message, messages, post, until_empty};
 
@@ -154,4 +154,43 @@ pub(crate) async fn what_follows_done_is_not_aborted(db: &Db) {
     assert_eq!(finished.load(Ordering::SeqCst), 1);
     let counters = inbox.counters();
     assert_eq!((counters.handled, counters.lost), (1, 0));
+}
+
+/// A handler may roll back and say what is to become of its event.
+pub(crate) async fn verdicts_after_a_rollback_are_obeyed(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute("CREATE TABLE effects (id TEXT)").await;
+    let ids = ["never", "again", "later"];
+    for (n, id) in (0..).zip(ids) {
+        post(&inbox, messages(&[message(&format!("49{n}"), id, 1)])).await;
+    }
+    let is_sqlite = db.is_sqlite();
+    let later = Arc::new(AtomicU32::new(0));
+    let worker = inbox.worker(move |event: InboxEvent| {
+        let later = later.clone();
+        async move {
+            effect(&event, is_sqlite, false).await?;
+            let id = event.event().id().unwrap().to_owned();
+            let is_first = event.attempt() == 1;
+            match id.as_str() {
+                "never" => return Ok(Verdict::Never("a reason".to_owned())),
+                "again" if is_first => return Ok(Verdict::Again),
+                "later" if later.fetch_add(1, Ordering::SeqCst) == 0 => {
+                    return Ok(Verdict::NotBefore(Duration::from_millis(10)));
+                }
+                // `NotBefore` is not an attempt.
+                "later" => assert!(is_first),
+                _ => {}
+            }
+            effect(&event, is_sqlite, true).await?;
+            Ok::<_, InboxError>(Verdict::Done)
+        }
+    });
+    worker.run(until_empty(&inbox)).await;
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].error(), Some("a reason"));
+    // `Again` is one.
+    let counters = inbox.counters();
+    assert_eq!((counters.failed, counters.handled), (1, 2));
 }
