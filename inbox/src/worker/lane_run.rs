@@ -96,10 +96,10 @@ async fn prepare(
     let mut stored = Vec::with_capacity(rows.len());
     let most = rows.iter().map(|row| row.attempts).max().unwrap_or(0);
     for row in rows {
-        let key = row.key;
+        let (key, attempt) = (row.key, row.attempts.saturating_add(lease.claims));
         let Some(event) = Stored::new(row, lease.claims) else {
             // Perhaps written by a later version, which retries it.
-            let failure = shared.failure(lease.claims, Some(UNREADABLE));
+            let failure = shared.failure(attempt, Some(UNREADABLE));
             record_failure(shared, lease, &[key], &failure).await;
             return None;
         };

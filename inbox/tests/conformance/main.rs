@@ -56,7 +56,8 @@ on_both! {
         a_renewal_does_not_shorten_a_lease;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
-        a_handler_that_hangs_is_dropped;
+        a_handler_that_hangs_is_dropped,
+        an_unreadable_event_is_retried_later_and_later;
     transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
         the_mark_is_fenced,
         what_follows_done_is_not_aborted,
