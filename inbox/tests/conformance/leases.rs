@@ -225,3 +225,31 @@ pub(crate) async fn a_renewal_does_not_shorten_a_lease(db: &Db) {
     worker.lease(lease).run(host).await;
     assert_eq!((inbox.counters().handled, inbox.counters().lost), (1, 0));
 }
+
+/// A due lane that somebody has locked is asked for again after a pause.
+pub(crate) async fn a_locked_lane_is_no_busy_loop() {
+    let db = Db::postgres().await;
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let pool = db.postgres_pool().await;
+    let mut transaction = pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM whatsapp_inbox_lane FOR UPDATE")
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+    // Reported with a delay of up to a second.
+    let transactions = "SELECT xact_commit FROM pg_stat_database
+        WHERE datname = current_database()";
+    let before = db.count(transactions).await;
+    let worker = inbox.worker(|_| async { Ok::<_, String>(()) });
+    let host = async {
+        sleep(Duration::from_secs(3)).await;
+        let asked = db.count(transactions).await - before;
+        // A claim and a look at the next lane in each round.
+        assert!(asked < 170, "{asked} transactions");
+        transaction.rollback().await.unwrap();
+        until_empty(&inbox).await;
+    };
+    worker.run(host).await;
+    assert_eq!(inbox.counters().handled, 1);
+}

@@ -102,3 +102,8 @@ async fn a_transaction_that_ended_itself_is_not_done() {
 async fn a_locked_lane_does_not_end_other_leases() {
     leases::a_locked_lane_does_not_end_other_leases().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_lane_is_no_busy_loop() {
+    leases::a_locked_lane_is_no_busy_loop().await;
+}
