@@ -22,7 +22,7 @@ const COMMITTING: u8 = 2;
 const COMMITTED: u8 = 3;
 
 /// Longer than any handler runs.
-const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// How long a run may go on: until its lease ends, or as long as it wants once it is committed.
 pub(crate) struct Term {

@@ -253,3 +253,17 @@ pub(crate) async fn a_locked_lane_is_no_busy_loop() {
     worker.run(host).await;
     assert_eq!(inbox.counters().handled, 1);
 }
+
+pub(crate) async fn endless_settings_are_a_year(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let worker = inbox.worker(|_| async { Ok::<_, String>(()) });
+    let worker = worker
+        .lease(Duration::MAX)
+        .handler_timeout(Some(Duration::MAX))
+        .poll_interval(Duration::MAX)
+        .backoff(Duration::MAX, Duration::MAX)
+        .drain_timeout(Duration::MAX);
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(inbox.counters().handled, 1);
+}

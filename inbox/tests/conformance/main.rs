@@ -53,7 +53,8 @@ on_both! {
         a_batch_is_retried_and_given_up_together;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
-        a_renewal_does_not_shorten_a_lease;
+        a_renewal_does_not_shorten_a_lease,
+        endless_settings_are_a_year;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped,
