@@ -24,6 +24,11 @@ use crate::{
 /// connection that writes, so the receiver waits meanwhile. On Postgres it holds a connection of
 /// the pool.
 ///
+/// The server does not limit how long it idles, so a process that is paused or cut off keeps the
+/// locks of this transaction. Set `idle_in_transaction_session_timeout` in the options of the pool
+/// to more than the longest pause of your handlers between two statements. The crate's own
+/// transactions have a limit of 10 seconds.
+///
 /// ```
 /// use tower_whatsapp_inbox::{InboxError, InboxEvent};
 ///
@@ -64,7 +69,7 @@ macro_rules! begin {
                     #[cfg(feature = "sqlite")]
                     Backend::Sqlite(_) => wrong_database(),
                 };
-                let transaction = backend.begin().await?;
+                let transaction = backend.begin_run().await?;
                 Ok(InboxTransaction::new(transaction, &self.run))
             }
 

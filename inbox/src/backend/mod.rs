@@ -25,6 +25,8 @@ pub(crate) const PURGE_BATCH: i64 = 1_000;
 pub(crate) struct Settings {
     /// How long a done event is remembered.
     pub(crate) keep: Duration,
+    /// Longest time until a delivery is stored.
+    pub(crate) store_timeout: Duration,
     /// Quiet and longest time of gathering.
     pub(crate) gather: Option<(Duration, Duration)>,
 }

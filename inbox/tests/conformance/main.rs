@@ -108,3 +108,13 @@ async fn a_locked_lane_does_not_end_other_leases() {
 async fn a_locked_lane_is_no_busy_loop() {
     leases::a_locked_lane_is_no_busy_loop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_timed_out_does_not_wait_on_the_server() {
+    receiving::a_store_that_timed_out_does_not_wait_on_the_server().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_transactions_do_not_idle() {
+    transactions::own_transactions_do_not_idle().await;
+}

@@ -194,3 +194,35 @@ pub(crate) async fn verdicts_after_a_rollback_are_obeyed(db: &Db) {
     let counters = inbox.counters();
     assert_eq!((counters.failed, counters.handled), (1, 2));
 }
+
+/// A process that stops inside a transaction of the crate does not keep its locks. How long a
+/// transaction of a handler may idle is up to the host.
+pub(crate) async fn own_transactions_do_not_idle() {
+    let db = Db::postgres().await;
+    let inbox = db.inbox().await;
+    db.execute(
+        "CREATE TABLE effects (id TEXT);
+        CREATE TABLE seen (state smallint, idle text);
+        CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO seen VALUES (
+                NEW.state, current_setting('idle_in_transaction_session_timeout'));
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER see AFTER UPDATE ON whatsapp_inbox_event
+        FOR EACH ROW EXECUTE FUNCTION see()",
+    )
+    .await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let worker = inbox.worker(|event: InboxEvent| async move {
+        match event.attempt() {
+            1 => Err(sqlx::Error::RowNotFound.into()),
+            _ => effect(&event, false, true).await,
+        }
+    });
+    let worker = worker.backoff(Duration::ZERO, Duration::ZERO);
+    worker.run(until_empty(&inbox)).await;
+    let own = "SELECT count(*) FROM seen WHERE state = 0 AND idle = '10s'";
+    assert_eq!(db.count(own).await, 1);
+    let host = "SELECT count(*) FROM seen WHERE state = 1 AND idle = '0'";
+    assert_eq!(db.count(host).await, 1);
+}
