@@ -52,12 +52,10 @@ impl SqliteBackend {
         };
         // SQLite rolls back by itself, for example when the disk is full. sqlx does not notice, and
         // could not begin another transaction on this connection.
-        let writer = pool(1)
-            .before_acquire(|connection, _| {
-                Box::pin(async move { Ok(!connection.is_in_transaction()) })
-            })
-            .connect_with(options.clone())
-            .await?;
+        let writer = pool(1).before_acquire(|connection, _| {
+            Box::pin(async move { Ok(!connection.is_in_transaction()) })
+        });
+        let writer = writer.connect_with(options.clone()).await?;
         let readers = pool(READERS).connect_lazy_with(options.read_only(true));
         Ok(Self { writer, readers })
     }
@@ -90,9 +88,8 @@ impl SqliteBackend {
     /// Begins a transaction of a handler. [`complete_run`] marks its events as done.
     pub(crate) async fn begin_run(&self) -> Result<Transaction<'static, Sqlite>, InboxError> {
         let mut transaction = self.begin().await?;
-        sqlx::query(sql::SAVEPOINT)
-            .execute(&mut *transaction)
-            .await?;
+        let savepoint = sqlx::query(sql::SAVEPOINT);
+        savepoint.execute(&mut *transaction).await?;
         Ok(transaction)
     }
 
@@ -415,9 +412,8 @@ pub(crate) async fn complete_run(
     keys: &[[u8; 16]],
     settings: &Settings,
 ) -> Result<(), InboxError> {
-    sqlx::query(sql::RELEASE_SAVEPOINT)
-        .execute(&mut *connection)
-        .await?;
+    let release = sqlx::query(sql::RELEASE_SAVEPOINT);
+    release.execute(&mut *connection).await?;
     complete_in(connection, lease, keys, settings).await
 }
 
