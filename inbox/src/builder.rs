@@ -71,7 +71,7 @@ impl InboxBuilder {
     /// Longest time until a delivery is stored. Beyond it Meta gets 503 and redelivers.
     ///
     /// 3 seconds by default. A commit that is slower may still succeed. The redelivery then finds
-    /// the events stored.
+    /// the events stored. On Postgres it is the `lock_timeout` of the transaction too.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.store_timeout = timeout;
         self
@@ -178,13 +178,14 @@ impl InboxBuilder {
         backend.migrate().await?;
         let settings = Settings {
             keep: self.keep,
+            store_timeout: self.store_timeout,
             gather: self.gather,
         };
         let filter = Filter {
             only: self.only.map(|kinds| kinds.into_iter().collect()),
             ignore: self.ignore.into_iter().collect(),
         };
-        Ok(Inbox::new(backend, settings, filter, self.store_timeout))
+        Ok(Inbox::new(backend, settings, filter))
     }
 }
 

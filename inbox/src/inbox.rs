@@ -29,7 +29,6 @@ pub(crate) struct Inner {
     pub(crate) backend: Backend,
     pub(crate) settings: Settings,
     pub(crate) filter: Filter,
-    pub(crate) store_timeout: Duration,
     pub(crate) waker: Waker,
     pub(crate) counting: Counting,
     pub(crate) warnings: telemetry::Warnings,
@@ -65,18 +64,12 @@ impl Inbox {
         InboxBuilder::new()
     }
 
-    pub(crate) fn new(
-        backend: Backend,
-        settings: Settings,
-        filter: Filter,
-        store_timeout: Duration,
-    ) -> Self {
+    pub(crate) fn new(backend: Backend, settings: Settings, filter: Filter) -> Self {
         Self {
             inner: Arc::new(Inner {
                 backend,
                 settings,
                 filter,
-                store_timeout,
                 waker: Waker::new(),
                 counting: Counting::new(),
                 warnings: telemetry::Warnings::new(),

@@ -97,7 +97,7 @@ async fn store(inbox: &Inbox, notification: &Notification, app: &str) -> Result<
         return Ok(());
     }
     let storing = inner.backend.store(&delivery, &inner.settings);
-    let stored = timeout(inner.store_timeout, storing)
+    let stored = timeout(inner.settings.store_timeout, storing)
         .await
         .map_err(|_| InboxError::new(InboxErrorKind::Timeout))??;
     inner.counting.stored.add(stored);

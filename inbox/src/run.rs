@@ -1,6 +1,14 @@
 //! One call of a handler.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
 
 use crate::{inbox::Inbox, row::Lease};
 
@@ -8,8 +16,72 @@ use crate::{inbox::Inbox, row::Lease};
 const NONE: u8 = 0;
 /// A transaction was begun, and its commit has not been confirmed.
 const OPEN: u8 = 1;
+/// The commit is under way: the lease may be gone because it has succeeded.
+const COMMITTING: u8 = 2;
 /// The events are done: the commit was confirmed.
-const COMMITTED: u8 = 2;
+const COMMITTED: u8 = 3;
+
+/// Longer than any handler runs.
+pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How long a run may go on: until its lease ends, or as long as it wants once it is committed.
+pub(crate) struct Term {
+    deadline: watch::Sender<Instant>,
+    transaction: AtomicU8,
+}
+
+impl Term {
+    pub(crate) fn new(deadline: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            deadline: watch::Sender::new(deadline),
+            transaction: AtomicU8::new(NONE),
+        })
+    }
+
+    /// Moves the end of the lease.
+    pub(crate) fn renew(&self, deadline: Instant) {
+        self.deadline.send_if_modified(|end| {
+            let is_committed = self.transaction() == COMMITTED;
+            if !is_committed {
+                *end = deadline;
+            }
+            !is_committed
+        });
+    }
+
+    /// Ends the run, unless the lease may be gone because the run has committed.
+    pub(crate) fn lose(&self) {
+        if self.transaction() < COMMITTING {
+            self.renew(Instant::now());
+        }
+    }
+
+    fn commit(&self) {
+        self.deadline.send_modify(|end| {
+            self.transaction.store(COMMITTED, Ordering::Release);
+            *end = Instant::now() + YEAR;
+        });
+    }
+
+    /// Waits until the run has to end.
+    pub(crate) async fn ended(&self) {
+        let mut deadline = self.deadline.subscribe();
+        loop {
+            let end = *deadline.borrow_and_update();
+            if end <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(end) => {}
+                _ = deadline.changed() => {}
+            }
+        }
+    }
+
+    fn transaction(&self) -> u8 {
+        self.transaction.load(Ordering::Acquire)
+    }
+}
 
 /// What a run holds, shared with its events and its transaction.
 pub(crate) struct Run {
@@ -18,34 +90,57 @@ pub(crate) struct Run {
     pub(crate) keys: Vec<[u8; 16]>,
     /// Number of this run for the event that was tried most often, from 1.
     pub(crate) attempt: i32,
-    transaction: AtomicU8,
+    term: Arc<Term>,
 }
 
 impl Run {
-    pub(crate) fn new(inbox: Inbox, lease: Lease, keys: Vec<[u8; 16]>, attempt: i32) -> Self {
-        let transaction = AtomicU8::new(NONE);
+    pub(crate) fn new(
+        inbox: Inbox,
+        lease: Lease,
+        keys: Vec<[u8; 16]>,
+        attempt: i32,
+        term: Arc<Term>,
+    ) -> Self {
         Self {
             inbox,
             lease,
             keys,
             attempt,
-            transaction,
+            term,
         }
     }
 
     pub(crate) fn begun(&self) {
-        self.transaction.store(OPEN, Ordering::Release);
+        self.note(OPEN);
+    }
+
+    /// The mark and the commit follow.
+    pub(crate) fn committing(&self) {
+        self.note(COMMITTING);
+    }
+
+    /// The commit was not confirmed.
+    pub(crate) fn commit_failed(&self) {
+        self.note(OPEN);
     }
 
     pub(crate) fn committed(&self) {
-        self.transaction.store(COMMITTED, Ordering::Release);
+        self.term.commit();
     }
 
+    /// Whether a transaction was begun whose commit was not confirmed.
     pub(crate) fn is_open(&self) -> bool {
-        self.transaction.load(Ordering::Acquire) == OPEN
+        matches!(self.term.transaction(), OPEN | COMMITTING)
     }
 
     pub(crate) fn is_committed(&self) -> bool {
-        self.transaction.load(Ordering::Acquire) == COMMITTED
+        self.term.transaction() == COMMITTED
+    }
+
+    /// Once committed, a run stays so, whatever else its handler begins.
+    fn note(&self, transaction: u8) {
+        let change = |old| (old != COMMITTED).then_some(transaction);
+        let transaction = &self.term.transaction;
+        let _ = transaction.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
     }
 }

@@ -17,12 +17,17 @@ use crate::{
 /// A transaction of the inbox's database in which a handler writes and marks its events as done.
 ///
 /// [`done`](Self::done) marks and commits: the handler's writes and the mark are there together or
-/// not at all. Dropped without it, everything is rolled back, and the run counts as failed even if
-/// the handler returns `Ok`.
+/// not at all. Dropped without it, everything is rolled back. A handler that then returns
+/// [`Verdict::Done`](crate::Verdict::Done) or `Ok(())` counts as failed; other verdicts are obeyed.
 ///
 /// Begin it late: ask the LLM first, then begin, write and finish. On SQLite it holds the only
 /// connection that writes, so the receiver waits meanwhile. On Postgres it holds a connection of
 /// the pool.
+///
+/// The server does not limit how long it idles, so a process that is paused or cut off keeps the
+/// locks of this transaction. Set `idle_in_transaction_session_timeout` in the options of the pool
+/// to more than the longest pause of your handlers between two statements. The crate's own
+/// transactions have a limit of 10 seconds.
 ///
 /// ```
 /// use tower_whatsapp_inbox::{InboxError, InboxEvent};
@@ -64,7 +69,7 @@ macro_rules! begin {
                     #[cfg(feature = "sqlite")]
                     Backend::Sqlite(_) => wrong_database(),
                 };
-                let transaction = backend.begin().await?;
+                let transaction = backend.begin_run().await?;
                 Ok(InboxTransaction::new(transaction, &self.run))
             }
 
@@ -86,7 +91,7 @@ macro_rules! begin {
                     #[cfg(feature = "postgres")]
                     Backend::Postgres(_) => wrong_database(),
                 };
-                let transaction = backend.begin().await?;
+                let transaction = backend.begin_run().await?;
                 Ok(InboxTransaction::new(transaction, &self.run))
             }
         }
@@ -116,15 +121,30 @@ impl<DB: Database> InboxTransaction<DB> {
         testing::after(Point::Mark).await?;
         testing::before(Point::Commit).await?;
         self.transaction.commit().await?;
-        testing::after(Point::Commit).await?;
-        self.run.committed();
-        Ok(())
+        testing::after(Point::Commit).await
     }
+}
+
+/// Notes what came of the mark and the commit.
+async fn noting(
+    run: Arc<Run>,
+    commit: impl Future<Output = Result<(), InboxError>>,
+) -> Result<(), InboxError> {
+    run.committing();
+    let result = commit.await;
+    match &result {
+        Ok(()) => run.committed(),
+        Err(_) => run.commit_failed(),
+    }
+    result
 }
 
 #[cfg(feature = "postgres")]
 impl InboxTransaction<sqlx::Postgres> {
     /// Marks the events of the run as done and commits.
+    ///
+    /// Call it last. The conversation is free afterwards: its next event may be handled while this
+    /// handler still runs.
     ///
     /// # Errors
     ///
@@ -132,12 +152,15 @@ impl InboxTransaction<sqlx::Postgres> {
     /// nothing was written. With any other error the commit may have happened; return the error,
     /// and the worker finds out.
     pub async fn done(mut self) -> Result<(), InboxError> {
-        testing::before(Point::Mark).await?;
-        let run = &self.run;
-        let settings = &run.inbox.inner.settings;
-        let connection = &mut *self.transaction;
-        backend::postgres::complete_in(connection, &run.lease, &run.keys, settings).await?;
-        self.commit().await
+        noting(Arc::clone(&self.run), async move {
+            testing::before(Point::Mark).await?;
+            let run = &self.run;
+            let settings = &run.inbox.inner.settings;
+            let connection = &mut *self.transaction;
+            backend::postgres::complete_in(connection, &run.lease, &run.keys, settings).await?;
+            self.commit().await
+        })
+        .await
     }
 }
 
@@ -145,18 +168,25 @@ impl InboxTransaction<sqlx::Postgres> {
 impl InboxTransaction<sqlx::Sqlite> {
     /// Marks the events of the run as done and commits.
     ///
+    /// Call it last. The conversation is free afterwards: its next event may be handled while this
+    /// handler still runs.
+    ///
     /// # Errors
     ///
     /// [`LeaseLost`](crate::InboxErrorKind::LeaseLost) if another worker has the conversation:
     /// nothing was written. With any other error the commit may have happened; return the error,
-    /// and the worker finds out.
+    /// and the worker finds out. It is an error too if a statement has ended the transaction, as
+    /// `INSERT OR ROLLBACK` does: nothing was written.
     pub async fn done(mut self) -> Result<(), InboxError> {
-        testing::before(Point::Mark).await?;
-        let run = &self.run;
-        let settings = &run.inbox.inner.settings;
-        let connection = &mut *self.transaction;
-        backend::sqlite::complete_in(connection, &run.lease, &run.keys, settings).await?;
-        self.commit().await
+        noting(Arc::clone(&self.run), async move {
+            testing::before(Point::Mark).await?;
+            let run = &self.run;
+            let settings = &run.inbox.inner.settings;
+            let connection = &mut *self.transaction;
+            backend::sqlite::complete_run(connection, &run.lease, &run.keys, settings).await?;
+            self.commit().await
+        })
+        .await
     }
 }
 

@@ -6,7 +6,10 @@ pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use crate::{
     error::InboxError,
@@ -22,6 +25,8 @@ pub(crate) const PURGE_BATCH: i64 = 1_000;
 pub(crate) struct Settings {
     /// How long a done event is remembered.
     pub(crate) keep: Duration,
+    /// Longest time until a delivery is stored.
+    pub(crate) store_timeout: Duration,
     /// Quiet and longest time of gathering.
     pub(crate) gather: Option<(Duration, Duration)>,
 }
@@ -37,6 +42,15 @@ impl Settings {
 pub(crate) struct Completion {
     pub(crate) lease: Lease,
     pub(crate) keys: Vec<[u8; 16]>,
+}
+
+/// What a renewal has done with a lease that was still there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    Renewed,
+    /// Somebody has locked the lane. Its lease ends when it would have.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "locks of a row"))]
+    Locked,
 }
 
 /// The numbers of `Inbox::status`.
@@ -151,12 +165,13 @@ impl Backend {
         ask!(self, Fail, fail(lease, keys, failure))
     }
 
-    /// Renews leases, and returns the lanes whose lease was still there.
+    /// Renews leases, and returns the lanes whose lease was still there. It waits for no lock of a
+    /// single lane.
     pub(crate) async fn renew(
         &self,
         leases: &[Lease],
         lease: Duration,
-    ) -> Result<HashSet<String>, InboxError> {
+    ) -> Result<HashMap<String, Renewal>, InboxError> {
         ask!(self, Renew, renew(leases, millis(lease)))
     }
 

@@ -7,12 +7,12 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Shared, leases, timed_out};
+use super::{Shared, timed_out};
 use crate::{
     error::{InboxError, InboxErrorKind},
     event::{InboxBatch, InboxEvent, Stored},
     row::{Failure, Lease, StoredRow},
-    run::Run,
+    run::{Run, Term},
     telemetry,
     testing::{self, Point},
     verdict::Verdict,
@@ -54,21 +54,21 @@ pub(super) async fn handle(
     shared: Arc<Shared>,
     lease: Lease,
     rows: Vec<StoredRow>,
-    deadline: watch::Receiver<Instant>,
+    term: Arc<Term>,
     stop: watch::Receiver<bool>,
 ) {
     let recorded = async {
-        let Some((batch, run)) = prepare(&shared, &lease, rows).await else {
+        let Some((batch, run)) = prepare(&shared, &lease, rows, &term).await else {
             return;
         };
-        let end = run_handler(&shared, batch, deadline.clone(), stop).await;
+        let end = run_handler(&shared, batch, &term, stop).await;
         settle(&shared, &run, end).await;
     };
     tokio::select! {
         biased;
         () = recorded => {}
         // The result cannot be recorded any more: another worker may have the lane.
-        () = leases::ended(deadline.clone()) => shared.inbox.inner.lease_lost(),
+        () = term.ended() => shared.inbox.inner.lease_lost(),
     }
     shared.leases.let_go(&lease);
 }
@@ -78,6 +78,7 @@ async fn prepare(
     shared: &Shared,
     lease: &Lease,
     rows: Vec<StoredRow>,
+    term: &Arc<Term>,
 ) -> Option<(InboxBatch, Arc<Run>)> {
     let max_attempts = i64::from(shared.options.max_attempts);
     let is_exhausted =
@@ -95,10 +96,10 @@ async fn prepare(
     let mut stored = Vec::with_capacity(rows.len());
     let most = rows.iter().map(|row| row.attempts).max().unwrap_or(0);
     for row in rows {
-        let key = row.key;
+        let (key, attempt) = (row.key, row.attempts.saturating_add(lease.claims));
         let Some(event) = Stored::new(row, lease.claims) else {
             // Perhaps written by a later version, which retries it.
-            let failure = shared.failure(lease.claims, Some(UNREADABLE));
+            let failure = shared.failure(attempt, Some(UNREADABLE));
             record_failure(shared, lease, &[key], &failure).await;
             return None;
         };
@@ -110,7 +111,8 @@ async fn prepare(
         return None;
     }
     let attempt = most.saturating_add(lease.claims);
-    let run = Arc::new(Run::new(shared.inbox.clone(), lease.clone(), keys, attempt));
+    let (inbox, term) = (shared.inbox.clone(), Arc::clone(term));
+    let run = Arc::new(Run::new(inbox, lease.clone(), keys, attempt, term));
     let event = |stored| InboxEvent {
         stored: Arc::new(stored),
         run: Arc::clone(&run),
@@ -126,7 +128,7 @@ async fn prepare(
 async fn run_handler(
     shared: &Shared,
     batch: InboxBatch,
-    deadline: watch::Receiver<Instant>,
+    term: &Term,
     mut stop: watch::Receiver<bool>,
 ) -> End {
     if testing::before(Point::Handle).await.is_err() {
@@ -157,7 +159,7 @@ async fn run_handler(
             Ok(verdict) => verdict,
             Err(_) => Err(PANICKED.to_owned()),
         }),
-        () = leases::ended(deadline) => End::LeaseEnded,
+        () = term.ended() => End::LeaseEnded,
         () = too_late => End::Verdict(Err(TIMED_OUT.to_owned())),
         _ = stop.wait_for(|stop| *stop) => End::Stopped,
     };
@@ -190,7 +192,7 @@ async fn settle(shared: &Shared, run: &Run, end: End) {
     }
     let (lease, keys) = (&run.lease, &run.keys);
     let verdict = match end {
-        End::Verdict(Ok(_)) if run.is_open() => Err(NOT_COMMITTED.to_owned()),
+        End::Verdict(Ok(Verdict::Done)) if run.is_open() => Err(NOT_COMMITTED.to_owned()),
         End::Verdict(verdict) => verdict,
         End::LeaseEnded => {
             shared.inbox.inner.lease_lost();

@@ -3,18 +3,14 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
-use tokio::{
-    sync::watch,
-    time::{Instant, MissedTickBehavior, interval, timeout},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{Shared, timed_out};
-use crate::row::Lease;
+use crate::{backend::Renewal, row::Lease, run::Term};
 
-/// By lane. The values end the run when they are in the past.
+/// By lane.
 #[derive(Default)]
 pub(super) struct Leases {
     held: Mutex<HashMap<String, Held>>,
@@ -22,19 +18,19 @@ pub(super) struct Leases {
 
 struct Held {
     lease: Lease,
-    deadline: watch::Sender<Instant>,
+    term: Arc<Term>,
 }
 
 impl Leases {
-    /// Holds a lease, and returns when it ends: a moment that moves.
-    pub(super) fn hold(&self, lease: &Lease, deadline: Instant) -> watch::Receiver<Instant> {
-        let (sender, receiver) = watch::channel(deadline);
+    /// Holds a lease until `deadline`, which renewals move.
+    pub(super) fn hold(&self, lease: &Lease, deadline: Instant) -> Arc<Term> {
+        let term = Term::new(deadline);
         let held = Held {
             lease: lease.clone(),
-            deadline: sender,
+            term: Arc::clone(&term),
         };
         self.lock().insert(lease.lane.clone(), held);
-        receiver
+        term
     }
 
     /// Lets go of a lease, unless the lane was leased again meanwhile.
@@ -55,13 +51,11 @@ impl Leases {
             .collect()
     }
 
-    /// Moves the end of a lease. One that was lost ends now.
-    fn settle(&self, lease: &Lease, deadline: Instant) {
-        if let Some(held) = self.lock().get(&lease.lane)
-            && held.lease.token == lease.token
-        {
-            held.deadline.send_replace(deadline);
-        }
+    /// The run of a lease, unless the lane was leased again meanwhile.
+    fn term(&self, lease: &Lease) -> Option<Arc<Term>> {
+        let held = self.lock();
+        let held = held.get(&lease.lane)?;
+        (held.lease.token == lease.token).then(|| Arc::clone(&held.term))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Held>> {
@@ -86,34 +80,18 @@ pub(super) async fn renew_forever(shared: Arc<Shared>) {
         match timeout(lease / 3, backend.renew(&held, lease)).await {
             Ok(Ok(kept)) => {
                 for lease in &held {
-                    let is_kept = kept.contains(&lease.lane);
-                    let deadline = if is_kept { deadline } else { Instant::now() };
-                    shared.leases.settle(lease, deadline);
+                    let Some(term) = shared.leases.term(lease) else {
+                        continue;
+                    };
+                    match kept.get(&lease.lane) {
+                        Some(Renewal::Renewed) => term.renew(deadline),
+                        Some(Renewal::Locked) => {}
+                        None => term.lose(),
+                    }
                 }
             }
             Ok(Err(error)) => shared.inbox.inner.database_failed("renew", &error),
             Err(_) => shared.inbox.inner.database_failed("renew", &timed_out()),
-        }
-    }
-}
-
-/// Waits until a lease has ended.
-pub(super) async fn ended(mut deadline: watch::Receiver<Instant>) {
-    loop {
-        let end = *deadline.borrow_and_update();
-        let pause = end.saturating_duration_since(Instant::now());
-        if pause == Duration::ZERO {
-            return;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            changed = deadline.changed() => {
-                if changed.is_err() {
-                    // Let go of: it is not renewed any more.
-                    tokio::time::sleep_until(end).await;
-                    return;
-                }
-            }
         }
     }
 }

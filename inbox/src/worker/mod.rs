@@ -12,6 +12,7 @@ use crate::{
     error::{InboxError, InboxErrorKind},
     event::{InboxBatch, InboxEvent},
     inbox::Inbox,
+    run::YEAR,
     verdict::Verdict,
 };
 
@@ -20,7 +21,8 @@ use self::handler::Handler;
 /// Runs a handler for the events of an inbox. Create one with [`Inbox::worker`] or
 /// [`Inbox::batch_worker`].
 ///
-/// Any number of workers, in any number of processes, share the work.
+/// Any number of workers, in any number of processes, share the work. Durations of more than a year
+/// count as a year.
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
@@ -125,14 +127,14 @@ impl Worker {
     /// or cut off from the database for longer loses its conversations, and what it still does is
     /// not recorded.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.options.lease = lease.max(MIN_LEASE);
+        self.options.lease = at_most_a_year(lease).max(MIN_LEASE);
         self
     }
 
     /// Time after which a run is dropped and counts as failed. 15 minutes by default, `None` for
     /// no limit.
     pub fn handler_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options.handler_timeout = timeout;
+        self.options.handler_timeout = timeout.map(at_most_a_year);
         self
     }
 
@@ -149,14 +151,14 @@ impl Worker {
     /// The pause doubles with every run. Each is shortened by a random part of up to a half, so
     /// that what failed together is not retried together. The conversation waits meanwhile.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
-        self.options.backoff = (first, longest);
+        self.options.backoff = (at_most_a_year(first), at_most_a_year(longest));
         self
     }
 
     /// Time that running handlers have at shutdown. 30 seconds by default. Those that are still
     /// running then are dropped, and another worker runs them again.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.options.drain_timeout = timeout;
+        self.options.drain_timeout = at_most_a_year(timeout);
         self
     }
 
@@ -164,7 +166,7 @@ impl Worker {
     ///
     /// Only a fallback: new events wake the workers.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.options.poll_interval = interval.max(Duration::from_millis(10));
+        self.options.poll_interval = at_most_a_year(interval).max(Duration::from_millis(10));
         self
     }
 
@@ -201,6 +203,11 @@ const MIN_LEASE: Duration = if cfg!(feature = "testing") {
 } else {
     Duration::from_secs(1)
 };
+
+/// Bounds a setting, so that no sum with it overflows: `Instant + Duration::MAX` panics.
+fn at_most_a_year(time: Duration) -> Duration {
+    time.min(YEAR)
+}
 
 fn timed_out() -> InboxError {
     InboxError::new(InboxErrorKind::Timeout)

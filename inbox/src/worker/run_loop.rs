@@ -23,6 +23,9 @@ use crate::{
 /// Pause after an error of the database.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
 
+/// Pause after a claim that found nothing although a lane is due: somebody has locked it.
+const LOCKED_PAUSE: Duration = Duration::from_millis(50);
+
 /// One class of lanes, with slots of its own.
 struct Slots {
     class: i16,
@@ -125,6 +128,7 @@ async fn claim(
         }
     };
     slots.is_due = claimed.len() == free;
+    let found_nothing = claimed.is_empty();
     slots.running += claimed.len();
     for Claimed {
         lease,
@@ -132,11 +136,11 @@ async fn claim(
         deadline,
     } in claimed
     {
-        let deadline = shared.leases.hold(&lease, deadline);
+        let term = shared.leases.hold(&lease, deadline);
         let (shared, stopped) = (Arc::clone(shared), stopped.clone());
         let class = slots.class;
         runs.spawn(async move {
-            lane_run::handle(shared, lease, rows, deadline, stopped).await;
+            lane_run::handle(shared, lease, rows, term, stopped).await;
             class
         });
     }
@@ -145,7 +149,11 @@ async fn claim(
         let next = shared.inbox.inner.backend.next_wake(slots.class);
         // Without an answer, the next poll finds out.
         if let Ok(Ok(Some(pause))) = timeout(poll, next).await {
-            let pause = Duration::from_millis(u64::try_from(pause).unwrap_or(0).max(1));
+            let pause = match u64::try_from(pause) {
+                Ok(pause @ 1..) => Duration::from_millis(pause),
+                _ if found_nothing => LOCKED_PAUSE,
+                _ => Duration::from_millis(1),
+            };
             slots.wake_at = slots.wake_at.min(Instant::now() + pause);
         }
     }

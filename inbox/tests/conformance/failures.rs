@@ -252,3 +252,27 @@ pub(crate) async fn a_new_message_does_not_shorten_the_pause(db: &Db) {
         times[1] - times[0]
     );
 }
+
+/// Perhaps a later version wrote it, which is being rolled out: the pause doubles here too.
+pub(crate) async fn an_unreadable_event_is_retried_later_and_later(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let body = if db.is_sqlite() { "x'ff'" } else { "'\\xff'" };
+    db.execute(&format!("UPDATE whatsapp_inbox_event SET body = {body}"))
+        .await;
+    let worker = inbox.worker(|_| async { Ok::<_, String>(()) });
+    let (first, start) = (Duration::from_millis(300), Instant::now());
+    worker
+        .max_attempts(5)
+        .backoff(first, first * 100)
+        .run(until_empty(&inbox))
+        .await;
+    // 1 + 2 + 4 + 8 pauses, each shortened by up to a half.
+    assert!(
+        start.elapsed() >= first * 15 / 2,
+        "dead after {:?}",
+        start.elapsed()
+    );
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    assert_eq!((letters.len(), letters[0].attempts()), (1, 5));
+}

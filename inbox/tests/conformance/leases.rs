@@ -141,3 +141,129 @@ pub(crate) async fn a_message_that_kills_its_process_becomes_a_dead_letter(db: &
     assert!(letters[0].error().unwrap().contains("process ended"));
     assert_eq!(letters[0].event().unwrap().id(), Some("w1"));
 }
+
+/// Renewals do not wait for a row that somebody has locked. The lease of a locked lane lasts until
+/// its end, and those of other lanes are renewed.
+pub(crate) async fn a_locked_lane_does_not_end_other_leases() {
+    let db = Db::postgres().await;
+    let inbox = db.inbox().await;
+    let both = ["491", "492"].map(|person| message(person, person, 1));
+    post(&inbox, messages(&both)).await;
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let worker = inbox.worker(move |event| {
+        seen.note(&event);
+        let mut gate = gate.clone();
+        async move { gate.wait_for(|is_open| *is_open).await.map(drop) }
+    });
+    let lease = LEASE * 3;
+    let host = async {
+        until("both run", async || journal.len() == 2).await;
+        let pool = db.postgres_pool().await;
+        let lock = "SELECT 1 FROM whatsapp_inbox_lane WHERE lane LIKE '%491%' FOR UPDATE";
+        // For one renewal: no lease ends.
+        let mut transaction = pool.begin().await.unwrap();
+        sqlx::query(lock).execute(&mut *transaction).await.unwrap();
+        sleep(lease * 2 / 5).await;
+        transaction.rollback().await.unwrap();
+        sleep(lease / 3).await;
+        assert_eq!((inbox.counters().lost, journal.len()), (0, 2));
+        // For longer than the lease: only the one of the locked lane ends.
+        let mut transaction = pool.begin().await.unwrap();
+        sqlx::query(lock).execute(&mut *transaction).await.unwrap();
+        until("it is lost", async || inbox.counters().lost == 1).await;
+        sleep(lease).await;
+        assert_eq!((inbox.counters().lost, journal.len()), (1, 2));
+        open.send_replace(true);
+        until("the other is done", async || inbox.counters().handled == 1).await;
+        transaction.rollback().await.unwrap();
+        until_empty(&inbox).await;
+    };
+    worker.lease(lease).run(host).await;
+    let ids = journal.ids();
+    let runs = |id: &str| ids.iter().filter(|other| *other == id).count();
+    assert_eq!((runs("491"), runs("492")), (2, 1));
+}
+
+/// Whatever moved it on: a renewal that comes late, or a clock that was set back.
+pub(crate) async fn a_renewal_does_not_shorten_a_lease(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let worker = inbox.worker(move |event| {
+        seen.note(&event);
+        let mut gate = gate.clone();
+        async move { gate.wait_for(|is_open| *is_open).await.map(drop) }
+    });
+    // If it ended on a busy machine, nobody could claim the lane for an hour.
+    let lease = LEASE * 6;
+    let host = async {
+        until("it runs", async || journal.len() == 1).await;
+        let (later, left) = if db.is_sqlite() {
+            (
+                "wake_at = wake_at + 3600000",
+                "wake_at - unixepoch('now') * 1000 > 3000000",
+            )
+        } else {
+            (
+                "wake_at = wake_at + interval '1 hour'",
+                "wake_at > now() + interval '50 minutes'",
+            )
+        };
+        db.execute(&format!("UPDATE whatsapp_inbox_lane SET {later}"))
+            .await;
+        sleep(lease / 2).await;
+        let long =
+            format!("SELECT count(*) FROM whatsapp_inbox_lane WHERE owner IS NOT NULL AND {left}");
+        assert_eq!(db.count(&long).await, 1);
+        open.send_replace(true);
+        until_empty(&inbox).await;
+    };
+    worker.lease(lease).run(host).await;
+    assert_eq!((inbox.counters().handled, inbox.counters().lost), (1, 0));
+}
+
+/// A due lane that somebody has locked is asked for again after a pause.
+pub(crate) async fn a_locked_lane_is_no_busy_loop() {
+    let db = Db::postgres().await;
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let pool = db.postgres_pool().await;
+    let mut transaction = pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM whatsapp_inbox_lane FOR UPDATE")
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+    // Reported with a delay of up to a second.
+    let transactions = "SELECT xact_commit FROM pg_stat_database
+        WHERE datname = current_database()";
+    let before = db.count(transactions).await;
+    let worker = inbox.worker(|_| async { Ok::<_, String>(()) });
+    let host = async {
+        sleep(Duration::from_secs(3)).await;
+        let asked = db.count(transactions).await - before;
+        // A claim and a look at the next lane in each round.
+        assert!(asked < 170, "{asked} transactions");
+        transaction.rollback().await.unwrap();
+        until_empty(&inbox).await;
+    };
+    worker.run(host).await;
+    assert_eq!(inbox.counters().handled, 1);
+}
+
+pub(crate) async fn endless_settings_are_a_year(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let worker = inbox.worker(|_| async { Ok::<_, String>(()) });
+    let worker = worker
+        .lease(Duration::MAX)
+        .handler_timeout(Some(Duration::MAX))
+        .poll_interval(Duration::MAX)
+        .backoff(Duration::MAX, Duration::MAX)
+        .drain_timeout(Duration::MAX);
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(inbox.counters().handled, 1);
+}

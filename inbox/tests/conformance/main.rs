@@ -52,12 +52,17 @@ on_both! {
     gathering: a_burst_is_one_call, the_longest_time_ends_a_burst,
         a_batch_is_retried_and_given_up_together;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
-        a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter;
+        a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
+        a_renewal_does_not_shorten_a_lease,
+        endless_settings_are_a_year;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
-        a_handler_that_hangs_is_dropped;
+        a_handler_that_hangs_is_dropped,
+        an_unreadable_event_is_retried_later_and_later;
     transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
-        the_mark_is_fenced;
+        the_mark_is_fenced,
+        what_follows_done_is_not_aborted,
+        verdicts_after_a_rollback_are_obeyed;
     shutdown: running_handlers_finish, what_does_not_finish_is_handed_over,
         workers_are_woken_at_once, another_process_is_woken;
     schema: two_processes_migrate_at_once, a_later_schema_is_refused, the_count_of_a_lane_heals,
@@ -82,4 +87,34 @@ async fn cancelled_runs_leave_no_transaction() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_conversation_does_not_hold_up_others() {
     order::a_locked_conversation_does_not_hold_up_others().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_costs_one_delivery() {
+    receiving::a_full_disk_costs_one_delivery().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_ended_itself_is_not_done() {
+    transactions::a_transaction_that_ended_itself_is_not_done().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_lane_does_not_end_other_leases() {
+    leases::a_locked_lane_does_not_end_other_leases().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_lane_is_no_busy_loop() {
+    leases::a_locked_lane_is_no_busy_loop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_timed_out_does_not_wait_on_the_server() {
+    receiving::a_store_that_timed_out_does_not_wait_on_the_server().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_transactions_do_not_idle() {
+    transactions::own_transactions_do_not_idle().await;
 }

@@ -373,3 +373,46 @@ async fn drop_after<F: Future>(polls: usize, future: F) {
     })
     .await;
 }
+
+/// A statement that rolls the whole transaction back, as a full disk does, costs one delivery.
+pub(crate) async fn a_full_disk_costs_one_delivery() {
+    let db = Db::sqlite().await;
+    let inbox = db.inbox().await;
+    db.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON whatsapp_inbox_lane
+        BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
+    )
+    .await;
+    let body = messages(&[message("491", "w1", 1)]);
+    assert_eq!(
+        post(&inbox, body.clone()).await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    db.execute("DROP TRIGGER refuse").await;
+    assert_eq!(post(&inbox, body).await, StatusCode::OK);
+    assert_eq!(db.count(EVENTS).await, 1);
+}
+
+/// A store that waits for a lock ends on the server too, and gives its connection back.
+pub(crate) async fn a_store_that_timed_out_does_not_wait_on_the_server() {
+    let db = Db::postgres().await;
+    let builder = Inbox::builder().store_timeout(Duration::from_millis(300));
+    let inbox = db.open(builder).await.unwrap();
+    let stored = post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    assert_eq!(stored, StatusCode::OK);
+    let pool = db.postgres_pool().await;
+    let mut transaction = pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM whatsapp_inbox_lane FOR UPDATE")
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+    let refused = post(&inbox, messages(&[message("491", "w2", 2)])).await;
+    assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("nobody waits for the lock", async || {
+        db.count(waiting).await == 0
+    })
+    .await;
+    transaction.rollback().await.unwrap();
+}

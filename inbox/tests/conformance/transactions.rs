@@ -1,6 +1,12 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
-use tower_whatsapp_inbox::{InboxError, InboxErrorKind, InboxEvent};
+use tower_whatsapp_inbox::{InboxError, InboxErrorKind, InboxEvent, Verdict};
 
 use crate::common::{Db, message, messages, post, until_empty};
 
@@ -74,7 +80,7 @@ pub(crate) async fn the_mark_is_fenced(db: &Db) {
     let (is_sqlite, (told, is_told)) = (db.is_sqlite(), tokio::sync::oneshot::channel());
     let (stolen, is_stolen) = tokio::sync::watch::channel(false);
     let (started, mut is_started) = tokio::sync::mpsc::unbounded_channel();
-    let told = std::sync::Arc::new(std::sync::Mutex::new(Some(told)));
+    let told = Arc::new(std::sync::Mutex::new(Some(told)));
     let worker = inbox.worker(move |event: InboxEvent| {
         let (told, mut is_stolen, started) = (told.clone(), is_stolen.clone(), started.clone());
         async move {
@@ -100,4 +106,123 @@ pub(crate) async fn the_mark_is_fenced(db: &Db) {
     assert_eq!(db.count(EFFECTS).await, 0);
     let pending = "SELECT count(*) FROM whatsapp_inbox_event WHERE state = 0";
     assert_eq!(db.count(pending).await, 1);
+}
+
+/// A statement may end the transaction by itself. Nothing is marked then, even if the handler
+/// ignores the error of the statement.
+pub(crate) async fn a_transaction_that_ended_itself_is_not_done() {
+    let db = Db::sqlite().await;
+    let inbox = db.inbox().await;
+    db.execute(
+        "CREATE TABLE effects (id TEXT UNIQUE);
+        INSERT INTO effects (id) VALUES ('taken')",
+    )
+    .await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let worker = inbox.worker(|event: InboxEvent| async move {
+        let mut transaction = event.begin_sqlite().await?;
+        let id = if event.attempt() == 1 { "taken" } else { "w1" };
+        let insert = sqlx::query("INSERT OR ROLLBACK INTO effects (id) VALUES (?1)").bind(id);
+        let _ = insert.execute(&mut **transaction).await;
+        transaction.done().await
+    });
+    let worker = worker.backoff(Duration::ZERO, Duration::ZERO);
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(db.count(EFFECTS).await, 2);
+    let counters = inbox.counters();
+    assert_eq!((counters.failed, counters.handled), (1, 1));
+}
+
+/// The lease ends with `done`. The handler does not.
+pub(crate) async fn what_follows_done_is_not_aborted(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute("CREATE TABLE effects (id TEXT)").await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let (is_sqlite, lease) = (db.is_sqlite(), Duration::from_secs(1));
+    let finished = Arc::new(AtomicU32::new(0));
+    let seen = finished.clone();
+    let worker = inbox.worker(move |event: InboxEvent| {
+        let seen = seen.clone();
+        async move {
+            effect(&event, is_sqlite, true).await?;
+            tokio::time::sleep(lease * 2).await;
+            seen.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, InboxError>(())
+        }
+    });
+    worker.lease(lease).run(until_empty(&inbox)).await;
+    assert_eq!(finished.load(Ordering::SeqCst), 1);
+    let counters = inbox.counters();
+    assert_eq!((counters.handled, counters.lost), (1, 0));
+}
+
+/// A handler may roll back and say what is to become of its event.
+pub(crate) async fn verdicts_after_a_rollback_are_obeyed(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute("CREATE TABLE effects (id TEXT)").await;
+    let ids = ["never", "again", "later"];
+    for (n, id) in (0..).zip(ids) {
+        post(&inbox, messages(&[message(&format!("49{n}"), id, 1)])).await;
+    }
+    let is_sqlite = db.is_sqlite();
+    let later = Arc::new(AtomicU32::new(0));
+    let worker = inbox.worker(move |event: InboxEvent| {
+        let later = later.clone();
+        async move {
+            effect(&event, is_sqlite, false).await?;
+            let id = event.event().id().unwrap().to_owned();
+            let is_first = event.attempt() == 1;
+            match id.as_str() {
+                "never" => return Ok(Verdict::Never("a reason".to_owned())),
+                "again" if is_first => return Ok(Verdict::Again),
+                "later" if later.fetch_add(1, Ordering::SeqCst) == 0 => {
+                    return Ok(Verdict::NotBefore(Duration::from_millis(10)));
+                }
+                // `NotBefore` is not an attempt.
+                "later" => assert!(is_first),
+                _ => {}
+            }
+            effect(&event, is_sqlite, true).await?;
+            Ok::<_, InboxError>(Verdict::Done)
+        }
+    });
+    worker.run(until_empty(&inbox)).await;
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].error(), Some("a reason"));
+    // `Again` is one.
+    let counters = inbox.counters();
+    assert_eq!((counters.failed, counters.handled), (1, 2));
+}
+
+/// A process that stops inside a transaction of the crate does not keep its locks. How long a
+/// transaction of a handler may idle is up to the host.
+pub(crate) async fn own_transactions_do_not_idle() {
+    let db = Db::postgres().await;
+    let inbox = db.inbox().await;
+    db.execute(
+        "CREATE TABLE effects (id TEXT);
+        CREATE TABLE seen (state smallint, idle text);
+        CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO seen VALUES (
+                NEW.state, current_setting('idle_in_transaction_session_timeout'));
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER see AFTER UPDATE ON whatsapp_inbox_event
+        FOR EACH ROW EXECUTE FUNCTION see()",
+    )
+    .await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let worker = inbox.worker(|event: InboxEvent| async move {
+        match event.attempt() {
+            1 => Err(sqlx::Error::RowNotFound.into()),
+            _ => effect(&event, false, true).await,
+        }
+    });
+    let worker = worker.backoff(Duration::ZERO, Duration::ZERO);
+    worker.run(until_empty(&inbox)).await;
+    let own = "SELECT count(*) FROM seen WHERE state = 0 AND idle = '10s'";
+    assert_eq!(db.count(own).await, 1);
+    let host = "SELECT count(*) FROM seen WHERE state = 1 AND idle = '0'";
+    assert_eq!(db.count(host).await, 1);
 }

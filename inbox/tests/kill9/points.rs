@@ -1,6 +1,6 @@
 //! One process, killed at a labelled point, and another that goes on.
 
-use std::{collections::HashMap, fs, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs, sync::Arc};
 
 use tokio::sync::Semaphore;
 
@@ -28,6 +28,8 @@ const POINTS: [&str; 17] = [
 
 const PERSONS: u64 = 6;
 const EVENTS: u64 = 60;
+/// Answers other than 200 that one process may give, each after seconds on a busy machine.
+const MAX_REFUSED: u32 = 60;
 /// Runs at the same time: they mostly wait for a lease to expire.
 const AT_ONCE: usize = 8;
 
@@ -138,40 +140,14 @@ async fn one(db: Db, point: &'static str, run: u64) -> Sum {
 /// was killed, and what was answered with 200.
 fn drive(mut orders: Orders) -> (bool, Vec<String>) {
     let all = ids();
-    let mut first = Process::start(&orders);
-    first.tell("work");
-    for delivery in all.chunks(5) {
-        first.tell(&format!("post {}", delivery.join(" ")));
-    }
-    first.tell("finish");
     let mut acknowledged = Vec::new();
-    let mut killed = false;
-    while let Some(line) = first.next() {
-        match line.split_once(' ') {
-            Some(("200", ids)) => acknowledged.extend(ids.split(' ').map(str::to_owned)),
-            None if line == "here" => {
-                killed = true;
-                break;
-            }
-            _ => {}
-        }
-    }
-    // It may go on for a moment elsewhere.
-    std::thread::sleep(Duration::from_millis(5));
+    let mut first = Process::start(&orders);
+    let killed = deliver(&mut first, all.chunks(5), &mut acknowledged);
     first.kill();
     orders.kill_at = None;
     let mut second = Process::start(&orders);
-    second.tell("work");
     // In another grouping.
-    for delivery in all.chunks(7) {
-        second.tell(&format!("post {}", delivery.join(" ")));
-    }
-    second.tell("finish");
-    while let Some(line) = second.next() {
-        if let Some(("200", ids)) = line.split_once(' ') {
-            acknowledged.extend(ids.split(' ').map(str::to_owned));
-        }
-    }
+    deliver(&mut second, all.chunks(7), &mut acknowledged);
     acknowledged.sort();
     acknowledged.dedup();
     assert_eq!(
@@ -180,6 +156,43 @@ fn drive(mut orders: Orders) -> (bool, Vec<String>) {
         "the second process has accepted everything"
     );
     (killed, acknowledged)
+}
+
+/// Lets a process work, and sends each delivery until it is answered with 200, as Meta does. The
+/// next one follows then: the order would be another if it overtook one that was refused. Returns
+/// whether the process has stopped at its point.
+fn deliver<'a>(
+    process: &mut Process,
+    mut deliveries: impl Iterator<Item = &'a [String]>,
+    acknowledged: &mut Vec<String>,
+) -> bool {
+    let mut next = move || match deliveries.next() {
+        Some(delivery) => format!("post {}", delivery.join(" ")),
+        None => "finish".to_owned(),
+    };
+    process.tell("work");
+    process.tell(&next());
+    let mut refused = 0;
+    while let Some(line) = process.next() {
+        match line.split_once(' ') {
+            Some(("200", ids)) => {
+                acknowledged.extend(ids.split(' ').map(str::to_owned));
+                process.tell(&next());
+            }
+            Some((status, ids)) => {
+                println!("refused with {status}: {ids}");
+                refused += 1;
+                assert!(
+                    refused < MAX_REFUSED,
+                    "deliveries are refused again and again"
+                );
+                process.tell(&format!("post {ids}"));
+            }
+            None if line == "here" => return true,
+            None => {}
+        }
+    }
+    false
 }
 
 fn person(id: &str) -> u64 {

@@ -91,17 +91,24 @@ impl Sender {
     fn read(&mut self, processes: &mut [Process]) {
         for (number, process) in processes.iter_mut().enumerate() {
             while let Some(line) = process.try_next() {
-                self.note(number, &line);
+                if let Some(refused) = self.note(number, &line) {
+                    process.tell(&format!("post {refused}"));
+                }
             }
         }
     }
 
-    fn note(&mut self, number: usize, line: &str) {
-        if let Some(("200", delivery)) = line.split_once(' ') {
-            self.open[number].retain(|open| open != delivery);
-            self.acknowledged
-                .extend(delivery.split(' ').map(str::to_owned));
+    /// Returns a delivery that was refused. Meta sends it again.
+    fn note<'a>(&mut self, number: usize, line: &'a str) -> Option<&'a str> {
+        let (status, delivery) = line.split_once(' ')?;
+        if status != "200" {
+            println!("refused with {status}: {delivery}");
+            return Some(delivery);
         }
+        self.open[number].retain(|open| open != delivery);
+        self.acknowledged
+            .extend(delivery.split(' ').map(str::to_owned));
+        None
     }
 
     /// Sends what a killed process has not answered to its successor.

@@ -2,13 +2,13 @@
 
 mod sql;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::{
     PgConnection, PgPool, Postgres, Row, Transaction, postgres::PgListener, postgres::PgRow,
 };
 
-use super::{Completion, DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
+use super::{Completion, DeadRow, PURGE_BATCH, Renewal, Settings, StatusRow, migrations};
 use crate::{
     error::{InboxError, InboxErrorKind},
     row::{Delivery, Failure, Lease, StoredRow, millis},
@@ -90,6 +90,7 @@ impl PostgresBackend {
             .bind(old)
             .bind(quiet)
             .bind(longest)
+            .bind(lock_timeout(settings))
             .fetch_one(&mut *connection)
             .await?;
         let (count, transaction): (i64, Option<String>) =
@@ -108,15 +109,19 @@ impl PostgresBackend {
         }
         drop(connection);
         for (new, _) in &delivery.aliases {
-            self.join(new).await?;
+            self.join(new, settings).await?;
         }
         Ok(count.unsigned_abs())
     }
 
     /// What waits under a new name joins the conversation. The announcement may be late. If this
     /// fails, Meta redelivers the announcement.
-    async fn join(&self, new: &str) -> Result<(), InboxError> {
+    async fn join(&self, new: &str, settings: &Settings) -> Result<(), InboxError> {
         let mut transaction = self.begin().await?;
+        sqlx::query(sql::LOCK_TIMEOUT)
+            .bind(lock_timeout(settings))
+            .execute(&mut *transaction)
+            .await?;
         let old: Option<String> = sqlx::query_scalar(sql::REPOINT)
             .bind(new)
             .fetch_optional(&mut *transaction)
@@ -273,18 +278,26 @@ impl PostgresBackend {
         &self,
         leases: &[Lease],
         lease: i64,
-    ) -> Result<HashSet<String>, InboxError> {
+    ) -> Result<HashMap<String, Renewal>, InboxError> {
         let (lanes, tokens): (Vec<_>, Vec<_>) = leases
             .iter()
             .map(|lease| (lease.lane.as_str(), lease.token.as_slice()))
             .unzip();
-        let kept: Vec<String> = sqlx::query_scalar(sql::RENEW)
+        let kept: Vec<(String, bool)> = sqlx::query_as(sql::RENEW)
             .bind(lanes)
             .bind(tokens)
             .bind(lease)
             .fetch_all(&self.pool)
             .await?;
-        Ok(kept.into_iter().collect())
+        let renewal = |(lane, is_renewed)| {
+            let renewal = if is_renewed {
+                Renewal::Renewed
+            } else {
+                Renewal::Locked
+            };
+            (lane, renewal)
+        };
+        Ok(kept.into_iter().map(renewal).collect())
     }
 
     /// Corrects the count of a lane without events, and ends its lease.
@@ -374,15 +387,34 @@ impl PostgresBackend {
         Ok(count.unsigned_abs())
     }
 
+    /// Begins a transaction of a handler. How long it may idle is up to the host.
+    pub(crate) async fn begin_run(&self) -> Result<Transaction<'static, Postgres>, InboxError> {
+        self.begin_with("BEGIN").await
+    }
+
+    /// Begins a transaction of this crate.
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, InboxError> {
+        self.begin_with(sql::BEGIN).await
+    }
+
     /// Begins a transaction, also if the caller is dropped meanwhile.
     ///
     /// A `begin` of sqlx 0.9.0 that is cancelled returns its connection to the pool inside an open
     /// transaction (issue 4393 of sqlx). What others write there is never committed.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, InboxError> {
+    async fn begin_with(
+        &self,
+        statement: &'static str,
+    ) -> Result<Transaction<'static, Postgres>, InboxError> {
         let pool = self.pool.clone();
-        let begun = tokio::spawn(async move { pool.begin().await }).await;
+        let begun = tokio::spawn(async move { pool.begin_with(statement).await }).await;
         Ok(begun.map_err(|_| InboxError::new(InboxErrorKind::Database))??)
     }
+}
+
+/// Milliseconds, at least 1: 0 would be no limit.
+fn lock_timeout(settings: &Settings) -> String {
+    let limit = i64::from(i32::MAX);
+    millis(settings.store_timeout).clamp(1, limit).to_string()
 }
 
 /// Marks events as done in a transaction of the host or in one of its own.

@@ -1,13 +1,15 @@
 //! The statements. Each is one transaction at `READ COMMITTED`, or part of one.
 
 /// Stores a delivery. `nextval` numbers the events in the order of the body; the rows are inserted
-/// in the order of their keys, so that overlapping deliveries do not deadlock.
+/// in the order of their keys, so that overlapping deliveries do not deadlock. The input is read
+/// before the first row is inserted, so the lock timeout holds for all inserts.
 pub(super) const STORE: &str = "
 WITH input AS MATERIALIZED (
     SELECT nextval('whatsapp_inbox_seq') AS seq, i.*
     FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                 $7::smallint[], $8::bigint[], $9::bytea[]) WITH ORDINALITY
         AS i (event_key, app, kind, number, conversation, prefix, class, event_time, body, position)
+    CROSS JOIN (SELECT set_config('lock_timeout', $14, true)) AS lock_timeout
     ORDER BY position
 ),
 fresh AS (
@@ -46,6 +48,13 @@ aliases AS (
     ON CONFLICT (alias) DO NOTHING
 )
 SELECT count(*), pg_current_xact_id_if_assigned()::text AS transaction FROM fresh";
+
+/// For the transaction in which it is: a store that its caller has given up must not wait on.
+pub(super) const LOCK_TIMEOUT: &str = "SELECT set_config('lock_timeout', $1, true)";
+
+/// Begins a transaction of this crate. They never idle on purpose. A process that stops inside one,
+/// or a machine that is cut off, must not keep its locks until TCP notices.
+pub(super) const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 /// Names that led to a new name lead to the conversation that it stands for, which is returned.
 pub(super) const REPOINT: &str = "
@@ -162,16 +171,27 @@ done AS (
 )
 SELECT lane FROM released";
 
+/// Renews leases without waiting for locked lanes. Returns the lanes whose lease is still there,
+/// and whether it was renewed. A lease is never shortened.
 pub(super) const RENEW: &str = "
-WITH held AS (
+WITH mine AS MATERIALIZED (
+    SELECT * FROM unnest($1::text[], $2::bytea[]) AS mine (lane, owner)
+),
+held AS MATERIALIZED (
     SELECT l.lane FROM whatsapp_inbox_lane l
-    JOIN unnest($1::text[], $2::bytea[]) AS mine (lane, owner)
-        ON l.lane = mine.lane AND l.owner = mine.owner
-    ORDER BY l.lane FOR UPDATE OF l
+    JOIN mine ON l.lane = mine.lane AND l.owner = mine.owner
+    ORDER BY l.lane FOR UPDATE OF l SKIP LOCKED
+),
+renewed AS (
+    UPDATE whatsapp_inbox_lane l
+    SET wake_at = greatest(l.wake_at, now() + $3 * interval '1 millisecond')
+    FROM held WHERE l.lane = held.lane
+    RETURNING l.lane
 )
-UPDATE whatsapp_inbox_lane l SET wake_at = now() + $3 * interval '1 millisecond'
-FROM held WHERE l.lane = held.lane
-RETURNING l.lane";
+SELECT l.lane, renewed.lane IS NOT NULL AS renewed
+FROM whatsapp_inbox_lane l
+JOIN mine ON l.lane = mine.lane AND l.owner = mine.owner
+LEFT JOIN renewed ON renewed.lane = l.lane";
 
 pub(super) const LOCK: &str =
     "SELECT claims FROM whatsapp_inbox_lane WHERE lane = $1 AND owner = $2 FOR UPDATE";

@@ -3,19 +3,19 @@
 mod sql;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::Path,
     time::Duration,
 };
 
 use sqlx::{
-    Row, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    Connection, Row, Sqlite, SqliteConnection, SqlitePool, Transaction,
     sqlite::{
         SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
     },
 };
 
-use super::{Completion, DeadRow, PURGE_BATCH, Settings, StatusRow, migrations};
+use super::{Completion, DeadRow, PURGE_BATCH, Renewal, Settings, StatusRow, migrations};
 use crate::{
     conversation::MESSAGES,
     error::{InboxError, InboxErrorKind},
@@ -50,7 +50,12 @@ impl SqliteBackend {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let writer = pool(1).connect_with(options.clone()).await?;
+        // SQLite rolls back by itself, for example when the disk is full. sqlx does not notice, and
+        // could not begin another transaction on this connection.
+        let writer = pool(1).before_acquire(|connection, _| {
+            Box::pin(async move { Ok(!connection.is_in_transaction()) })
+        });
+        let writer = writer.connect_with(options.clone()).await?;
         let readers = pool(READERS).connect_lazy_with(options.read_only(true));
         Ok(Self { writer, readers })
     }
@@ -78,6 +83,14 @@ impl SqliteBackend {
 
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, InboxError> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Begins a transaction of a handler. [`complete_run`] marks its events as done.
+    pub(crate) async fn begin_run(&self) -> Result<Transaction<'static, Sqlite>, InboxError> {
+        let mut transaction = self.begin().await?;
+        let savepoint = sqlx::query(sql::SAVEPOINT);
+        savepoint.execute(&mut *transaction).await?;
+        Ok(transaction)
     }
 
     pub(crate) async fn store(
@@ -262,9 +275,9 @@ impl SqliteBackend {
         &self,
         leases: &[Lease],
         lease: i64,
-    ) -> Result<HashSet<String>, InboxError> {
+    ) -> Result<HashMap<String, Renewal>, InboxError> {
         let mut transaction = self.begin().await?;
-        let mut kept = HashSet::new();
+        let mut kept = HashMap::new();
         for held in leases {
             let renewed = sqlx::query(sql::RENEW)
                 .bind(&held.lane)
@@ -273,7 +286,7 @@ impl SqliteBackend {
                 .execute(&mut *transaction)
                 .await?;
             if renewed.rows_affected() > 0 {
-                kept.insert(held.lane.clone());
+                kept.insert(held.lane.clone(), Renewal::Renewed);
             }
         }
         transaction.commit().await?;
@@ -389,8 +402,23 @@ impl SqliteBackend {
     }
 }
 
-/// Marks events as done in a transaction of the host or in one of its own.
-pub(crate) async fn complete_in(
+/// Marks events as done in the transaction of a handler.
+///
+/// A statement of the handler may have ended that transaction (`OR ROLLBACK`, a full disk), and the
+/// handler may have ignored its error. The savepoint is gone then, and nothing is marked.
+pub(crate) async fn complete_run(
+    connection: &mut SqliteConnection,
+    lease: &Lease,
+    keys: &[[u8; 16]],
+    settings: &Settings,
+) -> Result<(), InboxError> {
+    let release = sqlx::query(sql::RELEASE_SAVEPOINT);
+    release.execute(&mut *connection).await?;
+    complete_in(connection, lease, keys, settings).await
+}
+
+/// Marks events as done in a transaction.
+async fn complete_in(
     connection: &mut SqliteConnection,
     lease: &Lease,
     keys: &[[u8; 16]],

@@ -9,6 +9,11 @@ macro_rules! now {
     };
 }
 
+/// In the transaction of a handler: it is there as long as the transaction is.
+pub(super) const SAVEPOINT: &str = "SAVEPOINT whatsapp_inbox";
+
+pub(super) const RELEASE_SAVEPOINT: &str = "RELEASE whatsapp_inbox";
+
 pub(super) const PLACE: &str = "SELECT conversation FROM whatsapp_inbox_alias WHERE alias = ?1";
 
 pub(super) const ALIAS: &str = concat!(
@@ -102,10 +107,11 @@ pub(super) const DONE: &str = concat!(
     " + ?2 WHERE event_key = ?1 AND state = ?3"
 );
 
+/// Never shortens a lease.
 pub(super) const RENEW: &str = concat!(
-    "UPDATE whatsapp_inbox_lane SET wake_at = ",
+    "UPDATE whatsapp_inbox_lane SET wake_at = max(wake_at, ",
     now!(),
-    " + ?3 WHERE lane = ?1 AND owner = ?2"
+    " + ?3) WHERE lane = ?1 AND owner = ?2"
 );
 
 pub(super) const CLAIMS: &str =
