@@ -96,7 +96,7 @@ async fn requests_arrive_live_and_refused_ones_say_why() {
         .shows("#facts", "signature_mismatch: the signature does not match")
         .await;
     browser
-        .shows("#advice", "the secret differs from App settings > Basic")
+        .shows("#advice", "compare the secret with App settings > Basic")
         .await;
     browser
         .shows("#facts", "not kept: its signature was not verified")
