@@ -23,7 +23,8 @@ pub(crate) struct ServeArgs {
     /// Address of the page; other than loopback, its URL gets a secret token
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3001")]
     pub(super) page: SocketAddr,
-    /// Host name under which a browser may open the page, besides addresses; may be repeated
+    /// Host name under which a browser may open the page, besides addresses; its URL then gets a
+    /// secret token; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(super) page_host: Vec<String>,
     /// Maximum number of kept requests; beyond it, the oldest go

@@ -59,7 +59,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let page_listener = listen(args.page, "--page").await?;
     let webhook_url = format!("http://{}{}", local(&listener)?, args.path);
     let page_address = local(&page_listener)?;
-    let prefix = match page_address.ip().is_loopback() {
+    // Of a request to a plain HTTP name, browsers do not say which site sent it.
+    let prefix = match page_address.ip().is_loopback() && args.page_host.is_empty() {
         true => String::new(),
         false => format!("/{}", random()?),
     };

@@ -461,6 +461,17 @@ async fn beyond_loopback_the_page_needs_its_token() {
 }
 
 #[tokio::test]
+async fn a_named_page_needs_its_token() {
+    let serve = Serve::start(&["--page-host", "dev.test"], &ENV);
+    assert_eq!(serve.prefix.len(), 33, "{}", serve.prefix);
+    // As another site's image: a browser sends no Sec-Fetch headers to a plain HTTP name.
+    let answer =
+        serve.raw("GET /api/session HTTP/1.1\r\nHost: dev.test\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert_eq!(serve.get("/api/session").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn markup_is_never_sent_as_something_that_runs() {
     let serve = Serve::start(&[], &ENV);
     let body = text("wamid.A")
