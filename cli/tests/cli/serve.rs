@@ -264,6 +264,57 @@ async fn a_session_is_saved_and_loaded() {
     assert_eq!(other.kept().await.len(), 0);
 }
 
+/// Peak of the resident memory in MiB.
+#[cfg(target_os = "linux")]
+fn peak(process: &Process) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.unwrap().trim().trim_end_matches(" kB");
+    kib.parse::<usize>().unwrap() / 1024
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn unknown_keys_of_a_session_take_no_memory() {
+    let serve = Serve::start(&[], &ENV);
+    serve.deliver(&text("wamid.A"), "other").await;
+    let (_, session) = serve.get("/api/session").await;
+    let start = session.trim_end().strip_suffix('}').unwrap();
+    let zeros = "0,".repeat(4 * 1024 * 1024);
+    let (status, answer) = serve
+        .post("/api/session", &format!("{start},\"x\":[{zeros}0]}}\n"))
+        .await;
+    assert_eq!((status, &*answer), (StatusCode::OK, r#"{"loaded":1}"#));
+    let peak = peak(&serve.process);
+    assert!(peak < 100, "{peak} MiB");
+}
+
+#[tokio::test]
+async fn a_loaded_request_fits_into_the_store() {
+    let serve = Serve::start(&["--keep-mib", "4"], &ENV);
+    let line = |text: &str| {
+        let body = text_of(text);
+        let delivery = json!({
+            "at": 1, "method": "POST", "path": "/webhook", "verdict": "delivery", "status": 200,
+            "micros": 1, "body": body,
+        });
+        format!("{delivery}\n")
+    };
+    let (status, answer) = serve
+        .post("/api/session", &(line("hi") + &line(&"x".repeat(5 << 20))))
+        .await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+    assert!(
+        answer.contains("line 2 is larger than --keep-mib"),
+        "{answer}"
+    );
+    assert_eq!(serve.kept().await.len(), 0);
+}
+
+fn text_of(words: &str) -> String {
+    text("wamid.A").replace("hi", words)
+}
+
 #[tokio::test]
 async fn memory_is_bounded_by_count_and_bytes() {
     let serve = Serve::start(&["--keep", "5", "--keep-mib", "4"], &ENV);
