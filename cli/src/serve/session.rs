@@ -21,6 +21,7 @@ use super::{
     api::{Problem, bad},
     record::{Origin, Record, Refusal, Verdict},
 };
+use crate::output;
 
 /// A line of the file. The body is JSON text, so it is a string.
 #[derive(Serialize)]
@@ -73,9 +74,7 @@ pub(super) async fn save(State(app): State<App>) -> Response {
 fn line(record: &Arc<Record>) -> serde_json::Result<String> {
     let body = std::str::from_utf8(&record.body).ok();
     let body = body.filter(|body| !body.is_empty());
-    let mut line = serde_json::to_string(&Saved { record, body })?;
-    line.push('\n');
-    Ok(line)
+    output::json_line(&Saved { record, body })
 }
 
 /// Adds the requests of a file. Nothing is added if a line is wrong.

@@ -316,6 +316,20 @@ fn text_of(words: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_session_has_no_controls_of_a_terminal() {
+    let serve = Serve::start(&[], &ENV);
+    let controls = "\u{7f}\u{9b}31m\u{202e}\u{2066}\u{200f}";
+    let body = text_of(controls);
+    assert_eq!(serve.deliver(&body, SECRET).await, StatusCode::OK);
+    let (_, session) = serve.get("/api/session").await;
+    for control in controls.chars().filter(|c| !c.is_ascii_alphanumeric()) {
+        assert!(!session.contains(control), "{:?}", control);
+    }
+    assert!(session.contains("\\u202e"), "{session}");
+    assert_eq!(serve.kept().await[0]["body"], body);
+}
+
+#[tokio::test]
 async fn memory_is_bounded_by_count_and_bytes() {
     let serve = Serve::start(&["--keep", "5", "--keep-mib", "4"], &ENV);
     for number in 0..8 {
