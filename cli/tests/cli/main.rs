@@ -12,6 +12,7 @@
 mod doctor;
 mod files;
 mod help;
+mod output;
 mod rate;
 mod send;
 mod serve;
