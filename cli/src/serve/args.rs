@@ -8,6 +8,9 @@ use clap::Args;
 /// page. The page shows the bodies of messages: keep its address to yourself. The webhook and the
 /// page have a port each, so that a tunnel to the webhook does not publish the page. Nothing is
 /// stored on disk or sent elsewhere.
+///
+/// On loopback every user and program of the machine can open the page. It can also have any body
+/// signed with the app secret, and sent to an address of its choice.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   whatsapp-webhook serve
