@@ -381,6 +381,22 @@ async fn at_most_16_pages_are_connected() {
 }
 
 #[tokio::test]
+async fn refused_requests_do_not_drop_deliveries() {
+    let serve = Serve::start(&["--keep", "20"], &ENV);
+    serve.deliver(&text("wamid.A"), SECRET).await;
+    for _ in 0..25 {
+        serve.deliver(&text("wamid.B"), "other").await;
+    }
+    let kept = serve.kept().await;
+    let numbers: Vec<_> = kept.iter().map(|record| &record["number"]).collect();
+    assert_eq!(numbers.len(), 20);
+    assert_eq!(numbers[..2], [1, 8]);
+    assert_eq!(serve.get("/api/requests/1").await.0, StatusCode::OK);
+    assert_eq!(serve.get("/api/requests/7").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(serve.get("/api/requests/8").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn other_sites_cannot_read_or_post() {
     let serve = Serve::start(&[], &ENV);
     serve.deliver(&text("wamid.canary"), SECRET).await;
