@@ -3,6 +3,7 @@
 mod advice;
 mod api;
 mod args;
+mod fed;
 mod guard;
 mod page;
 mod record;
@@ -22,6 +23,8 @@ use crate::{failure::Failure, output, secret};
 
 /// Each connected page takes some memory.
 const MAX_PAGES: usize = 16;
+/// Each session that is being saved keeps its requests in memory, also dropped ones.
+const MAX_SAVES: usize = 2;
 
 /// What the handlers of the page share.
 #[derive(Clone)]
@@ -36,6 +39,8 @@ struct App {
     app_secret: Arc<str>,
     /// Connected pages.
     pages: Arc<Semaphore>,
+    /// Sessions that are being saved.
+    saves: Arc<Semaphore>,
 }
 
 pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
@@ -72,6 +77,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         path: args.path.as_str().into(),
         app_secret: app_secret.value.as_str().into(),
         pages: Arc::new(Semaphore::new(MAX_PAGES)),
+        saves: Arc::new(Semaphore::new(MAX_SAVES)),
     };
     let guard = Guard::new(page_address.ip(), args.page_host, prefix.clone());
     let page = page::router(app, guard);

@@ -1,6 +1,6 @@
 //! A session as JSON lines: one kept request on each.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -9,19 +9,23 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::header;
-use http_body_util::channel::Channel;
+use http::{StatusCode, header};
+use http_body_util::channel::Sender;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 use tower_whatsapp::Notification;
 
 use super::{
     App,
     api::{Problem, bad},
+    fed::Fed,
     record::{Origin, Record, Refusal, Verdict},
 };
 use crate::output;
+
+/// Time for a browser to take one line.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A line of the file. The body is JSON text, so it is a string.
 #[derive(Serialize)]
@@ -50,17 +54,12 @@ struct Loaded {
 }
 
 pub(super) async fn save(State(app): State<App>) -> Response {
+    let Ok(permit) = Arc::clone(&app.saves).try_acquire_owned() else {
+        let text = "too many sessions are being saved\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    };
     let records = app.store.after(0, usize::MAX);
-    let (mut sender, body) = Channel::<Bytes>::new(1);
-    // One line at a time: the whole file may be as large as the store.
-    tokio::spawn(async move {
-        for record in records {
-            let Ok(line) = line(&record) else { continue };
-            if sender.send_data(line.into()).await.is_err() {
-                return;
-            }
-        }
-    });
+    let body = Fed::new(permit, |sender| send(records, sender));
     let headers = [
         (header::CONTENT_TYPE, "application/jsonl"),
         (
@@ -69,6 +68,18 @@ pub(super) async fn save(State(app): State<App>) -> Response {
         ),
     ];
     (headers, Body::new(body)).into_response()
+}
+
+/// One line at a time: the whole file may be as large as the store.
+async fn send(records: Vec<Arc<Record>>, mut sender: Sender<Bytes, io::Error>) {
+    for record in records {
+        let Ok(line) = line(&record) else { continue };
+        match timeout(SEND_TIMEOUT, sender.send_data(line.into())).await {
+            Ok(Ok(())) => {}
+            // As an error, so that the file is not taken for a whole one.
+            _ => return sender.abort(io::ErrorKind::TimedOut.into()),
+        }
+    }
 }
 
 fn line(record: &Arc<Record>) -> serde_json::Result<String> {
@@ -126,7 +137,20 @@ fn parse(line: &str) -> Option<Record> {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::{BodyExt, channel::Channel};
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_is_not_read_is_given_up() {
+        let record = Record::new(Origin::Live, 1, "GET", "/", 404, Duration::ZERO);
+        let (sender, body) = Channel::new(1);
+        let records = vec![Arc::new(record); 9];
+        let sending = timeout(SEND_TIMEOUT * 2, send(records, sender));
+        assert!(sending.await.is_ok());
+        let error = body.collect().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 
     #[test]
     fn texts_of_a_loaded_request_are_shortened() {

@@ -372,11 +372,10 @@ async fn at_most_16_pages_are_connected() {
     assert!(pages.iter().all(|(_, start)| start == "HTTP/1.1 200"));
     assert_eq!(connect().1, "HTTP/1.1 503");
     pages.pop();
-    // The closed one is noticed when there is something to send.
+    // The closed one is noticed although there is nothing to send.
     let patience = std::time::Instant::now();
     while connect().1 != "HTTP/1.1 200" {
-        assert!(patience.elapsed() < test_support::PATIENCE);
-        serve.deliver(&text("wamid.A"), SECRET).await;
+        assert!(patience.elapsed() < Duration::from_secs(5));
     }
 }
 
@@ -394,6 +393,33 @@ async fn refused_requests_do_not_drop_deliveries() {
     assert_eq!(serve.get("/api/requests/1").await.0, StatusCode::OK);
     assert_eq!(serve.get("/api/requests/7").await.0, StatusCode::NOT_FOUND);
     assert_eq!(serve.get("/api/requests/8").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn at_most_2_sessions_are_saved_at_a_time() {
+    let serve = Serve::start(&[], &ENV);
+    for number in 0..8 {
+        let large = text(&format!("wamid.{number}.{}", "x".repeat(2_000_000)));
+        assert_eq!(serve.deliver(&large, SECRET).await, StatusCode::OK);
+    }
+    // Not read to its end.
+    let save = || {
+        let mut saving = TcpStream::connect(serve.page).unwrap();
+        saving
+            .write_all(b"GET /api/session HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        let mut start = [0; 12];
+        saving.read_exact(&mut start).unwrap();
+        (saving, String::from_utf8(start.to_vec()).unwrap())
+    };
+    let mut savings: Vec<_> = (0..2).map(|_| save()).collect();
+    assert!(savings.iter().all(|(_, start)| start == "HTTP/1.1 200"));
+    assert_eq!(save().1, "HTTP/1.1 503");
+    savings.pop();
+    let patience = std::time::Instant::now();
+    while save().1 != "HTTP/1.1 200" {
+        assert!(patience.elapsed() < test_support::PATIENCE);
+    }
 }
 
 #[tokio::test]
