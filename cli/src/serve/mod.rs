@@ -5,6 +5,7 @@ mod api;
 mod args;
 mod fed;
 mod guard;
+mod listener;
 mod page;
 mod record;
 mod session;
@@ -97,17 +98,21 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         args.path,
     ))?;
 
-    let webhook = webhook.into_make_service_with_connect_info::<SocketAddr>();
-    let stopped = tokio::select! {
-        served = axum::serve(listener, webhook) => served,
-        served = axum::serve(page_listener, page) => served,
+    until_interrupted((listener, webhook), (page_listener, page)).await
+}
+
+async fn until_interrupted(
+    webhook: (TcpListener, Router),
+    page: (TcpListener, Router),
+) -> Result<ExitCode, Failure> {
+    tokio::select! {
+        never = listener::serve(webhook.0, webhook.1) => match never {},
+        never = listener::serve(page.0, page.1) => match never {},
         stopped = signal::ctrl_c() => match stopped {
-            Ok(()) => return Ok(secret::INTERRUPTED.into()),
-            Err(error) => Err(error),
+            Ok(()) => Ok(secret::INTERRUPTED.into()),
+            Err(error) => Err(Failure::caused("the server stopped", &error)),
         },
-    };
-    stopped.map_err(|error| Failure::caused("the server stopped", &error))?;
-    Ok(ExitCode::SUCCESS)
+    }
 }
 
 async fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failure> {

@@ -323,7 +323,7 @@ async fn a_session_has_no_controls_of_a_terminal() {
     assert_eq!(serve.deliver(&body, SECRET).await, StatusCode::OK);
     let (_, session) = serve.get("/api/session").await;
     for control in controls.chars().filter(|c| !c.is_ascii_alphanumeric()) {
-        assert!(!session.contains(control), "{:?}", control);
+        assert!(!session.contains(control), "{control:?}");
     }
     assert!(session.contains("\\u202e"), "{session}");
     assert_eq!(serve.kept().await[0]["body"], body);
@@ -419,6 +419,26 @@ async fn at_most_2_sessions_are_saved_at_a_time() {
     let patience = std::time::Instant::now();
     while save().1 != "HTTP/1.1 200" {
         assert!(patience.elapsed() < test_support::PATIENCE);
+    }
+}
+
+#[tokio::test]
+async fn at_most_256_connections_are_served() {
+    let serve = Serve::start(&[], &ENV);
+    for address in [serve.webhook, serve.page] {
+        let mut idle: Vec<_> = (0..256)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        let mut next = TcpStream::connect(address).unwrap();
+        next.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        next.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut start = [0; 8];
+        assert!(next.read_exact(&mut start).is_err());
+        idle.pop();
+        next.set_read_timeout(Some(test_support::PATIENCE)).unwrap();
+        next.read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"HTTP/1.1");
     }
 }
 
