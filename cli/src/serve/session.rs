@@ -145,7 +145,7 @@ mod tests {
     async fn a_session_that_is_not_read_is_given_up() {
         let record = Record::new(Origin::Live, 1, "GET", "/", 404, Duration::ZERO);
         let (sender, body) = Channel::new(1);
-        let records = vec![Arc::new(record); 9];
+        let records = std::iter::repeat_n(Arc::new(record), 9).collect();
         let sending = timeout(SEND_TIMEOUT * 2, send(records, sender));
         assert!(sending.await.is_ok());
         let error = body.collect().await.unwrap_err();

@@ -16,6 +16,7 @@ mod output;
 mod rate;
 mod send;
 mod serve;
+mod serve_limits;
 
 use std::process::Command;
 
