@@ -5,7 +5,12 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use test_support::webhook::ENV;
+use http::{Request, StatusCode, Version};
+use test_support::{
+    process::Process,
+    sign,
+    webhook::{ENV, send},
+};
 
 use crate::program;
 
@@ -79,4 +84,23 @@ fn a_closed_pipe_is_no_error() {
         );
         assert_eq!(error, "", "{arguments:?}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_standard_error_does_not_stop_serve() {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec \"$0\" \"$@\" 2>/dev/full"])
+        .arg(program().get_program())
+        .args(COMMANDS[0])
+        .envs(ENV);
+    let process = Process::spawn(&mut command);
+    let line = process.line();
+    let (_, rest) = line.split_once("http://").unwrap();
+    let address = rest.split('/').next().unwrap().parse().unwrap();
+    // The library warns of it.
+    let request = Request::post("/webhook").header("X-Hub-Signature-256", sign("other", "{}"));
+    let (status, _) = send(address, Version::HTTP_11, request, "{}").await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
 }
