@@ -11,7 +11,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::{args::Args, failure::Failure};
+use crate::{args::Args, failure::Failure, output};
 
 pub(crate) fn completions(shell: Shell) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
@@ -41,11 +41,6 @@ pub(crate) fn man(directory: Option<&Path>) -> Result<ExitCode, Failure> {
 
 fn print(bytes: &[u8]) -> Result<ExitCode, Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        // The reader closed the pipe, as in `… | head`.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::caused("cannot write to standard output", &error))
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    output::written(out.write_all(bytes).and_then(|()| out.flush()))?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -10,17 +10,12 @@ use std::{
 use serde_json::{Value, json};
 use tower_whatsapp::{Event, Notification};
 
-use crate::{args::InspectArgs, failure::Failure};
+use crate::{args::InspectArgs, failure::Failure, output};
 
 pub(crate) fn run(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     let inspected = for_each_body(&args.files, |name, body| inspect(name, body, &mut out));
-    match inspected.and_then(|code| out.flush().map(|()| code)) {
-        Ok(code) => Ok(code),
-        // The reader closed the pipe, as in `inspect … | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Failure::caused("cannot write to standard output", &error)),
-    }
+    output::written(inspected.and_then(|code| out.flush().map(|()| code)))
 }
 
 /// Reads each file, or standard input if there is none or the name is `-`.
@@ -52,7 +47,9 @@ pub(crate) fn for_each_body(
             Ok(body) => take(name.as_deref(), body)?,
             Err(error) => {
                 let name = name.as_deref().unwrap_or("standard input");
-                eprintln!("whatsapp-webhook: cannot read {name}: {error}");
+                output::report(format_args!(
+                    "whatsapp-webhook: cannot read {name}: {error}"
+                ));
                 code = ExitCode::FAILURE;
             }
         }
@@ -65,12 +62,11 @@ fn inspect(file: Option<&str>, body: Vec<u8>, out: &mut impl Write) -> io::Resul
         Ok(notification) => notification
             .events()
             .iter()
-            .try_for_each(|event| writeln!(out, "{}", describe(file, event))),
-        Err(error) => writeln!(
-            out,
-            "{}",
-            json!({ "file": file, "error": error.to_string() })
-        ),
+            .try_for_each(|event| write!(out, "{}", output::json_line(&describe(file, event))?)),
+        Err(error) => {
+            let line = json!({ "file": file, "error": error.to_string() });
+            write!(out, "{}", output::json_line(&line)?)
+        }
     }
 }
 

@@ -2,12 +2,16 @@
 //!
 //! See `cli/README.md`, or run `whatsapp-webhook help`.
 
+// They panic if the output is closed or full.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod client;
 mod doctor;
 mod failure;
 mod generate;
 mod inspect;
+mod output;
 mod secret;
 mod send;
 mod serve;
@@ -38,7 +42,7 @@ fn main() -> ExitCode {
         Command::Man { directory } => generate::man(directory.as_deref()),
     };
     outcome.unwrap_or_else(|failure| {
-        eprintln!("whatsapp-webhook: {failure}");
+        output::report(format_args!("whatsapp-webhook: {failure}"));
         failure.exit_code()
     })
 }
@@ -54,7 +58,7 @@ fn explain(error: &clap::Error) -> ExitCode {
     let lines = text.lines().take_while(|line| !line.is_empty());
     let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
     let line = line.trim_start_matches("error: ");
-    eprintln!("whatsapp-webhook: {line}; see --help");
+    output::report(format_args!("whatsapp-webhook: {line}; see --help"));
     Failure::usage("").exit_code()
 }
 

@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 use tower_whatsapp::testing;
 
-use crate::{args::SignArgs, failure::Failure, inspect::for_each_body, secret};
+use crate::{args::SignArgs, failure::Failure, inspect::for_each_body, output, secret};
 
 pub(crate) fn run(args: &SignArgs) -> Result<ExitCode, Failure> {
     let secret = secret::app_secret(&args.secret_env)?;
@@ -19,16 +19,10 @@ pub(crate) fn run(args: &SignArgs) -> Result<ExitCode, Failure> {
         let signature = value.to_str().unwrap_or_default();
         if args.json {
             let line = json!({ "file": file, "length": body.len(), "signature": signature });
-            writeln!(out, "{line}")
+            write!(out, "{}", output::json_line(&line)?)
         } else {
             writeln!(out, "{signature}")
         }
     });
-    match signed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::caused("cannot write to standard output", &error))
-        }
-        Err(_) => Ok(ExitCode::SUCCESS),
-        Ok(code) => Ok(code),
-    }
+    output::written(signed.and_then(|code| out.flush().map(|()| code)))
 }

@@ -1,6 +1,10 @@
 //! What a check found.
 
+use std::mem;
+
 use serde::Serialize;
+
+use crate::{failure::Failure, output};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,6 +36,7 @@ pub(super) struct Finding {
 /// Prints findings as they come.
 pub(super) struct Findings {
     json: bool,
+    printed: Result<(), Failure>,
     pub(super) warnings: usize,
     pub(super) errors: usize,
 }
@@ -40,6 +45,7 @@ impl Findings {
     pub(super) fn new(json: bool) -> Self {
         Self {
             json,
+            printed: Ok(()),
             warnings: 0,
             errors: 0,
         }
@@ -90,29 +96,30 @@ impl Findings {
             why,
             todo,
         };
-        if self.json {
-            println!("{}", serde_json::json!(finding));
-        } else {
-            finding.print();
+        let text = match self.json {
+            true => output::json_line(&finding).unwrap_or_default(),
+            false => finding.text(),
+        };
+        if self.printed.is_ok() {
+            self.printed = output::print(text);
         }
     }
 
-    /// Prints the last line.
-    pub(super) fn sum_up(&self) {
-        if !self.json {
-            println!(
-                "\n{}",
-                match (self.errors, self.warnings) {
-                    (0, 0) => "Nothing to mend.".to_owned(),
-                    (errors, warnings) => format!("{errors} errors, {warnings} warnings."),
-                }
-            );
+    /// Prints the last line. Returns the first failure to print.
+    pub(super) fn sum_up(&mut self) -> Result<(), Failure> {
+        mem::replace(&mut self.printed, Ok(()))?;
+        if self.json {
+            return Ok(());
         }
+        output::print(match (self.errors, self.warnings) {
+            (0, 0) => "\nNothing to mend.\n".to_owned(),
+            (errors, warnings) => format!("\n{errors} errors, {warnings} warnings.\n"),
+        })
     }
 }
 
 impl Finding {
-    fn print(&self) {
+    fn text(&self) -> String {
         let severity = match self.severity {
             Severity::Ok => "ok",
             Severity::Note => "note",
@@ -123,13 +130,14 @@ impl Finding {
         let seen: String = self
             .seen
             .chars()
-            .map(|c| if c.is_control() { '?' } else { c })
+            .map(|c| if output::is_control(c) { '?' } else { c })
             .collect();
-        println!("{severity:8} {:22} {seen}", self.name);
-        for (label, text) in [("why", self.why), ("do", self.todo)] {
-            if !text.is_empty() {
-                println!("         {label:22} {text}");
+        let mut text = format!("{severity:8} {:22} {seen}\n", self.name);
+        for (label, words) in [("why", self.why), ("do", self.todo)] {
+            if !words.is_empty() {
+                text += &format!("         {label:22} {words}\n");
             }
         }
+        text
     }
 }

@@ -16,18 +16,18 @@ use tokio_rustls::rustls::RootCertStore;
 
 pub(crate) use self::args::DoctorArgs;
 use self::{finding::Findings, probe::Prober};
-use crate::{client, failure::Failure, secret};
+use crate::{client, failure::Failure, output, secret};
 
 pub(crate) async fn run(args: DoctorArgs) -> Result<ExitCode, Failure> {
     let mut findings = Findings::new(args.json);
     tokio::select! {
         checked = check(&args, &mut findings) => checked?,
         _ = signal::ctrl_c() => {
-            eprintln!("interrupted");
+            output::report("interrupted");
             return Ok(secret::INTERRUPTED.into());
         }
     }
-    findings.sum_up();
+    findings.sum_up()?;
     Ok(match findings.errors {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,

@@ -20,7 +20,7 @@ use self::progress::Progress;
 use crate::{
     client::{self, Answer, Client},
     failure::Failure,
-    secret,
+    output, secret,
 };
 
 const CHALLENGE: &str = "1158201444";
@@ -35,19 +35,18 @@ pub(crate) async fn run(args: SendArgs) -> Result<ExitCode, Failure> {
     let secret = secret::app_secret(&args.secret_env)?;
     let token = secret::optional(&args.token_env)?;
     let config = args.tls.config(with_tls)?;
-    let say = |line: &str| {
-        if !args.json {
-            println!("{line}");
-        }
+    let say = |line: &str| match args.json {
+        true => Ok(()),
+        false => output::print(format_args!("{line}\n")),
     };
     if with_tls {
         client::check_certificate(config.clone(), &args.url).await?;
-        say("certificate           ok");
+        say("certificate           ok")?;
     }
     let client = client::new(config);
     if let Some(token) = &token {
         handshake(&client, &args.url, token).await?;
-        say("handshake             ok");
+        say("handshake             ok")?;
     }
     if args.samples.is_empty() {
         simulate(&args, client, secret).await
@@ -88,14 +87,13 @@ async fn simulate(args: &SendArgs, client: Client, secret: String) -> Result<Exi
     };
     let interrupted = progress.finish();
     let Some(report) = report else {
-        eprintln!("interrupted: {interrupted}");
+        output::report(format_args!("interrupted: {interrupted}"));
         return Ok(secret::INTERRUPTED.into());
     };
-    if args.json {
-        println!("{}", to_json(&report));
-    } else {
-        println!("{report}\n{}", throughput(&report));
-    }
+    output::print(match args.json {
+        true => format!("{}\n", to_json(&report)),
+        false => format!("{report}\n{}\n", throughput(&report)),
+    })?;
     Ok(if report.unacknowledged().next().is_none() {
         ExitCode::SUCCESS
     } else {

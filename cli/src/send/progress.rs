@@ -18,6 +18,8 @@ use tower_whatsapp::{
     testing::{Delivery, DeliveryOutcome},
 };
 
+use crate::output;
+
 /// Counts of responses so far, and what shows them on standard error.
 #[derive(Clone)]
 pub(super) struct Progress {
@@ -97,13 +99,13 @@ async fn print_every_second(counts: Arc<Mutex<Counts>>) {
         seconds.tick().await;
         let counts = lock(&counts);
         let events = counts.acknowledged.len();
-        eprintln!(
+        output::report(format_args!(
             "{:4} s: {} deliveries answered with 200, {} failed; {} events/s",
             start.elapsed().as_secs(),
             counts.ok,
             counts.failed,
             events - before,
-        );
+        ));
         before = events;
     }
 }

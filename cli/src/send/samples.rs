@@ -14,7 +14,7 @@ use super::SendArgs;
 use crate::{
     client::{Answer, Client},
     failure::{Failure, chain},
-    secret,
+    output, secret,
 };
 
 pub(super) async fn send(
@@ -49,15 +49,14 @@ pub(super) async fn send(
         if status != Some(200) {
             code = ExitCode::FAILURE;
         }
-        if args.json {
-            println!(
-                "{}",
-                json!({ "sample": name, "status": status, "error": error, "ms": millis })
-            );
+        let line = if args.json {
+            let line = json!({ "sample": name, "status": status, "error": error, "ms": millis });
+            output::json_line(&line).unwrap_or_default()
         } else {
             let status = status.map_or_else(|| error.unwrap_or_default(), |code| code.to_string());
-            println!("{name:width$}  {status}  {millis:.1} ms");
-        }
+            format!("{name:width$}  {status}  {millis:.1} ms\n")
+        };
+        output::print(line)?;
     }
     Ok(code)
 }

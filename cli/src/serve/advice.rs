@@ -31,6 +31,8 @@ impl Advice {
         let printed = format::layer()
             .with_writer(std::io::stderr)
             .with_target(false)
+            // On standard error too, where it would panic.
+            .log_internal_errors(false)
             .with_filter(LevelFilter::from_level(Level::WARN));
         let registry = tracing_subscriber::registry()
             .with(advice.clone().with_filter(ours))

@@ -8,6 +8,9 @@ use clap::Args;
 /// page. The page shows the bodies of messages: keep its address to yourself. The webhook and the
 /// page have a port each, so that a tunnel to the webhook does not publish the page. Nothing is
 /// stored on disk or sent elsewhere.
+///
+/// On loopback every user and program of the machine can open the page. It can also have any body
+/// signed with the app secret, and sent to an address of its choice.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   whatsapp-webhook serve
@@ -23,7 +26,8 @@ pub(crate) struct ServeArgs {
     /// Address of the page; other than loopback, its URL gets a secret token
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3001")]
     pub(super) page: SocketAddr,
-    /// Host name under which a browser may open the page, besides addresses; may be repeated
+    /// Host name under which a browser may open the page, besides addresses; its URL then gets a
+    /// secret token; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(super) page_host: Vec<String>,
     /// Maximum number of kept requests; beyond it, the oldest go

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header, uri::Authority};
 
 /// Header that the page sends with its posts. Another site cannot without a CORS preflight, which
 /// is refused.
@@ -66,20 +66,37 @@ impl Guard {
     }
 
     fn allows_host(&self, host: &str) -> bool {
-        let name = match host.strip_prefix('[') {
-            Some(rest) => rest.split_once(']').map_or(rest, |(address, _)| address),
-            None => host.split_once(':').map_or(host, |(name, _)| name),
+        let Ok(authority) = host.parse::<Authority>() else {
+            return false;
         };
+        let name = authority.host();
+        // Nothing else is before the name, or after it.
+        let port = host.strip_prefix(name);
+        if !port.is_some_and(|port| port.is_empty() || is_port(port)) {
+            return false;
+        }
         // A name that an attacker controls may resolve to this address, but an address may not.
-        let is_address = name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| !self.is_loopback || address.is_loopback());
+        let address = match name.strip_prefix('[') {
+            Some(rest) => {
+                let address = rest.strip_suffix(']').and_then(|text| text.parse().ok());
+                address.map(IpAddr::V6)
+            }
+            None => name.parse().ok().map(IpAddr::V4),
+        };
+        let is_address = address.is_some_and(|address| !self.is_loopback || address.is_loopback());
         let is_named = self
             .names
             .iter()
             .any(|allowed| allowed.eq_ignore_ascii_case(name));
         is_address || name.eq_ignore_ascii_case("localhost") || is_named
     }
+}
+
+/// Whether this is `:` and a port.
+fn is_port(text: &str) -> bool {
+    text.strip_prefix(':').is_some_and(|port| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    })
 }
 
 /// The only host of a request.
@@ -164,6 +181,20 @@ mod tests {
             "[::2]:1",
             "localhost.evil.example",
             "dev.test.evil.example",
+            "localhost:1@evil.example",
+            "localhost@localhost",
+            "127.0.0.1:80:evil.example",
+            "[::1].evil.example",
+            "[::1]evil.example",
+            "[localhost].evil.example",
+            "[localhost]",
+            "[127.0.0.1]",
+            "[dev.test",
+            "::1",
+            "127.0.0.1:99999999",
+            "127.0.0.1:",
+            "127.0.0.1:+80",
+            "localhost:80 ",
         ] {
             assert_eq!(
                 check(&loopback(), "GET", "/", &[("host", host)]),

@@ -3,7 +3,9 @@
 mod advice;
 mod api;
 mod args;
+mod fed;
 mod guard;
+mod listener;
 mod page;
 mod record;
 mod session;
@@ -11,17 +13,19 @@ mod store;
 mod stream;
 mod webhook;
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{fmt, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use axum::Router;
 use tokio::{net::TcpListener, signal, sync::Semaphore};
 
 pub(crate) use self::args::ServeArgs;
 use self::{advice::Advice, guard::Guard, store::Store};
-use crate::{failure::Failure, secret};
+use crate::{failure::Failure, output, secret};
 
 /// Each connected page takes some memory.
 const MAX_PAGES: usize = 16;
+/// Each session that is being saved keeps its requests in memory, also dropped ones.
+const MAX_SAVES: usize = 2;
 
 /// What the handlers of the page share.
 #[derive(Clone)]
@@ -36,11 +40,13 @@ struct App {
     app_secret: Arc<str>,
     /// Connected pages.
     pages: Arc<Semaphore>,
+    /// Sessions that are being saved.
+    saves: Arc<Semaphore>,
 }
 
 pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
-    let (app_secret, secret_is_made) = value_or_random(&args.secret_env)?;
-    let (verify_token, token_is_made) = value_or_random(&args.token_env)?;
+    let app_secret = Setting::read(&args.secret_env)?;
+    let verify_token = Setting::read(&args.token_env)?;
     let advice = Advice::install();
     let store = Arc::new(Store::new(
         args.keep as usize,
@@ -48,8 +54,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     ));
     let webhook = webhook::router(
         &args.path,
-        &app_secret,
-        &verify_token,
+        &app_secret.value,
+        &verify_token.value,
         Arc::clone(&store),
         advice,
     )
@@ -59,7 +65,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let page_listener = listen(args.page, "--page").await?;
     let webhook_url = format!("http://{}{}", local(&listener)?, args.path);
     let page_address = local(&page_listener)?;
-    let prefix = match page_address.ip().is_loopback() {
+    // Of a request to a plain HTTP name, browsers do not say which site sent it.
+    let prefix = match page_address.ip().is_loopback() && args.page_host.is_empty() {
         true => String::new(),
         false => format!("/{}", random()?),
     };
@@ -69,39 +76,43 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         instance: random()?.into(),
         webhook_url: webhook_url.as_str().into(),
         path: args.path.as_str().into(),
-        app_secret: app_secret.as_str().into(),
+        app_secret: app_secret.value.as_str().into(),
         pages: Arc::new(Semaphore::new(MAX_PAGES)),
+        saves: Arc::new(Semaphore::new(MAX_SAVES)),
     };
     let guard = Guard::new(page_address.ip(), args.page_host, prefix.clone());
     let page = page::router(app, guard);
 
-    println!("webhook       {webhook_url}");
-    println!("verify token  {verify_token}{}", made(token_is_made));
-    if secret_is_made {
-        println!("app secret    {app_secret}{}", made(true));
-        println!("              Meta signs with the secret of your app: for its deliveries set");
-        println!("              {} (App settings, Basic)", args.secret_env);
-    } else {
-        println!("app secret    that of {}", args.secret_env);
-    }
-    println!("page          http://{page_address}{prefix}/");
-    println!();
-    println!("For Meta's dashboard make the webhook public by HTTPS, for example:");
-    println!("  cloudflared tunnel --url http://{}", local(&listener)?);
-    println!(
-        "and enter the public URL with {} and the verify token.",
-        args.path
-    );
-    println!("The page shows the bodies of messages. Ctrl-C ends it.");
+    let page_url = format!("http://{page_address}{prefix}/");
+    let tunnelled = local(&listener)?;
+    output::print(format_args!(
+        "webhook       {webhook_url}\n\
+         verify token  {verify_token}\n\
+         app secret    {app_secret}\n{}\
+         page          {page_url}\n\n\
+         For Meta's dashboard make the webhook public by HTTPS, for example:\n  \
+           cloudflared tunnel --url http://{tunnelled}\n\
+         and enter the public URL with {} and the verify token.\n\
+         The page shows the bodies of messages. Ctrl-C ends it.\n",
+        hint(&app_secret),
+        args.path,
+    ))?;
 
-    let webhook = webhook.into_make_service_with_connect_info::<SocketAddr>();
+    until_interrupted((listener, webhook), (page_listener, page)).await
+}
+
+async fn until_interrupted(
+    webhook: (TcpListener, Router),
+    page: (TcpListener, Router),
+) -> Result<ExitCode, Failure> {
     tokio::select! {
-        served = axum::serve(listener, webhook) => served,
-        served = axum::serve(page_listener, page) => served,
-        stopped = signal::ctrl_c() => stopped,
+        never = listener::serve(webhook.0, webhook.1) => match never {},
+        never = listener::serve(page.0, page.1) => match never {},
+        stopped = signal::ctrl_c() => match stopped {
+            Ok(()) => Ok(secret::INTERRUPTED.into()),
+            Err(error) => Err(Failure::caused("the server stopped", &error)),
+        },
     }
-    .map_err(|error| Failure::caused("the server stopped", &error))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failure> {
@@ -117,15 +128,44 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
     address.map_err(|error| Failure::caused("the listener has no address", &error))
 }
 
-fn made(is_made: bool) -> &'static str {
-    if is_made { "  (made for this run)" } else { "" }
+/// A secret from the environment, or one made for this run. Only the latter is printed.
+struct Setting {
+    value: String,
+    /// The variable that it is from, or that would set it.
+    variable: String,
+    is_made: bool,
 }
 
-fn value_or_random(variable: &str) -> Result<(String, bool), Failure> {
-    Ok(match secret::optional(variable)? {
-        Some(value) => (value, false),
-        None => (random()?, true),
-    })
+impl Setting {
+    fn read(variable: &str) -> Result<Self, Failure> {
+        let given = secret::optional(variable)?;
+        Ok(Self {
+            is_made: given.is_none(),
+            value: given.map_or_else(random, Ok)?,
+            variable: variable.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_made {
+            true => write!(f, "{}  (made for this run)", self.value),
+            false => write!(f, "that of {}", self.variable),
+        }
+    }
+}
+
+fn hint(app_secret: &Setting) -> String {
+    if !app_secret.is_made {
+        return String::new();
+    }
+    let indent = " ".repeat(14);
+    format!(
+        "{indent}Meta signs with the secret of your app: for its deliveries set\n\
+         {indent}{} (App settings, Basic)\n",
+        app_secret.variable
+    )
 }
 
 /// 128 random bits as hexadecimal digits.

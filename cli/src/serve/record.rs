@@ -15,9 +15,11 @@ const SUMMARISED: usize = 100;
 const LISTED: usize = 8;
 /// Characters of a title or a path.
 const TITLE: usize = 160;
+/// Characters of a text of a loaded refusal. Those of the library are shorter.
+const REFUSAL: usize = 1_000;
 
 /// Where a request came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Origin {
     /// The network.
@@ -49,11 +51,24 @@ pub(super) struct Refusal {
     pub(super) received_length: Option<usize>,
 }
 
+impl Refusal {
+    /// Of a loaded session, whose texts may be of any length.
+    pub(super) fn shortened(self) -> Self {
+        let shortened = |text: String| shorten(&text, REFUSAL);
+        Self {
+            reason: shorten(&self.reason, TITLE),
+            text: shortened(self.text),
+            detail: self.detail.map(shortened),
+            advice: self.advice.map(shortened),
+            ..self
+        }
+    }
+}
+
 /// A request and its outcome. Serialised without the body, it is the row of the page.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Record {
     /// Set by the store.
-    #[serde(default)]
     pub(super) number: u64,
     pub(super) origin: Origin,
     /// Unix time in milliseconds.
@@ -63,12 +78,12 @@ pub(super) struct Record {
     pub(super) verdict: Verdict,
     pub(super) status: u16,
     pub(super) micros: u64,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) refusal: Option<Refusal>,
     #[serde(flatten)]
     pub(super) summary: Summary,
     /// Number of an earlier record with the same first event, set by the store.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) repeat_of: Option<u64>,
     #[serde(skip)]
     pub(super) first_key: Option<EventKey>,
@@ -77,20 +92,14 @@ pub(super) struct Record {
 }
 
 /// What the list shows and filters.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Summary {
-    #[serde(default)]
     title: String,
-    #[serde(default)]
     events: usize,
-    #[serde(default)]
     kinds: Vec<String>,
-    #[serde(default)]
     numbers: Vec<String>,
     /// Whether an event has keys that this version does not read.
-    #[serde(default)]
     unread: bool,
-    #[serde(default)]
     length: usize,
 }
 
@@ -139,6 +148,21 @@ impl Record {
             .or(refusal.declared_length)
             .unwrap_or_default();
         self.refusal = Some(refusal);
+        self
+    }
+
+    /// What a session says of a request other than a delivery.
+    pub(super) fn loaded(
+        mut self,
+        verdict: Verdict,
+        title: &str,
+        length: usize,
+        refusal: Option<Refusal>,
+    ) -> Self {
+        self.verdict = verdict;
+        self.summary.title = shorten(title, TITLE);
+        self.summary.length = length;
+        self.refusal = refusal;
         self
     }
 

@@ -1,4 +1,5 @@
-//! The kept requests, bounded by number and by size. Beyond either, the oldest go.
+//! The kept requests, bounded by number and by size. Beyond either, the oldest go: deliveries only
+//! when all other requests take a tenth or less. Anybody can send those.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tower_whatsapp::event::EventKey;
 
-use super::record::Record;
+use super::record::{Record, Verdict};
 
 pub(super) struct Store {
     kept: Mutex<Kept>,
@@ -21,8 +22,9 @@ pub(super) struct Store {
 
 #[derive(Default)]
 struct Kept {
-    records: VecDeque<Arc<Record>>,
-    bytes: usize,
+    /// With a right signature.
+    deliveries: Shelf,
+    others: Shelf,
     /// Number of the last record.
     last: u64,
     /// Dropped because of a limit.
@@ -33,12 +35,20 @@ struct Kept {
     generation: u64,
 }
 
+#[derive(Default)]
+struct Shelf {
+    records: VecDeque<Arc<Record>>,
+    bytes: usize,
+}
+
 /// What a page must know besides the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Totals {
-    /// Number of the oldest kept record. Above `last` if there is none.
-    pub(super) oldest: u64,
-    pub(super) last: u64,
+    /// Number of the oldest kept delivery. Above `last` if there is none.
+    oldest: u64,
+    /// The same of the other requests.
+    oldest_other: u64,
+    last: u64,
     count: usize,
     bytes: usize,
     gone: u64,
@@ -67,12 +77,14 @@ impl Store {
             let first = *kept.first_keys.entry(key).or_insert(number);
             record.repeat_of = (first != number).then_some(first);
         }
-        kept.bytes += record.size();
-        kept.records.push_back(Arc::new(record));
-        while kept.records.len() > self.max_count
-            || (kept.bytes > self.max_bytes && kept.records.len() > 1)
-        {
-            kept.drop_oldest();
+        let shelf = match record.verdict {
+            Verdict::Delivery => &mut kept.deliveries,
+            _ => &mut kept.others,
+        };
+        shelf.bytes += record.size();
+        shelf.records.push_back(Arc::new(record));
+        while kept.count() > self.max_count || (kept.bytes() > self.max_bytes && kept.count() > 1) {
+            kept.drop_oldest(self.max_count, self.max_bytes);
         }
         drop(kept);
         self.notify();
@@ -97,33 +109,42 @@ impl Store {
 
     pub(super) fn get(&self, number: u64) -> Option<Arc<Record>> {
         let kept = self.lock();
-        let oldest = kept.records.front()?.number;
-        let index = usize::try_from(number.checked_sub(oldest)?).ok()?;
-        kept.records.get(index).cloned()
+        let shelves = [&kept.deliveries.records, &kept.others.records];
+        shelves.into_iter().find_map(|records| {
+            let index = records.binary_search_by_key(&number, |record| record.number);
+            records.get(index.ok()?).cloned()
+        })
     }
 
     /// At most `count` records after this number, oldest first.
     pub(super) fn after(&self, number: u64, count: usize) -> Vec<Arc<Record>> {
         let kept = self.lock();
-        let start = kept
-            .records
-            .partition_point(|record| record.number <= number);
-        kept.records
-            .iter()
-            .skip(start)
-            .take(count)
-            .cloned()
-            .collect()
+        let after = |shelf: &Shelf| {
+            let records = &shelf.records;
+            let start = records.partition_point(|record| record.number <= number);
+            let records = records.iter().skip(start).take(count);
+            records.cloned().collect::<Vec<_>>()
+        };
+        let (mut records, others) = (after(&kept.deliveries), after(&kept.others));
+        drop(kept);
+        records.extend(others);
+        records.sort_by_key(|record| record.number);
+        records.truncate(count);
+        records
     }
 
     pub(super) fn totals(&self) -> Totals {
         let kept = self.lock();
-        let front = kept.records.front();
+        let oldest = |shelf: &Shelf| {
+            let front = shelf.records.front();
+            front.map_or(kept.last + 1, |record| record.number)
+        };
         Totals {
-            oldest: front.map_or(kept.last + 1, |record| record.number),
+            oldest: oldest(&kept.deliveries),
+            oldest_other: oldest(&kept.others),
             last: kept.last,
-            count: kept.records.len(),
-            bytes: kept.bytes,
+            count: kept.count(),
+            bytes: kept.bytes(),
             gone: kept.gone,
             max_count: self.max_count,
             max_bytes: self.max_bytes,
@@ -147,11 +168,29 @@ impl Store {
 }
 
 impl Kept {
-    fn drop_oldest(&mut self) {
-        let Some(record) = self.records.pop_front() else {
+    fn count(&self) -> usize {
+        self.deliveries.records.len() + self.others.records.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.deliveries.bytes + self.others.bytes
+    }
+
+    /// Drops another request if they take more than a tenth, and a delivery otherwise.
+    fn drop_oldest(&mut self, max_count: usize, max_bytes: usize) {
+        let front = self.deliveries.records.front();
+        // The newest one stays.
+        let drops_other = self.others.records.len() > (max_count / 10).max(1)
+            || self.others.bytes > max_bytes / 10
+            || front.is_none_or(|record| record.number == self.last);
+        let shelf = match drops_other {
+            true => &mut self.others,
+            false => &mut self.deliveries,
+        };
+        let Some(record) = shelf.records.pop_front() else {
             return;
         };
-        self.bytes = self.bytes.saturating_sub(record.size());
+        shelf.bytes = shelf.bytes.saturating_sub(record.size());
         self.gone += 1;
         if let Some(key) = record.first_key
             && self.first_keys.get(&key) == Some(&record.number)
@@ -214,6 +253,40 @@ mod tests {
         assert_eq!((store.totals().count, store.totals().gone), (1, 9));
         store.push(record("11", "hi"));
         assert_eq!(store.totals().count, 1);
+    }
+
+    #[test]
+    fn other_requests_take_a_tenth_of_a_full_store() {
+        let other = || Record::new(Origin::Live, 1, "GET", "/", 404, Duration::ZERO);
+        let store = Store::new(20, usize::MAX);
+        for number in 1..=30 {
+            store.push(record(&number.to_string(), "hi"));
+        }
+        let counts = || {
+            let kept = store.lock();
+            (kept.deliveries.records.len(), kept.others.records.len())
+        };
+        for _ in 0..30 {
+            store.push(other());
+        }
+        assert_eq!(counts(), (18, 2));
+        let totals = store.totals();
+        assert_eq!((totals.oldest, totals.oldest_other), (13, 59));
+        for number in 61..=70 {
+            store.push(record(&number.to_string(), "hi"));
+        }
+        assert_eq!(counts(), (18, 2));
+        let numbers: Vec<_> = store.after(22, 12).iter().map(|kept| kept.number).collect();
+        assert_eq!(numbers, [23, 24, 25, 26, 27, 28, 29, 30, 59, 60, 61, 62]);
+        assert_eq!(store.get(60).unwrap().number, 60);
+        assert!(store.get(58).is_none() && store.get(12).is_none());
+        store.clear();
+        // While there is room, they may take it.
+        for _ in 0..30 {
+            store.push(other());
+        }
+        store.push(record("a", "hi"));
+        assert_eq!(counts(), (1, 19));
     }
 
     #[test]

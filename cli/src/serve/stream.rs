@@ -1,6 +1,6 @@
 //! Server-sent events: what is kept, and what comes.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::channel::{Channel, Sender};
+use http_body_util::channel::Sender;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
@@ -17,6 +17,7 @@ use tower_whatsapp::testing::sample;
 
 use super::{
     App,
+    fed::Fed,
     record::Record,
     store::{Store, Totals},
 };
@@ -58,17 +59,12 @@ pub(super) async fn stream(
     let Ok(page) = Arc::clone(&app.pages).try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open\n").into_response();
     };
-    let (sender, body) = Channel::<Bytes>::new(1);
-    tokio::spawn(async move {
-        feed(app, after, sender).await;
-        drop(page);
-    });
+    let body = Fed::new(page, |sender| feed(app, after, sender));
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     (kind, Body::new(body)).into_response()
 }
 
-/// Ends when the browser closes the connection.
-async fn feed(app: App, mut after: u64, mut sender: Sender<Bytes>) {
+async fn feed(app: App, mut after: u64, mut sender: Sender<Bytes, io::Error>) {
     let names: Vec<_> = sample::all().into_iter().map(|(name, _)| name).collect();
     let hello = json!({
         "instance": &*app.instance,
@@ -106,7 +102,11 @@ async fn feed(app: App, mut after: u64, mut sender: Sender<Bytes>) {
     }
 }
 
-async fn send_rows(app: &App, after: &mut u64, sender: &mut Sender<Bytes>) -> Option<()> {
+async fn send_rows(
+    app: &App,
+    after: &mut u64,
+    sender: &mut Sender<Bytes, io::Error>,
+) -> Option<()> {
     let store: &Store = &app.store;
     loop {
         let rows = store.after(*after, BATCH);
@@ -126,6 +126,6 @@ async fn send_rows(app: &App, after: &mut u64, sender: &mut Sender<Bytes>) -> Op
     }
 }
 
-async fn send(sender: &mut Sender<Bytes>, event: String) -> Option<()> {
+async fn send(sender: &mut Sender<Bytes, io::Error>, event: String) -> Option<()> {
     sender.send_data(event.into()).await.ok()
 }

@@ -12,9 +12,11 @@
 mod doctor;
 mod files;
 mod help;
+mod output;
 mod rate;
 mod send;
 mod serve;
+mod serve_limits;
 
 use std::process::Command;
 

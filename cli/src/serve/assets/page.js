@@ -79,10 +79,14 @@ function connect() {
     const added = news.rows.filter((row) => row.number > last);
     for (const row of added) note(row);
     rows.push(...added);
-    const gone = rows.findIndex((row) => row.number >= totals.oldest);
-    rows.splice(0, gone < 0 ? rows.length : gone);
+    rows = rows.filter(isKept);
     schedule(added.length);
   });
+}
+
+/** The server drops other requests before deliveries. */
+function isKept(row) {
+  return row.number >= (row.verdict === 'delivery' ? totals.oldest : totals.oldest_other);
 }
 
 function connection(state, text) {
