@@ -89,8 +89,7 @@ pub enum RejectionKind {
     /// No app has the name in the path. 403, like a wrong signature; the body is not read.
     AppUnknown,
     /// The app resolver failed, timed out, or reached a limit. 503 with `Retry-After: 1`; the body
-    /// is not read. [`CachedResolver::counters`](super::CachedResolver::counters) tells which, and
-    /// [`last_error`](super::CachedResolver::last_error) has the cause.
+    /// is not read. `CachedResolver::counters` tells which, and its `last_error` has the cause.
     AppResolverUnavailable,
     /// The `X-Hub-Signature-256` header is missing. 403; the body is not read.
     SignatureMissing,
