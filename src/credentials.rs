@@ -72,7 +72,7 @@ pub(crate) struct KeyRing {
     tokens: Labelled<VerifyToken>,
 }
 
-/// The labels as one text, which is made only if somebody logs it.
+/// A list of labels. Its text is made only if it is logged.
 #[cfg(feature = "tracing")]
 pub(crate) struct SecretLabels<'a>(&'a [Arc<str>]);
 
@@ -310,7 +310,7 @@ impl fmt::Debug for Credentials {
 }
 
 impl KeyRing {
-    /// Labels of the secrets, separated by blanks.
+    /// Labels of the secrets, as a list for logs.
     #[cfg(feature = "tracing")]
     pub(crate) fn secret_labels(&self) -> SecretLabels<'_> {
         SecretLabels(&self.secrets.labels)

@@ -314,10 +314,11 @@ fn advice(kind: RejectionKind) -> &'static str {
              changes the header"
         }
         RejectionKind::SignatureMismatch => {
-            "refused a delivery: its signature matches none of the app's secrets. If others of this \
-             app are verified (`verified_since_start`), ignore it: a stranger sent it. Otherwise \
-             compare the secret with App settings > Basic in Meta's App Dashboard (was it reset?), \
-             then look for a proxy that changes bodies, or another app with this callback URL"
+            "refused a delivery: its signature matches none of the app's secrets. If another of this \
+             app was verified recently (`seconds_since_verified`, absent if none ever was), ignore \
+             it: a stranger sent it. Otherwise compare the secret with App settings > Basic in Meta's \
+             App Dashboard (was it reset?), then look for a proxy that changes bodies, or another app \
+             with this callback URL"
         }
         RejectionKind::BodyTooLarge => {
             "refused a delivery above the body limit: Meta sends up to 3 MB, so check `body_limit` \

@@ -92,8 +92,8 @@ impl Config {
     pub(super) fn check_missed_path<B>(&self, request: &Request<B>) {
         let path = request.uri().path();
         if path.len() <= MAX_COMPARED_PATH
-            && (is_signed_post(request) || is_handshake(request))
             && !self.warnings.is_reported(SetupWarning::PathMissed)
+            && (is_signed_post(request) || is_handshake(request))
             && self.routes.has_similar(path)
         {
             self.warnings.report_path_missed(path, &self.routes);
