@@ -70,6 +70,11 @@ on_both! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_file_is_opened_by_many_at_once() {
+    schema::a_new_file_is_opened_by_many_at_once().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_away_is_503() {
     receiving::a_server_that_is_away_is_503().await;
 }

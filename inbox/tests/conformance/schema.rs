@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use tower_whatsapp_inbox::{Inbox, InboxErrorKind};
 
 use crate::common::{Db, message, messages, post, until_empty};
@@ -16,6 +18,22 @@ pub(crate) async fn two_processes_migrate_at_once(db: &Db) {
         db.count("SELECT count(*) FROM whatsapp_inbox_event").await,
         1
     );
+}
+
+/// Only one connection can turn a new file into WAL mode, and SQLite does not wait for it.
+pub(crate) async fn a_new_file_is_opened_by_many_at_once() {
+    for _ in 0..40 {
+        let db = Arc::new(Db::sqlite().await);
+        let opening: Vec<_> = (0..6)
+            .map(|_| {
+                let db = Arc::clone(&db);
+                tokio::spawn(async move { db.open(Inbox::builder()).await })
+            })
+            .collect();
+        for opened in opening {
+            opened.await.unwrap().unwrap();
+        }
+    }
 }
 
 /// Polls all futures in turn, as they would run in processes of their own.

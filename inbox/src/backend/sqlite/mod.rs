@@ -5,7 +5,7 @@ mod sql;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::{
@@ -24,6 +24,8 @@ use crate::{
 
 /// How long a writer waits for the writers of other processes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two tries where SQLite itself does not wait.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// How long an operation waits for the connection that writes.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS: u32 = 4;
@@ -55,7 +57,7 @@ impl SqliteBackend {
         let writer = pool(1).before_acquire(|connection, _| {
             Box::pin(async move { Ok(!connection.is_in_transaction()) })
         });
-        let writer = writer.connect_with(options.clone()).await?;
+        let writer = open_file(writer, &options).await?;
         let readers = pool(READERS).connect_lazy_with(options.read_only(true));
         Ok(Self { writer, readers })
     }
@@ -400,6 +402,31 @@ impl SqliteBackend {
         transaction.commit().await?;
         Ok(count)
     }
+}
+
+/// Opens the file, and turns a new one into WAL mode.
+///
+/// Only one connection can do that, and SQLite refuses the others without regard to the time-out,
+/// because waiting could be a deadlock.
+async fn open_file(
+    pool: SqlitePoolOptions,
+    options: &SqliteConnectOptions,
+) -> Result<SqlitePool, sqlx::Error> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Whether the primary result code is `SQLITE_BUSY`.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.parse::<u32>().is_ok_and(|code| code & 0xff == 5))
 }
 
 /// Marks events as done in the transaction of a handler.
