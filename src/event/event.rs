@@ -214,6 +214,12 @@ impl Event {
         self.element().raw()
     }
 
+    /// Returns the length of [`raw`](Self::raw) in bytes, without a look at the text.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(crate) fn raw_len(&self) -> usize {
+        self.element().element.raw.len()
+    }
+
     /// Returns [`raw`](Self::raw) as bytes that share the body.
     #[must_use]
     pub fn raw_bytes(&self) -> Bytes {

@@ -23,7 +23,7 @@ impl<'a> ElementRef<'a> {
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(super) fn unread_within(&self, budget: &mut usize) -> Vec<String> {
         let mut paths = Vec::new();
-        if take(budget, self.raw().len()) {
+        if take(budget, self.element.raw.len()) {
             paths.extend(self.unread_of_element());
         }
         if take(budget, self.envelope.surroundings_len(&self.element)) {

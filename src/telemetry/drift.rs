@@ -26,7 +26,7 @@ impl Drift {
     pub(super) fn check(&self, events: &[Event], mut report: impl FnMut(&'static str, &str)) {
         let mut budget = MAX_BYTES;
         for event in events {
-            if event.raw().len() > budget {
+            if event.raw_len() > budget {
                 return;
             }
             for path in event.unread_within(&mut budget) {
@@ -90,7 +90,7 @@ mod tests {
             {"metadata":{"new":1},"messages":[{"id":"a","mood":1}]}}]}]}"#;
         let notification = Notification::parse(body).unwrap();
         let event = &notification.events()[0];
-        let element = event.raw().len();
+        let element = event.raw_len();
         let entry = body.len() - r#"{"entry":[]}"#.len();
         for (budget, paths) in [
             (element - 1, 0),

@@ -188,7 +188,7 @@ pub(super) fn delivery(delivery: &VerifiedDelivery<'_>, now: Moment) -> Span {
     // A key is a hash of the event, and takes time to compute.
     if !span.is_disabled()
         && let Some(first) = delivery.events.first()
-        && first.raw().len() <= MAX_HASHED
+        && first.raw_len() <= MAX_HASHED
     {
         span.record("first_key", field::display(first.key_in(delivery.app)));
     }

@@ -52,7 +52,7 @@ impl Envelope {
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(crate) fn surroundings_len(&self, element: &Element) -> usize {
         let surroundings = self.entry(element).raw.or(self.change(element).value);
-        surroundings.map_or(0, |span| self.document.text(span).len())
+        surroundings.map_or(0, Span::len)
     }
 
     fn scalars(&self, object: Option<Span>, is_known: impl Fn(&[u8]) -> bool) -> Vec<Span> {

@@ -32,6 +32,12 @@ impl Span {
         self.start as usize..self.end()
     }
 
+    /// Returns the length in bytes.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(crate) fn len(self) -> usize {
+        self.range().len()
+    }
+
     #[inline]
     fn end(self) -> usize {
         (self.end.get() - 1) as usize
