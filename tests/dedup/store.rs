@@ -529,7 +529,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: test_support::repetitions(1000) as u32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn it_does_what_its_model_does(steps in steps()) {

@@ -4,12 +4,12 @@
 
 use std::{collections::BTreeMap, time::Instant};
 use test_support::mutants::{MUTATIONS, Node, OWN, Random, bodies, variable};
-use test_support::oracle;
-use test_support::oracle::{elements, missing};
+use test_support::oracle::{self, elements, missing};
+use test_support::repetitions;
 
 use tower_whatsapp::{Notification, Payload};
 
-/// Number of mutants, unless `MUTANTS` is set.
+/// Number of mutants with `LONG_TESTS`, unless `MUTANTS` is set.
 const MUTANTS: usize = 20_000;
 
 /// Seed of the mutants, unless `SEED` is set.
@@ -17,7 +17,9 @@ const SEED: u64 = 0x5eed_0001;
 
 #[test]
 fn no_mutant_is_refused_and_no_element_of_it_is_lost() {
-    let mutants = variable("MUTANTS").map_or(MUTANTS, |number| usize::try_from(number).unwrap());
+    let mutants = variable("MUTANTS").map_or(repetitions(MUTANTS), |number| {
+        usize::try_from(number).unwrap()
+    });
     let seed = variable("SEED").unwrap_or(SEED);
     println!("seed {seed}");
     let bodies = bodies();
@@ -59,7 +61,7 @@ fn no_mutant_is_refused_and_no_element_of_it_is_lost() {
     );
     println!("{by_kind:?}");
     // Otherwise the test has checked nothing.
-    if mutants >= MUTANTS {
+    if mutants >= repetitions(MUTANTS) {
         assert!(by_kind.len() == MUTATIONS.len(), "{by_kind:?}");
         assert!(
             by_kind.values().all(|count| *count > mutants / 100),

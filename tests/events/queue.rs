@@ -10,9 +10,12 @@ use tower_whatsapp::{
     testing::sample::{self, Sample},
 };
 
-use test_support::mutants::{Node, Random, bodies, depth, variable};
+use test_support::{
+    mutants::{Node, Random, bodies, depth, variable},
+    repetitions,
+};
 
-/// Number of mutants, unless `MUTANTS` is set.
+/// Number of mutants with `LONG_TESTS`, unless `MUTANTS` is set.
 const MUTANTS: usize = 6_000;
 
 /// Seed of the mutants, unless `SEED` is set.
@@ -72,7 +75,9 @@ fn oddities_come_out_as_they_went_in() {
 
 #[test]
 fn every_mutant_comes_out_as_it_went_in() {
-    let mutants = variable("MUTANTS").map_or(MUTANTS, |number| usize::try_from(number).unwrap());
+    let mutants = variable("MUTANTS").map_or(repetitions(MUTANTS), |number| {
+        usize::try_from(number).unwrap()
+    });
     let seed = variable("SEED").unwrap_or(SEED);
     println!("seed {seed}");
     let mut random = Random(seed);

@@ -1,7 +1,7 @@
 //! Simulates seven days of deliveries, with faults of the store, the handler and the process, and
 //! checks them with oracles.
 //!
-//! `SIM_SEEDS` is the number of simulations (20), `SIM_SEED` a single one to repeat, `SIM_EVENTS`
+//! `SIM_SEEDS` is the number of simulations (8), `SIM_SEED` a single one to repeat, `SIM_EVENTS`
 //! the number of events of each (500). Use a release build for many: `SIM_SEEDS=10000 cargo test
 //! --release --all-features --test simulator`.
 #![cfg(test)]
@@ -365,7 +365,7 @@ fn holds(subject: Subject) {
     let events = number("SIM_EVENTS").unwrap_or(500) as usize;
     let seeds = match number("SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SIM_SEEDS").unwrap_or(20),
+        None => 0..number("SIM_SEEDS").unwrap_or(8),
     };
     let (tally, bad) = simulate_all(subject, seeds.clone(), events);
     println!("{tally:?}");

@@ -17,7 +17,7 @@ pub mod redis;
 pub mod webhook;
 
 use std::{
-    fs,
+    env, fs,
     future::Future,
     panic::Location,
     path::{Path, PathBuf},
@@ -90,6 +90,16 @@ pub fn shared(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared")
         .join(name)
+}
+
+/// How many times a long test repeats its work: `full` times if `LONG_TESTS` is set, otherwise a
+/// tenth, so that `cargo test` is quick. `.ci/run` and `scripts/assure` set it.
+pub fn repetitions(full: usize) -> usize {
+    if env::var_os("LONG_TESTS").is_some() {
+        full
+    } else {
+        full / 10
+    }
 }
 
 /// Time limit of everything that a test waits for. Far longer than anything takes, also on a busy
