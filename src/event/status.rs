@@ -142,6 +142,7 @@ impl fmt::Debug for Status<'_> {
 pub struct Recipient<'a> {
     /// Phone number in digits, or id of a group (`recipient_id`). Absent if the message was sent to
     /// a user id without a known phone number.
+    #[doc(alias = "phone")]
     pub id: Option<&'a str>,
     /// Type of the recipient (`recipient_type`): `group` for a group.
     pub kind: Option<&'a str>,

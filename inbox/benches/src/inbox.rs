@@ -14,8 +14,8 @@ use tokio::{
     time::{interval, sleep},
 };
 use tower::{Layer, ServiceExt};
-use tower_whatsapp::{WebhookLayer, testing::delivery};
-use tower_whatsapp_inbox::{Inbox, InboxEvent};
+use tower_whatsapp::{WebhookLayer, testing::delivery, webhook::Webhook};
+use tower_whatsapp_inbox::{Inbox, InboxEvent, Receiver};
 
 use crate::{
     BoxError, Cpu, Figures, SENDERS, database,
@@ -149,7 +149,7 @@ async fn store(inbox: &Inbox, deliveries: Vec<Vec<Message>>) -> Result<Duration,
     Ok(start.elapsed())
 }
 
-fn body(messages: &[Message]) -> bytes::Bytes {
+pub(crate) fn body(messages: &[Message]) -> bytes::Bytes {
     let mut samples = messages.iter().map(Message::sample);
     let first = samples.next().map_or_else(Default::default, |first| {
         samples
@@ -164,9 +164,20 @@ async fn post(inbox: &Inbox, messages: &[Message]) -> Result<(), BoxError> {
 }
 
 async fn post_body(inbox: &Inbox, body: bytes::Bytes) -> Result<(), BoxError> {
+    post_to(service(inbox)?, body).await
+}
+
+pub(crate) fn service(inbox: &Inbox) -> Result<Webhook<Receiver>, BoxError> {
     let layer = WebhookLayer::new("/webhook", SECRET, "token")?;
+    Ok(layer.layer(inbox.receiver()))
+}
+
+pub(crate) async fn post_to(
+    service: Webhook<Receiver>,
+    body: bytes::Bytes,
+) -> Result<(), BoxError> {
     let request = delivery("/webhook", body, SECRET).map(Full::new);
-    let response = layer.layer(inbox.receiver()).oneshot(request).await?;
+    let response = service.oneshot(request).await?;
     match response.status().as_u16() {
         200 => Ok(()),
         status => Err(format!("status {status}").into()),

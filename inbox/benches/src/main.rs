@@ -4,6 +4,7 @@
 //! figures for each. All share the processor with the database. `fsync` is on.
 
 mod apalis_queue;
+mod bare;
 mod cpu;
 mod graphile;
 mod inbox;
@@ -59,6 +60,7 @@ async fn run(events: usize) -> Result<(), BoxError> {
         "inbox, Postgres",
         &inbox::on_postgres(&server, events).await?,
     );
+    bare::compare(&server).await?;
     let dir = tempfile::tempdir()?;
     print(
         "inbox, SQLite",
