@@ -16,7 +16,7 @@ object! {
     /// [`CallEvent::Connect`] behind a batch of statuses: a late one is useless.
     pub struct Call<'a> {
         /// Id of the call, `wacid.…` (`id`).
-        pub id: Option<&'a str> = Id["id"],
+        pub id: Option<&'a str> = PersonalId["id"],
         /// Type of the event (`event`).
         pub event: Option<CallEvent<'a>> = CallEvent<'a>["event"],
         /// Unix time of the event, seconds (`timestamp`).
@@ -150,7 +150,7 @@ object! {
     /// `calls`.
     pub struct CallStatus<'a> {
         /// Id of the call, `wacid.…` (`id`).
-        pub id: Option<&'a str> = Id["id"],
+        pub id: Option<&'a str> = PersonalId["id"],
         /// Type of the status (`type`): `call`.
         pub kind: Option<&'a str> = Id["type"],
         /// State (`status`).

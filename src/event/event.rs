@@ -200,10 +200,9 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// Returns [`DeserializeError`] if the JSON does not match `T`. The source of the error may
-    /// quote the JSON.
+    /// Returns [`DeserializeError`] if the JSON does not match `T`.
     pub fn deserialize_raw<T: DeserializeOwned>(&self) -> Result<T, DeserializeError> {
-        serde_json::from_str(self.raw()).map_err(DeserializeError)
+        serde_json::from_str(self.raw()).map_err(|error| DeserializeError::new(&error))
     }
 
     /// Returns the JSON of the event, exactly as it was received.
@@ -403,7 +402,8 @@ impl Event {
     }
 }
 
-/// Shows the kind, id and state of the event, and no personal data.
+/// Shows the kind, time and state of the event, and no personal data. The id of a message would
+/// show the phone number that Meta encodes in it.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
@@ -413,8 +413,36 @@ impl fmt::Debug for Event {
 }
 
 /// The JSON of an event does not match the requested type.
+///
+/// Contains no data of the event. `serde_json::from_str` with [`Event::raw`] says more, in an error
+/// that may quote the event.
 #[derive(Debug)]
-pub struct DeserializeError(serde_json::Error);
+pub struct DeserializeError {
+    line: usize,
+    column: usize,
+}
+
+impl DeserializeError {
+    fn new(error: &serde_json::Error) -> Self {
+        Self {
+            line: error.line(),
+            column: error.column(),
+        }
+    }
+
+    /// Returns the line of [`Event::raw`] that does not match, from 1 on, or 0 if no single place
+    /// is wrong.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// Returns the column of the end of what does not match, in bytes.
+    #[must_use]
+    pub fn column(&self) -> usize {
+        self.column
+    }
+}
 
 impl fmt::Display for DeserializeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -422,8 +450,4 @@ impl fmt::Display for DeserializeError {
     }
 }
 
-impl Error for DeserializeError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
-    }
-}
+impl Error for DeserializeError {}

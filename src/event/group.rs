@@ -17,7 +17,7 @@ object! {
     /// members.
     pub struct Group<'a> {
         /// Id of the group (`group_id`). Absent if it could not be created.
-        pub group_id: Option<&'a str> = Id["group_id"],
+        pub group_id: Option<&'a str> = PersonalId["group_id"],
         /// Type of the event (`type`).
         pub event: Option<GroupEvent<'a>> = GroupEvent<'a>["type"],
         /// Unix time of the event, seconds (`timestamp`).
@@ -37,7 +37,7 @@ object! {
         /// Initiator of the removal of a participant (`initiated_by`): `business` or `participant`.
         pub initiated_by: Option<&'a str> = Id["initiated_by"],
         /// Id of the request to join (`join_request_id`).
-        pub join_request_id: Option<&'a str> = Id["join_request_id"],
+        pub join_request_id: Option<&'a str> = PersonalId["join_request_id"],
         /// WhatsApp id of the user that requests to join (`wa_id`).
         pub wa_id: Option<&'a str> = PersonalId["wa_id"],
         /// Business-scoped user id of the user that requests to join (`user_id`).

@@ -119,7 +119,7 @@ object! {
     /// in the field `standby`.
     pub struct StandbyEcho<'a> {
         /// Id of the message (`id`).
-        pub id: Option<&'a str> = Id["id"],
+        pub id: Option<&'a str> = PersonalId["id"],
         /// Unix time at which the message was sent, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// Body of the API request that sent the message, as JSON (`message`).

@@ -17,7 +17,7 @@ object! {
     /// both sides.
     pub struct HistoryMessage<'a> {
         /// Id of the message (`id`).
-        pub id: Option<&'a str> = Id["id"],
+        pub id: Option<&'a str> = PersonalId["id"],
         /// Unix time at which the message was sent, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// Phone number of the sender (`from`): the user or the business.
@@ -155,7 +155,7 @@ object! {
     /// Do not reply to an echo: it is the business's own message.
     pub struct Echo<'a> {
         /// Id of the message (`id`).
-        pub id: Option<&'a str> = Id["id"],
+        pub id: Option<&'a str> = PersonalId["id"],
         /// Unix time at which the message was sent, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// Phone number of the business (`from`).

@@ -5,7 +5,7 @@
 
 use super::{
     contact::Contact,
-    schema::{Id, Lazy, List, Name, Timestamp, UserText, object, string_enum},
+    schema::{Id, Lazy, List, Name, PersonalId, Timestamp, UserText, object, string_enum},
 };
 
 object! {
@@ -13,7 +13,7 @@ object! {
     /// `automatic_events[]` in the field of that name.
     pub struct AutomaticEvent<'a> {
         /// Id of the message in which the event was detected (`id`).
-        pub id: Option<&'a str> = Id["id"],
+        pub id: Option<&'a str> = PersonalId["id"],
         /// Type of the event (`event_name`): `LeadSubmitted` or `Purchase`, in upper or lower case.
         pub event_name: Option<&'a str> = Id["event_name"],
         /// Unix time of the event, seconds (`timestamp`).

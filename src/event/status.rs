@@ -128,7 +128,6 @@ impl serde::Serialize for Status<'_> {
 impl fmt::Debug for Status<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Status")
-            .field("id", &self.id)
             .field("state", &self.state)
             .field("timestamp", &self.timestamp)
             .field("errors", &self.errors)
@@ -193,7 +192,7 @@ object! {
 object! {
     /// The JSON object of a [`Status`].
     struct WireStatus<'a> {
-        id: Option<&'a str> = Id["id"],
+        id: Option<&'a str> = PersonalId["id"],
         status: Option<State<'a>> = State<'a>["status"],
         timestamp: Option<Timestamp> = Timestamp["timestamp"],
         recipient_id: Option<&'a str> = PersonalId["recipient_id"],
@@ -204,7 +203,7 @@ object! {
         recipient_participant_user_id: Option<&'a str> = PersonalId["recipient_participant_user_id"],
         recipient_participant_parent_user_id: Option<&'a str> = PersonalId["recipient_participant_parent_user_id"],
         recipient_identity_key_hash: Option<&'a str> = Id["recipient_identity_key_hash"],
-        group_id: Option<&'a str> = Id["group_id"],
+        group_id: Option<&'a str> = PersonalId["group_id"],
         biz_opaque_callback_data: Option<&'a str> = UserText["biz_opaque_callback_data"],
         kind: Option<&'a str> = Id["type"],
         template_id: Option<&'a str> = Id["template_id"],

@@ -3,6 +3,8 @@
 
 mod accessors;
 mod contact_lookup;
+#[cfg(feature = "testing")]
+mod debug;
 mod element_context;
 mod getters;
 mod json_key_order;

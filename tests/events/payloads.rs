@@ -797,10 +797,14 @@ fn debug_shows_no_person_and_no_text() {
     );
     let notification = Notification::parse(body).unwrap();
     let shown = format!("{notification:?} {:#?}", notification.events());
-    for secret in ["CANARY", "1650555", "US.1", "12.5", "Ada", "Grace"] {
+    // Meta encodes the phone number in the ids of messages.
+    for secret in ["CANARY", "1650555", "US.1", "12.5", "Ada", "Grace", "wamid"] {
         assert!(!shown.contains(secret), "{secret}: {shown}");
     }
-    assert!(shown.contains("wamid.A") && shown.contains("wamid.B"));
+    assert!(
+        shown.contains("Meta's words") && shown.contains("Timestamp(1"),
+        "{shown}"
+    );
 }
 
 /// A delivery with one change of a field.
@@ -1159,8 +1163,9 @@ fn an_event_becomes_a_type_of_the_host() {
         error.to_string(),
         "the JSON of the event does not match the requested type"
     );
-    // Details are only in the source, which may quote the JSON.
-    assert!(error.source().unwrap().to_string().contains("CANARY"));
+    assert_eq!((error.line(), error.column()), (1, 17));
+    assert!(error.source().is_none());
+    assert!(!format!("{error:?}").contains("CANARY"), "{error:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{
     card::Card, context::Context, interactive::Interactive, media::Media, order::Order,
     system::System, unsupported::Unsupported,
 };
-use crate::event::schema::{Coordinate, Id, Lazy, List, UserText, object, tagged_union};
+use crate::event::schema::{Coordinate, Lazy, List, PersonalId, UserText, object, tagged_union};
 
 tagged_union! {
     /// The content of a message, by its `type`.
@@ -129,7 +129,7 @@ object! {
     /// A reaction to a message: the body of `reaction` messages.
     pub struct Reaction<'a> {
         /// Id of the message that the user reacted to (`message_id`).
-        pub message_id: Option<&'a str> = Id["message_id"],
+        pub message_id: Option<&'a str> = PersonalId["message_id"],
         /// Emoji (`emoji`). Absent if the reaction was removed.
         pub emoji: Option<&'a str> = UserText["emoji"],
     }
@@ -139,7 +139,7 @@ object! {
     /// An edit of a message within 15 minutes: the body of `edit` messages.
     pub struct Edit<'a> {
         /// Id of the edited message (`original_message_id`).
-        pub original_message_id: Option<&'a str> = Id["original_message_id"],
+        pub original_message_id: Option<&'a str> = PersonalId["original_message_id"],
         message: Lazy<'a, EditedMessage<'a>> = Lazy<'a, EditedMessage<'a>>["message"],
     }
 }
@@ -173,6 +173,6 @@ object! {
     /// The deletion of a message for everyone, within 2 days: the body of `revoke` messages.
     pub struct Revoke<'a> {
         /// Id of the deleted message (`original_message_id`).
-        pub original_message_id: Option<&'a str> = Id["original_message_id"],
+        pub original_message_id: Option<&'a str> = PersonalId["original_message_id"],
     }
 }

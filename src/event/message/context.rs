@@ -10,7 +10,7 @@ object! {
         /// Author of the message that is replied to, often the business (`from`).
         pub from: Option<&'a str> = PersonalId["from"],
         /// Id of the message that is replied to (`id`). Absent from forwarded messages.
-        pub id: Option<&'a str> = Id["id"],
+        pub id: Option<&'a str> = PersonalId["id"],
         /// Whether the message was forwarded, up to five times (`forwarded`).
         pub forwarded: Option<bool> = bool["forwarded"],
         /// Whether the message was forwarded more than five times (`frequently_forwarded`).

@@ -23,7 +23,7 @@ use crate::event::{
     error::Error,
     handover::ConversationContext,
     json::Cursor,
-    schema::{Decode, Id, IdBytes, Lazy, List, PersonalId, Tag, Timestamp, UnreadPaths, object},
+    schema::{Decode, IdBytes, Lazy, List, PersonalId, Tag, Timestamp, UnreadPaths, object},
 };
 
 /// A message that the business received: an element of `messages[]`.
@@ -141,7 +141,6 @@ impl<'a> Message<'a> {
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
-            .field("id", &self.id)
             .field("timestamp", &self.timestamp)
             .field("content", &self.content)
             .field("errors", &self.errors)
@@ -228,12 +227,12 @@ object! {
 object! {
     /// The JSON object of a [`Message`].
     struct WireMessage<'a> {
-        id: Option<&'a str> = Id["id"],
+        id: Option<&'a str> = PersonalId["id"],
         from: Option<&'a str> = PersonalId["from"],
         from_user_id: Option<&'a str> = PersonalId["from_user_id"],
         from_parent_user_id: Option<&'a str> = PersonalId["from_parent_user_id"],
         from_logical_id: Option<&'a str> = PersonalId["from_logical_id"],
-        group_id: Option<&'a str> = Id["group_id"],
+        group_id: Option<&'a str> = PersonalId["group_id"],
         timestamp: Option<Timestamp> = Timestamp["timestamp"],
         context: Option<Context<'a>> = Context<'a>["context"],
         referral: Option<Referral<'a>> = Referral<'a>["referral"],
