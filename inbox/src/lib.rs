@@ -32,14 +32,17 @@
 //! # Guarantees
 //!
 //! - **200 means stored.** If the database is away, full, read-only or too slow, Meta gets 503 and
-//!   redelivers.
+//!   redelivers. Two groups get 200 and are not stored: kinds that [`InboxBuilder::ignore`] or
+//!   [`InboxBuilder::only`] leave out, and events in `Notification::foreign`. If the second is a
+//!   loss, set `OnForeignEvent::Refuse` in the app.
 //! - **Stored once.** A redelivery in any grouping is not stored again, until 7 days after the
 //!   event was handled. A `DedupLayer` is not needed. Events without an id and without a time
 //!   cannot be told from each other; each is stored.
 //! - **Handled at least once, one worker at a time.** A worker holds a lease on a conversation and
-//!   renews it. If its process dies, another takes over when the lease has expired, and the event
-//!   that was running runs again. An event runs twice only if a process was killed, paused or cut
-//!   off from the database for longer than its lease.
+//!   renews it. If its process dies, another takes over when the lease has expired. An event runs
+//!   again after a failure, after [`Verdict::Again`], at [`Worker::handler_timeout`], if the
+//!   shutdown drops it ([`Worker::drain_timeout`]), or if its process was killed, paused or cut off
+//!   from the database for longer than its lease.
 //! - **Exactly-once effects in this database.** A handler that writes in an [`InboxTransaction`]
 //!   leaves exactly one trace per event, also after a kill.
 //! - **In order per conversation**, by Meta's timestamp, then by arrival. An event that is older
@@ -76,9 +79,11 @@
 //! # Personal data
 //!
 //! Errors and `Debug` of this crate have no texts, ids of users or phone numbers. The database has
-//! them: `body` has the whole event until it is done, `conversation` and `lane` have user ids and
-//! phone numbers for the time of [`InboxBuilder::keep`], and `last_error` has what your handler
-//! says. The schema is documented in `migrations/` of this crate.
+//! them. `body` has the whole event, and `last_error` what your handler says, until the event is
+//! done. `conversation` and `lane` have user ids and phone numbers until [`InboxBuilder::keep`] has
+//! passed since then. Dead letters keep everything until they are replayed or discarded.
+//! `whatsapp_inbox_alias` keeps changed ids for 90 days. The schema is documented in `migrations/`
+//! of this crate.
 
 mod backend;
 mod builder;

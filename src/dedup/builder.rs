@@ -101,8 +101,10 @@ impl<S: Store> DedupLayerBuilder<S> {
     /// Sets for how long a handled event is remembered. Default: 7 days and 1 hour. Meta repeats
     /// for 7 days, and the hour is for clocks that differ.
     ///
-    /// With less than 7 days, retries that arrive after the window are handled again. An event
-    /// older than the window is [stale](Event::is_stale), even if Meta could not deliver it before.
+    /// With less than 7 days, retries that arrive after the window are handled again. An event is
+    /// [stale](Event::is_stale) when it is older than the window less 10 minutes, even if Meta
+    /// could not deliver it before. The 10 minutes are for clocks that differ. In a window of less
+    /// than 100 minutes they are a tenth of it.
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
         self

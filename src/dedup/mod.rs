@@ -126,8 +126,13 @@
 //! - The handler is dropped at its deadline or by a drain, and had done a part of its work by then
 //!   ([`Counters::timed_out`], [`Counters::aborted`]).
 //! - The store was unavailable, and you have chosen [`OnStoreError::Deliver`].
+//! - The store forgets it before its window. [`MemoryStore`] forgets all events at a restart. When
+//!   it is full, it evicts those that would expire first: by default after a week at 1.6 events per
+//!   second, after 40 hours at 7 ([`effective_window`](MemoryStore::effective_window)). Redis
+//!   forgets at a restart without persistence, at a failover, and when it evicts keys because
+//!   `maxmemory-policy` is not `noeviction`.
 //! - It is delivered again after its window. [`Event::is_stale`](crate::Event::is_stale) marks such
-//!   events.
+//!   events, except those that [never count as stale](DedupLayerBuilder::on_stale).
 //!
 //! If something must not happen twice even in these cases, write it in the same transaction of your
 //! own database as the key of the event.

@@ -256,18 +256,17 @@ impl WebhookLayerBuilder {
     /// A body that arrives in one frame is not charged before its signature is verified. When the
     /// budget is used up, the slowest incomplete body is evicted for a faster or a verified one,
     /// and answered with 503 and `Retry-After: 1`. A body that can evict no other is answered in
-    /// the same way. The last quarter is reserved for bodies of up to 16 KiB, so that slow
-    /// handlers of large deliveries do not starve ordinary messages. A body is charged until its
-    /// request has been answered.
+    /// the same way. The last quarter is reserved for bodies of up to 16 KiB, so that slow handlers
+    /// of large deliveries do not starve ordinary messages. A body is charged until its request has
+    /// been answered. What is parsed from a delivery that is alone in memory may exceed the budget.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.memory_budget = bytes;
         self
     }
 
     /// Refuses every POST that does not come from one of these addresses, before its signature is
-    /// checked. Default: every address is allowed.
-    ///
-    /// The GET handshake is answered for every address, because its token authenticates it.
+    /// checked. Default: every address is allowed. With [`AdmissionPolicy::Any`], the certificate
+    /// is enough. The GET handshake is answered for every address: its token authenticates it.
     ///
     /// The address is that of the connection: from axum's `ConnectInfo<SocketAddr>` (feature
     /// `axum`), or from a [`PeerAddr`](crate::admission::PeerAddr) that the host inserts into the
@@ -296,7 +295,7 @@ impl WebhookLayerBuilder {
     }
 
     /// Refuses every POST whose sender does not present this certificate. Default: none is
-    /// required.
+    /// required. With [`AdmissionPolicy::Any`], an address of the list is enough.
     ///
     /// The certificate proves that the sender is Meta, but not for which app. The signature check
     /// still runs.

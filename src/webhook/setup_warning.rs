@@ -4,8 +4,8 @@ use std::fmt;
 
 /// A probable mistake in the host's setup, detected while requests are served.
 ///
-/// The handshake succeeds in all of these cases, so the App Dashboard shows a healthy webhook while
-/// no delivery reaches the handler, its duplicates do, or a layer has no effect. Each kind is
+/// In most of these cases the handshake succeeds, so the App Dashboard shows a healthy webhook
+/// while no delivery reaches the handler, its duplicates do, or a layer has no effect. Each kind is
 /// reported once for a layer and its clones, to
 /// [`on_setup_warning`](crate::WebhookLayerBuilder::on_setup_warning). A warning contains no data
 /// of the request.

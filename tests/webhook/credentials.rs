@@ -289,8 +289,9 @@ async fn secrets_change_at_any_point_before_the_call() {
     }
 }
 
-/// 100,000 deliveries (with `LONG_TESTS`) from four senders during rotation. A secret that is configured before and
-/// after a request must be accepted. One that is configured at neither time must be rejected.
+/// 100,000 deliveries (with `LONG_TESTS`) from four senders during rotation. A secret that is
+/// configured before and after a request must be accepted. One that is configured at neither time
+/// must be rejected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_under_load() {
     const SENDERS: usize = 4;

@@ -51,7 +51,7 @@ pub(crate) struct DoctorArgs {
     #[arg(
         long,
         value_name = "URL",
-        default_value = "https://graph.facebook.com/v23.0",
+        default_value = "https://graph.facebook.com/v26.0",
         value_parser = parse_url
     )]
     pub(super) graph_url: Uri,

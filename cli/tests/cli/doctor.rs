@@ -404,7 +404,7 @@ async fn graph(request: Request<Body>) -> Response {
     let fields = |names: &[&str]| {
         let fields: Vec<_> = names
             .iter()
-            .map(|name| json!({ "name": name, "version": "v23.0" }))
+            .map(|name| json!({ "name": name, "version": "v26.0" }))
             .collect();
         json!({ "data": [{ "object": "whatsapp_business_account", "callback_url": url, "fields": fields }] })
     };

@@ -140,7 +140,9 @@ impl Worker {
 
     /// Number of runs after which an event becomes a dead letter. 10 by default, at least 1.
     ///
-    /// With the default back-off, the tenth run is about 8 minutes after the first.
+    /// With the default back-off, the tenth run is 4 to 9 minutes after the first, if the runs are
+    /// short. To survive a longer outage of what the handler calls, raise this or the
+    /// [`backoff`](Self::backoff).
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.options.max_attempts = attempts.max(1);
         self
