@@ -67,8 +67,12 @@ async fn run(events: usize) -> Result<(), BoxError> {
         &inbox::on_sqlite(&dir.path().join("inbox.db"), events).await?,
     );
     print(
+        "graphile, ordered",
+        &graphile::measure(&server, events, true).await?,
+    );
+    print(
         "graphile_worker",
-        &graphile::measure(&server, events).await?,
+        &graphile::measure(&server, events, false).await?,
     );
     print(
         "apalis-postgres",
@@ -79,7 +83,7 @@ async fn run(events: usize) -> Result<(), BoxError> {
 
 fn print(name: &str, figures: &Figures) {
     println!(
-        "{name:16} stored alone {:6.0}/s, mixed {:6.0}/s ({:.0} us CPU) | handled {:6.0}/s ({:.0} us CPU) | \
+        "{name:17} stored alone {:6.0}/s, mixed {:6.0}/s ({:.0} us CPU) | handled {:6.0}/s ({:.0} us CPU) | \
          to the handler {:.2?}, p99 {:.2?} | waiting {:.0} bytes, done {:.0} bytes",
         figures.stored_alone,
         figures.stored_mixed,
