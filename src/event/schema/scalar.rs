@@ -46,8 +46,8 @@ impl<'a> Decode<'a> for Id {
 }
 
 /// An identifier of a person, such as a phone number, or one that contains it: Meta encodes phone
-/// numbers in the ids of messages, calls and groups. Hidden by `Debug`. The empty string, which Meta
-/// has used for "not known", means absent.
+/// numbers in the ids of messages, calls and groups. Hidden by `Debug`. The empty string, which
+/// Meta has used for "not known", means absent.
 #[derive(Debug)]
 pub(crate) struct PersonalId;
 
