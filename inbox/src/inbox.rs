@@ -118,7 +118,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
+    /// longer than 2 seconds.
     pub async fn status(&self) -> Result<Status, InboxError> {
         let status = Status::new(&self.inner.backend.status().await?);
         telemetry::status(&status);
@@ -136,7 +137,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
+    /// longer than 2 seconds.
     pub async fn dead_letters(
         &self,
         after: u64,
@@ -152,7 +154,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
+    /// longer than 2 seconds.
     pub async fn replay(&self, keys: &[EventKey]) -> Result<u64, InboxError> {
         let replayed = self.inner.backend.replay(&to_bytes(keys)).await?;
         self.wake();
@@ -164,7 +167,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
+    /// longer than 2 seconds.
     pub async fn discard(&self, keys: &[EventKey]) -> Result<u64, InboxError> {
         let keep = self.inner.settings.keep;
         self.inner.backend.discard(&to_bytes(keys), keep).await
@@ -178,7 +182,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails. What was removed until then stays removed.
+    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
+    /// longer than 2 seconds. What was removed until then stays removed.
     pub async fn purge(&self) -> Result<(), InboxError> {
         while self.inner.backend.purge().await? >= crate::backend::PURGE_BATCH.unsigned_abs() {
             // Others get their turn.
