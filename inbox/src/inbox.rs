@@ -65,13 +65,16 @@ impl Inbox {
     }
 
     pub(crate) fn new(backend: Backend, settings: Settings, filter: Filter) -> Self {
+        let counting = Counting::new();
+        telemetry::describe();
+        counting.register();
         Self {
             inner: Arc::new(Inner {
                 backend,
                 settings,
                 filter,
                 waker: Waker::new(),
-                counting: Counting::new(),
+                counting,
                 warnings: telemetry::Warnings::new(),
             }),
         }

@@ -221,17 +221,17 @@ async fn drain(shared: &Shared, mut runs: JoinSet<i16>, stop: &watch::Sender<boo
 
 async fn purge_forever(shared: Arc<Shared>) {
     loop {
-        // Not all processes at once.
-        let pause = shared.options.purge_interval;
-        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-        if let Err(error) = shared.inbox.purge().await {
-            shared.inbox.inner.database_failed("purge", &error);
-        }
         // Sets the gauges.
         if cfg!(feature = "metrics")
             && let Err(error) = shared.inbox.status().await
         {
             shared.inbox.inner.database_failed("status", &error);
+        }
+        // Not all processes at once.
+        let pause = shared.options.purge_interval;
+        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        if let Err(error) = shared.inbox.purge().await {
+            shared.inbox.inner.database_failed("purge", &error);
         }
     }
 }

@@ -9,7 +9,7 @@ use http::StatusCode;
 use tower_whatsapp_inbox::{DeadLetter, Inbox};
 
 use crate::{
-    common::{Db, Journal, messages, post, until, until_empty},
+    common::{Db, Journal, PATIENCE, messages, post, until, until_empty},
     order::{changed, from},
 };
 
@@ -59,7 +59,9 @@ pub(crate) async fn renames_do_not_deadlock() {
     let Db::Postgres { server, .. } = &db else {
         unreachable!()
     };
-    let inbox = db.inbox().await;
+    // A deadlock is found after 200 ms, so that only a deadlock is refused.
+    let builder = Inbox::builder().store_timeout(PATIENCE);
+    let inbox = db.open(builder).await.unwrap();
     let journal = Journal::default();
     let seen = journal.clone();
     let worker = inbox.batch_worker(move |batch| {
@@ -106,7 +108,10 @@ pub(crate) async fn renames_do_not_deadlock() {
         purging.await.unwrap();
         let log = server.log();
         let deadlocks = log.matches("deadlock detected").count();
-        println!("{stored} deliveries, {deadlocks} deadlocks");
+        println!(
+            "{stored} deliveries, {deadlocks} deadlocks, {} waits",
+            log.matches("still waiting").count()
+        );
         assert_eq!(deadlocks, 0);
         until_empty(&inbox).await;
     };
