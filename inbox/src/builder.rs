@@ -71,7 +71,8 @@ impl InboxBuilder {
     /// Longest time until a delivery is stored. Beyond it Meta gets 503 and redelivers.
     ///
     /// 3 seconds by default. A commit that is slower may still succeed. The redelivery then finds
-    /// the events stored. On Postgres it is the `lock_timeout` of the transaction too.
+    /// the events stored. What the database does for the delivery ends then too: waits for locks
+    /// and statements on Postgres, waits for writers of other processes on SQLite.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.store_timeout = timeout;
         self
@@ -130,12 +131,13 @@ impl InboxBuilder {
     /// Opens the inbox in the database of this pool, in the first schema of its `search_path`.
     ///
     /// For any number of processes and machines. PostgreSQL 13 or later. The user must be allowed
-    /// to create tables when a new version of this crate runs for the first time.
+    /// to create tables when a new version of this crate runs for the first time. Otherwise the
+    /// rights that `docs/inbox.md` in the repository lists are enough.
     ///
     /// Give the inbox a pool of its own. sqlx 0.9.0 returns a connection to the pool inside an open
     /// transaction if a `begin` is cancelled. On a shared pool, a cancelled request of the host
-    /// could then hold up conversations. Deliveries are safe: the receiver asks whether its
-    /// transaction is committed before it answers 200.
+    /// could then hold up conversations. Deliveries are safe: the receiver commits a transaction of
+    /// its own before it answers 200.
     ///
     /// Give the pool a connection for each delivery that is stored at the same time, one for each
     /// handler that uses a transaction, and 4 more.

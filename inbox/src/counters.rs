@@ -22,6 +22,11 @@ macro_rules! counters {
                 Self { $($name: Count { name: stringify!($name), count: AtomicU64::new(0) },)* }
             }
 
+            /// Registers the metrics at zero, so that the first increment shows as an increase.
+            pub(crate) fn register(&self) {
+                $(telemetry::counted(self.$name.name, 0);)*
+            }
+
             pub(crate) fn snapshot(&self) -> Counters {
                 Counters { $($name: self.$name.get(),)* }
             }

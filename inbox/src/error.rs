@@ -91,8 +91,14 @@ impl DatabaseError {
     fn of(error: &sqlx::Error) -> Self {
         let (what, code, io) = match error {
             sqlx::Error::Database(error) => {
-                let code = error.code().map(|code| code.chars().take(16).collect());
-                ("an error from the database", code, None)
+                let code = error.code();
+                let what = match code.as_deref() {
+                    Some("55P03") => "another transaction holds a lock",
+                    Some("57014") => "a statement took too long",
+                    _ => "an error from the database",
+                };
+                let code = code.map(|code| code.chars().take(16).collect());
+                (what, code, None)
             }
             sqlx::Error::Io(error) => ("the connection failed", None, Some(error.kind())),
             sqlx::Error::Tls(_) => ("TLS failed", None, None),

@@ -65,13 +65,16 @@ impl Inbox {
     }
 
     pub(crate) fn new(backend: Backend, settings: Settings, filter: Filter) -> Self {
+        let counting = Counting::new();
+        telemetry::describe();
+        counting.register();
         Self {
             inner: Arc::new(Inner {
                 backend,
                 settings,
                 filter,
                 waker: Waker::new(),
-                counting: Counting::new(),
+                counting,
                 warnings: telemetry::Warnings::new(),
             }),
         }
@@ -118,7 +121,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
+    /// longer than 2 seconds.
     pub async fn status(&self) -> Result<Status, InboxError> {
         let status = Status::new(&self.inner.backend.status().await?);
         telemetry::status(&status);
@@ -136,7 +140,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
+    /// longer than 2 seconds.
     pub async fn dead_letters(
         &self,
         after: u64,
@@ -152,7 +157,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
+    /// longer than 2 seconds.
     pub async fn replay(&self, keys: &[EventKey]) -> Result<u64, InboxError> {
         let replayed = self.inner.backend.replay(&to_bytes(keys)).await?;
         self.wake();
@@ -164,7 +170,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails.
+    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
+    /// longer than 2 seconds.
     pub async fn discard(&self, keys: &[EventKey]) -> Result<u64, InboxError> {
         let keep = self.inner.settings.keep;
         self.inner.backend.discard(&to_bytes(keys), keep).await
@@ -178,7 +185,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails. What was removed until then stays removed.
+    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
+    /// longer than 2 seconds. What was removed until then stays removed.
     pub async fn purge(&self) -> Result<(), InboxError> {
         while self.inner.backend.purge().await? >= crate::backend::PURGE_BATCH.unsigned_abs() {
             // Others get their turn.

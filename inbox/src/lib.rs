@@ -74,7 +74,9 @@
 //! | histogram `whatsapp_inbox_wait_seconds`: from arrival to the start of a run | `kind` |
 //! | histogram `whatsapp_inbox_handler_duration_seconds` | |
 //!
-//! The gauges are set whenever [`Inbox::status`] is called, and every minute by workers.
+//! Install the recorder before the inbox is opened: it describes the metrics then, and registers
+//! all values of the counter at zero. The gauges are set whenever [`Inbox::status`] is called, and
+//! by workers at their start and every minute. No label has a value from a request.
 //!
 //! # Personal data
 //!

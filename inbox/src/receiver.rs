@@ -8,12 +8,11 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::timeout;
 use tower_service::Service;
 use tower_whatsapp::{Notification, Verified};
 
 use crate::{
-    error::{InboxError, InboxErrorKind},
+    error::InboxError,
     inbox::Inbox,
     row::Delivery,
     testing::{self, Point},
@@ -96,10 +95,7 @@ async fn store(inbox: &Inbox, notification: &Notification, app: &str) -> Result<
     if count == 0 {
         return Ok(());
     }
-    let storing = inner.backend.store(&delivery, &inner.settings);
-    let stored = timeout(inner.settings.store_timeout, storing)
-        .await
-        .map_err(|_| InboxError::new(InboxErrorKind::Timeout))??;
+    let stored = inner.backend.store(&delivery, &inner.settings).await?;
     inner.counting.stored.add(stored);
     inner.counting.duplicates.add(count.saturating_sub(stored));
     if stored > 0 {

@@ -150,14 +150,15 @@ impl InboxTransaction<sqlx::Postgres> {
     ///
     /// [`LeaseLost`](crate::InboxErrorKind::LeaseLost) if another worker has the conversation:
     /// nothing was written. With any other error the commit may have happened; return the error,
-    /// and the worker finds out.
+    /// and the worker finds out. It is an error too if a statement of the handler has ended the
+    /// transaction, as `COMMIT` does: the events are not marked.
     pub async fn done(mut self) -> Result<(), InboxError> {
         noting(Arc::clone(&self.run), async move {
             testing::before(Point::Mark).await?;
             let run = &self.run;
             let settings = &run.inbox.inner.settings;
             let connection = &mut *self.transaction;
-            backend::postgres::complete_in(connection, &run.lease, &run.keys, settings).await?;
+            backend::postgres::complete_run(connection, &run.lease, &run.keys, settings).await?;
             self.commit().await
         })
         .await
@@ -175,8 +176,8 @@ impl InboxTransaction<sqlx::Sqlite> {
     ///
     /// [`LeaseLost`](crate::InboxErrorKind::LeaseLost) if another worker has the conversation:
     /// nothing was written. With any other error the commit may have happened; return the error,
-    /// and the worker finds out. It is an error too if a statement has ended the transaction, as
-    /// `INSERT OR ROLLBACK` does: nothing was written.
+    /// and the worker finds out. It is an error too if a statement of the handler has ended the
+    /// transaction, as `INSERT OR ROLLBACK` and `COMMIT` do: the events are not marked.
     pub async fn done(mut self) -> Result<(), InboxError> {
         noting(Arc::clone(&self.run), async move {
             testing::before(Point::Mark).await?;

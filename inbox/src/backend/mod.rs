@@ -11,14 +11,55 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::timeout;
+
 use crate::{
-    error::InboxError,
+    error::{InboxError, InboxErrorKind},
     row::{Delivery, Failure, Lease, StoredRow, millis},
     testing::{self, Point},
 };
 
 /// Rows that one statement of a purge removes: few enough for its locks to last milliseconds.
 pub(crate) const PURGE_BATCH: i64 = 1_000;
+
+/// Longest wait for a row or a table that another transaction has locked, where the operation can
+/// be tried again. Far longer than the transactions of this crate, which take milliseconds.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// Limit of what operators ask, and of a purge: each reads or writes up to 1,000 rows, or counts
+/// the rows of a table.
+const OPERATOR_LIMIT: Duration = Duration::from_secs(30);
+
+/// Limit of a migration, with the wait for other processes that migrate.
+const MIGRATION_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long an operation may take. Without limits, whoever leaves a transaction open in a shell
+/// would stop workers and operators without a word.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Wait for a lock, in the server.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "locks of a server")
+    )]
+    pub(crate) lock: Duration,
+    /// Everything, with the wait for a connection. The server ends each statement then too, so
+    /// that none is executed after its caller has given up.
+    pub(crate) whole: Duration,
+}
+
+impl Limits {
+    /// Waits for a lock for a part of the time, so that the caller learns the cause.
+    fn of(whole: Duration) -> Self {
+        let lock = LOCK_WAIT.min(whole / 2);
+        Self { lock, whole }
+    }
+
+    /// Waits for a lock as long as for everything else.
+    fn patient(whole: Duration) -> Self {
+        Self { lock: whole, whole }
+    }
+}
 
 /// Settings that the statements need.
 #[derive(Debug, Clone)]
@@ -85,24 +126,31 @@ pub(crate) enum Backend {
     Sqlite(sqlite::SqliteBackend),
 }
 
-/// Asks the database, with the points before and after at which tests inject faults.
+/// Asks the database within the limits, with the points before and after at which tests inject
+/// faults.
 macro_rules! ask {
-    ($self:ident, $point:ident, $method:ident($($argument:expr),*)) => {{
-        testing::before(Point::$point).await?;
-        let answer = match $self {
-            #[cfg(feature = "postgres")]
-            Self::Postgres(backend) => backend.$method($($argument),*).await,
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(backend) => backend.$method($($argument),*).await,
+    ($self:ident, $point:ident, $limits:expr, $method:ident($($argument:expr),*)) => {{
+        let limits: Limits = $limits;
+        let asking = async {
+            testing::before(Point::$point).await?;
+            let answer = match $self {
+                #[cfg(feature = "postgres")]
+                Self::Postgres(backend) => backend.within(limits).$method($($argument),*).await,
+                #[cfg(feature = "sqlite")]
+                Self::Sqlite(backend) => backend.$method($($argument),*).await,
+            };
+            testing::after(Point::$point).await?;
+            answer
         };
-        testing::after(Point::$point).await?;
-        answer
+        let in_time = timeout(limits.whole, asking).await;
+        in_time.unwrap_or(Err(InboxError::new(InboxErrorKind::Timeout)))
     }};
 }
 
+/// What workers ask has a limit of theirs, a part of the lease.
 impl Backend {
     pub(crate) async fn migrate(&self) -> Result<(), InboxError> {
-        ask!(self, Migrate, migrate())
+        ask!(self, Migrate, Limits::patient(MIGRATION_LIMIT), migrate())
     }
 
     /// Stores the events that are new in one transaction, and returns how many they are.
@@ -111,18 +159,21 @@ impl Backend {
         delivery: &Delivery,
         settings: &Settings,
     ) -> Result<u64, InboxError> {
-        ask!(self, Store, store(delivery, settings))
+        let limits = Limits::patient(settings.store_timeout);
+        ask!(self, Store, limits, store(delivery, settings))
     }
 
     /// Leases lanes that are due, the longest due first.
     pub(crate) async fn claim(
         &self,
         class: i16,
-        limit: usize,
+        most: usize,
         lease: Duration,
+        limit: Duration,
     ) -> Result<Vec<Lease>, InboxError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        ask!(self, Claim, claim(class, limit, millis(lease)))
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let lease = millis(lease);
+        ask!(self, Claim, Limits::of(limit), claim(class, most, lease))
     }
 
     /// Returns the first events of each lane, lane by lane, in the order in which they are handled.
@@ -130,9 +181,10 @@ impl Backend {
         &self,
         lanes: &[String],
         per_lane: usize,
+        limit: Duration,
     ) -> Result<Vec<(String, StoredRow)>, InboxError> {
         let per_lane = i64::try_from(per_lane).unwrap_or(i64::MAX);
-        ask!(self, Fetch, fetch(lanes, per_lane))
+        ask!(self, Fetch, Limits::of(limit), fetch(lanes, per_lane))
     }
 
     /// Marks events as done and ends the lease.
@@ -141,18 +193,30 @@ impl Backend {
         lease: &Lease,
         keys: &[[u8; 16]],
         settings: &Settings,
+        limit: Duration,
     ) -> Result<(), InboxError> {
-        ask!(self, Complete, complete(lease, keys, settings))
+        ask!(
+            self,
+            Complete,
+            Limits::of(limit),
+            complete(lease, keys, settings)
+        )
     }
 
-    /// Does the same for several lanes in one transaction, and returns those for which it did. It
-    /// waits for no lock of a single lane.
+    /// Does the same for several runs in one transaction, and returns the tokens of those for which
+    /// it did. It waits for no lock of a single lane or event.
     pub(crate) async fn complete_all(
         &self,
         completions: &[Completion],
         settings: &Settings,
-    ) -> Result<HashSet<String>, InboxError> {
-        ask!(self, Complete, complete_all(completions, settings))
+        limit: Duration,
+    ) -> Result<HashSet<Vec<u8>>, InboxError> {
+        ask!(
+            self,
+            Complete,
+            Limits::of(limit),
+            complete_all(completions, settings)
+        )
     }
 
     /// Records a run without success and ends the lease. Returns the number of dead letters.
@@ -161,43 +225,55 @@ impl Backend {
         lease: &Lease,
         keys: &[[u8; 16]],
         failure: &Failure<'_>,
+        limit: Duration,
     ) -> Result<u64, InboxError> {
-        ask!(self, Fail, fail(lease, keys, failure))
+        ask!(self, Fail, Limits::of(limit), fail(lease, keys, failure))
     }
 
-    /// Renews leases, and returns the lanes whose lease was still there. It waits for no lock of a
-    /// single lane.
+    /// Renews leases, and returns by token what became of those that were still there. It waits for
+    /// no lock of a single lane.
     pub(crate) async fn renew(
         &self,
         leases: &[Lease],
         lease: Duration,
-    ) -> Result<HashMap<String, Renewal>, InboxError> {
-        ask!(self, Renew, renew(leases, millis(lease)))
+        limit: Duration,
+    ) -> Result<HashMap<Vec<u8>, Renewal>, InboxError> {
+        let lease = millis(lease);
+        ask!(self, Renew, Limits::of(limit), renew(leases, lease))
     }
 
-    pub(crate) async fn recount(&self, lease: &Lease) -> Result<(), InboxError> {
-        ask!(self, Recount, recount(lease))
+    pub(crate) async fn recount(&self, lease: &Lease, limit: Duration) -> Result<(), InboxError> {
+        ask!(self, Recount, Limits::of(limit), recount(lease))
     }
 
     /// Milliseconds until a lane is due, negative if one is overdue.
-    pub(crate) async fn next_wake(&self, class: i16) -> Result<Option<i64>, InboxError> {
-        ask!(self, NextWake, next_wake(class))
+    pub(crate) async fn next_wake(
+        &self,
+        class: i16,
+        limit: Duration,
+    ) -> Result<Option<i64>, InboxError> {
+        ask!(self, NextWake, Limits::of(limit), next_wake(class))
     }
 
     pub(crate) async fn purge(&self) -> Result<u64, InboxError> {
-        ask!(self, Purge, purge())
+        ask!(self, Purge, Limits::of(OPERATOR_LIMIT), purge())
     }
 
     pub(crate) async fn status(&self) -> Result<StatusRow, InboxError> {
-        ask!(self, Status, status())
+        ask!(self, Status, Limits::of(OPERATOR_LIMIT), status())
     }
 
-    pub(crate) async fn dead(&self, after: i64, limit: i64) -> Result<Vec<DeadRow>, InboxError> {
-        ask!(self, DeadLetters, dead(after, limit))
+    pub(crate) async fn dead(&self, after: i64, most: i64) -> Result<Vec<DeadRow>, InboxError> {
+        ask!(
+            self,
+            DeadLetters,
+            Limits::of(OPERATOR_LIMIT),
+            dead(after, most)
+        )
     }
 
     pub(crate) async fn replay(&self, keys: &[[u8; 16]]) -> Result<u64, InboxError> {
-        ask!(self, Replay, replay(keys))
+        ask!(self, Replay, Limits::of(OPERATOR_LIMIT), replay(keys))
     }
 
     pub(crate) async fn discard(
@@ -205,6 +281,12 @@ impl Backend {
         keys: &[[u8; 16]],
         keep: Duration,
     ) -> Result<u64, InboxError> {
-        ask!(self, Discard, discard(keys, millis(keep)))
+        let keep = millis(keep);
+        ask!(
+            self,
+            Discard,
+            Limits::of(OPERATOR_LIMIT),
+            discard(keys, keep)
+        )
     }
 }

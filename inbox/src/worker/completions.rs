@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
 use crate::{
@@ -24,7 +21,7 @@ pub(super) struct Completions {
 
 pub(super) struct Request {
     completion: Completion,
-    /// Whether the events are marked, or that the database failed.
+    /// Whether the events are marked, or how the database failed.
     answer: oneshot::Sender<Result<bool, InboxErrorKind>>,
 }
 
@@ -54,9 +51,10 @@ impl Completions {
         if is_done.map_err(InboxError::new)? {
             return Ok(());
         }
-        // The lease is lost, or its row is locked at the moment: asked alone, the database waits.
-        let inner = &shared.inbox.inner;
-        inner.backend.complete(lease, keys, &inner.settings).await
+        // The lease is lost, or a row is locked at the moment: asked alone, the database waits.
+        let (inner, limit) = (&shared.inbox.inner, shared.limit());
+        let backend = &inner.backend;
+        backend.complete(lease, keys, &inner.settings, limit).await
     }
 }
 
@@ -71,16 +69,14 @@ pub(super) async fn complete_forever(
             .drain(..)
             .map(|request| (request.completion, request.answer))
             .unzip();
-        let inner = &shared.inbox.inner;
-        let all = inner.backend.complete_all(&completions, &inner.settings);
-        let done = match timeout(shared.options.lease / 4, all).await {
-            Ok(done) => done.map_err(|error| error.kind()),
-            Err(_) => Err(InboxErrorKind::Timeout),
-        };
+        let (inner, limit) = (&shared.inbox.inner, shared.limit());
+        let backend = &inner.backend;
+        let all = backend.complete_all(&completions, &inner.settings, limit);
+        let done = all.await.map_err(|error| error.kind());
         for (completion, answer) in completions.iter().zip(answers) {
             let is_done = done
                 .as_ref()
-                .map(|done| done.contains(&completion.lease.lane));
+                .map(|done| done.contains(&completion.lease.token));
             // A run that was dropped meanwhile does not wait.
             let _ = answer.send(is_done.map_err(|kind| *kind));
         }

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
-use super::{Shared, timed_out};
+use super::Shared;
 use crate::{
     error::{InboxError, InboxErrorKind},
     event::{InboxBatch, InboxEvent, Stored},
@@ -18,7 +18,7 @@ use crate::{
     verdict::Verdict,
 };
 
-/// Pause between attempts to record what a run came to.
+/// First pause between attempts to record what a run came to. The pauses double.
 const RECORD_PAUSE: Duration = Duration::from_millis(200);
 
 const UNREADABLE: &str = "the stored event cannot be read";
@@ -107,7 +107,8 @@ async fn prepare(
         stored.push(event);
     }
     if keys.is_empty() {
-        record(shared, || shared.inbox.inner.backend.recount(lease)).await;
+        let recount = || shared.inbox.inner.backend.recount(lease, shared.limit());
+        record(shared, recount).await;
         return None;
     }
     let attempt = most.saturating_add(lease.claims);
@@ -255,33 +256,39 @@ fn never(reason: &str) -> Failure<'_> {
 }
 
 async fn record_failure(shared: &Shared, lease: &Lease, keys: &[[u8; 16]], failure: &Failure<'_>) {
-    let fail = || shared.inbox.inner.backend.fail(lease, keys, failure);
+    let (backend, limit) = (&shared.inbox.inner.backend, shared.limit());
+    let fail = || backend.fail(lease, keys, failure, limit);
     if let Some(dead) = record(shared, fail).await {
         shared.inbox.inner.dead_letters(dead);
     }
 }
 
-/// Writes what a run came to, again and again until the lease ends. `None` if it had ended.
+/// Writes what a run came to, until the lease ends. `None` if it had ended.
+///
+/// The pauses become longer, up to a sixth of the lease: somebody may have locked a row for as long
+/// as the lease is renewed, and many runs that ask all the time would use up the connections.
 ///
 /// The answer of a write may get lost. The next one then finds no lease, and changes nothing.
 async fn record<T, F>(shared: &Shared, write: impl Fn() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, InboxError>>,
 {
+    let longest = shared.options.lease / 6;
+    let mut pause = RECORD_PAUSE.min(longest);
     let mut is_first = true;
     loop {
-        match timeout(shared.options.lease / 3, write()).await {
-            Ok(Ok(written)) => return Some(written),
-            Ok(Err(error)) if error.kind() == InboxErrorKind::LeaseLost => {
+        match write().await {
+            Ok(written) => return Some(written),
+            Err(error) if error.kind() == InboxErrorKind::LeaseLost => {
                 if is_first {
                     shared.inbox.inner.lease_lost();
                 }
                 return None;
             }
-            Ok(Err(error)) => shared.inbox.inner.database_failed("record", &error),
-            Err(_) => shared.inbox.inner.database_failed("record", &timed_out()),
+            Err(error) => shared.inbox.inner.database_failed("record", &error),
         }
         is_first = false;
-        sleep(RECORD_PAUSE.min(shared.options.lease / 10)).await;
+        sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        pause = (pause * 2).min(longest);
     }
 }

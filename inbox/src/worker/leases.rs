@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Shared, timed_out};
+use super::Shared;
 use crate::{backend::Renewal, row::Lease, run::Term};
 
 /// By lane.
@@ -77,21 +77,20 @@ pub(super) async fn renew_forever(shared: Arc<Shared>) {
         // The database counts from later on, so a lease never ends before its holder thinks so.
         let deadline = Instant::now() + lease;
         let backend = &shared.inbox.inner.backend;
-        match timeout(lease / 3, backend.renew(&held, lease)).await {
-            Ok(Ok(kept)) => {
+        match backend.renew(&held, lease, shared.limit()).await {
+            Ok(kept) => {
                 for lease in &held {
                     let Some(term) = shared.leases.term(lease) else {
                         continue;
                     };
-                    match kept.get(&lease.lane) {
+                    match kept.get(&lease.token) {
                         Some(Renewal::Renewed) => term.renew(deadline),
                         Some(Renewal::Locked) => {}
                         None => term.lose(),
                     }
                 }
             }
-            Ok(Err(error)) => shared.inbox.inner.database_failed("renew", &error),
-            Err(_) => shared.inbox.inner.database_failed("renew", &timed_out()),
+            Err(error) => shared.inbox.inner.database_failed("renew", &error),
         }
     }
 }

@@ -9,7 +9,6 @@ mod run_loop;
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    error::{InboxError, InboxErrorKind},
     event::{InboxBatch, InboxEvent},
     inbox::Inbox,
     run::YEAR,
@@ -184,8 +183,13 @@ impl Worker {
     /// Runs the worker until `shutdown` resolves, then finishes what is running.
     ///
     /// Errors of the database do not end it: it tries again, and counts them in
-    /// [`Counters::database_errors`](crate::Counters::database_errors). Dropped earlier, it drops
-    /// the running handlers; other workers take over when their leases have expired.
+    /// [`Counters::database_errors`](crate::Counters::database_errors). An operation that takes
+    /// longer than a quarter of `lease`, or that waits for a lock for 2 seconds (or half of that
+    /// quarter), is such an error. Claims are tried again after half a second, results of handlers
+    /// after pauses that double up to a sixth of `lease`.
+    ///
+    /// Dropped earlier, it drops the running handlers; other workers take over when their leases
+    /// have expired.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (completions, requests) = completions::Completions::new();
         let shared = Arc::new(Shared {
@@ -211,10 +215,6 @@ fn at_most_a_year(time: Duration) -> Duration {
     time.min(YEAR)
 }
 
-fn timed_out() -> InboxError {
-    InboxError::new(InboxErrorKind::Timeout)
-}
-
 /// What the tasks of a worker share.
 struct Shared {
     inbox: Inbox,
@@ -222,6 +222,13 @@ struct Shared {
     options: Options,
     leases: leases::Leases,
     completions: completions::Completions,
+}
+
+impl Shared {
+    /// Limit of each operation on the database: it can be repeated before the lease ends.
+    fn limit(&self) -> Duration {
+        self.options.lease / 4
+    }
 }
 
 impl fmt::Debug for Worker {

@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     Shared,
     completions::{self, Request},
-    lane_run, leases, timed_out,
+    lane_run, leases,
 };
 use crate::{
     backend::Backend,
@@ -146,9 +146,9 @@ async fn claim(
     }
     slots.wake_at = Instant::now() + poll;
     if !slots.is_due {
-        let next = shared.inbox.inner.backend.next_wake(slots.class);
+        let backend = &shared.inbox.inner.backend;
         // Without an answer, the next poll finds out.
-        if let Ok(Ok(Some(pause))) = timeout(poll, next).await {
+        if let Ok(Some(pause)) = backend.next_wake(slots.class, shared.limit()).await {
             let pause = match u64::try_from(pause) {
                 Ok(pause @ 1..) => Duration::from_millis(pause),
                 _ if found_nothing => LOCKED_PAUSE,
@@ -170,21 +170,19 @@ async fn leased(shared: &Shared, class: i16, free: usize) -> Result<Vec<Claimed>
     let (backend, lease) = (&shared.inbox.inner.backend, shared.options.lease);
     let deadline = Instant::now() + lease;
     // A lost answer leaves leases that nobody knows. They expire.
-    let claiming = timeout(lease / 4, backend.claim(class, free, lease));
-    let leases = claiming.await.map_err(|_| timed_out())??;
+    let leases = backend.claim(class, free, lease, shared.limit()).await?;
     if leases.is_empty() {
         return Ok(Vec::new());
     }
     let lanes: Vec<_> = leases.iter().map(|lease| lease.lane.clone()).collect();
-    let fetching = backend.fetch(&lanes, shared.options.per_lane);
-    let fetched = timeout(lease / 4, fetching).await;
-    let rows = match fetched.unwrap_or_else(|_| Err(timed_out())) {
+    let fetching = backend.fetch(&lanes, shared.options.per_lane, shared.limit());
+    let rows = match fetching.await {
         Ok(rows) => rows,
         Err(error) => {
             // Given up, as far as the database is there, so that nobody waits for them to expire.
             for lease in &leases {
                 let failure = Failure::unattempted(Duration::ZERO);
-                let _ = timeout(ERROR_PAUSE, backend.fail(lease, &[], &failure)).await;
+                let _ = backend.fail(lease, &[], &failure, ERROR_PAUSE).await;
             }
             return Err(error);
         }
@@ -223,17 +221,17 @@ async fn drain(shared: &Shared, mut runs: JoinSet<i16>, stop: &watch::Sender<boo
 
 async fn purge_forever(shared: Arc<Shared>) {
     loop {
-        // Not all processes at once.
-        let pause = shared.options.purge_interval;
-        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-        if let Err(error) = shared.inbox.purge().await {
-            shared.inbox.inner.database_failed("purge", &error);
-        }
         // Sets the gauges.
         if cfg!(feature = "metrics")
             && let Err(error) = shared.inbox.status().await
         {
             shared.inbox.inner.database_failed("status", &error);
+        }
+        // Not all processes at once.
+        let pause = shared.options.purge_interval;
+        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        if let Err(error) = shared.inbox.purge().await {
+            shared.inbox.inner.database_failed("purge", &error);
         }
     }
 }

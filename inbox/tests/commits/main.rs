@@ -6,12 +6,16 @@
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use http::StatusCode;
+use tokio::sync::Mutex;
 use tower_whatsapp_inbox::testing::{Fault, Moment, Point, set_hook};
 
-use self::common::{Db, message, messages, post, until_empty};
+use self::common::{Db, Journal, message, messages, post, until, until_empty};
 
 const EVENTS: u64 = 1_000;
 const CONCURRENCY: usize = 16;
@@ -19,9 +23,13 @@ const CONCURRENCY: usize = 16;
 static CLAIMS: AtomicU64 = AtomicU64::new(0);
 static MARKS: AtomicU64 = AtomicU64::new(0);
 
+/// The points belong to the process, and so to one test at a time.
+static POINTS: Mutex<()> = Mutex::const_new(());
+
 /// A commit waits for the disk. With one for each event, a SQLite file does 200 events a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_that_end_together_are_committed_together() {
+    let _points = POINTS.lock().await;
     for db in [Db::sqlite().await, Db::postgres().await] {
         let inbox = db.inbox().await;
         let all: Vec<_> = (0..EVENTS)
@@ -59,5 +67,59 @@ async fn runs_that_end_together_are_committed_together() {
             marks < EVENTS / 2,
             "{name}: {marks} commits for {EVENTS} events"
         );
+    }
+}
+
+/// A worker may have a lane twice: its first lease was lost, and it claimed the lane again. Only
+/// the second run is done, also if both are marked in one transaction.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_that_was_leased_twice_is_done_once() {
+    let _points = POINTS.lock().await;
+    for db in [Db::sqlite().await, Db::postgres().await] {
+        let inbox = db.inbox().await;
+        let both = [message("491", "w1", 1), message("492", "w2", 1)];
+        assert_eq!(post(&inbox, messages(&both)).await, StatusCode::OK);
+        MARKS.store(0, Ordering::Relaxed);
+        // The first mark is slow, so that the others are together in the next transaction.
+        set_hook(|point, moment| match (point, moment) {
+            (Point::Complete, Moment::Before) => match MARKS.fetch_add(1, Ordering::Relaxed) {
+                0 => Fault::Delay(Duration::from_millis(500)),
+                _ => Fault::None,
+            },
+            _ => Fault::None,
+        });
+        let journal = Journal::default();
+        let seen = journal.clone();
+        let (open, gate) = tokio::sync::watch::channel("");
+        let worker = inbox.worker(move |event| {
+            seen.note(&event);
+            let mut gate = gate.clone();
+            async move {
+                let id = event.event().id().unwrap();
+                let opened = gate.wait_for(|open| *open == "all" || *open == id);
+                opened.await.map(drop)
+            }
+        });
+        let host = async {
+            until("both run", async || journal.len() == 2).await;
+            let now = if db.is_sqlite() { "0" } else { "now()" };
+            db.execute(&format!(
+                "UPDATE whatsapp_inbox_lane SET wake_at = {now} WHERE lane LIKE '%491'"
+            ))
+            .await;
+            until("one runs again", async || journal.len() == 3).await;
+            open.send_replace("w2");
+            until("it is being marked", async || {
+                MARKS.load(Ordering::Relaxed) == 1
+            })
+            .await;
+            open.send_replace("all");
+            until("two are done", async || inbox.counters().handled >= 2).await;
+            until("one is lost", async || inbox.counters().lost == 1).await;
+        };
+        worker.lease(Duration::from_secs(60)).run(host).await;
+        set_hook(|_, _| Fault::None);
+        assert_eq!(inbox.counters().handled, 2);
+        until_empty(&inbox).await;
     }
 }

@@ -181,9 +181,18 @@ pub(crate) async fn pg_pool_at(
     name: &str,
     connections: u32,
 ) -> PgPool {
+    pg_pool_as("postgres", socket, name, connections).await
+}
+
+pub(crate) async fn pg_pool_as(
+    user: &str,
+    socket: impl AsRef<std::path::Path>,
+    name: &str,
+    connections: u32,
+) -> PgPool {
     let options = PgConnectOptions::new_without_pgpass()
         .socket(socket)
-        .username("postgres")
+        .username(user)
         .database(name);
     PgPoolOptions::new()
         .max_connections(connections)

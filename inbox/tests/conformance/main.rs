@@ -10,9 +10,11 @@ pub(crate) mod common;
 mod failures;
 mod gathering;
 mod leases;
+mod limits;
 mod order;
 mod plans;
 mod receiving;
+mod renames;
 mod schema;
 mod shutdown;
 mod transactions;
@@ -49,6 +51,7 @@ on_both! {
     order: each_conversation_is_in_order_and_one_at_a_time, conversations_run_at_the_same_time,
         meta_s_time_comes_before_arrival, statuses_do_not_hold_up_messages,
         a_changed_id_stays_in_its_conversation, a_late_announcement_joins_what_waits, a_busy_conversation_does_not_starve_others;
+    renames: opposite_renames_end_in_one_conversation;
     gathering: a_burst_is_one_call, the_longest_time_ends_a_burst,
         a_batch_is_retried_and_given_up_together;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
@@ -60,12 +63,13 @@ on_both! {
         a_handler_that_hangs_is_dropped,
         an_unreadable_event_is_retried_later_and_later;
     transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
-        the_mark_is_fenced,
+        the_mark_is_fenced, a_transaction_that_its_handler_ended_is_not_done,
         what_follows_done_is_not_aborted,
         verdicts_after_a_rollback_are_obeyed;
     shutdown: running_handlers_finish, what_does_not_finish_is_handed_over,
         workers_are_woken_at_once, another_process_is_woken;
-    schema: two_processes_migrate_at_once, a_later_schema_is_refused, the_count_of_a_lane_heals,
+    schema: two_processes_migrate_at_once, a_later_schema_is_refused,
+        a_later_schema_is_refused_before_anything_is_written, the_count_of_a_lane_heals,
         forgotten_events_are_found;
 }
 
@@ -80,8 +84,8 @@ async fn a_server_that_is_away_is_503() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_committed_is_503() {
-    receiving::what_is_not_committed_is_503().await;
+async fn what_is_answered_with_200_is_committed() {
+    receiving::what_is_answered_with_200_is_committed().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -122,4 +126,44 @@ async fn a_store_that_timed_out_does_not_wait_on_the_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_transactions_do_not_idle() {
     transactions::own_transactions_do_not_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_event_holds_up_its_conversation_only() {
+    limits::a_locked_event_holds_up_its_conversation_only().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_table_costs_no_attempt() {
+    limits::a_locked_table_costs_no_attempt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_are_told_of_locks() {
+    limits::operators_are_told_of_locks().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_of_a_transaction_do_not_stay() {
+    limits::settings_of_a_transaction_do_not_stay().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renames_do_not_deadlock() {
+    renames::renames_do_not_deadlock().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_without_create_opens_a_schema_that_is_there() {
+    schema::a_user_without_create_opens_a_schema_that_is_there().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_timeout_is_waited_for() {
+    receiving::the_store_timeout_is_waited_for().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_locks_lanes_in_their_order() {
+    renames::a_rename_locks_lanes_in_their_order().await;
 }

@@ -123,13 +123,13 @@ pub(crate) async fn statuses_do_not_hold_up_messages(db: &Db) {
     assert_eq!(seen.load(Ordering::SeqCst), 400);
 }
 
-fn from(user: &str, id: &str, seconds: u64) -> String {
+pub(crate) fn from(user: &str, id: &str, seconds: u64) -> String {
     format!(
         r#"{{"from_user_id":"{user}","id":"{id}","timestamp":"{seconds}","type":"text","text":{{"body":"x"}}}}"#
     )
 }
 
-fn changed(old: &str, new: &str, id: &str, seconds: u64) -> String {
+pub(crate) fn changed(old: &str, new: &str, id: &str, seconds: u64) -> String {
     format!(
         r#"{{"from_user_id":"{new}","id":"{id}","timestamp":"{seconds}","type":"system","system":
         {{"type":"user_changed_user_id","user_id":"{new}","previous_user_id":"{old}"}}}}"#

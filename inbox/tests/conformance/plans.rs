@@ -12,7 +12,7 @@ use crate::common::{message, messages, post};
 
 /// Statements of the hot path, by a part of their texts.
 const HOT: [(&str, &str); 4] = [
-    ("claim", "FOR UPDATE SKIP LOCKED"),
+    ("claim", "due AS ("),
     ("fetch", "CROSS JOIN LATERAL"),
     ("complete", "released AS ("),
     ("next", "wake_at < 'infinity'"),

@@ -1,8 +1,12 @@
 use std::sync::Arc;
 
+use http::StatusCode;
 use tower_whatsapp_inbox::{Inbox, InboxErrorKind};
 
-use crate::common::{Db, message, messages, post, until_empty};
+use crate::{
+    common::{Db, message, messages, pg_pool_as, post, until_empty},
+    order::changed,
+};
 
 pub(crate) async fn two_processes_migrate_at_once(db: &Db) {
     let opening = (0..6).map(|_| db.open(Inbox::builder()));
@@ -69,6 +73,79 @@ pub(crate) async fn a_later_schema_is_refused(db: &Db) {
     let error = db.open(Inbox::builder()).await.unwrap_err();
     assert_eq!(error.kind(), InboxErrorKind::NewerSchema);
 }
+
+/// An older version does not touch what a later one has made.
+pub(crate) async fn a_later_schema_is_refused_before_anything_is_written(db: &Db) {
+    drop(db.inbox().await);
+    db.execute("INSERT INTO whatsapp_inbox_schema (version) VALUES (1000)")
+        .await;
+    let opening = async {
+        if let Db::Postgres { server, name } = db {
+            db.execute(
+                "CREATE ROLE reader LOGIN; GRANT SELECT ON whatsapp_inbox_schema TO reader;
+                REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+            )
+            .await;
+            Inbox::postgres(pg_pool_as("reader", server.socket(), name, 2).await).await
+        } else {
+            db.open(Inbox::builder()).await
+        }
+    };
+    // Whoever writes to the file would wait for this.
+    let writer = match db {
+        Db::Sqlite { .. } => {
+            let pool = db.sqlite_pool().await;
+            Some(pool.begin_with("BEGIN IMMEDIATE").await.unwrap())
+        }
+        Db::Postgres { .. } => None,
+    };
+    let error = opening.await.unwrap_err();
+    assert_eq!(error.kind(), InboxErrorKind::NewerSchema);
+    drop(writer);
+}
+
+/// Migrations are run by another user than the service.
+pub(crate) async fn a_user_without_create_opens_a_schema_that_is_there() {
+    let db = Db::postgres().await;
+    let Db::Postgres { server, name } = &db else {
+        unreachable!()
+    };
+    db.execute("CREATE ROLE service LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        .await;
+    let service = async || {
+        let pool = pg_pool_as("service", server.socket(), name, 10).await;
+        Inbox::postgres(pool).await
+    };
+    // It cannot make the schema.
+    let error = service().await.unwrap_err();
+    assert_eq!(error.kind(), InboxErrorKind::Database);
+    drop(db.inbox().await);
+    db.execute(GRANTS).await;
+    let inbox = service().await.unwrap();
+    let items = [message("491", "w1", 1), message("492", "w2", 2)];
+    assert_eq!(post(&inbox, messages(&items)).await, StatusCode::OK);
+    let rename = changed("US.1", "US.2", "w3", 3);
+    assert_eq!(post(&inbox, messages(&[rename])).await, StatusCode::OK);
+    let worker = inbox.worker(|event| async move {
+        match event.event().id() {
+            Some("w1") => Err("a failure"),
+            _ => Ok(()),
+        }
+    });
+    worker.max_attempts(1).run(until_empty(&inbox)).await;
+    let key = inbox.dead_letters(0, 1).await.unwrap()[0].key();
+    assert_eq!(inbox.replay(&[key]).await.unwrap(), 1);
+    inbox.purge().await.unwrap();
+    assert_eq!(inbox.status().await.unwrap().messages, 1);
+    assert_eq!(inbox.counters().database_errors, 0);
+}
+
+/// As the guide says.
+const GRANTS: &str = "
+GRANT SELECT ON whatsapp_inbox_schema TO service;
+GRANT SELECT, INSERT, UPDATE, DELETE
+    ON whatsapp_inbox_event, whatsapp_inbox_lane, whatsapp_inbox_alias TO service;
+GRANT USAGE ON SEQUENCE whatsapp_inbox_seq TO service;";
 
 /// An operator has deleted rows by hand.
 pub(crate) async fn the_count_of_a_lane_heals(db: &Db) {

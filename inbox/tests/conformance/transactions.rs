@@ -133,6 +133,45 @@ pub(crate) async fn a_transaction_that_ended_itself_is_not_done() {
     assert_eq!((counters.failed, counters.handled), (1, 1));
 }
 
+/// A handler may end the transaction behind the back of the crate. The mark must not be committed
+/// alone, neither outside of a transaction nor in another one.
+pub(crate) async fn a_transaction_that_its_handler_ended_is_not_done(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute("CREATE TABLE effects (id TEXT)").await;
+    let ends = ["ROLLBACK", "COMMIT", "ROLLBACK; BEGIN", "COMMIT; BEGIN"];
+    let items: Vec<_> = (0..ends.len())
+        .map(|n| message(&format!("49{n}"), &n.to_string(), 1))
+        .collect();
+    post(&inbox, messages(&items)).await;
+    let is_sqlite = db.is_sqlite();
+    let worker = inbox.worker(move |event: InboxEvent| async move {
+        let first = event.attempt() == 1;
+        let n: usize = event.event().id().unwrap().parse().unwrap();
+        let end = sqlx::raw_sql(ends[n]);
+        if is_sqlite {
+            let mut transaction = event.begin_sqlite().await?;
+            if first {
+                end.execute(&mut **transaction).await?;
+            }
+            transaction.done().await
+        } else {
+            let mut transaction = event.begin_postgres().await?;
+            if first {
+                end.execute(&mut **transaction).await?;
+            }
+            transaction.done().await
+        }
+    });
+    let worker = worker.backoff(Duration::ZERO, Duration::ZERO);
+    worker.run(until_empty(&inbox)).await;
+    let counters = inbox.counters();
+    assert_eq!((counters.failed, counters.handled), (4, 4));
+    // Nothing is left open, and the inbox goes on.
+    let stored = post(&inbox, messages(&[message("491", "9", 9)])).await;
+    assert_eq!(stored, http::StatusCode::OK);
+    assert_eq!(inbox.status().await.unwrap().messages, 1);
+}
+
 /// The lease ends with `done`. The handler does not.
 pub(crate) async fn what_follows_done_is_not_aborted(db: &Db) {
     let inbox = db.inbox().await;

@@ -1,17 +1,24 @@
 //! The inbox on PostgreSQL 13 or later.
 
 mod sql;
+mod store;
+mod transaction;
 
-use std::collections::{HashMap, HashSet};
-
-use sqlx::{
-    PgConnection, PgPool, Postgres, Row, Transaction, postgres::PgListener, postgres::PgRow,
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
 };
 
-use super::{Completion, DeadRow, PURGE_BATCH, Renewal, Settings, StatusRow, migrations};
+use sqlx::{PgConnection, PgPool, Row, postgres::PgListener, postgres::PgRow};
+use tokio::time::timeout;
+
+use super::{
+    Completion, DeadRow, LOCK_WAIT, Limits, OPERATOR_LIMIT, PURGE_BATCH, Renewal, Settings,
+    StatusRow, migrations,
+};
 use crate::{
     error::{InboxError, InboxErrorKind},
-    row::{Delivery, Failure, Lease, StoredRow, millis},
+    row::{Failure, Lease, StoredRow, millis},
 };
 
 /// Channel of `NOTIFY`.
@@ -19,35 +26,54 @@ const CHANNEL: &str = "whatsapp_inbox";
 
 /// Key of the advisory lock under which one process migrates: the first bytes of SHA-256 of the
 /// name of this crate.
-const MIGRATION_LOCK: i64 = 0x3a61_77f1_2c0e_5d18;
+const MIGRATION_LOCK: i64 = 0x1cab_86c0_6143_0aef;
+
+/// Key of the advisory lock under which ids of persons change.
+const RENAME_LOCK: i64 = MIGRATION_LOCK + 1;
 
 #[derive(Clone)]
 pub(crate) struct PostgresBackend {
     pool: PgPool,
     /// Payload of the notifications of this inbox, which has woken its own workers already.
-    name: String,
+    name: Arc<str>,
+    limits: Limits,
 }
 
 impl PostgresBackend {
     pub(crate) fn new(pool: PgPool) -> Self {
-        let name = format!("{:016x}", fastrand::u64(..));
-        Self { pool, name }
+        let name = format!("{:016x}", fastrand::u64(..)).into();
+        let limits = Limits::of(OPERATOR_LIMIT);
+        Self { pool, name, limits }
+    }
+
+    /// The same database, with these limits for each operation.
+    pub(crate) fn within(&self, limits: Limits) -> Self {
+        Self {
+            limits,
+            ..self.clone()
+        }
     }
 
     /// Applies the migrations that are missing. Other processes wait meanwhile.
     pub(crate) async fn migrate(&self) -> Result<(), InboxError> {
+        // Usually there are none. That takes no right to create tables, and no lock.
+        if migrations::missing(migrations::POSTGRES, self.version().await?)?
+            .next()
+            .is_none()
+        {
+            return Ok(());
+        }
         let mut transaction = self.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        sqlx::query(sql::ADVISORY_LOCK)
             .bind(MIGRATION_LOCK)
             .execute(&mut *transaction)
             .await?;
         sqlx::query(migrations::POSTGRES_VERSIONS)
             .execute(&mut *transaction)
             .await?;
-        let version: Option<i32> =
-            sqlx::query_scalar("SELECT max(version) FROM whatsapp_inbox_schema")
-                .fetch_one(&mut *transaction)
-                .await?;
+        let version: Option<i32> = sqlx::query_scalar(sql::VERSION)
+            .fetch_one(&mut *transaction)
+            .await?;
         for (version, migration) in migrations::missing(migrations::POSTGRES, version)? {
             sqlx::raw_sql(migration).execute(&mut *transaction).await?;
             sqlx::query("INSERT INTO whatsapp_inbox_schema (version) VALUES ($1)")
@@ -59,121 +85,68 @@ impl PostgresBackend {
         Ok(())
     }
 
-    pub(crate) async fn store(
-        &self,
-        delivery: &Delivery,
-        settings: &Settings,
-    ) -> Result<u64, InboxError> {
-        let rows = &delivery.rows;
-        let (new, old): (Vec<_>, Vec<_>) = delivery.aliases.iter().cloned().unzip();
-        let (quiet, longest) = settings.gather_millis();
-        let mut connection = self.pool.acquire().await?;
-        let stored = sqlx::query(sql::STORE)
-            .bind(rows.iter().map(|row| row.key).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.app.as_str()).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.kind).collect::<Vec<_>>())
-            .bind(
-                rows.iter()
-                    .map(|row| row.number.as_deref())
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                rows.iter()
-                    .map(|row| row.conversation.as_str())
-                    .collect::<Vec<_>>(),
-            )
-            .bind(rows.iter().map(|row| row.prefix).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.class).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.time).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| &*row.body).collect::<Vec<&[u8]>>())
-            .bind(new)
-            .bind(old)
-            .bind(quiet)
-            .bind(longest)
-            .bind(lock_timeout(settings))
-            .fetch_one(&mut *connection)
-            .await?;
-        let (count, transaction): (i64, Option<String>) =
-            (stored.try_get("count")?, stored.try_get("transaction")?);
-        // Somebody else's mistake with a shared pool must not become a lost event.
-        let is_committed = match transaction {
-            None => true,
-            Some(transaction) => {
-                let status = sqlx::query_scalar(sql::IS_COMMITTED).bind(transaction);
-                status.fetch_one(&mut *connection).await?
-            }
-        };
-        if !is_committed {
-            connection.close_on_drop();
-            return Err(InboxError::new(InboxErrorKind::Database));
-        }
-        drop(connection);
-        for (new, _) in &delivery.aliases {
-            self.join(new, settings).await?;
-        }
-        Ok(count.unsigned_abs())
-    }
-
-    /// What waits under a new name joins the conversation. The announcement may be late. If this
-    /// fails, Meta redelivers the announcement.
-    async fn join(&self, new: &str, settings: &Settings) -> Result<(), InboxError> {
+    /// The version of the schema in which the crate would make its tables. `None` if it is not
+    /// there.
+    async fn version(&self) -> Result<Option<i32>, InboxError> {
         let mut transaction = self.begin().await?;
-        sqlx::query(sql::LOCK_TIMEOUT)
-            .bind(lock_timeout(settings))
-            .execute(&mut *transaction)
+        let is_there: bool = sqlx::query_scalar(sql::HAS_SCHEMA)
+            .fetch_one(&mut *transaction)
             .await?;
-        let old: Option<String> = sqlx::query_scalar(sql::REPOINT)
-            .bind(new)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let Some(old) = old else { return Ok(()) };
-        let lanes: Vec<(String, bool)> = sqlx::query_as(sql::LOCK_BOTH)
-            .bind(new)
-            .bind(&old)
-            .fetch_all(&mut *transaction)
-            .await?;
-        if lanes.iter().any(|(lane, is_held)| lane == new && !is_held) {
-            let moving = sqlx::query(sql::MOVE).bind(new).bind(&old);
-            moving.execute(&mut *transaction).await?;
+        let mut version = None;
+        if is_there {
+            version = sqlx::query_scalar(sql::VERSION)
+                .fetch_one(&mut *transaction)
+                .await?;
         }
         transaction.commit().await?;
-        Ok(())
+        Ok(version)
     }
 
+    /// Wakes the workers of other processes. A notification waits for the commits of others that
+    /// notify.
     pub(crate) async fn notify(&self) -> Result<(), InboxError> {
-        sqlx::query("SELECT pg_notify($1, $2)")
-            .bind(CHANNEL)
-            .bind(&self.name)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let notifying = async {
+            let mut transaction = self.begin().await?;
+            sqlx::query("SELECT pg_notify($1, $2)")
+                .bind(CHANNEL)
+                .bind(&*self.name)
+                .execute(&mut *transaction)
+                .await?;
+            Ok(transaction.commit().await?)
+        };
+        in_time(notifying).await
     }
 
     /// Listens for the notifications of other processes.
     pub(crate) async fn listen(&self) -> Result<PgListener, InboxError> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen(CHANNEL).await?;
-        Ok(listener)
+        let listening = async {
+            let mut listener = PgListener::connect_with(&self.pool).await?;
+            listener.listen(CHANNEL).await?;
+            Ok(listener)
+        };
+        in_time(listening).await
     }
 
     /// Waits for a notification of another inbox.
     pub(crate) async fn notified(&self, listener: &mut PgListener) -> Result<(), InboxError> {
-        while listener.recv().await?.payload() == self.name {}
+        while *listener.recv().await?.payload() == *self.name {}
         Ok(())
     }
 
     pub(crate) async fn claim(
         &self,
         class: i16,
-        limit: i64,
+        most: i64,
         lease: i64,
     ) -> Result<Vec<Lease>, InboxError> {
+        let mut transaction = self.begin().await?;
         let rows = sqlx::query(sql::CLAIM)
             .bind(class)
-            .bind(limit)
+            .bind(most)
             .bind(lease)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         let lease = |row: &PgRow| {
             Ok(Lease {
                 lane: row.try_get("lane")?,
@@ -189,11 +162,13 @@ impl PostgresBackend {
         lanes: &[String],
         per_lane: i64,
     ) -> Result<Vec<(String, StoredRow)>, InboxError> {
+        let mut transaction = self.begin().await?;
         let rows = sqlx::query(sql::FETCH)
             .bind(lanes)
             .bind(per_lane)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         rows.iter().map(stored).collect()
     }
 
@@ -203,37 +178,42 @@ impl PostgresBackend {
         keys: &[[u8; 16]],
         settings: &Settings,
     ) -> Result<(), InboxError> {
-        let mut connection = self.pool.acquire().await?;
-        complete_in(&mut connection, lease, keys, settings).await
+        let mut transaction = self.begin().await?;
+        lock_run(&mut transaction, lease, keys).await?;
+        complete_in(&mut transaction, lease, keys, settings).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     pub(crate) async fn complete_all(
         &self,
         completions: &[Completion],
         settings: &Settings,
-    ) -> Result<HashSet<String>, InboxError> {
+    ) -> Result<HashSet<Vec<u8>>, InboxError> {
         let (mut lanes, mut tokens, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut keys, mut lane_of_key) = (Vec::new(), Vec::new());
+        let (mut keys, mut token_of_key) = (Vec::new(), Vec::new());
         for completion in completions {
-            let lane = completion.lease.lane.as_str();
-            lanes.push(lane);
-            tokens.push(completion.lease.token.as_slice());
+            let token = completion.lease.token.as_slice();
+            lanes.push(completion.lease.lane.as_str());
+            tokens.push(token);
             counts.push(i32::try_from(completion.keys.len()).unwrap_or(i32::MAX));
             keys.extend_from_slice(&completion.keys);
-            lane_of_key.extend(completion.keys.iter().map(|_| lane));
+            token_of_key.extend(completion.keys.iter().map(|_| token));
         }
         let (quiet, longest) = settings.gather_millis();
-        let done: Vec<String> = sqlx::query_scalar(sql::COMPLETE_ALL)
+        let mut transaction = self.begin().await?;
+        let done: Vec<Vec<u8>> = sqlx::query_scalar(sql::COMPLETE_ALL)
             .bind(lanes)
             .bind(tokens)
             .bind(counts)
             .bind(keys)
-            .bind(lane_of_key)
+            .bind(token_of_key)
             .bind(millis(settings.keep))
             .bind(quiet)
             .bind(longest)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(done.into_iter().collect())
     }
 
@@ -244,12 +224,7 @@ impl PostgresBackend {
         failure: &Failure<'_>,
     ) -> Result<u64, InboxError> {
         let mut transaction = self.begin().await?;
-        let claims: Option<i32> = sqlx::query_scalar(sql::LOCK)
-            .bind(&lease.lane)
-            .bind(&lease.token)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let claims = claims.ok_or(InboxError::new(InboxErrorKind::LeaseLost))?;
+        let claims = lock_run(&mut transaction, lease, keys).await?;
         let states: Vec<i16> = sqlx::query_scalar(sql::FAIL_EVENTS)
             .bind(keys)
             .bind(failure.max_attempts.map_or(0, |_| claims))
@@ -278,24 +253,26 @@ impl PostgresBackend {
         &self,
         leases: &[Lease],
         lease: i64,
-    ) -> Result<HashMap<String, Renewal>, InboxError> {
+    ) -> Result<HashMap<Vec<u8>, Renewal>, InboxError> {
         let (lanes, tokens): (Vec<_>, Vec<_>) = leases
             .iter()
             .map(|lease| (lease.lane.as_str(), lease.token.as_slice()))
             .unzip();
-        let kept: Vec<(String, bool)> = sqlx::query_as(sql::RENEW)
+        let mut transaction = self.begin().await?;
+        let kept: Vec<(Vec<u8>, bool)> = sqlx::query_as(sql::RENEW)
             .bind(lanes)
             .bind(tokens)
             .bind(lease)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *transaction)
             .await?;
-        let renewal = |(lane, is_renewed)| {
+        transaction.commit().await?;
+        let renewal = |(token, is_renewed)| {
             let renewal = if is_renewed {
                 Renewal::Renewed
             } else {
                 Renewal::Locked
             };
-            (lane, renewal)
+            (token, renewal)
         };
         Ok(kept.into_iter().map(renewal).collect())
     }
@@ -319,8 +296,13 @@ impl PostgresBackend {
     }
 
     pub(crate) async fn next_wake(&self, class: i16) -> Result<Option<i64>, InboxError> {
-        let next = sqlx::query_scalar(sql::NEXT).bind(class);
-        Ok(next.fetch_optional(&self.pool).await?)
+        let mut transaction = self.begin().await?;
+        let next = sqlx::query_scalar(sql::NEXT)
+            .bind(class)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(next)
     }
 
     /// Removes one batch of each table, and returns the rows of the largest. Wakes lanes that were
@@ -328,16 +310,27 @@ impl PostgresBackend {
     pub(crate) async fn purge(&self) -> Result<u64, InboxError> {
         let mut most = 0;
         for statement in [sql::PURGE_EVENTS, sql::PURGE_LANES, sql::PURGE_ALIASES] {
-            let purged = sqlx::query(statement).bind(PURGE_BATCH);
-            most = most.max(purged.execute(&self.pool).await?.rows_affected());
+            let mut transaction = self.begin().await?;
+            let purged = sqlx::query(statement)
+                .bind(PURGE_BATCH)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            most = most.max(purged.rows_affected());
         }
+        let mut transaction = self.begin().await?;
         let healed = sqlx::query(sql::HEAL).bind(PURGE_BATCH);
-        healed.execute(&self.pool).await?;
+        healed.execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(most)
     }
 
     pub(crate) async fn status(&self) -> Result<StatusRow, InboxError> {
-        let row = sqlx::query(sql::STATUS).fetch_one(&self.pool).await?;
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(sql::STATUS)
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
         Ok(StatusRow {
             messages: row.try_get("messages")?,
             bulk: row.try_get("bulk")?,
@@ -348,12 +341,14 @@ impl PostgresBackend {
         })
     }
 
-    pub(crate) async fn dead(&self, after: i64, limit: i64) -> Result<Vec<DeadRow>, InboxError> {
+    pub(crate) async fn dead(&self, after: i64, most: i64) -> Result<Vec<DeadRow>, InboxError> {
+        let mut transaction = self.begin().await?;
         let rows = sqlx::query(sql::DEAD)
             .bind(after)
-            .bind(limit)
-            .fetch_all(&self.pool)
+            .bind(most)
+            .fetch_all(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         let dead = |row: &PgRow| {
             Ok(DeadRow {
                 seq: row.try_get("seq")?,
@@ -371,54 +366,67 @@ impl PostgresBackend {
     }
 
     pub(crate) async fn replay(&self, keys: &[[u8; 16]]) -> Result<u64, InboxError> {
+        let mut transaction = self.begin().await?;
         let count: i64 = sqlx::query_scalar(sql::REPLAY)
             .bind(keys)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(count.unsigned_abs())
     }
 
     pub(crate) async fn discard(&self, keys: &[[u8; 16]], keep: i64) -> Result<u64, InboxError> {
+        let mut transaction = self.begin().await?;
         let count: i64 = sqlx::query_scalar(sql::DISCARD)
             .bind(keys)
             .bind(keep)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(count.unsigned_abs())
     }
-
-    /// Begins a transaction of a handler. How long it may idle is up to the host.
-    pub(crate) async fn begin_run(&self) -> Result<Transaction<'static, Postgres>, InboxError> {
-        self.begin_with("BEGIN").await
-    }
-
-    /// Begins a transaction of this crate.
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>, InboxError> {
-        self.begin_with(sql::BEGIN).await
-    }
-
-    /// Begins a transaction, also if the caller is dropped meanwhile.
-    ///
-    /// A `begin` of sqlx 0.9.0 that is cancelled returns its connection to the pool inside an open
-    /// transaction (issue 4393 of sqlx). What others write there is never committed.
-    async fn begin_with(
-        &self,
-        statement: &'static str,
-    ) -> Result<Transaction<'static, Postgres>, InboxError> {
-        let pool = self.pool.clone();
-        let begun = tokio::spawn(async move { pool.begin_with(statement).await }).await;
-        Ok(begun.map_err(|_| InboxError::new(InboxErrorKind::Database))??)
-    }
 }
 
-/// Milliseconds, at least 1: 0 would be no limit.
-fn lock_timeout(settings: &Settings) -> String {
-    let limit = i64::from(i32::MAX);
-    millis(settings.store_timeout).clamp(1, limit).to_string()
+/// Notifications only save time, so neither they nor the wait for a connection may take long.
+async fn in_time<T>(asking: impl Future<Output = Result<T, InboxError>>) -> Result<T, InboxError> {
+    let answer = timeout(LOCK_WAIT * 2, asking).await;
+    answer.unwrap_or(Err(InboxError::new(InboxErrorKind::Timeout)))
 }
 
-/// Marks events as done in a transaction of the host or in one of its own.
-pub(crate) async fn complete_in(
+/// Locks the lane and the events of a run, and returns the claims of the lane.
+async fn lock_run(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    keys: &[[u8; 16]],
+) -> Result<i32, InboxError> {
+    let claims = sqlx::query_scalar(sql::LOCK)
+        .bind(&lease.lane)
+        .bind(&lease.token)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let claims = claims.ok_or(InboxError::new(InboxErrorKind::LeaseLost))?;
+    let lock = sqlx::query(sql::LOCK_EVENTS).bind(keys);
+    lock.execute(connection).await?;
+    Ok(claims)
+}
+
+/// Marks events as done in the transaction of a handler.
+///
+/// The handler may have ended that transaction with a statement of its own. The savepoint is gone
+/// then, and nothing is marked.
+pub(crate) async fn complete_run(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    keys: &[[u8; 16]],
+    settings: &Settings,
+) -> Result<(), InboxError> {
+    let release = sqlx::query(sql::RELEASE_SAVEPOINT);
+    release.execute(&mut *connection).await?;
+    complete_in(connection, lease, keys, settings).await
+}
+
+/// Marks events as done in a transaction.
+async fn complete_in(
     connection: &mut PgConnection,
     lease: &Lease,
     keys: &[[u8; 16]],

@@ -1,15 +1,27 @@
 //! The statements. Each is one transaction at `READ COMMITTED`, or part of one.
 
+/// Until the end of the transaction.
+pub(super) const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
+
+/// In the transaction of a handler: it is there as long as the transaction is.
+pub(super) const BEGIN_RUN: &str = "BEGIN; SAVEPOINT whatsapp_inbox";
+
+pub(super) const RELEASE_SAVEPOINT: &str = "RELEASE SAVEPOINT whatsapp_inbox";
+
+/// Where a migration would make the tables.
+pub(super) const HAS_SCHEMA: &str = "SELECT
+    to_regclass(quote_ident(current_schema()) || '.whatsapp_inbox_schema') IS NOT NULL";
+
+pub(super) const VERSION: &str = "SELECT max(version) FROM whatsapp_inbox_schema";
+
 /// Stores a delivery. `nextval` numbers the events in the order of the body; the rows are inserted
-/// in the order of their keys, so that overlapping deliveries do not deadlock. The input is read
-/// before the first row is inserted, so the lock timeout holds for all inserts.
+/// in the order of their keys, so that overlapping deliveries do not deadlock.
 pub(super) const STORE: &str = "
 WITH input AS MATERIALIZED (
     SELECT nextval('whatsapp_inbox_seq') AS seq, i.*
     FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                 $7::smallint[], $8::bigint[], $9::bytea[]) WITH ORDINALITY
         AS i (event_key, app, kind, number, conversation, prefix, class, event_time, body, position)
-    CROSS JOIN (SELECT set_config('lock_timeout', $14, true)) AS lock_timeout
     ORDER BY position
 ),
 fresh AS (
@@ -47,27 +59,31 @@ aliases AS (
     ORDER BY n.alias
     ON CONFLICT (alias) DO NOTHING
 )
-SELECT count(*), pg_current_xact_id_if_assigned()::text AS transaction FROM fresh";
-
-/// For the transaction in which it is: a store that its caller has given up must not wait on.
-pub(super) const LOCK_TIMEOUT: &str = "SELECT set_config('lock_timeout', $1, true)";
-
-/// Begins a transaction of this crate. They never idle on purpose. A process that stops inside one,
-/// or a machine that is cut off, must not keep its locks until TCP notices.
-pub(super) const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+SELECT count(*) FROM fresh";
 
 /// Names that led to a new name lead to the conversation that it stands for, which is returned.
 pub(super) const REPOINT: &str = "
-WITH place AS (SELECT conversation FROM whatsapp_inbox_alias WHERE alias = $1),
+WITH place AS (
+    SELECT conversation FROM whatsapp_inbox_alias WHERE alias = $1 AND conversation <> $1
+),
 repointed AS (
     UPDATE whatsapp_inbox_alias a SET conversation = place.conversation
     FROM place WHERE a.conversation = $1
 )
 SELECT conversation FROM place";
 
-/// Locks the lanes of a new and an old name, and says whether a worker or a back-off has the new.
-pub(super) const LOCK_BOTH: &str =
-    "SELECT lane, held FROM whatsapp_inbox_lane WHERE lane IN ($1, $2) ORDER BY lane FOR UPDATE";
+/// Whether events wait in a lane.
+pub(super) const WAITS: &str =
+    "SELECT EXISTS (SELECT 1 FROM whatsapp_inbox_event WHERE lane = $1 AND state = 0)";
+
+/// Locks the lanes of a new and an old name, and says whether a worker or a back-off has them. A
+/// lane that is not there is made, because it would be locked too late otherwise: after the other.
+pub(super) const LOCK_BOTH: &str = "
+INSERT INTO whatsapp_inbox_lane AS l (lane, class, pending, last_at, wake_at)
+SELECT lane, 0, 0, now(), 'infinity' FROM unnest(ARRAY[$1, $2]::text[]) AS name (lane)
+ORDER BY lane
+ON CONFLICT (lane) DO UPDATE SET lane = excluded.lane
+RETURNING lane, held";
 
 /// Moves what waits under a new name. Part of a transaction that has locked both lanes.
 pub(super) const MOVE: &str = "
@@ -80,17 +96,12 @@ emptied AS (
     UPDATE whatsapp_inbox_lane SET pending = 0, first_at = NULL, wake_at = 'infinity'
     WHERE lane = $1
 )
-INSERT INTO whatsapp_inbox_lane AS l (lane, class, pending, first_at, last_at, wake_at)
-SELECT $2, 0, count(*), now(), now(), now() FROM moved HAVING count(*) > 0
-ON CONFLICT (lane) DO UPDATE SET
-    pending = l.pending + excluded.pending,
-    first_at = coalesce(l.first_at, excluded.first_at),
-    wake_at = CASE WHEN l.held THEN l.wake_at ELSE least(l.wake_at, excluded.wake_at) END";
-
-/// Whether a transaction is over, and was not rolled back. It is still open if the connection was
-/// in a transaction that nobody knew of.
-pub(super) const IS_COMMITTED: &str =
-    "SELECT coalesce(pg_xact_status($1::text::xid8) = 'committed', false)";
+UPDATE whatsapp_inbox_lane SET
+    pending = pending + moved.count,
+    first_at = coalesce(first_at, now()),
+    wake_at = CASE WHEN held THEN wake_at ELSE least(wake_at, now()) END
+FROM (SELECT count(*) FROM moved) AS moved
+WHERE lane = $2 AND moved.count > 0";
 
 /// Waits for nobody: lanes that another statement has locked are due a moment later.
 pub(super) const CLAIM: &str = "
@@ -137,14 +148,26 @@ done AS (
 )
 SELECT pending FROM released";
 
-/// The same for several lanes. Lanes that are locked are left out, so that nobody waits for the
-/// transaction of another lane.
+/// The same for several runs, each with its token. Those whose lane or events are locked are left
+/// out, so that none waits for the transaction of another.
 pub(super) const COMPLETE_ALL: &str = "
-WITH held AS MATERIALIZED (
-    SELECT l.lane, l.pending - mine.count AS pending, l.first_at, l.last_at, l.class
+WITH pending AS MATERIALIZED (
+    SELECT mine.owner, e.event_key
+    FROM unnest($4::bytea[], $5::bytea[]) AS mine (event_key, owner)
+    JOIN whatsapp_inbox_event e ON e.event_key = mine.event_key AND e.state = 0
+),
+unlocked AS MATERIALIZED (
+    SELECT event_key FROM whatsapp_inbox_event
+    WHERE event_key = ANY ($4) AND state = 0
+    ORDER BY event_key FOR UPDATE SKIP LOCKED
+),
+held AS MATERIALIZED (
+    SELECT l.lane, mine.owner, l.pending - mine.count AS pending, l.first_at, l.last_at, l.class
     FROM whatsapp_inbox_lane l
     JOIN unnest($1::text[], $2::bytea[], $3::integer[]) AS mine (lane, owner, count)
         ON l.lane = mine.lane AND l.owner = mine.owner
+    WHERE mine.owner NOT IN (
+        SELECT owner FROM pending WHERE event_key NOT IN (SELECT event_key FROM unlocked))
     ORDER BY l.lane FOR UPDATE OF l SKIP LOCKED
 ),
 released AS (
@@ -160,19 +183,19 @@ released AS (
                 held.last_at + CASE WHEN held.class = 0 THEN $7 ELSE 0 END
                     * interval '1 millisecond') END
     FROM held WHERE l.lane = held.lane
-    RETURNING l.lane
+    RETURNING held.owner
 ),
 done AS (
     UPDATE whatsapp_inbox_event e SET state = 1, body = NULL, last_error = NULL,
         finished_at = now(), expires_at = now() + $6 * interval '1 millisecond'
-    FROM unnest($4::bytea[], $5::text[]) AS mine (event_key, lane)
-    WHERE e.event_key = mine.event_key AND e.state = 0
-        AND mine.lane IN (SELECT lane FROM released)
+    FROM pending
+    WHERE e.event_key = pending.event_key AND e.state = 0
+        AND pending.owner IN (SELECT owner FROM released)
 )
-SELECT lane FROM released";
+SELECT owner FROM released";
 
-/// Renews leases without waiting for locked lanes. Returns the lanes whose lease is still there,
-/// and whether it was renewed. A lease is never shortened.
+/// Renews leases without waiting for locked lanes. Returns the tokens that are still there, and
+/// whether their leases were renewed. A lease is never shortened.
 pub(super) const RENEW: &str = "
 WITH mine AS MATERIALIZED (
     SELECT * FROM unnest($1::text[], $2::bytea[]) AS mine (lane, owner)
@@ -188,13 +211,19 @@ renewed AS (
     FROM held WHERE l.lane = held.lane
     RETURNING l.lane
 )
-SELECT l.lane, renewed.lane IS NOT NULL AS renewed
+SELECT l.owner, renewed.lane IS NOT NULL AS renewed
 FROM whatsapp_inbox_lane l
 JOIN mine ON l.lane = mine.lane AND l.owner = mine.owner
 LEFT JOIN renewed ON renewed.lane = l.lane";
 
 pub(super) const LOCK: &str =
     "SELECT claims FROM whatsapp_inbox_lane WHERE lane = $1 AND owner = $2 FOR UPDATE";
+
+/// Part of a transaction that has locked the lane. It waits for nobody: the lane would be locked
+/// meanwhile, and its lease could not be renewed.
+pub(super) const LOCK_EVENTS: &str = "
+SELECT 1 FROM whatsapp_inbox_event WHERE event_key = ANY ($1) AND state = 0
+ORDER BY event_key FOR UPDATE NOWAIT";
 
 /// Part of a transaction that has locked the lane.
 pub(super) const FAIL_EVENTS: &str = "

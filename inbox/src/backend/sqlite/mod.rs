@@ -1,34 +1,18 @@
 //! The inbox in one SQLite file: one connection writes, others read.
 
+mod file;
 mod sql;
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sqlx::{
-    Connection, Row, Sqlite, SqliteConnection, SqlitePool, Transaction,
-    sqlite::{
-        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-    },
-};
+use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
-use super::{Completion, DeadRow, PURGE_BATCH, Renewal, Settings, StatusRow, migrations};
+use super::{Completion, DeadRow, PURGE_BATCH, Renewal, Settings, StatusRow};
 use crate::{
     conversation::MESSAGES,
     error::{InboxError, InboxErrorKind},
     row::{Delivery, Failure, Lease, StoredRow, millis},
 };
-
-/// How long a writer waits for the writers of other processes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time between two tries where SQLite itself does not wait.
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
-/// How long an operation waits for the connection that writes.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-const READERS: u32 = 4;
 
 #[derive(Clone)]
 pub(crate) struct SqliteBackend {
@@ -37,64 +21,6 @@ pub(crate) struct SqliteBackend {
 }
 
 impl SqliteBackend {
-    pub(crate) async fn open(path: &Path) -> Result<Self, InboxError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // A commit is on the disk before Meta gets its 200.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT);
-        let pool = |connections| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .idle_timeout(None)
-                .max_lifetime(None)
-        };
-        // SQLite rolls back by itself, for example when the disk is full. sqlx does not notice, and
-        // could not begin another transaction on this connection.
-        let writer = pool(1).before_acquire(|connection, _| {
-            Box::pin(async move { Ok(!connection.is_in_transaction()) })
-        });
-        let writer = open_file(writer, &options).await?;
-        let readers = pool(READERS).connect_lazy_with(options.read_only(true));
-        Ok(Self { writer, readers })
-    }
-
-    /// Applies the migrations that are missing. Other processes wait meanwhile.
-    pub(crate) async fn migrate(&self) -> Result<(), InboxError> {
-        let mut transaction = self.begin().await?;
-        sqlx::query(migrations::SQLITE_VERSIONS)
-            .execute(&mut *transaction)
-            .await?;
-        let version: Option<i32> =
-            sqlx::query_scalar("SELECT max(version) FROM whatsapp_inbox_schema")
-                .fetch_one(&mut *transaction)
-                .await?;
-        for (version, migration) in migrations::missing(migrations::SQLITE, version)? {
-            sqlx::raw_sql(migration).execute(&mut *transaction).await?;
-            sqlx::query("INSERT INTO whatsapp_inbox_schema (version) VALUES (?1)")
-                .bind(version)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-        Ok(())
-    }
-
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, InboxError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
-    }
-
-    /// Begins a transaction of a handler. [`complete_run`] marks its events as done.
-    pub(crate) async fn begin_run(&self) -> Result<Transaction<'static, Sqlite>, InboxError> {
-        let mut transaction = self.begin().await?;
-        let savepoint = sqlx::query(sql::SAVEPOINT);
-        savepoint.execute(&mut *transaction).await?;
-        Ok(transaction)
-    }
-
     pub(crate) async fn store(
         &self,
         delivery: &Delivery,
@@ -160,7 +86,7 @@ impl SqliteBackend {
     pub(crate) async fn claim(
         &self,
         class: i16,
-        limit: i64,
+        most: i64,
         lease: i64,
     ) -> Result<Vec<Lease>, InboxError> {
         // Most polls find nothing, and need not wait for the writer.
@@ -170,7 +96,7 @@ impl SqliteBackend {
         let mut transaction = self.begin().await?;
         let rows = sqlx::query(sql::CLAIM)
             .bind(class)
-            .bind(limit)
+            .bind(most)
             .bind(lease)
             .fetch_all(&mut *transaction)
             .await?;
@@ -221,12 +147,12 @@ impl SqliteBackend {
         &self,
         completions: &[Completion],
         settings: &Settings,
-    ) -> Result<HashSet<String>, InboxError> {
+    ) -> Result<HashSet<Vec<u8>>, InboxError> {
         let mut transaction = self.begin().await?;
         let mut done = HashSet::new();
         for Completion { lease, keys } in completions {
             match complete_in(&mut transaction, lease, keys, settings).await {
-                Ok(()) => drop(done.insert(lease.lane.clone())),
+                Ok(()) => drop(done.insert(lease.token.clone())),
                 // Nothing was written for this one.
                 Err(error) if error.kind() == InboxErrorKind::LeaseLost => {}
                 Err(error) => return Err(error),
@@ -277,7 +203,7 @@ impl SqliteBackend {
         &self,
         leases: &[Lease],
         lease: i64,
-    ) -> Result<HashMap<String, Renewal>, InboxError> {
+    ) -> Result<HashMap<Vec<u8>, Renewal>, InboxError> {
         let mut transaction = self.begin().await?;
         let mut kept = HashMap::new();
         for held in leases {
@@ -288,7 +214,7 @@ impl SqliteBackend {
                 .execute(&mut *transaction)
                 .await?;
             if renewed.rows_affected() > 0 {
-                kept.insert(held.lane.clone(), Renewal::Renewed);
+                kept.insert(held.token.clone(), Renewal::Renewed);
             }
         }
         transaction.commit().await?;
@@ -344,10 +270,10 @@ impl SqliteBackend {
         })
     }
 
-    pub(crate) async fn dead(&self, after: i64, limit: i64) -> Result<Vec<DeadRow>, InboxError> {
+    pub(crate) async fn dead(&self, after: i64, most: i64) -> Result<Vec<DeadRow>, InboxError> {
         let rows = sqlx::query(sql::DEAD)
             .bind(after)
-            .bind(limit)
+            .bind(most)
             .fetch_all(&self.readers)
             .await?;
         let dead = |row: &SqliteRow| {
@@ -402,31 +328,6 @@ impl SqliteBackend {
         transaction.commit().await?;
         Ok(count)
     }
-}
-
-/// Opens the file, and turns a new one into WAL mode.
-///
-/// Only one connection can do that, and SQLite refuses the others without regard to the time-out,
-/// because waiting could be a deadlock.
-async fn open_file(
-    pool: SqlitePoolOptions,
-    options: &SqliteConnectOptions,
-) -> Result<SqlitePool, sqlx::Error> {
-    let deadline = Instant::now() + BUSY_TIMEOUT;
-    loop {
-        match pool.clone().connect_with(options.clone()).await {
-            Err(error) if is_busy(&error) && Instant::now() < deadline => {
-                tokio::time::sleep(BUSY_PAUSE).await;
-            }
-            opened => return opened,
-        }
-    }
-}
-
-/// Whether the primary result code is `SQLITE_BUSY`.
-fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code.parse::<u32>().is_ok_and(|code| code & 0xff == 5))
 }
 
 /// Marks events as done in the transaction of a handler.

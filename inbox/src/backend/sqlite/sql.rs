@@ -9,6 +9,11 @@ macro_rules! now {
     };
 }
 
+pub(super) const HAS_SCHEMA: &str =
+    "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'whatsapp_inbox_schema')";
+
+pub(super) const VERSION: &str = "SELECT max(version) FROM whatsapp_inbox_schema";
+
 /// In the transaction of a handler: it is there as long as the transaction is.
 pub(super) const SAVEPOINT: &str = "SAVEPOINT whatsapp_inbox";
 

@@ -1,0 +1,53 @@
+//! Transactions, and how long they may take.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Transaction};
+
+use super::{PostgresBackend, sql};
+use crate::{
+    error::{InboxError, InboxErrorKind},
+    row::millis,
+};
+
+/// The transactions of this crate never idle on purpose. A process that stops inside of one, or a
+/// machine that is cut off, must not keep its locks until TCP notices.
+const IDLE_LIMIT: Duration = Duration::from_secs(10);
+
+impl PostgresBackend {
+    /// Begins a transaction of this crate, with its limits.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, InboxError> {
+        let [idle, lock, statement] =
+            [IDLE_LIMIT, self.limits.lock, self.limits.whole].map(setting);
+        // Only numbers, and one round trip.
+        let statement = format!(
+            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}; \
+             SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}"
+        );
+        self.begin_with(AssertSqlSafe(statement)).await
+    }
+
+    /// Begins a transaction of a handler, which [`complete_run`](super::complete_run) marks as
+    /// done. How long it takes is up to the host.
+    pub(crate) async fn begin_run(&self) -> Result<Transaction<'static, Postgres>, InboxError> {
+        self.begin_with(sql::BEGIN_RUN).await
+    }
+
+    /// Begins a transaction, also if the caller is dropped meanwhile.
+    ///
+    /// A `begin` of sqlx 0.9.0 that is cancelled returns its connection to the pool inside an open
+    /// transaction (issue 4393 of sqlx). What others write there is never committed.
+    async fn begin_with(
+        &self,
+        statement: impl SqlSafeStr + Send + 'static,
+    ) -> Result<Transaction<'static, Postgres>, InboxError> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(statement).await }).await;
+        Ok(begun.map_err(|_| InboxError::new(InboxErrorKind::Database))??)
+    }
+}
+
+/// Milliseconds as a setting takes them, at least 1: 0 would be no limit.
+fn setting(limit: Duration) -> i64 {
+    millis(limit).clamp(1, i64::from(i32::MAX))
+}

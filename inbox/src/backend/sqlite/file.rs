@@ -1,0 +1,168 @@
+//! Opens the file, migrates it and begins transactions.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use sqlx::{
+    Connection, Sqlite, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::time::{sleep, timeout};
+
+use super::{SqliteBackend, sql};
+use crate::{
+    backend::migrations,
+    error::{InboxError, InboxErrorKind},
+};
+
+/// How long opening a file, a handler that begins a transaction, and a reader wait for writers.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite itself waits for the writer of another process. Nothing ends this wait, and the
+/// connection that writes is of no use to others meanwhile. It is therefore far shorter than the
+/// limit of any operation, which tries again until its limit.
+const BUSY_SLICE: Duration = Duration::from_millis(100);
+/// Time between two tries.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// How long an operation waits for the connection that writes.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+const READERS: u32 = 4;
+
+impl SqliteBackend {
+    pub(crate) async fn open(path: &Path) -> Result<Self, InboxError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit is on the disk before Meta gets its 200.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_SLICE);
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        // SQLite rolls back by itself, for example when the disk is full. sqlx does not notice, and
+        // could not begin another transaction on this connection.
+        let writer = pool(1).before_acquire(|connection, _| {
+            Box::pin(async move { Ok(!connection.is_in_transaction()) })
+        });
+        let writer = open_file(writer, &options).await?;
+        let options = options.read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let readers = pool(READERS).connect_lazy_with(options);
+        Ok(Self { writer, readers })
+    }
+
+    /// Applies the migrations that are missing. Other processes wait meanwhile.
+    pub(crate) async fn migrate(&self) -> Result<(), InboxError> {
+        // Usually there are none. That takes no wait for a writer.
+        if migrations::missing(migrations::SQLITE, self.version().await?)?
+            .next()
+            .is_none()
+        {
+            return Ok(());
+        }
+        let mut transaction = self.begin().await?;
+        sqlx::query(migrations::SQLITE_VERSIONS)
+            .execute(&mut *transaction)
+            .await?;
+        let version: Option<i32> = sqlx::query_scalar(sql::VERSION)
+            .fetch_one(&mut *transaction)
+            .await?;
+        for (version, migration) in migrations::missing(migrations::SQLITE, version)? {
+            sqlx::raw_sql(migration).execute(&mut *transaction).await?;
+            sqlx::query("INSERT INTO whatsapp_inbox_schema (version) VALUES (?1)")
+                .bind(version)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The version of the schema. `None` if it is not there.
+    async fn version(&self) -> Result<Option<i32>, InboxError> {
+        let is_there: bool = sqlx::query_scalar(sql::HAS_SCHEMA)
+            .fetch_one(&self.readers)
+            .await?;
+        if !is_there {
+            return Ok(None);
+        }
+        Ok(sqlx::query_scalar(sql::VERSION)
+            .fetch_one(&self.readers)
+            .await?)
+    }
+
+    /// Begins a transaction as soon as no other process writes. The caller limits the time.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, InboxError> {
+        loop {
+            match self.writer.begin_with("BEGIN IMMEDIATE").await {
+                Err(error) if is_busy(&error) => sleep(BUSY_PAUSE).await,
+                begun => return Ok(begun?),
+            }
+        }
+    }
+
+    /// Begins a transaction of a handler. [`complete_run`](super::complete_run) marks its events as
+    /// done.
+    pub(crate) async fn begin_run(&self) -> Result<Transaction<'static, Sqlite>, InboxError> {
+        let begun = timeout(ACQUIRE_TIMEOUT, self.begin()).await;
+        let mut transaction = begun.map_err(|_| InboxError::new(InboxErrorKind::Timeout))??;
+        let savepoint = sqlx::query(sql::SAVEPOINT);
+        savepoint.execute(&mut *transaction).await?;
+        Ok(transaction)
+    }
+}
+
+/// Opens the file, and turns a new one into WAL mode.
+///
+/// Only one connection can do that, and SQLite refuses the others without regard to the time-out,
+/// because waiting could be a deadlock.
+async fn open_file(
+    pool: SqlitePoolOptions,
+    options: &SqliteConnectOptions,
+) -> Result<SqlitePool, sqlx::Error> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                sleep(BUSY_PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Whether the primary result code is `SQLITE_BUSY`.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.parse::<u32>().is_ok_and(|code| code & 0xff == 5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a cancelled caller leaves behind does not hold up the next one.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_begin_that_was_given_up_does_not_wait_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("inbox.db");
+        let (one, two) = (
+            SqliteBackend::open(&path).await.unwrap(),
+            SqliteBackend::open(&path).await.unwrap(),
+        );
+        let other = one.begin().await.unwrap();
+        let given_up = timeout(Duration::from_millis(50), two.begin()).await;
+        assert!(given_up.is_err());
+        let free = timeout(Duration::from_secs(2), two.writer.acquire()).await;
+        free.unwrap().unwrap();
+        other.rollback().await.unwrap();
+        two.begin().await.unwrap();
+    }
+}
