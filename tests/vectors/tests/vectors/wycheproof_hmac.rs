@@ -2,8 +2,8 @@
 //!
 //! The messages are random bytes, so a delivery with a valid signature is refused as
 //! [`RejectionKind::NotJson`], which the layer finds only after the signature. A tag of 128 bits is
-//! valid in Wycheproof's terms and malformed for a header, which has the whole tag. Every key of the
-//! set can be an app secret: none begins or ends with white space.
+//! valid in Wycheproof's terms and malformed for a header, which has the whole tag. Every key of
+//! the set can be an app secret: none begins or ends with white space.
 
 use test_support::{builder, hex};
 use tower_whatsapp::{
