@@ -1,7 +1,7 @@
 """Compares the Rust versions that crates declare with those of the members that use them.
 
-Reads `cargo metadata` from standard input. The argument is the version of members that declare
-none. With `--later`, prints the members with a later version instead.
+Reads `cargo metadata` from standard input. The argument is the version of the library. With
+`--later`, prints the members with a later version instead.
 """
 
 import json
@@ -16,7 +16,10 @@ default = sys.argv[1]
 metadata = json.load(sys.stdin)
 packages = {package["id"]: package for package in metadata["packages"]}
 members = [packages[id] for id in metadata["workspace_members"]]
-version = {member["id"]: member["rust_version"] or default for member in members}
+undeclared = [member["name"] for member in members if not member["rust_version"]]
+if undeclared:
+    sys.exit(f"no Rust version is declared by {', '.join(undeclared)}")
+version = {member["id"]: member["rust_version"] for member in members}
 
 if "--later" in sys.argv:
     for member in members:

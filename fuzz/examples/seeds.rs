@@ -17,6 +17,7 @@ const STRUCTURED: &[&str] = &["frames", "full_service", "lease_ops", "payload_st
 fn main() -> Result<(), Box<dyn Error>> {
     let bodies = bodies();
     write("payload", &bodies)?;
+    write("json_differential", &bodies)?;
     write("sig_header", &signatures())?;
     write("handshake_query", &queries())?;
     for target in STRUCTURED {

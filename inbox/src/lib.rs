@@ -134,5 +134,5 @@ struct Readme;
 
 /// Runs the examples of the guide as doctests.
 #[cfg(all(doctest, feature = "postgres", feature = "sqlite"))]
-#[doc = include_str!("../../docs/inbox.md")]
+#[doc = include_str!("../docs/inbox.md")]
 struct Guide;
