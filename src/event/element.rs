@@ -62,12 +62,13 @@ impl<'a> ElementRef<'a> {
 
     #[inline]
     pub(super) fn cursor(&self) -> Cursor<'a> {
-        self.envelope.document.cursor_with_text(self.element.raw)
+        let raw = self.element.raw;
+        (self.envelope.document.cursor_with_text(raw)).with_extents(self.element.extents)
     }
 
     /// A cursor for an element of which few texts are read: only those are converted.
     pub(super) fn bare_cursor(&self) -> Cursor<'a> {
-        self.envelope.document.cursor_at(self.element.raw)
+        self.envelope.cursor(&self.element)
     }
 
     #[inline]

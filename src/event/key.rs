@@ -207,7 +207,10 @@ impl<'a> KeyHash<'a> {
         let free = self.buffer.get_mut(self.buffered..end);
         if let Some((first, rest)) = free.and_then(<[u8]>::split_first_chunk_mut) {
             *first = *number;
-            rest.copy_from_slice(bytes);
+            // Many parts are absent.
+            if !bytes.is_empty() {
+                rest.copy_from_slice(bytes);
+            }
             self.buffered = end;
         } else {
             self.flush();

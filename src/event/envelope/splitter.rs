@@ -6,7 +6,7 @@ use super::{
     one_or_many::OneOrMany,
 };
 use crate::event::{
-    json::{Cursor, Document, Mark, Span},
+    json::{Cursor, Document, ExtentHint, Mark, Span},
     payload::{Kind, Reason},
 };
 
@@ -174,7 +174,12 @@ impl<'a> Splitter<'a> {
                 _ => UNKNOWN_SHAPE,
             };
             let raw = cursor.skip();
-            this.push(kind, raw, position);
+            this.elements.push(Element {
+                raw,
+                extents: cursor.extents(),
+                kind,
+                position,
+            });
         });
     }
 
@@ -245,6 +250,7 @@ impl<'a> Splitter<'a> {
     pub(super) fn push(&mut self, kind: Kind, raw: Span, position: Position) {
         self.elements.push(Element {
             raw,
+            extents: ExtentHint::default(),
             kind,
             position,
         });
@@ -267,6 +273,7 @@ impl<'a> Splitter<'a> {
             index,
             Element {
                 raw,
+                extents: ExtentHint::default(),
                 kind,
                 position,
             },

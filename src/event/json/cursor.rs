@@ -15,6 +15,11 @@ const MAX_CONVERTED: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark(usize);
 
+/// Index in the extents of a document, from which the next search starts. The extents before it
+/// belong to earlier values.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ExtentHint(pub(super) u32);
+
 /// The start of a value that is read later, in less memory than a cursor.
 #[derive(Clone, Copy)]
 pub(crate) struct ValueStart<'a> {
@@ -44,8 +49,7 @@ pub(crate) struct Cursor<'a> {
     /// itself, which costs more.
     text: &'a str,
     offset: u32,
-    /// Index in the extents of the document, from which the next search starts.
-    extent: u32,
+    extents: ExtentHint,
 }
 
 impl<'a> Cursor<'a> {
@@ -64,6 +68,28 @@ impl<'a> Cursor<'a> {
     /// Returns the next key of the entered object, and advances to its value. After the last
     /// member, leaves the object and returns `None`. A key is bytes because most are only compared.
     pub(crate) fn next_key(&mut self) -> Option<&'a [u8]> {
+        // The usual form, without white space and escapes.
+        let quote = match self.bytes.get(self.position) {
+            Some(b',') => self.position + 1,
+            Some(b'}') => {
+                self.position += 1;
+                return None;
+            }
+            _ => self.position,
+        };
+        if self.bytes.get(quote) == Some(&b'"') {
+            let end = self.document.special.find(quote + 1, LONG_STRING);
+            if self.bytes.get(end) == Some(&b'"') && self.bytes.get(end + 1) == Some(&b':') {
+                self.position = end + 2;
+                return self.bytes.get(quote + 1..end);
+            }
+        }
+        self.next_key_slow()
+    }
+
+    /// [`next_key`](Self::next_key) in any form.
+    #[cold]
+    fn next_key_slow(&mut self) -> Option<&'a [u8]> {
         if self.try_end(b'}') {
             return None;
         }
@@ -123,6 +149,18 @@ impl<'a> Cursor<'a> {
             document: self.document,
             position: saturating_u32(self.position),
         }
+    }
+
+    /// Returns the hint for a cursor at or after the current position.
+    #[inline]
+    pub(crate) fn extents(&self) -> ExtentHint {
+        self.extents
+    }
+
+    /// Sets the hint, which comes from a cursor at or before this position.
+    #[inline]
+    pub(crate) fn with_extents(self, extents: ExtentHint) -> Self {
+        Self { extents, ..self }
     }
 
     /// Returns the current position for [`span_since_mark`](Self::span_since_mark).
@@ -309,7 +347,7 @@ impl<'a> Cursor<'a> {
         let (end, escaped) = in_steps(LONG_STRING)
             .or_else(|| {
                 // A long string has an extent.
-                let end = self.document.extent_end(start, &mut self.extent)?;
+                let end = self.document.extent_end(start, &mut self.extents)?;
                 Some((end, self.document.unescaped.has(saturating_u32(start))))
             })
             .or_else(|| in_steps(usize::MAX))
@@ -320,7 +358,7 @@ impl<'a> Cursor<'a> {
 
     /// Skips a container. Not recursive, whatever the nesting.
     fn skip_nested(&mut self) {
-        if let Some(end) = self.document.extent_end(self.position, &mut self.extent) {
+        if let Some(end) = self.document.extent_end(self.position, &mut self.extents) {
             self.position = end;
             return;
         }
@@ -364,7 +402,7 @@ impl Document {
             document: self,
             text: "",
             offset: 0,
-            extent: 0,
+            extents: ExtentHint::default(),
         }
     }
 

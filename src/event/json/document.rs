@@ -3,6 +3,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{
+    cursor::ExtentHint,
     progress::Extent,
     scan::{saturating_u32, valid_str},
     span::Span,
@@ -52,9 +53,9 @@ impl Document {
     /// Returns the end of the container or string at `start` if it has an extent.
     ///
     /// The search starts at `hint`, which is updated: the next extent is near the last one.
-    pub(super) fn extent_end(&self, start: usize, hint: &mut u32) -> Option<usize> {
+    pub(super) fn extent_end(&self, start: usize, hint: &mut ExtentHint) -> Option<usize> {
         let start = saturating_u32(start);
-        let mut from = *hint as usize;
+        let mut from = hint.0 as usize;
         let mut step = 1;
         // Galloping search: overshoots by at most a factor of two.
         while let Some(extent) = self.extents.get(from + step)
@@ -67,7 +68,7 @@ impl Document {
         let near = self.extents.get(near)?;
         let found = near.binary_search_by_key(&start, |extent| extent.start);
         // A short container has no extent. The next extent is near the insertion point.
-        *hint = saturating_u32(from + found.unwrap_or_default());
+        hint.0 = saturating_u32(from + found.unwrap_or_default());
         Some(near.get(found.ok()?)?.end as usize)
     }
 }

@@ -26,10 +26,10 @@ pub use self::error::ParseError;
 #[cfg(feature = "serde")]
 pub(crate) use self::serialize::serialize;
 pub(crate) use self::{
-    cursor::{Cursor, Mark, ValueStart},
+    cursor::{Cursor, ExtentHint, Mark, ValueStart},
     document::Document,
     incremental::IncrementalValidator,
     progress::MAX_DEPTH,
-    scan::saturating_u32,
+    scan::{saturating_u32, valid_str},
     span::Span,
 };
