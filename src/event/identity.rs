@@ -16,7 +16,8 @@ use super::{
 /// one value, so that the event is read once.
 pub(crate) struct EventIdentity<'a> {
     event: &'a Event,
-    ids: Option<Ids<'a>>,
+    /// With or without an id. A filter here would move them.
+    members: Option<Ids<'a>>,
 }
 
 /// The parts of an event of a kind that has an id of its own.
@@ -120,13 +121,18 @@ impl<'a> EventIdentity<'a> {
     pub(crate) fn of(event: &'a Event) -> Self {
         Self {
             event,
-            ids: Ids::of(event).filter(|ids| ids.id().is_some()),
+            members: Ids::of(event),
         }
+    }
+
+    /// The ids, if the event has an id of its own.
+    fn ids(&self) -> Option<&Ids<'a>> {
+        self.members.as_ref().filter(|ids| ids.id().is_some())
     }
 
     /// [`Event::timestamp`], without reading the event again where it has an id.
     pub(crate) fn timestamp(&self) -> Option<Timestamp> {
-        match &self.ids {
+        match self.ids() {
             Some(ids) => ids.timestamp().or_else(|| self.event.entry_time()),
             None => self.event.timestamp(),
         }
@@ -134,7 +140,7 @@ impl<'a> EventIdentity<'a> {
 
     /// [`Event::is_distinguishable`].
     pub(crate) fn is_distinguishable(&self) -> bool {
-        self.ids.is_some() || self.timestamp().is_some()
+        self.ids().is_some() || self.timestamp().is_some()
     }
 
     /// Starts the key of the event for `app`. The caller advances it in steps, because the JSON of
@@ -151,7 +157,7 @@ impl<'a> EventIdentity<'a> {
             _ => bytes(event.field().map(field::key_name)),
         });
         let number = event.metadata_phone_number_id_bytes();
-        match (kind, &self.ids) {
+        match (kind, self.ids()) {
             (_, Some(ids)) => ids.add_to(&mut hash, number),
             // The type, the time and the ids of the event are in the group, not in the participant.
             (Kind::GroupParticipant, None) => match event.payload() {
@@ -307,8 +313,8 @@ mod tests {
                 let [event] = notification.events() else { unreachable!("one element") };
                 let identity = EventIdentity::of(event);
                 prop_assert_eq!(identity.timestamp(), event.timestamp());
-                prop_assert_eq!(identity.ids.is_some(), event.id().is_some());
-                match (&identity.ids, event.payload()) {
+                prop_assert_eq!(identity.ids().is_some(), event.id().is_some());
+                match (identity.ids(), event.payload()) {
                     (None, _) => {}
                     (Some(Ids::Message(ids)), Payload::Message(message)) => {
                         prop_assert_eq!(ids.id, bytes(message.id));
