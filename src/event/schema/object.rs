@@ -45,15 +45,12 @@ macro_rules! object {
             )?
         }
 
-        impl<'a> $crate::event::schema::Decode<'a> for $name $(<$lifetime>)? {
-            type Output = Self;
-            const DEBUG_VISIBLE: bool = true;
-
+        impl<'a> $crate::event::schema::Object<'a> for $name $(<$lifetime>)? {
             #[allow(unused_mut, reason = "an object may have no field of its own")]
-            fn decode(cursor: &mut $crate::event::json::Cursor<'a>) -> Option<Self> {
+            #[inline]
+            fn read(&mut self, cursor: &mut $crate::event::json::Cursor<'a>) -> Option<()> {
                 $(let mut $content = $crate::event::schema::TaggedDecoder::<'a, $tags>::new(*cursor);)?
                 cursor.enter_object()?;
-                let mut this = Self::default();
                 // Meta writes the keys in the order of the fields, so after a match the next key is
                 // compared with the following fields, and an object takes about one round.
                 'members: {
@@ -64,7 +61,7 @@ macro_rules! object {
                             if !cursor.take_null()
                                 && let Some(value) = <$decoder as $crate::event::schema::Decode<'a>>::decode(cursor)
                             {
-                                this.$field = value.into();
+                                self.$field = value.into();
                             }
                             is_field = true;
                             let Some(next) = cursor.next_key() else { break 'members };
@@ -78,9 +75,20 @@ macro_rules! object {
                     }
                 }
                 $(
-                    this.$kind = $content.tag();
-                    (this.$content, this.$has_body) = $content.decode();
+                    self.$kind = $content.tag();
+                    (self.$content, self.$has_body) = $content.decode();
                 )?
+                Some(())
+            }
+        }
+
+        impl<'a> $crate::event::schema::Decode<'a> for $name $(<$lifetime>)? {
+            type Output = Self;
+            const DEBUG_VISIBLE: bool = true;
+
+            fn decode(cursor: &mut $crate::event::json::Cursor<'a>) -> Option<Self> {
+                let mut this = Self::default();
+                $crate::event::schema::Object::read(&mut this, cursor)?;
                 Some(this)
             }
 
