@@ -57,6 +57,7 @@ impl<'a> Decode<'a> for Status<'a> {
     type Output = Self;
     const DEBUG_VISIBLE: bool = true;
 
+    #[inline]
     fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
         let mut wire = WireStatus::default();
         wire.read(cursor)?;

@@ -73,6 +73,7 @@ impl<'a> Decode<'a> for Message<'a> {
     type Output = Self;
     const DEBUG_VISIBLE: bool = true;
 
+    #[inline]
     fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
         let mut wire = WireMessage::default();
         wire.read(cursor)?;
