@@ -62,13 +62,12 @@ impl<'a> ElementRef<'a> {
 
     #[inline]
     pub(super) fn cursor(&self) -> Cursor<'a> {
-        let raw = self.element.raw;
-        (self.envelope.document.cursor_with_text(raw)).with_extents(self.element.extents)
+        self.envelope.document.cursor_with_text(self.element.raw)
     }
 
     /// A cursor for an element of which few texts are read: only those are converted.
     pub(super) fn bare_cursor(&self) -> Cursor<'a> {
-        self.envelope.cursor(&self.element)
+        self.envelope.document.cursor_at(self.element.raw)
     }
 
     #[inline]

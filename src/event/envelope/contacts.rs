@@ -50,7 +50,7 @@ impl Envelope {
             return contacts.iter().map(|contact| contact.raw).collect();
         }
         let mut names = Vec::new();
-        let mut cursor = self.cursor(element);
+        let mut cursor = self.document.cursor_at(element.raw);
         collect_scalars(&mut cursor, 2, &mut names);
         let mut found: Vec<_> = names
             .into_iter()

@@ -2,7 +2,7 @@ use std::sync::{OnceLock, atomic::AtomicBool};
 
 use super::one_or_many::OneOrMany;
 use crate::event::{
-    json::{Cursor, Document, ExtentHint, Span},
+    json::{Document, Span},
     payload::{Kind, Reason},
 };
 
@@ -93,8 +93,6 @@ pub(crate) struct ThreadSpans {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Element {
     pub(crate) raw: Span,
-    /// Where the search for its extents starts, so that reading it does not search them all.
-    pub(crate) extents: ExtentHint,
     pub(crate) kind: Kind,
     pub(crate) position: Position,
 }
@@ -196,7 +194,6 @@ impl Envelope {
             .copied()
             .unwrap_or(Element {
                 raw: Span::default(),
-                extents: ExtentHint::default(),
                 kind: Kind::Unknown(Reason::Shape),
                 position: Position {
                     change: NO_INDEX,
@@ -207,14 +204,6 @@ impl Envelope {
                     has_inner_events: false,
                 },
             })
-    }
-
-    /// Returns a cursor at the start of an element.
-    #[inline]
-    pub(crate) fn cursor(&self, element: &Element) -> Cursor<'_> {
-        self.document
-            .cursor_at(element.raw)
-            .with_extents(element.extents)
     }
 
     /// Returns the change that contains the element.

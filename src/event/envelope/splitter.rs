@@ -6,7 +6,7 @@ use super::{
     one_or_many::OneOrMany,
 };
 use crate::event::{
-    json::{Cursor, Document, ExtentHint, Mark, Span},
+    json::{Cursor, Document, Mark, Span},
     payload::{Kind, Reason},
 };
 
@@ -174,12 +174,7 @@ impl<'a> Splitter<'a> {
                 _ => UNKNOWN_SHAPE,
             };
             let raw = cursor.skip();
-            this.elements.push(Element {
-                raw,
-                extents: cursor.extents(),
-                kind,
-                position,
-            });
+            this.push(kind, raw, position);
         });
     }
 
@@ -250,7 +245,6 @@ impl<'a> Splitter<'a> {
     pub(super) fn push(&mut self, kind: Kind, raw: Span, position: Position) {
         self.elements.push(Element {
             raw,
-            extents: ExtentHint::default(),
             kind,
             position,
         });
@@ -273,7 +267,6 @@ impl<'a> Splitter<'a> {
             index,
             Element {
                 raw,
-                extents: ExtentHint::default(),
                 kind,
                 position,
             },

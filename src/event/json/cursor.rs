@@ -15,11 +15,6 @@ const MAX_CONVERTED: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark(usize);
 
-/// Index in the extents of a document, from which the next search starts. The extents before it
-/// belong to earlier values.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ExtentHint(pub(super) u32);
-
 /// The start of a value that is read later, in less memory than a cursor.
 #[derive(Clone, Copy)]
 pub(crate) struct ValueStart<'a> {
@@ -49,7 +44,8 @@ pub(crate) struct Cursor<'a> {
     /// itself, which costs more.
     text: &'a str,
     offset: u32,
-    extents: ExtentHint,
+    /// Index in the extents of the document, from which the next search starts.
+    extent: u32,
 }
 
 impl<'a> Cursor<'a> {
@@ -149,18 +145,6 @@ impl<'a> Cursor<'a> {
             document: self.document,
             position: saturating_u32(self.position),
         }
-    }
-
-    /// Returns the hint for a cursor at or after the current position.
-    #[inline]
-    pub(crate) fn extents(&self) -> ExtentHint {
-        self.extents
-    }
-
-    /// Sets the hint, which comes from a cursor at or before this position.
-    #[inline]
-    pub(crate) fn with_extents(self, extents: ExtentHint) -> Self {
-        Self { extents, ..self }
     }
 
     /// Returns the current position for [`span_since_mark`](Self::span_since_mark).
@@ -347,7 +331,7 @@ impl<'a> Cursor<'a> {
         let (end, escaped) = in_steps(LONG_STRING)
             .or_else(|| {
                 // A long string has an extent.
-                let end = self.document.extent_end(start, &mut self.extents)?;
+                let end = self.document.extent_end(start, &mut self.extent)?;
                 Some((end, self.document.unescaped.has(saturating_u32(start))))
             })
             .or_else(|| in_steps(usize::MAX))
@@ -358,7 +342,7 @@ impl<'a> Cursor<'a> {
 
     /// Skips a container. Not recursive, whatever the nesting.
     fn skip_nested(&mut self) {
-        if let Some(end) = self.document.extent_end(self.position, &mut self.extents) {
+        if let Some(end) = self.document.extent_end(self.position, &mut self.extent) {
             self.position = end;
             return;
         }
@@ -402,7 +386,7 @@ impl Document {
             document: self,
             text: "",
             offset: 0,
-            extents: ExtentHint::default(),
+            extent: 0,
         }
     }
 

@@ -3,7 +3,6 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{
-    cursor::ExtentHint,
     progress::Extent,
     scan::{saturating_u32, valid_str},
     span::Span,
@@ -53,10 +52,11 @@ impl Document {
     /// Returns the end of the container or string at `start` if it has an extent.
     ///
     /// The search starts at `hint`, which is updated: the next extent is near the last one.
-    pub(super) fn extent_end(&self, start: usize, hint: &mut ExtentHint) -> Option<usize> {
+    pub(super) fn extent_end(&self, start: usize, hint: &mut u32) -> Option<usize> {
         let start = saturating_u32(start);
-        let mut from = hint.0 as usize;
-        let mut step = 1;
+        let mut from = *hint as usize;
+        // A new cursor may be anywhere, so all extents are searched.
+        let mut step = if from == 0 { self.extents.len() } else { 1 };
         // Galloping search: overshoots by at most a factor of two.
         while let Some(extent) = self.extents.get(from + step)
             && extent.start <= start
@@ -68,7 +68,7 @@ impl Document {
         let near = self.extents.get(near)?;
         let found = near.binary_search_by_key(&start, |extent| extent.start);
         // A short container has no extent. The next extent is near the insertion point.
-        hint.0 = saturating_u32(from + found.unwrap_or_default());
+        *hint = saturating_u32(from + found.unwrap_or_default());
         Some(near.get(found.ok()?)?.end as usize)
     }
 }

@@ -26,7 +26,7 @@ pub use self::error::ParseError;
 #[cfg(feature = "serde")]
 pub(crate) use self::serialize::serialize;
 pub(crate) use self::{
-    cursor::{Cursor, ExtentHint, Mark, ValueStart},
+    cursor::{Cursor, Mark, ValueStart},
     document::Document,
     incremental::IncrementalValidator,
     progress::MAX_DEPTH,

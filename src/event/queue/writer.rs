@@ -10,7 +10,7 @@ use crate::event::{
         Change, ContactSpans, Element, Entry, Envelope, GroupSpans, Level, OneOrMany, Position,
         QUEUE_SELECT_KEY, QUEUE_VERSION_KEY, ThreadSpans, layout_of,
     },
-    json::{Document, ExtentHint, Span, saturating_u32},
+    json::{Document, Span, saturating_u32},
     payload::{Kind, Reason},
 };
 
@@ -84,7 +84,6 @@ impl<'a> QueueWriter<'a> {
         let level = self.element.position.level;
         let element = Element {
             raw: self.raw,
-            extents: ExtentHint::default(),
             position: Position {
                 change: 0,
                 parent: 0,
