@@ -16,7 +16,7 @@ use super::{
 const MIN_CAPACITY: usize = 512;
 
 /// Length from which the buffer quadruples instead of doubling, bytes. Each step copies what was
-/// received, into memory that the allocator has to map: doubling costs a body of 3 MB 14 % more CPU.
+/// received into memory that the allocator has to map: doubling costs a body of 3 MB 14 % more CPU.
 const LARGE: usize = 64 * 1024;
 
 /// Minimum growth when that does not fit the budget: 1/8 of the capacity.
