@@ -6,7 +6,7 @@ use super::{
     contact::Contact,
     error::Error,
     message::Media,
-    schema::{Id, Lazy, List, PersonalId, Timestamp, UserText, object, string_enum},
+    schema::{Id, IdBytes, Lazy, List, PersonalId, Timestamp, UserText, object, string_enum},
 };
 
 object! {
@@ -61,6 +61,15 @@ object! {
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         /// Contact of the user (the matching element of `contacts[]`).
         pub contact: Lazy<'a, Contact<'a>>,
+    }
+}
+
+object! {
+    /// The members of a [`Call`] that its key and its age are computed from.
+    pub(super) struct CallIds<'a> {
+        pub(super) id: Option<&'a [u8]> = IdBytes["id"],
+        pub(super) event: Option<CallEvent<'a>> = CallEvent<'a>["event"],
+        pub(super) timestamp: Option<Timestamp> = Timestamp["timestamp"],
     }
 }
 
@@ -170,6 +179,17 @@ object! {
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
         /// Contact of the user (the matching element of `contacts[]`).
         pub contact: Lazy<'a, Contact<'a>>,
+    }
+}
+
+object! {
+    /// The members of a [`CallStatus`] that its key and its age are computed from.
+    pub(super) struct CallStatusIds<'a> {
+        pub(super) id: Option<&'a [u8]> = IdBytes["id"],
+        pub(super) state: Option<CallState<'a>> = CallState<'a>["status"],
+        pub(super) timestamp: Option<Timestamp> = Timestamp["timestamp"],
+        pub(super) recipient_id: Option<&'a [u8]> = IdBytes["recipient_id"],
+        pub(super) recipient_user_id: Option<&'a [u8]> = IdBytes["recipient_user_id"],
     }
 }
 

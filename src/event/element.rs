@@ -34,10 +34,10 @@ impl<'a> ElementRef<'a> {
     /// require a search of all contacts.
     #[inline]
     pub(super) fn own_payload(&self) -> Payload<'a> {
-        let payload = self.kind().decode(&mut self.cursor());
-        payload.unwrap_or_else(|| Payload::Unknown(self.unknown()))
+        self.kind().decode(&mut self.cursor(), || self.unknown())
     }
 
+    #[cold]
     fn unknown(&self) -> Unknown<'a> {
         Unknown {
             reason: match self.kind() {

@@ -1,7 +1,7 @@
 //! The ids, states and times that identify an event, read in one pass over it.
 
 use super::{
-    call::{Call, CallStatus},
+    call::{CallIds, CallStatusIds},
     event::Event,
     field,
     group::GroupParticipant,
@@ -16,20 +16,17 @@ use super::{
 /// one value, so that the event is read once.
 pub(crate) struct EventIdentity<'a> {
     event: &'a Event,
-    ids: Option<Ids<'a>>,
+    /// With or without an id. A filter here would move them.
+    members: Option<Ids<'a>>,
 }
 
 /// The parts of an event of a kind that has an id of its own.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one at a time, on the stack; boxing would allocate for each event"
-)]
 enum Ids<'a> {
     Message(MessageIds<'a>),
     Echo(MessageIds<'a>),
     Status(StatusIds<'a>),
-    Call(Call<'a>),
-    CallStatus(CallStatus<'a>),
+    Call(CallIds<'a>),
+    CallStatus(CallStatusIds<'a>),
 }
 
 impl<'a> Ids<'a> {
@@ -40,8 +37,8 @@ impl<'a> Ids<'a> {
             Kind::Message => Self::Message(MessageIds::decode(&mut cursor)?),
             Kind::Echo => Self::Echo(MessageIds::decode(&mut cursor)?),
             Kind::Status => Self::Status(StatusIds::decode(&mut cursor)?),
-            Kind::Call => Self::Call(Call::decode(&mut cursor)?),
-            Kind::CallStatus => Self::CallStatus(CallStatus::decode(&mut cursor)?),
+            Kind::Call => Self::Call(CallIds::decode(&mut cursor)?),
+            Kind::CallStatus => Self::CallStatus(CallStatusIds::decode(&mut cursor)?),
             _ => return None,
         })
     }
@@ -50,8 +47,8 @@ impl<'a> Ids<'a> {
         match self {
             Self::Message(ids) | Self::Echo(ids) => ids.id,
             Self::Status(ids) => ids.id,
-            Self::Call(call) => bytes(call.id),
-            Self::CallStatus(status) => bytes(status.id),
+            Self::Call(ids) => ids.id,
+            Self::CallStatus(ids) => ids.id,
         }
     }
 
@@ -59,8 +56,8 @@ impl<'a> Ids<'a> {
         match self {
             Self::Message(ids) | Self::Echo(ids) => ids.timestamp,
             Self::Status(ids) => ids.timestamp,
-            Self::Call(call) => call.timestamp,
-            Self::CallStatus(status) => status.timestamp,
+            Self::Call(ids) => ids.timestamp,
+            Self::CallStatus(ids) => ids.timestamp,
         }
     }
 
@@ -74,21 +71,21 @@ impl<'a> Ids<'a> {
                 hash.add_all([number, Some(b"echo"), ids.id, bytes(ids.kind.flatten())]);
             }
             Self::Status(ids) => add_status(hash, number, ids),
-            Self::Call(call) => {
-                let event = bytes(call.event.map(|event| event.as_str()));
-                hash.add_all([number, Some(b"call"), bytes(call.id), event]);
-                hash.add_time(call.timestamp);
+            Self::Call(ids) => {
+                let event = bytes(ids.event.map(|event| event.as_str()));
+                hash.add_all([number, Some(b"call"), ids.id, event]);
+                hash.add_time(ids.timestamp);
             }
-            Self::CallStatus(status) => {
+            Self::CallStatus(ids) => {
                 hash.add_all([
                     number,
                     Some(b"callst"),
-                    bytes(status.id),
-                    bytes(status.state.map(|state| state.as_str())),
-                    bytes(status.recipient_id),
-                    bytes(status.recipient_user_id),
+                    ids.id,
+                    bytes(ids.state.map(|state| state.as_str())),
+                    ids.recipient_id,
+                    ids.recipient_user_id,
                 ]);
-                hash.add_time(status.timestamp);
+                hash.add_time(ids.timestamp);
             }
         }
     }
@@ -124,13 +121,18 @@ impl<'a> EventIdentity<'a> {
     pub(crate) fn of(event: &'a Event) -> Self {
         Self {
             event,
-            ids: Ids::of(event).filter(|ids| ids.id().is_some()),
+            members: Ids::of(event),
         }
+    }
+
+    /// The ids, if the event has an id of its own.
+    fn ids(&self) -> Option<&Ids<'a>> {
+        self.members.as_ref().filter(|ids| ids.id().is_some())
     }
 
     /// [`Event::timestamp`], without reading the event again where it has an id.
     pub(crate) fn timestamp(&self) -> Option<Timestamp> {
-        match &self.ids {
+        match self.ids() {
             Some(ids) => ids.timestamp().or_else(|| self.event.entry_time()),
             None => self.event.timestamp(),
         }
@@ -138,7 +140,7 @@ impl<'a> EventIdentity<'a> {
 
     /// [`Event::is_distinguishable`].
     pub(crate) fn is_distinguishable(&self) -> bool {
-        self.ids.is_some() || self.timestamp().is_some()
+        self.ids().is_some() || self.timestamp().is_some()
     }
 
     /// Starts the key of the event for `app`. The caller advances it in steps, because the JSON of
@@ -155,7 +157,7 @@ impl<'a> EventIdentity<'a> {
             _ => bytes(event.field().map(field::key_name)),
         });
         let number = event.metadata_phone_number_id_bytes();
-        match (kind, &self.ids) {
+        match (kind, self.ids()) {
             (_, Some(ids)) => ids.add_to(&mut hash, number),
             // The type, the time and the ids of the event are in the group, not in the participant.
             (Kind::GroupParticipant, None) => match event.payload() {
@@ -270,6 +272,7 @@ mod tests {
             "participant_recipient_id",
             "recipient_participant_user_id",
             "payment",
+            "event",
             "text",
         ];
         let values = vec![
@@ -296,7 +299,13 @@ mod tests {
         /// Keys are stored for weeks, so they must not change when the two readings do.
         #[test]
         fn reads_what_the_payload_reads(members in members()) {
-            for (field, list) in [("messages", "messages"), ("messages", "statuses"), ("message_echoes", "message_echoes")] {
+            for (field, list) in [
+                ("messages", "messages"),
+                ("messages", "statuses"),
+                ("message_echoes", "message_echoes"),
+                ("calls", "calls"),
+                ("calls", "statuses"),
+            ] {
                 let body = format!(
                     r#"{{"entry":[{{"time":1,"changes":[{{"field":"{field}","value":{{"{list}":[{{{members}}}]}}}}]}}]}}"#
                 );
@@ -304,8 +313,8 @@ mod tests {
                 let [event] = notification.events() else { unreachable!("one element") };
                 let identity = EventIdentity::of(event);
                 prop_assert_eq!(identity.timestamp(), event.timestamp());
-                prop_assert_eq!(identity.ids.is_some(), event.id().is_some());
-                match (&identity.ids, event.payload()) {
+                prop_assert_eq!(identity.ids().is_some(), event.id().is_some());
+                match (identity.ids(), event.payload()) {
                     (None, _) => {}
                     (Some(Ids::Message(ids)), Payload::Message(message)) => {
                         prop_assert_eq!(ids.id, bytes(message.id));
@@ -327,6 +336,18 @@ mod tests {
                         prop_assert_eq!(ids.recipient_participant_id, bytes(recipient.participant_id));
                         prop_assert_eq!(ids.recipient_participant_user_id, bytes(recipient.participant_user_id));
                         prop_assert_eq!(ids.payment, status.payment);
+                    }
+                    (Some(Ids::Call(ids)), Payload::Call(call)) => {
+                        prop_assert_eq!(ids.id, bytes(call.id));
+                        prop_assert_eq!(ids.event, call.event);
+                        prop_assert_eq!(ids.timestamp, call.timestamp);
+                    }
+                    (Some(Ids::CallStatus(ids)), Payload::CallStatus(status)) => {
+                        prop_assert_eq!(ids.id, bytes(status.id));
+                        prop_assert_eq!(ids.state, status.state);
+                        prop_assert_eq!(ids.timestamp, status.timestamp);
+                        prop_assert_eq!(ids.recipient_id, bytes(status.recipient_id));
+                        prop_assert_eq!(ids.recipient_user_id, bytes(status.recipient_user_id));
                     }
                     (_, payload) => prop_assert!(false, "{:?}", payload.name()),
                 }

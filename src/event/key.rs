@@ -202,18 +202,29 @@ impl<'a> KeyHash<'a> {
     }
 
     /// Adds a number and bytes to the buffer, or to the hash if they do not fit.
+    #[inline]
     fn push(&mut self, number: &[u8; 8], bytes: &[u8]) {
         let end = self.buffered + number.len() + bytes.len();
         let free = self.buffer.get_mut(self.buffered..end);
         if let Some((first, rest)) = free.and_then(<[u8]>::split_first_chunk_mut) {
             *first = *number;
-            rest.copy_from_slice(bytes);
+            // Many parts are absent.
+            if !bytes.is_empty() {
+                rest.copy_from_slice(bytes);
+            }
             self.buffered = end;
         } else {
-            self.flush();
-            self.hash.update(number);
-            self.hash.update(bytes);
+            self.hash_now(number, bytes);
         }
+    }
+
+    /// Adds what does not fit into the buffer.
+    #[cold]
+    #[inline(never)]
+    fn hash_now(&mut self, number: &[u8; 8], bytes: &[u8]) {
+        self.flush();
+        self.hash.update(number);
+        self.hash.update(bytes);
     }
 
     /// Hashes the buffer.

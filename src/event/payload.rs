@@ -103,11 +103,20 @@ macro_rules! payloads {
                 }
             }
 
-            /// Decodes an element, without the parts of the envelope that belong to it.
-            pub(crate) fn decode<'a>(self, cursor: &mut Cursor<'a>) -> Option<Payload<'a>> {
+            /// Decodes an element, without the parts of the envelope that belong to it. `unknown`
+            /// makes the payload of an element that cannot be decoded.
+            #[inline]
+            pub(crate) fn decode<'a>(
+                self,
+                cursor: &mut Cursor<'a>,
+                unknown: impl FnOnce() -> Unknown<'a>,
+            ) -> Payload<'a> {
                 match self {
-                    $(Self::$variant => <$body as Decode<'a>>::decode(cursor).map(Payload::$variant),)*
-                    Self::Unknown(_) => None,
+                    $(Self::$variant => match <$body as Decode<'a>>::decode(cursor) {
+                        Some(body) => Payload::$variant(body),
+                        None => Payload::Unknown(unknown()),
+                    },)*
+                    Self::Unknown(_) => Payload::Unknown(unknown()),
                 }
             }
 

@@ -10,8 +10,8 @@ use super::{
     error::Error,
     json::Cursor,
     schema::{
-        Decode, Id, IdBytes, Lazy, List, PersonalId, RawJson, Timestamp, UnreadPaths, UserText,
-        object, string_enum,
+        Decode, Id, IdBytes, Lazy, List, Object, PersonalId, RawJson, Timestamp, UnreadPaths,
+        UserText, object, string_enum,
     },
 };
 
@@ -57,8 +57,10 @@ impl<'a> Decode<'a> for Status<'a> {
     type Output = Self;
     const DEBUG_VISIBLE: bool = true;
 
+    #[inline]
     fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
-        let wire = WireStatus::decode(cursor)?;
+        let mut wire = WireStatus::default();
+        wire.read(cursor)?;
         Some(Self {
             id: wire.id,
             state: wire.status,

@@ -64,6 +64,28 @@ impl<'a> Cursor<'a> {
     /// Returns the next key of the entered object, and advances to its value. After the last
     /// member, leaves the object and returns `None`. A key is bytes because most are only compared.
     pub(crate) fn next_key(&mut self) -> Option<&'a [u8]> {
+        // The usual form, without white space and escapes.
+        let quote = match self.bytes.get(self.position) {
+            Some(b',') => self.position + 1,
+            Some(b'}') => {
+                self.position += 1;
+                return None;
+            }
+            _ => self.position,
+        };
+        if self.bytes.get(quote) == Some(&b'"') {
+            let end = self.document.special.find(quote + 1, LONG_STRING);
+            if self.bytes.get(end) == Some(&b'"') && self.bytes.get(end + 1) == Some(&b':') {
+                self.position = end + 2;
+                return self.bytes.get(quote + 1..end);
+            }
+        }
+        self.next_key_slow()
+    }
+
+    /// [`next_key`](Self::next_key) in any form.
+    #[cold]
+    fn next_key_slow(&mut self) -> Option<&'a [u8]> {
         if self.try_end(b'}') {
             return None;
         }

@@ -55,7 +55,8 @@ impl Document {
     pub(super) fn extent_end(&self, start: usize, hint: &mut u32) -> Option<usize> {
         let start = saturating_u32(start);
         let mut from = *hint as usize;
-        let mut step = 1;
+        // A new cursor may be anywhere, so all extents are searched.
+        let mut step = if from == 0 { self.extents.len() } else { 1 };
         // Galloping search: overshoots by at most a factor of two.
         while let Some(extent) = self.extents.get(from + step)
             && extent.start <= start

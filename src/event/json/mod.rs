@@ -30,6 +30,6 @@ pub(crate) use self::{
     document::Document,
     incremental::IncrementalValidator,
     progress::MAX_DEPTH,
-    scan::saturating_u32,
+    scan::{saturating_u32, valid_str},
     span::Span,
 };

@@ -61,6 +61,6 @@ pub(super) fn find_byte_nearby(bytes: &[u8], start: usize, wanted: impl Fn(u8) -
 /// Converts a part of a validated body. The body is UTF-8, and the part starts and ends at an ASCII
 /// byte, so the conversion does not fail.
 #[inline]
-pub(super) fn valid_str(bytes: &[u8]) -> &str {
+pub(crate) fn valid_str(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }

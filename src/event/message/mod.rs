@@ -23,7 +23,9 @@ use crate::event::{
     error::Error,
     handover::ConversationContext,
     json::Cursor,
-    schema::{Decode, IdBytes, Lazy, List, PersonalId, Tag, Timestamp, UnreadPaths, object},
+    schema::{
+        Decode, IdBytes, Lazy, List, Object, PersonalId, Tag, Timestamp, UnreadPaths, object,
+    },
 };
 
 /// A message that the business received: an element of `messages[]`.
@@ -71,8 +73,10 @@ impl<'a> Decode<'a> for Message<'a> {
     type Output = Self;
     const DEBUG_VISIBLE: bool = true;
 
+    #[inline]
     fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
-        let wire = WireMessage::decode(cursor)?;
+        let mut wire = WireMessage::default();
+        wire.read(cursor)?;
         Some(Self {
             id: wire.id,
             timestamp: wire.timestamp,

@@ -47,6 +47,13 @@ pub(crate) trait Decode<'a> {
     }
 }
 
+/// A declared object. It is read into a value of the caller, because a large one costs as much to
+/// move as to read.
+pub(crate) trait Object<'a>: Default {
+    /// Reads the members of the next value, and skips it. Returns `None` if it is not an object.
+    fn read(&mut self, cursor: &mut Cursor<'a>) -> Option<()>;
+}
+
 impl<'a> Cursor<'a> {
     /// Decodes one member of the object that follows. Of equal keys, the last one that can be
     /// decoded counts.

@@ -21,7 +21,7 @@ mod timestamp;
 mod unread;
 
 pub(crate) use self::{
-    decode::Decode,
+    decode::{Decode, Object},
     object::object,
     scalar::{Coordinate, Id, IdBytes, Ignored, MetaText, PersonalId, RawJson, Tag, UserText},
     string_enum::{eq_ignoring_case_and_separators, string_enum},

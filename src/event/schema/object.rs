@@ -45,29 +45,50 @@ macro_rules! object {
             )?
         }
 
+        impl<'a> $crate::event::schema::Object<'a> for $name $(<$lifetime>)? {
+            #[allow(unused_mut, reason = "an object may have no field of its own")]
+            #[inline]
+            fn read(&mut self, cursor: &mut $crate::event::json::Cursor<'a>) -> Option<()> {
+                $(let mut $content = $crate::event::schema::TaggedDecoder::<'a, $tags>::new(*cursor);)?
+                cursor.enter_object()?;
+                // Meta writes the keys in the order of the fields, so after a match the next key is
+                // compared with the following fields, and an object takes about one round.
+                'members: {
+                    let Some(mut key) = cursor.next_key() else { break 'members };
+                    loop {
+                        let mut is_field = false;
+                        $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
+                            if !cursor.take_null()
+                                && let Some(value) = <$decoder as $crate::event::schema::Decode<'a>>::decode(cursor)
+                            {
+                                self.$field = value.into();
+                            }
+                            is_field = true;
+                            let Some(next) = cursor.next_key() else { break 'members };
+                            key = next;
+                        })?)*
+                        if !is_field {
+                            $crate::event::schema::object!(@other cursor, key $(, $content)?);
+                            let Some(next) = cursor.next_key() else { break 'members };
+                            key = next;
+                        }
+                    }
+                }
+                $(
+                    self.$kind = $content.tag();
+                    (self.$content, self.$has_body) = $content.decode();
+                )?
+                Some(())
+            }
+        }
+
         impl<'a> $crate::event::schema::Decode<'a> for $name $(<$lifetime>)? {
             type Output = Self;
             const DEBUG_VISIBLE: bool = true;
 
             fn decode(cursor: &mut $crate::event::json::Cursor<'a>) -> Option<Self> {
-                $(let mut $content = $crate::event::schema::TaggedDecoder::<'a, $tags>::new(*cursor);)?
-                cursor.enter_object()?;
                 let mut this = Self::default();
-                while let Some(key) = cursor.next_key() {
-                    $($(if key == $first_key.as_bytes() $(|| key == $key.as_bytes())* {
-                        if !cursor.take_null()
-                            && let Some(value) = <$decoder as $crate::event::schema::Decode<'a>>::decode(cursor)
-                        {
-                            this.$field = value.into();
-                        }
-                        continue;
-                    })?)*
-                    $crate::event::schema::object!(@other cursor, key $(, $content)?);
-                }
-                $(
-                    this.$kind = $content.tag();
-                    (this.$content, this.$has_body) = $content.decode();
-                )?
+                $crate::event::schema::Object::read(&mut this, cursor)?;
                 Some(this)
             }
 

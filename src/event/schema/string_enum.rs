@@ -33,14 +33,19 @@ macro_rules! string_enum {
                 }
             }
 
-            fn from_text(text: &'a str) -> Self {
-                match text {
-                    $($text $(| $alias)* => Self::$variant,)*
-                    $(_ if [$text $(, $alias)*].iter().any(|name| $crate::event::schema::eq_ignoring_case_and_separators(name, text)) => {
-                        Self::$variant
-                    })*
-                    _ => Self::Other(text),
-                }
+            /// Only an unknown name is converted to text.
+            fn from_bytes(text: &'a [u8]) -> Self {
+                $(if text == $text.as_bytes() $(|| text == $alias.as_bytes())* {
+                    return Self::$variant;
+                })*
+                Self::from_other_spelling($crate::event::json::valid_str(text))
+            }
+
+            fn from_other_spelling(text: &'a str) -> Self {
+                $(if [$text $(, $alias)*].iter().any(|name| $crate::event::schema::eq_ignoring_case_and_separators(name, text)) {
+                    return Self::$variant;
+                })*
+                Self::Other(text)
             }
         }
 
@@ -49,7 +54,7 @@ macro_rules! string_enum {
             const DEBUG_VISIBLE: bool = true;
 
             fn decode(cursor: &mut $crate::event::json::Cursor<'a>) -> Option<Self> {
-                cursor.scalar().map(Self::from_text)
+                cursor.scalar_bytes().map(Self::from_bytes)
             }
 
             fn is_known(cursor: &mut $crate::event::json::Cursor<'a>) -> bool {

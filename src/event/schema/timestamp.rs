@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::{decode::Decode, scalar::parse_integral};
-use crate::event::json::Cursor;
+use crate::event::json::{Cursor, valid_str};
 
 /// A point in time: Unix seconds, which Meta writes as a string or a number.
 ///
@@ -49,7 +49,7 @@ impl Timestamp {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.millis)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &[u8]) -> Option<Self> {
         /// Numbers from here on are milliseconds: as seconds, they would mean the year 33,658 or
         /// later.
         const MILLIS: u64 = 1_000_000_000_000;
@@ -60,14 +60,14 @@ impl Timestamp {
         if !(1..=DIGITS).contains(&text.len()) {
             return None;
         }
-        let number = text.bytes().try_fold(0, |number, digit| {
+        let number = text.iter().try_fold(0, |number, digit| {
             digit
                 .is_ascii_digit()
                 .then(|| number * 10 + u64::from(digit - b'0'))
         });
         let in_other_form = || {
-            let starts_with_digit = text.starts_with(|first: char| first.is_ascii_digit());
-            let number = parse_integral(text).filter(|_| starts_with_digit);
+            let starts_with_digit = text.first().is_some_and(u8::is_ascii_digit);
+            let number = parse_integral(valid_str(text)).filter(|_| starts_with_digit);
             number.and_then(|number| u64::try_from(number).ok())
         };
         let number = number.or_else(in_other_form)?;
@@ -91,12 +91,12 @@ impl<'a> Decode<'a> for Timestamp {
     const DEBUG_VISIBLE: bool = true;
 
     fn decode(cursor: &mut Cursor<'a>) -> Option<Self> {
-        Self::parse(cursor.scalar()?)
+        Self::parse(cursor.scalar_bytes()?)
     }
 
     /// An empty string means absent and is known.
     fn is_known(cursor: &mut Cursor<'a>) -> bool {
-        let text = cursor.scalar();
+        let text = cursor.scalar_bytes();
         text.is_some_and(|text| text.is_empty() || Self::parse(text).is_some())
     }
 }
@@ -139,7 +139,7 @@ mod tests {
             ("2026-01-01", None),
         ] {
             assert_eq!(
-                Timestamp::parse(text).map(Timestamp::millis),
+                Timestamp::parse(text.as_bytes()).map(Timestamp::millis),
                 millis,
                 "{text}"
             );

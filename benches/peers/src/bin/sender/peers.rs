@@ -117,6 +117,12 @@ pub const PEERS: &[Peer] = &[
         delivers: Delivers::First,
     },
     Peer {
+        name: "axum, body read, hashed and dropped",
+        program: Program::Rust("hashed"),
+        work: "the lower bound of a receiver that verifies (sha2): nothing is compared or parsed",
+        delivers: Delivers::Nothing,
+    },
+    Peer {
         name: "axum, body read and dropped",
         program: Program::Rust("floor"),
         work: "the lower bound: nothing is verified or parsed",
