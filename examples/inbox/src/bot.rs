@@ -1,6 +1,6 @@
 //! The bot: receives, gathers what a person writes in a burst, and answers all of it at once.
 
-use std::{env, time::Duration};
+use std::time::Duration;
 
 use axum::Router;
 use sqlx::SqlitePool;
@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, time::sleep};
 use tower_whatsapp::WebhookLayer;
 use tower_whatsapp_inbox::{Inbox, InboxBatch};
 
-use crate::BoxError;
+use crate::{BoxError, settings};
 
 /// What an LLM takes.
 const THINKING: Duration = Duration::from_secs(2);
@@ -22,14 +22,14 @@ pub(crate) async fn run(file: &str, address: &str) -> Result<(), BoxError> {
     pool.close().await;
 
     let inbox = Inbox::builder()
-        .ignore(["status"])
+        .only(["message"])
         .gather(Duration::from_secs(1), Duration::from_secs(5))
         .sqlite(file)
         .await?;
     let whatsapp = WebhookLayer::new(
         "/webhook",
-        env::var("WHATSAPP_APP_SECRET")?,
-        env::var("WHATSAPP_VERIFY_TOKEN")?,
+        settings::required("WHATSAPP_APP_SECRET")?,
+        settings::required("WHATSAPP_VERIFY_TOKEN")?,
     )?;
     let app = Router::new()
         .route_service("/webhook", inbox.receiver())
@@ -38,13 +38,12 @@ pub(crate) async fn run(file: &str, address: &str) -> Result<(), BoxError> {
     println!("listening on {}", listener.local_addr()?);
     tokio::spawn(async move { axum::serve(listener, app).await });
 
-    let shutdown = async { drop(tokio::signal::ctrl_c().await) };
     inbox
         .batch_worker(on_batch)
         // Shorter than the default, so that the demonstration need not wait.
         .lease(Duration::from_secs(3))
         .backoff(Duration::from_millis(500), Duration::from_secs(60))
-        .run(shutdown)
+        .run(settings::stop_signal())
         .await;
     println!("the inbox at the end: {:?}", inbox.status().await?);
     Ok(())
@@ -74,7 +73,7 @@ async fn on_batch(batch: InboxBatch) -> Result<(), BoxError> {
         println!("  call {call}: failed, is retried");
         return Err("the LLM is overloaded".into());
     }
-    // Here an answer would be sent, with `first.key()` as its idempotency key.
+    // Here an answer would be sent, with `batch.key()` as its idempotency key.
     let mut transaction = batch.begin_sqlite().await?;
     for event in &batch {
         sqlx::query("INSERT INTO answers (message, call, attempt) VALUES (?1, ?2, ?3)")

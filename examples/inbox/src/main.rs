@@ -8,6 +8,9 @@
 
 mod bot;
 mod demo;
+#[path = "../../common/settings.rs"]
+#[allow(dead_code, reason = "the arguments say where to listen")]
+mod settings;
 
 use std::{env, error::Error};
 
