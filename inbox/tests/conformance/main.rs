@@ -129,6 +129,11 @@ async fn own_transactions_do_not_idle() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_is_too_small_is_refused() {
+    limits::a_pool_that_is_too_small_is_refused().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_event_holds_up_its_conversation_only() {
     limits::a_locked_event_holds_up_its_conversation_only().await;
 }
