@@ -51,11 +51,8 @@ pub(crate) async fn run(file: &str, address: &str) -> Result<(), BoxError> {
 }
 
 async fn on_batch(batch: InboxBatch) -> Result<(), BoxError> {
-    let Some(first) = batch.events().first() else {
-        return Ok(());
-    };
     // A name for this call. Ids of people do not belong on a screen.
-    let (call, attempt) = (first.key().to_string(), first.attempt());
+    let (call, attempt) = (batch.key().to_string(), batch.attempt());
     let call = &call[..8];
     println!(
         "  call {call}: {} messages, attempt {attempt}",
@@ -74,7 +71,7 @@ async fn on_batch(batch: InboxBatch) -> Result<(), BoxError> {
         println!("  call {call}: failed, is retried");
         return Err("the LLM is overloaded".into());
     }
-    // Here an answer would be sent, with `first.key()` as its idempotency key.
+    // Here an answer would be sent, with `batch.key()` as its idempotency key.
     let mut transaction = batch.begin_sqlite().await?;
     for event in &batch {
         sqlx::query("INSERT INTO answers (message, call, attempt) VALUES (?1, ?2, ?3)")

@@ -139,6 +139,8 @@ impl Worker {
 
     /// Number of runs after which an event becomes a dead letter. 10 by default, at least 1.
     ///
+    /// A [`batch_worker`](Inbox::batch_worker) hands an event out alone after half of them.
+    ///
     /// With the default back-off, the tenth run is 4 to 9 minutes after the first, if the runs are
     /// short. To survive a longer outage of what the handler calls, raise this or the
     /// [`backoff`](Self::backoff).
