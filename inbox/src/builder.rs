@@ -150,7 +150,8 @@ impl InboxBuilder {
     ///
     /// # Errors
     ///
-    /// If a setting is out of its range, the pool has fewer than 3 connections, or the database cannot be reached or migrated.
+    /// If a setting is out of its range, the pool has fewer than 3 connections, or the database
+    /// cannot be reached or migrated.
     #[cfg(feature = "postgres")]
     pub async fn postgres(self, pool: sqlx::PgPool) -> Result<Inbox, InboxError> {
         self.check()?;
