@@ -212,6 +212,33 @@ pub(crate) async fn a_batch_has_a_key_of_its_own(db: &Db) {
     assert_ne!(one.1, three.1);
 }
 
+/// What was stored before it does not wait for its attempts.
+pub(crate) async fn a_batch_ends_before_an_unreadable_event(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, burst(3)).await;
+    let (body, id) = if db.is_sqlite() {
+        ("x'ff'", "CAST(body AS TEXT)")
+    } else {
+        ("'\\xff'", "convert_from(body, 'UTF8')")
+    };
+    db.execute(&format!(
+        "UPDATE whatsapp_inbox_event SET body = {body} WHERE {id} LIKE '%w1%'"
+    ))
+    .await;
+    let batches = Batches::default();
+    let seen = batches.clone();
+    let worker = inbox.batch_worker(move |batch| {
+        seen.lock().unwrap().push(ids(&batch));
+        async { Ok::<_, String>(()) }
+    });
+    let pause = Duration::from_secs(3600);
+    let first = until("the first is handled", async || {
+        inbox.counters().handled == 1
+    });
+    worker.backoff(pause, pause).run(first).await;
+    assert_eq!(*batches.lock().unwrap(), [["w0"]]);
+}
+
 fn burst(count: u64) -> String {
     let item = |n| message("491", &format!("w{n}"), n);
     messages(&(0..count).map(item).collect::<Vec<_>>())

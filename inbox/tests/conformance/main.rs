@@ -54,7 +54,8 @@ on_both! {
     renames: opposite_renames_end_in_one_conversation;
     gathering: a_burst_is_one_call, the_longest_time_ends_a_burst,
         a_batch_that_fails_is_handed_out_one_by_one, a_poison_message_dies_alone,
-        a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own;
+        a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own,
+        a_batch_ends_before_an_unreadable_event;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
         a_renewal_does_not_shorten_a_lease,
