@@ -11,6 +11,11 @@ use crate::{
 /// How long Meta retries a delivery, and an hour for clocks that differ.
 const WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60 + 60 * 60);
 
+/// Fewest connections of a pool: one listens, and one is left to store deliveries and to renew
+/// leases while a handler has a transaction.
+#[cfg(feature = "postgres")]
+const MIN_CONNECTIONS: u32 = 3;
+
 /// Builds an [`Inbox`]. Create one with [`Inbox::builder`].
 ///
 /// The receiver and the worker of a service are usually in one process. If they are not, both
@@ -140,14 +145,22 @@ impl InboxBuilder {
     /// its own before it answers 200.
     ///
     /// Give the pool a connection for each delivery that is stored at the same time, one for each
-    /// handler that uses a transaction, and 4 more.
+    /// handler that uses a transaction, and 4 more. Fewer make deliveries and workers wait for each
+    /// other, and fewer than 3 are refused: one listens for as long as a worker runs.
     ///
     /// # Errors
     ///
-    /// If a setting is out of its range, or the database cannot be reached or migrated.
+    /// If a setting is out of its range, the pool has fewer than 3 connections, or the database
+    /// cannot be reached or migrated.
     #[cfg(feature = "postgres")]
     pub async fn postgres(self, pool: sqlx::PgPool) -> Result<Inbox, InboxError> {
         self.check()?;
+        if pool.options().get_max_connections() < MIN_CONNECTIONS {
+            return Err(InboxError::config(
+                "the pool needs `max_connections` of at least 3: one listens, the receiver and \
+                 the workers need the others",
+            ));
+        }
         let backend = crate::backend::postgres::PostgresBackend::new(pool);
         self.open(Backend::Postgres(backend)).await
     }

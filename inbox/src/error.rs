@@ -92,11 +92,7 @@ impl DatabaseError {
         let (what, code, io) = match error {
             sqlx::Error::Database(error) => {
                 let code = error.code();
-                let what = match code.as_deref() {
-                    Some("55P03") => "another transaction holds a lock",
-                    Some("57014") => "a statement took too long",
-                    _ => "an error from the database",
-                };
+                let what = code.as_deref().map_or(UNKNOWN, meaning);
                 let code = code.map(|code| code.chars().take(16).collect());
                 (what, code, None)
             }
@@ -116,6 +112,21 @@ impl DatabaseError {
     }
 }
 
+const UNKNOWN: &str = "an error from the database";
+
+/// What an operator can act on, by SQLSTATE, which has five characters, or by result code of
+/// SQLite, which has up to four digits. Its lowest byte is the primary code.
+fn meaning(code: &str) -> &'static str {
+    let primary = if code.len() < 5 { code.parse() } else { Ok(0) };
+    match (code, primary.unwrap_or(0_u32) & 0xff) {
+        ("55P03", _) => "another transaction holds a lock",
+        ("57014", _) => "a statement took too long",
+        ("53100", _) | (_, 13) => "the disk is full",
+        ("25006", _) | (_, 8) => "the database is read-only",
+        _ => UNKNOWN,
+    }
+}
+
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.what)?;
@@ -130,3 +141,19 @@ impl fmt::Display for DatabaseError {
 }
 
 impl Error for DatabaseError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_a_meaning() {
+        let full = ["13", "53100"].map(meaning);
+        assert_eq!(full, ["the disk is full"; 2]);
+        // The others are SQLITE_READONLY_DBMOVED and SQLITE_READONLY_DIRECTORY.
+        let read_only = ["8", "1032", "1544", "25006"].map(meaning);
+        assert_eq!(read_only, ["the database is read-only"; 4]);
+        // The lowest byte of 23565 is 13.
+        assert_eq!(["5", "23565", "23505", "", "x"].map(meaning), [UNKNOWN; 5]);
+    }
+}

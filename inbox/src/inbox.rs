@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tower_whatsapp::event::EventKey;
 
 use crate::{
-    backend::{Backend, Settings},
+    backend::{Backend, Dead, Settings},
     builder::{Filter, InboxBuilder},
     counters::{Counters, Counting},
     dead_letter::DeadLetter,
@@ -90,6 +90,8 @@ impl Inbox {
     /// Creates a worker that hands out one event at a time per conversation.
     ///
     /// The handler returns `Ok(())` or a [`Verdict`], or an error with which the event is retried.
+    /// The text of the error is kept with the event ([`DeadLetter::error`]). The crate never logs
+    /// it, because it may contain personal data: log in the handler what is safe to be read.
     pub fn worker<H, F, V, E>(&self, handler: H) -> Worker
     where
         H: Fn(InboxEvent) -> F + Send + Sync + 'static,
@@ -101,7 +103,12 @@ impl Inbox {
     }
 
     /// Creates a worker that hands out all pending events of a conversation in one call, up to
-    /// [`Worker::batch_limit`]. They are done, retried or dead together.
+    /// [`Worker::batch_limit`]. Each verdict and each error of the handler is for all of them.
+    ///
+    /// An event that was in half of [`Worker::max_attempts`] runs (rounded up) without success is
+    /// handed out alone, so that one that always fails, or kills the process, does not take its
+    /// neighbours with it. To give up a single event with [`Verdict::Never`], wait for a batch of
+    /// that event alone: otherwise all events of the batch are given up.
     ///
     /// See [`InboxBuilder::gather`] for waiting until a burst is over.
     pub fn batch_worker<H, F, V, E>(&self, handler: H) -> Worker
@@ -232,10 +239,10 @@ impl Inner {
         self.warnings.lease_lost();
     }
 
-    pub(crate) fn dead_letters(&self, count: u64) {
-        if count > 0 {
-            self.counting.dead.add(count);
-            self.warnings.dead_letters(count);
+    pub(crate) fn dead_letters(&self, dead: &[Dead]) {
+        if !dead.is_empty() {
+            self.counting.dead.add(dead.len() as u64);
+            self.warnings.dead_letters(dead);
         }
     }
 }

@@ -118,7 +118,7 @@ pub use self::{
     counters::Counters,
     dead_letter::DeadLetter,
     error::{DatabaseError, InboxError, InboxErrorKind},
-    event::{InboxBatch, InboxEvent},
+    event::{InboxBatch, InboxEvent, StoredEvent},
     inbox::Inbox,
     receiver::{Receiver, ResponseBody, ResponseFuture},
     status::Status,

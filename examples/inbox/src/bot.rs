@@ -50,11 +50,8 @@ pub(crate) async fn run(file: &str, address: &str) -> Result<(), BoxError> {
 }
 
 async fn on_batch(batch: InboxBatch) -> Result<(), BoxError> {
-    let Some(first) = batch.events().first() else {
-        return Ok(());
-    };
     // A name for this call. Ids of people do not belong on a screen.
-    let (call, attempt) = (first.key().to_string(), first.attempt());
+    let (call, attempt) = (batch.key().to_string(), batch.attempt());
     let call = &call[..8];
     println!(
         "  call {call}: {} messages, attempt {attempt}",

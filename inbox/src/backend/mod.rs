@@ -105,6 +105,20 @@ pub(crate) struct StatusRow {
     pub(crate) oldest: Option<i64>,
 }
 
+/// An event that a failure has made a dead letter.
+pub(crate) struct Dead {
+    #[cfg_attr(
+        not(feature = "tracing"),
+        allow(dead_code, reason = "shown in the log")
+    )]
+    pub(crate) key: [u8; 16],
+    #[cfg_attr(
+        not(feature = "tracing"),
+        allow(dead_code, reason = "shown in the log")
+    )]
+    pub(crate) attempts: i32,
+}
+
 pub(crate) struct DeadRow {
     pub(crate) seq: i64,
     pub(crate) key: [u8; 16],
@@ -219,14 +233,14 @@ impl Backend {
         )
     }
 
-    /// Records a run without success and ends the lease. Returns the number of dead letters.
+    /// Records a run without success and ends the lease. Returns the dead letters.
     pub(crate) async fn fail(
         &self,
         lease: &Lease,
         keys: &[[u8; 16]],
         failure: &Failure<'_>,
         limit: Duration,
-    ) -> Result<u64, InboxError> {
+    ) -> Result<Vec<Dead>, InboxError> {
         ask!(self, Fail, Limits::of(limit), fail(lease, keys, failure))
     }
 

@@ -14,10 +14,15 @@ use std::{
 
 use tracing::{Instrument, Span, debug, field, info_span, instrument::Instrumented, warn};
 
-use crate::{error::InboxError, event::InboxBatch};
+use tower_whatsapp::event::EventKey;
+
+use crate::{backend::Dead, error::InboxError, event::InboxBatch};
 
 /// The target of all spans and events, for filters.
 const TARGET: &str = "tower_whatsapp_inbox";
+
+/// Dead letters that one WARN names.
+const LETTERS: usize = 3;
 
 /// Warnings of one inbox.
 #[derive(Debug, Default)]
@@ -26,6 +31,7 @@ pub(crate) struct Warnings {
     database: RateLimit,
     lost: RateLimit,
     dead: RateLimit,
+    after_done: RateLimit,
 }
 
 /// Emits one event with the same fields as WARN, with the number left out before, or as DEBUG.
@@ -72,10 +78,26 @@ impl Warnings {
         );
     }
 
-    pub(crate) fn dead_letters(&self, count: u64) {
+    /// A handler said something else than "done" after its transaction had committed.
+    pub(crate) fn failed_after_done(&self, outcome: &'static str, first: &[u8; 16]) {
+        let first_key = EventKey::from_bytes(*first);
+        warn_or_debug!(
+            self.after_done,
+            { outcome, first_key = field::display(first_key) },
+            "a handler ended without success after `done` of its transaction: its events are \
+             handled and are not retried. Call `done` last"
+        );
+    }
+
+    pub(crate) fn dead_letters(&self, dead: &[Dead]) {
+        let shown = |dead: &Dead| {
+            let key = EventKey::from_bytes(dead.key);
+            format!("{key} (attempt {})", dead.attempts)
+        };
+        let letters: Vec<_> = dead.iter().take(LETTERS).map(shown).collect();
         warn_or_debug!(
             self.dead,
-            { count },
+            { count = dead.len(), letters = letters.join(", ") },
             "events became dead letters: see `Inbox::dead_letters`, then replay or discard them"
         );
     }
@@ -99,7 +121,7 @@ pub(crate) fn run_span(batch: &InboxBatch) -> Span {
         "whatsapp.inbox.run",
         kind = first.kind(),
         events = batch.events().len(),
-        attempt = first.attempt(),
+        attempt = batch.attempt(),
         first_key = field::display(first.key()),
         wait_ms = millis(first.age()),
         handler_ms = field::Empty,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{error::InboxError, event::InboxBatch};
+use crate::{backend::Dead, error::InboxError, event::InboxBatch};
 
 #[derive(Debug)]
 pub(crate) struct Warnings;
@@ -22,7 +22,9 @@ impl Warnings {
 
     pub(crate) fn lease_lost(&self) {}
 
-    pub(crate) fn dead_letters(&self, _: u64) {}
+    pub(crate) fn failed_after_done(&self, _: &'static str, _: &[u8; 16]) {}
+
+    pub(crate) fn dead_letters(&self, _: &[Dead]) {}
 }
 
 pub(crate) fn run_span(_: &InboxBatch) -> NoSpan {

@@ -3,7 +3,7 @@
 use std::{fmt, pin::Pin, sync::Arc};
 
 use crate::{
-    event::{InboxBatch, InboxEvent},
+    event::{InboxBatch, InboxEvent, StoredEvent},
     verdict::Verdict,
 };
 
@@ -24,7 +24,11 @@ where
     E: fmt::Display,
 {
     Arc::new(move |batch| {
-        let running = batch.events().first().cloned().map(&handler);
+        let event = |stored: &StoredEvent| InboxEvent {
+            stored: stored.clone(),
+            run: Arc::clone(&batch.run),
+        };
+        let running = batch.events().first().map(event).map(&handler);
         Box::pin(async move {
             match running {
                 Some(running) => outcome(running.await),

@@ -10,7 +10,7 @@ use tokio::{
 use super::Shared;
 use crate::{
     error::{InboxError, InboxErrorKind},
-    event::{InboxBatch, InboxEvent, Stored},
+    event::{InboxBatch, StoredEvent},
     row::{Failure, Lease, StoredRow},
     run::{Run, Term},
     telemetry,
@@ -80,47 +80,51 @@ async fn prepare(
     rows: Vec<StoredRow>,
     term: &Arc<Term>,
 ) -> Option<(InboxBatch, Arc<Run>)> {
+    // The attempt that begins with this claim.
+    let attempt = |row: &StoredRow| row.attempts.saturating_add(lease.claims);
     let max_attempts = i64::from(shared.options.max_attempts);
-    let is_exhausted =
-        |row: &&StoredRow| i64::from(row.attempts) + i64::from(lease.claims) > max_attempts;
-    let exhausted: Vec<_> = rows
-        .iter()
-        .filter(is_exhausted)
-        .map(|row| row.key)
-        .collect();
-    if !exhausted.is_empty() {
-        record_failure(shared, lease, &exhausted, &never(PROCESS_ENDED)).await;
+    let half = i64::from(shared.options.max_attempts.div_ceil(2));
+    if let Some(first) = rows.first()
+        && i64::from(attempt(first)) > max_attempts
+    {
+        record_failure(shared, lease, &[first.key], &never(PROCESS_ENDED)).await;
         return None;
     }
     let mut keys = Vec::with_capacity(rows.len());
-    let mut stored = Vec::with_capacity(rows.len());
-    let most = rows.iter().map(|row| row.attempts).max().unwrap_or(0);
+    let mut events = Vec::with_capacity(rows.len());
+    let mut most = 0;
     for row in rows {
-        let (key, attempt) = (row.key, row.attempts.saturating_add(lease.claims));
-        let Some(event) = Stored::new(row, lease.claims) else {
+        let (key, attempt) = (row.key, attempt(&row));
+        // It may be what the others fail on, or the process dies of.
+        let is_alone = i64::from(attempt) > half;
+        if is_alone && !events.is_empty() {
+            break;
+        }
+        let Some(event) = StoredEvent::new(row, lease.claims) else {
+            if !events.is_empty() {
+                break;
+            }
             // Perhaps written by a later version, which retries it.
             let failure = shared.failure(attempt, Some(UNREADABLE));
             record_failure(shared, lease, &[key], &failure).await;
             return None;
         };
         keys.push(key);
-        stored.push(event);
+        events.push(event);
+        most = most.max(attempt);
+        if is_alone {
+            break;
+        }
     }
     if keys.is_empty() {
         let recount = || shared.inbox.inner.backend.recount(lease, shared.limit());
         record(shared, recount).await;
         return None;
     }
-    let attempt = most.saturating_add(lease.claims);
     let (inbox, term) = (shared.inbox.clone(), Arc::clone(term));
-    let run = Arc::new(Run::new(inbox, lease.clone(), keys, attempt, term));
-    let event = |stored| InboxEvent {
-        stored: Arc::new(stored),
-        run: Arc::clone(&run),
-    };
-    let events = stored.into_iter().map(event).collect();
+    let run = Arc::new(Run::new(inbox, lease.clone(), keys, most, term));
     let batch = InboxBatch {
-        events,
+        events: events.into(),
         run: Arc::clone(&run),
     };
     Some((batch, run))
@@ -189,6 +193,13 @@ async fn settle(shared: &Shared, run: &Run, end: End) {
     let count = run.keys.len() as u64;
     if run.is_committed() {
         counting.handled.add(count);
+        let is_success = matches!(end, End::Verdict(Ok(Verdict::Done)) | End::Stopped);
+        if let Some(first) = run.keys.first()
+            && !is_success
+        {
+            let warnings = &shared.inbox.inner.warnings;
+            warnings.failed_after_done(end.name(), first);
+        }
         return;
     }
     let (lease, keys) = (&run.lease, &run.keys);
@@ -259,7 +270,7 @@ async fn record_failure(shared: &Shared, lease: &Lease, keys: &[[u8; 16]], failu
     let (backend, limit) = (&shared.inbox.inner.backend, shared.limit());
     let fail = || backend.fail(lease, keys, failure, limit);
     if let Some(dead) = record(shared, fail).await {
-        shared.inbox.inner.dead_letters(dead);
+        shared.inbox.inner.dead_letters(&dead);
     }
 }
 

@@ -93,7 +93,7 @@ impl Worker {
                 handler_timeout: Some(Duration::from_secs(15 * 60)),
                 max_attempts: 10,
                 backoff: (Duration::from_secs(1), Duration::from_secs(10 * 60)),
-                drain_timeout: Duration::from_secs(30),
+                drain_timeout: Duration::from_secs(20),
                 poll_interval: Duration::from_secs(1),
                 purge_interval: Duration::from_secs(60),
                 per_lane,
@@ -139,6 +139,8 @@ impl Worker {
 
     /// Number of runs after which an event becomes a dead letter. 10 by default, at least 1.
     ///
+    /// A [`batch_worker`](Inbox::batch_worker) hands an event out alone after half of them.
+    ///
     /// With the default back-off, the tenth run is 4 to 9 minutes after the first, if the runs are
     /// short. To survive a longer outage of what the handler calls, raise this or the
     /// [`backoff`](Self::backoff).
@@ -156,8 +158,13 @@ impl Worker {
         self
     }
 
-    /// Time that running handlers have at shutdown. 30 seconds by default. Those that are still
-    /// running then are dropped, and another worker runs them again.
+    /// Time that running handlers have at shutdown. 20 seconds by default. Those that are still
+    /// running then are dropped, and another worker runs them again at once.
+    ///
+    /// Handing them over takes up to 5 seconds more. By default, Kubernetes kills 30 seconds after
+    /// SIGTERM, which leaves time for both; Docker kills after 10, so raise its limit
+    /// (`stop_grace_period`) or lower this one. What is killed runs again when its
+    /// [`lease`](Self::lease) has expired, and this run counts as an attempt.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.options.drain_timeout = at_most_a_year(timeout);
         self

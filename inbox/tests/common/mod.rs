@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use test_support::postgres::Server;
 use tower::{Layer, ServiceExt};
 use tower_whatsapp::{WebhookLayer, testing::delivery};
-use tower_whatsapp_inbox::{Inbox, InboxBuilder, InboxError, InboxEvent};
+use tower_whatsapp_inbox::{Inbox, InboxBuilder, InboxError, StoredEvent};
 
 pub(crate) const SECRET: &str = "canary-app-secret";
 
@@ -247,7 +247,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn note(&self, event: &InboxEvent) {
+    pub(crate) fn note(&self, event: &StoredEvent) {
         let id = event.event().id().unwrap_or("none").to_owned();
         let conversation = event.conversation().to_owned();
         self.entries.lock().unwrap().push((conversation, id));

@@ -11,7 +11,7 @@ use crate::common::{Db, message, messages, post, status, statuses, until, until_
 type Batches = Arc<Mutex<Vec<Vec<String>>>>;
 
 fn ids(batch: &InboxBatch) -> Vec<String> {
-    let id = |event: &tower_whatsapp_inbox::InboxEvent| event.event().id().unwrap().to_owned();
+    let id = |event: &tower_whatsapp_inbox::StoredEvent| event.event().id().unwrap().to_owned();
     batch.into_iter().map(id).collect()
 }
 
@@ -77,12 +77,10 @@ pub(crate) async fn the_longest_time_ends_a_burst(db: &Db) {
     assert_eq!(batches.concat().len(), 15);
 }
 
-pub(crate) async fn a_batch_is_retried_and_given_up_together(db: &Db) {
+/// The first half of the runs is for all together, the other for each alone.
+pub(crate) async fn a_batch_that_fails_is_handed_out_one_by_one(db: &Db) {
     let inbox = db.inbox().await;
-    let items: Vec<_> = (0..4)
-        .map(|n| message("491", &format!("w{n}"), n))
-        .collect();
-    post(&inbox, messages(&items)).await;
+    post(&inbox, burst(4)).await;
     let batches = Batches::default();
     let seen = batches.clone();
     let worker = inbox.batch_worker(move |batch| {
@@ -90,12 +88,160 @@ pub(crate) async fn a_batch_is_retried_and_given_up_together(db: &Db) {
         async { Err::<(), _>("no") }
     });
     let worker = worker
-        .max_attempts(2)
+        .max_attempts(3)
         .backoff(Duration::ZERO, Duration::ZERO);
     worker.run(until_empty(&inbox)).await;
-    let all = ["w0", "w1", "w2", "w3"].map(str::to_owned).to_vec();
-    assert_eq!(*batches.lock().unwrap(), [all.clone(), all]);
+    let batch = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    let all = batch(&["w0", "w1", "w2", "w3"]);
+    let alone = ["w0", "w1", "w2", "w3"].map(|id| batch(&[id]));
+    let expected = [&[all.clone(), all][..], &alone].concat();
+    assert_eq!(*batches.lock().unwrap(), expected);
     assert_eq!(inbox.dead_letters(0, 10).await.unwrap().len(), 4);
+}
+
+/// A message on which the handler fails does not take its neighbours with it.
+pub(crate) async fn a_poison_message_dies_alone(db: &Db) {
+    for max_attempts in [2, 3, 10] {
+        let inbox = db.inbox().await;
+        let id = |n: u32| format!("m{max_attempts}-{n}");
+        let items: Vec<_> = (0..3).map(|n| message("491", &id(n), n.into())).collect();
+        post(&inbox, messages(&items)).await;
+        let (poison, handled) = (id(1), Batches::default());
+        let (seen, bad) = (handled.clone(), poison.clone());
+        let worker = inbox.batch_worker(move |batch| {
+            let ids = ids(&batch);
+            let result = if ids.contains(&bad) {
+                Err("poison")
+            } else {
+                seen.lock().unwrap().push(ids);
+                Ok(())
+            };
+            async move { result }
+        });
+        let worker = worker
+            .max_attempts(max_attempts)
+            .backoff(Duration::ZERO, Duration::ZERO);
+        worker.run(until_empty(&inbox)).await;
+        assert_eq!(handled.lock().unwrap().concat(), [id(0), id(2)]);
+        let letters = inbox.dead_letters(0, 10).await.unwrap();
+        let [letter] = letters.as_slice() else {
+            panic!("{letters:?}")
+        };
+        assert_eq!(letter.event().unwrap().id(), Some(&*poison));
+        assert_eq!(letter.attempts(), max_attempts);
+        inbox.discard(&[letter.key()]).await.unwrap();
+    }
+}
+
+/// Nor does one that kills its process, and what was stored after the last crash is handled.
+pub(crate) async fn a_message_that_kills_its_process_dies_alone(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, burst(3)).await;
+    let (started, mut is_started) = tokio::sync::mpsc::unbounded_channel();
+    let handled = Batches::default();
+    let mut crashes = 0;
+    loop {
+        let (started, seen) = (started.clone(), handled.clone());
+        let worker = inbox.batch_worker(move |batch| {
+            let (ids, started, seen) = (ids(&batch), started.clone(), seen.clone());
+            async move {
+                if ids.iter().any(|id| id == "w1") {
+                    let _ = started.send(());
+                    std::future::pending::<()>().await;
+                }
+                seen.lock().unwrap().push(ids);
+                Ok::<_, String>(())
+            }
+        });
+        let worker = worker.lease(Duration::from_secs(1)).max_attempts(2);
+        let process = tokio::spawn(worker.run(std::future::pending()));
+        let crashed = tokio::select! {
+            _ = is_started.recv() => true,
+            () = until_empty(&inbox) => false,
+        };
+        // As a kill does, it leaves the lease behind.
+        process.abort();
+        if !crashed {
+            break;
+        }
+        crashes += 1;
+        let late = message("491", &format!("late{crashes}"), 10 + crashes);
+        post(&inbox, messages(&[late])).await;
+    }
+    // All together, the rest together, and alone.
+    assert_eq!(crashes, 3);
+    let handled = handled.lock().unwrap().concat();
+    assert_eq!(handled, ["w0", "w2", "late1", "late2", "late3"]);
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    let [letter] = letters.as_slice() else {
+        panic!("{letters:?}")
+    };
+    assert_eq!(letter.event().unwrap().id(), Some("w1"));
+    assert!(letter.error().unwrap().contains("process ended"));
+}
+
+/// The same events have the same key in every run, and one more event has another.
+pub(crate) async fn a_batch_has_a_key_of_its_own(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, burst(2)).await;
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    let (seen, other) = (keys.clone(), inbox.clone());
+    let worker = inbox.batch_worker(move |batch: InboxBatch| {
+        let (first, runs) = {
+            let mut seen = seen.lock().unwrap();
+            seen.push((batch.events().len(), batch.key()));
+            (batch.events()[0].key(), seen.len())
+        };
+        assert_ne!(batch.key(), first);
+        let other = other.clone();
+        async move {
+            if runs == 2 {
+                post(&other, messages(&[message("491", "w2", 2)])).await;
+            }
+            if runs < 4 { Err("not yet") } else { Ok(()) }
+        }
+    });
+    let worker = worker.backoff(Duration::ZERO, Duration::ZERO);
+    worker.run(until_empty(&inbox)).await;
+    let keys = keys.lock().unwrap();
+    let [one, two, three, four] = keys.as_slice() else {
+        panic!("{keys:?}")
+    };
+    assert_eq!((one.0, three.0), (2, 3));
+    assert_eq!((one, three), (two, four));
+    assert_ne!(one.1, three.1);
+}
+
+/// What was stored before it does not wait for its attempts.
+pub(crate) async fn a_batch_ends_before_an_unreadable_event(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, burst(3)).await;
+    let (body, id) = if db.is_sqlite() {
+        ("x'ff'", "CAST(body AS TEXT)")
+    } else {
+        ("'\\xff'", "convert_from(body, 'UTF8')")
+    };
+    db.execute(&format!(
+        "UPDATE whatsapp_inbox_event SET body = {body} WHERE {id} LIKE '%w1%'"
+    ))
+    .await;
+    let batches = Batches::default();
+    let seen = batches.clone();
+    let worker = inbox.batch_worker(move |batch| {
+        seen.lock().unwrap().push(ids(&batch));
+        async { Ok::<_, String>(()) }
+    });
+    let pause = Duration::from_secs(3600);
+    let first = until("the first is handled", async || {
+        inbox.counters().handled == 1
+    });
+    worker.backoff(pause, pause).run(first).await;
+    assert_eq!(*batches.lock().unwrap(), [["w0"]]);
+}
+
+fn burst(count: u64) -> String {
+    let item = |n| message("491", &format!("w{n}"), n);
+    messages(&(0..count).map(item).collect::<Vec<_>>())
 }
 
 /// Runs a worker until `work` is finished.

@@ -9,7 +9,7 @@ use std::{
 use http::StatusCode;
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::time::{sleep, timeout};
-use tower_whatsapp_inbox::{Inbox, InboxError, InboxErrorKind};
+use tower_whatsapp_inbox::{Inbox, InboxError, InboxErrorKind, InboxEvent};
 
 use crate::common::{Db, Journal, PATIENCE, message, messages, post, until, until_empty};
 
@@ -169,18 +169,58 @@ pub(crate) async fn settings_of_a_transaction_do_not_stay() {
     let Db::Postgres { server, name } = &db else {
         unreachable!()
     };
-    let pool = crate::common::pg_pool(server, name, 1).await;
+    let pool = crate::common::pg_pool(server, name, 3).await;
     let inbox = Inbox::postgres(pool.clone()).await.unwrap();
     post(&inbox, messages(&[message("491", "w1", 1)])).await;
     inbox.purge().await.unwrap();
     inbox.status().await.unwrap();
-    for setting in [
-        "lock_timeout",
-        "statement_timeout",
-        "idle_in_transaction_session_timeout",
-    ] {
-        let ask = sqlx::query_scalar("SELECT current_setting($1)").bind(setting);
-        let value: String = ask.fetch_one(&pool).await.unwrap();
-        assert_eq!(value, "0", "{setting}");
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let mut connection = pool.acquire().await.unwrap();
+        for setting in [
+            "lock_timeout",
+            "statement_timeout",
+            "idle_in_transaction_session_timeout",
+        ] {
+            let ask = sqlx::query_scalar("SELECT current_setting($1)").bind(setting);
+            let value: String = ask.fetch_one(&mut *connection).await.unwrap();
+            assert_eq!(value, "0", "{setting}");
+        }
+        all.push(connection);
     }
+}
+
+/// One listens, one is the handler's, and one is left for renewals and deliveries.
+pub(crate) async fn a_pool_that_is_too_small_is_refused() {
+    let db = Db::postgres().await;
+    let Db::Postgres { server, name } = &db else {
+        unreachable!()
+    };
+    for connections in [1, 2] {
+        let pool = crate::common::pg_pool(server, name, connections).await;
+        let error = Inbox::postgres(pool).await.unwrap_err();
+        assert!(matches!(error.kind(), InboxErrorKind::Config(_)), "{error}");
+        assert!(error.to_string().contains("at least 3"), "{error}");
+    }
+    let pool = crate::common::pg_pool(server, name, 3).await;
+    let inbox = Inbox::postgres(pool).await.unwrap();
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let lease = Duration::from_secs(1);
+    let other = inbox.clone();
+    let worker = inbox.worker(move |event: InboxEvent| {
+        let other = other.clone();
+        async move {
+            let transaction = event.begin_postgres().await?;
+            if event.event().id() == Some("w1") {
+                // Longer than the lease, with a delivery meanwhile.
+                sleep(lease * 2).await;
+                let stored = post(&other, messages(&[message("491", "w2", 2)])).await;
+                assert_eq!(stored, StatusCode::OK);
+            }
+            transaction.done().await
+        }
+    });
+    let both = until("both are done", async || inbox.counters().handled == 2);
+    worker.lease(lease).run(both).await;
+    assert_eq!((inbox.counters().lost, inbox.counters().failed), (0, 0));
 }

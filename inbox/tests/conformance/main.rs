@@ -53,7 +53,9 @@ on_both! {
         a_changed_id_stays_in_its_conversation, a_late_announcement_joins_what_waits, a_busy_conversation_does_not_starve_others;
     renames: opposite_renames_end_in_one_conversation;
     gathering: a_burst_is_one_call, the_longest_time_ends_a_burst,
-        a_batch_is_retried_and_given_up_together;
+        a_batch_that_fails_is_handed_out_one_by_one, a_poison_message_dies_alone,
+        a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own,
+        a_batch_ends_before_an_unreadable_event;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
         a_renewal_does_not_shorten_a_lease,
@@ -126,6 +128,11 @@ async fn a_store_that_timed_out_does_not_wait_on_the_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_transactions_do_not_idle() {
     transactions::own_transactions_do_not_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_is_too_small_is_refused() {
+    limits::a_pool_that_is_too_small_is_refused().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -318,16 +318,24 @@ pub(crate) async fn a_large_delivery_is_stored_within_a_second(db: &Db) {
     assert_eq!(inbox.counters().stored, items.len() as u64);
 }
 
-/// Somebody has left the only connection of the pool inside a transaction: that of the crate ends
-/// it.
+/// Somebody has left all connections of the pool inside a transaction: that of the crate ends it.
 pub(crate) async fn what_is_answered_with_200_is_committed() {
     let db = Db::postgres().await;
     let Db::Postgres { server, name } = &db else {
         unreachable!()
     };
-    let pool = crate::common::pg_pool(server, name, 1).await;
+    let pool = crate::common::pg_pool(server, name, 3).await;
     let inbox = Inbox::postgres(pool.clone()).await.unwrap();
-    sqlx::query("BEGIN").execute(&pool).await.unwrap();
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let mut connection = pool.acquire().await.unwrap();
+        sqlx::query("BEGIN")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        all.push(connection);
+    }
+    drop(all);
     let body = messages(&[message("491", "w1", 1)]);
     assert_eq!(post(&inbox, body).await, StatusCode::OK);
     // As another connection sees it.

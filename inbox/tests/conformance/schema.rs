@@ -86,7 +86,7 @@ pub(crate) async fn a_later_schema_is_refused_before_anything_is_written(db: &Db
                 REVOKE CREATE ON SCHEMA public FROM PUBLIC",
             )
             .await;
-            Inbox::postgres(pg_pool_as("reader", server.socket(), name, 2).await).await
+            Inbox::postgres(pg_pool_as("reader", server.socket(), name, 3).await).await
         } else {
             db.open(Inbox::builder()).await
         }

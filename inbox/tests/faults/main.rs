@@ -22,7 +22,7 @@ use fastrand::Rng;
 use http::StatusCode;
 use tokio::{sync::Semaphore, time::sleep};
 use tower_whatsapp_inbox::{
-    Inbox, InboxBatch, InboxError, InboxEvent,
+    Inbox, InboxBatch, InboxError, InboxEvent, StoredEvent,
     testing::{Fault, Point, set_hook},
 };
 
@@ -246,7 +246,7 @@ async fn on_batch(batch: InboxBatch, runs: Runs, is_sqlite: bool) -> Result<(), 
     }
 }
 
-fn note(event: &InboxEvent, runs: &Runs) {
+fn note(event: &StoredEvent, runs: &Runs) {
     runs.lock()
         .unwrap()
         .push(event.event().id().unwrap().to_owned());

@@ -13,7 +13,7 @@ use std::{
 
 use http::StatusCode;
 use tower_whatsapp_inbox::{
-    Inbox, InboxEvent,
+    Inbox, InboxEvent, Verdict,
     testing::{Fault, Moment, Point, set_hook},
 };
 use tracing_subscriber::filter::LevelFilter;
@@ -65,6 +65,7 @@ async fn an_operator_sees_runs_and_what_to_act_on() {
 
     refused_deliveries(&inbox, &lines).await;
     runs(&inbox, &lines).await;
+    failures_after_done(&inbox, &lines).await;
     a_failing_worker(&inbox, &lines).await;
 
     let text = lines.with("").join("\n");
@@ -129,7 +130,36 @@ async fn runs(inbox: &Inbox, lines: &Lines) {
     );
     lines.only(r#"outcome="failed""#);
     let dead = lines.only("WARN tower_whatsapp_inbox: events became dead letters");
-    assert!(dead.contains("count=1"), "{dead}");
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    let told = format!(r#"count=1 letters="{} (attempt 1)""#, letters[0].key());
+    assert!(dead.contains(&told), "{dead}");
+}
+
+/// What a handler says once its transaction has committed has no effect, so it is told.
+async fn failures_after_done(inbox: &Inbox, lines: &Lines) {
+    let handled = inbox.counters().handled;
+    for id in ["wamid-canary-3", "wamid-canary-4"] {
+        let body = messages(&[message("4915550001", id, 2)]);
+        assert_eq!(post(inbox, body).await, StatusCode::OK);
+    }
+    let worker = inbox.worker(|event: InboxEvent| async move {
+        let transaction = event.begin_sqlite().await.unwrap();
+        transaction.done().await.unwrap();
+        match event.event().id() {
+            Some("wamid-canary-3") => Err("a word of the handler"),
+            _ => Ok(Verdict::Again),
+        }
+    });
+    worker.run(until_empty(inbox)).await;
+    assert_eq!(inbox.counters().handled - handled, 2);
+    let warning = lines.only("WARN tower_whatsapp_inbox: a handler ended");
+    assert!(
+        warning.contains(r#"outcome="failed" first_key="#),
+        "{warning}"
+    );
+    let both = lines.with("a handler ended without success after `done`");
+    assert_eq!(both.len(), 2, "{both:?}");
+    assert!(both[1].contains(r#"outcome="again""#), "{both:?}");
 }
 
 async fn a_failing_worker(inbox: &Inbox, lines: &Lines) {

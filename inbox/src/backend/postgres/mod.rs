@@ -13,7 +13,7 @@ use sqlx::{PgConnection, PgPool, Row, postgres::PgListener, postgres::PgRow};
 use tokio::time::timeout;
 
 use super::{
-    Completion, DeadRow, LOCK_WAIT, Limits, OPERATOR_LIMIT, PURGE_BATCH, Renewal, Settings,
+    Completion, Dead, DeadRow, LOCK_WAIT, Limits, OPERATOR_LIMIT, PURGE_BATCH, Renewal, Settings,
     StatusRow, migrations,
 };
 use crate::{
@@ -222,10 +222,10 @@ impl PostgresBackend {
         lease: &Lease,
         keys: &[[u8; 16]],
         failure: &Failure<'_>,
-    ) -> Result<u64, InboxError> {
+    ) -> Result<Vec<Dead>, InboxError> {
         let mut transaction = self.begin().await?;
         let claims = lock_run(&mut transaction, lease, keys).await?;
-        let states: Vec<i16> = sqlx::query_scalar(sql::FAIL_EVENTS)
+        let failed: Vec<([u8; 16], i16, i32)> = sqlx::query_as(sql::FAIL_EVENTS)
             .bind(keys)
             .bind(failure.max_attempts.map_or(0, |_| claims))
             .bind(failure.error)
@@ -233,20 +233,20 @@ impl PostgresBackend {
             .bind(failure.max_attempts.unwrap_or(i32::MAX))
             .fetch_all(&mut *transaction)
             .await?;
-        let dead = states.iter().filter(|state| **state == 2).count();
+        let is_alive = failed.iter().any(|(_, state, _)| *state == 0);
+        let dead = failed.into_iter().filter(|(_, state, _)| *state == 2);
+        let dead: Vec<_> = dead
+            .map(|(key, _, attempts)| Dead { key, attempts })
+            .collect();
         sqlx::query(sql::FAIL_LANE)
             .bind(&lease.lane)
-            .bind(i64::try_from(dead).unwrap_or(i64::MAX))
-            .bind(dead < states.len())
-            .bind(if dead < states.len() {
-                millis(failure.delay)
-            } else {
-                0
-            })
+            .bind(i64::try_from(dead.len()).unwrap_or(i64::MAX))
+            .bind(is_alive)
+            .bind(if is_alive { millis(failure.delay) } else { 0 })
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        Ok(dead as u64)
+        Ok(dead)
     }
 
     pub(crate) async fn renew(

@@ -233,7 +233,7 @@ UPDATE whatsapp_inbox_event SET
     state = CASE WHEN $4 OR attempts + $2 >= $5 THEN 2 ELSE 0 END,
     finished_at = CASE WHEN $4 OR attempts + $2 >= $5 THEN now() END
 WHERE event_key = ANY ($1) AND state = 0
-RETURNING state";
+RETURNING event_key, state, attempts";
 
 /// Part of a transaction that has locked the lane.
 pub(super) const FAIL_LANE: &str = "

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
-use super::{Completion, DeadRow, PURGE_BATCH, Renewal, Settings, StatusRow};
+use super::{Completion, Dead, DeadRow, PURGE_BATCH, Renewal, Settings, StatusRow};
 use crate::{
     conversation::MESSAGES,
     error::{InboxError, InboxErrorKind},
@@ -167,7 +167,7 @@ impl SqliteBackend {
         lease: &Lease,
         keys: &[[u8; 16]],
         failure: &Failure<'_>,
-    ) -> Result<u64, InboxError> {
+    ) -> Result<Vec<Dead>, InboxError> {
         let mut transaction = self.begin().await?;
         let claims: Option<i32> = sqlx::query_scalar(sql::CLAIMS)
             .bind(&lease.lane)
@@ -175,9 +175,9 @@ impl SqliteBackend {
             .fetch_optional(&mut *transaction)
             .await?;
         let claims = claims.ok_or(InboxError::new(InboxErrorKind::LeaseLost))?;
-        let (mut dead, mut alive) = (0_i64, false);
+        let (mut dead, mut alive) = (Vec::new(), false);
         for key in keys {
-            let state: Option<i64> = sqlx::query_scalar(sql::FAIL_EVENT)
+            let failed: Option<(i64, i32)> = sqlx::query_as(sql::FAIL_EVENT)
                 .bind(&key[..])
                 .bind(failure.max_attempts.map_or(0, |_| claims))
                 .bind(failure.error)
@@ -185,18 +185,24 @@ impl SqliteBackend {
                 .bind(failure.max_attempts.unwrap_or(i32::MAX))
                 .fetch_optional(&mut *transaction)
                 .await?;
-            dead += i64::from(state == Some(2));
-            alive |= state == Some(0);
+            match failed {
+                Some((2, attempts)) => dead.push(Dead {
+                    key: *key,
+                    attempts,
+                }),
+                Some(_) => alive = true,
+                None => {}
+            }
         }
         sqlx::query(sql::FAIL_LANE)
             .bind(&lease.lane)
-            .bind(dead)
+            .bind(i64::try_from(dead.len()).unwrap_or(i64::MAX))
             .bind(alive)
             .bind(if alive { millis(failure.delay) } else { 0 })
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        Ok(dead.unsigned_abs())
+        Ok(dead)
     }
 
     pub(crate) async fn renew(

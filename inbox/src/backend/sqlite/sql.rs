@@ -131,7 +131,7 @@ pub(super) const FAIL_EVENT: &str = concat!(
     now!(),
     ", NULL)
     WHERE event_key = ?1 AND state = 0
-    RETURNING state"
+    RETURNING state, attempts"
 );
 
 pub(super) const FAIL_LANE: &str = concat!(
