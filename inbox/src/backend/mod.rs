@@ -55,7 +55,7 @@ impl Limits {
         Self { lock, whole }
     }
 
-    /// Waits for a lock as long as for everything else.
+    /// May wait for a lock until the limit of the whole operation.
     fn patient(whole: Duration) -> Self {
         Self { lock: whole, whole }
     }
