@@ -2,13 +2,16 @@
 //! that handlers received.
 
 use std::{
-    env, io,
+    env,
+    hint::black_box,
+    io,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use axum::{Router, routing::get};
+use axum::{Router, http::StatusCode, routing::get};
 use serde_json::Value;
 use tokio::{net::TcpListener, runtime};
+use tower_whatsapp::{Notification, Payload};
 
 pub const PATH: &str = "/webhook";
 
@@ -19,6 +22,16 @@ static EVENTS: AtomicU64 = AtomicU64::new(0);
 
 pub fn count(events: usize) {
     EVENTS.fetch_add(events as u64, Ordering::Relaxed);
+}
+
+/// The handler of the servers with this crate.
+pub async fn read_events(notification: Notification) -> StatusCode {
+    for event in notification.events() {
+        if let Payload::Message(_) | Payload::Status(_) = black_box(event.payload()) {
+            count(1);
+        }
+    }
+    StatusCode::OK
 }
 
 /// Counts the messages and statuses in untyped JSON.

@@ -22,7 +22,8 @@ async fn on_delivery(State(keyed): State<Keyed>, body: Bytes) -> StatusCode {
 }
 
 fn main() -> io::Result<()> {
-    let keyed = Keyed::new_from_slice(secret().as_bytes()).expect("HMAC accepts keys of any length");
+    let keyed =
+        Keyed::new_from_slice(secret().as_bytes()).expect("HMAC accepts keys of any length");
     let webhook = Router::new()
         .route(PATH, post(on_delivery))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::{
     figures::{Cell, Run, Spread},
     payload::Payload,
-    peers::{Delivers, PEERS},
+    peers::{Delivers, PEERS, Role},
     phase::CONNECTIONS,
 };
 
@@ -73,7 +73,7 @@ pub fn tsv(tables: &[Table]) -> String {
 
 pub fn markdown(tables: &[Table], rounds: usize) -> String {
     let mut text = format!(
-        "Medians of {rounds} rounds, least and most in brackets; the best of a column is bold, the floor aside. CPU, requests/s and peak memory: \
+        "Medians of {rounds} rounds, least and most in brackets; the best of a column is bold; the rows below *pywa* stand beside for reference. CPU, requests/s and peak memory: \
          {CONNECTIONS} connections that always have a request. Latency: from when a request was due, at half of what the slowest can that delivers all. \
          *Beside ours*: CPU divided by that of the first row in the same round.\n"
     );
@@ -135,7 +135,7 @@ fn rows(text: &mut String, table: &Table) {
     let best = FIGURES.map(|(_, figure, most)| {
         let peers = PEERS.iter().zip(&table.cells);
         let medians = peers
-            .filter(|(peer, _)| peer.delivers != Delivers::Nothing)
+            .filter(|(peer, _)| peer.role == Role::Receiver)
             .filter_map(|(_, cell)| cell.spread(figure))
             .map(|spread| spread.median);
         if most {
@@ -150,7 +150,8 @@ fn rows(text: &mut String, table: &Table) {
             let cpu = *name == "cpu_us";
             let scale = if cpu { scale } else { 1.0 };
             let spread = cell.spread(figure);
-            let bold = spread.is_some_and(|spread| spread.median == best);
+            let bold =
+                peer.role == Role::Receiver && spread.is_some_and(|spread| spread.median == best);
             let _ = write!(text, "| {} ", with_spread(spread, scale, bold));
             if cpu {
                 let ratio = cell.ratio(&table.cells[0]);
