@@ -37,9 +37,9 @@ plot rows("0.7 KB") using 4:(up - $0):5:6 with xerrorbars linestyle 1 title "0.7
 set lmargin at screen 0.69
 set rmargin at screen 0.98
 set title "Peak memory of the process"
-set xlabel "peak resident set size"
+set xlabel "peak resident set size, MiB"
 set xrange [2:500]
-set xtics ("2 MiB" 2, "5" 5, "10" 10, "20" 20, "50" 50, "100" 100, "200" 200, "500" 500)
+set xtics ("2" 2, "5" 5, "10" 10, "20" 20, "50" 50, "100" 100, "200" 200, "500" 500)
 set ytics format ""
 unset key
 plot rows("0.7 KB") using 13:(up - $0):14:15 with xerrorbars linestyle 1, \
