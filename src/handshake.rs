@@ -33,7 +33,7 @@ pub(crate) enum HandshakeError {
 }
 
 /// A parameter of the handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeParameter {
     /// `hub.mode`, always `subscribe`.
@@ -45,7 +45,7 @@ pub enum HandshakeParameter {
 }
 
 /// What is wrong with a handshake that is not acceptable whatever its token is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MalformedHandshake {
     /// The query is longer than 2048 bytes.

@@ -152,7 +152,7 @@ impl fmt::Debug for Verifier {
 
 /// Why a signature was rejected. It contains no data of the request, and not the expected
 /// signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignatureError {
     /// The `X-Hub-Signature-256` header is missing.
@@ -164,7 +164,7 @@ pub enum SignatureError {
 }
 
 /// What is wrong with a signature header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MalformedSignature {
     /// The request has the header more than once.

@@ -28,7 +28,8 @@ pub enum OnStoreError {
     Refuse,
     /// The handler is called, and
     /// [`Notification::is_unprotected`](crate::Notification::is_unprotected) returns `true`. Events
-    /// are in time, and some may be handled twice.
+    /// are in time, and some may be handled twice. Events that another delivery is handling are the
+    /// exception: the answer is 503, because that handler may still succeed.
     Deliver,
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Budget {
     /// Bytes that a reservation over [`MAX_SMALL`] must leave free.
     reserved: usize,
     incomplete: Mutex<IncompleteBodies>,
+    /// Bytes that incomplete bodies hold. May count for a moment what is not held, never less.
+    evictable: AtomicUsize,
     /// Total bytes of incomplete bodies so far: the clock without tokio, see [`Moment`].
     #[cfg(not(feature = "tokio"))]
     received: std::sync::atomic::AtomicU64,
@@ -45,6 +47,7 @@ impl Budget {
             free: AtomicUsize::new(bytes),
             reserved: reserved(bytes),
             incomplete: Mutex::default(),
+            evictable: AtomicUsize::new(0),
             #[cfg(not(feature = "tokio"))]
             received: std::sync::atomic::AtomicU64::new(0),
         }
@@ -60,9 +63,47 @@ impl Budget {
         self.free.load(Ordering::Relaxed)
     }
 
-    /// Grows a reservation from `held` to `total` bytes. Evicts incomplete bodies slower than
-    /// `speed` as needed. On failure the reservation is unchanged.
-    pub(super) fn grow_or_evict(&self, held: usize, total: usize, speed: Speed) -> bool {
+    /// Grows what an incomplete body holds from `held` to `total` bytes if that much is free.
+    pub(super) fn try_grow_incomplete(&self, held: usize, total: usize) -> bool {
+        self.as_evictable(held, total, || self.try_grow(held, total))
+    }
+
+    /// Grows what an incomplete body holds from `held` to `total` bytes. Evicts slower ones than
+    /// `speed` as needed. On failure nothing is changed, unless bodies were faster than expected.
+    pub(super) fn grow_incomplete(&self, held: usize, total: usize, speed: Speed) -> bool {
+        self.as_evictable(held, total, || {
+            // Its own bytes cannot be freed for it.
+            self.grow_or_evict(held, total, speed, |evictable| {
+                let others = evictable.saturating_sub(total.max(held));
+                self.can_grow(held, total, others)
+            })
+        })
+    }
+
+    /// Grows the reservation of a verified body from `held` to `total` bytes. Evicts incomplete
+    /// bodies as needed, also if only [`take_all_free`](Self::take_all_free) can succeed then.
+    fn grow_verified(&self, held: usize, total: usize) -> bool {
+        self.grow_or_evict(held, total, Speed::VERIFIED, |evictable| {
+            let is_only_verified = self.available() + evictable + held >= self.total;
+            is_only_verified || self.can_grow(held, total, evictable)
+        })
+    }
+
+    /// `helps` tells from the number of evictable bytes whether evictions can help. Otherwise
+    /// they would cost others their memory for nothing.
+    fn grow_or_evict(
+        &self,
+        held: usize,
+        total: usize,
+        speed: Speed,
+        helps: impl FnOnce(usize) -> bool,
+    ) -> bool {
+        if self.try_grow(held, total) {
+            return true;
+        }
+        if !helps(self.evictable.load(Ordering::Relaxed)) {
+            return false;
+        }
         while !self.try_grow(held, total) {
             if !self.evict(speed) {
                 return false;
@@ -71,10 +112,37 @@ impl Budget {
         true
     }
 
-    /// Grows a reservation from `held` to `total` bytes if that much is free.
-    pub(super) fn try_grow(&self, held: usize, total: usize) -> bool {
+    /// Returns whether a reservation could grow if `evictable` bytes were freed.
+    fn can_grow(&self, held: usize, total: usize, evictable: usize) -> bool {
+        let needed = total.saturating_sub(held) + self.min_left(total);
+        self.available() + evictable >= needed
+    }
+
+    /// Counts what `grow` takes for an incomplete body as evictable, beforehand.
+    fn as_evictable(&self, held: usize, total: usize, grow: impl FnOnce() -> bool) -> bool {
         let more = total.saturating_sub(held);
-        let min_left = if total > MAX_SMALL { self.reserved } else { 0 };
+        self.evictable.fetch_add(more, Ordering::Relaxed);
+        let taken = grow();
+        if !taken {
+            self.evictable.fetch_sub(more, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    #[cfg(test)]
+    pub(super) fn evictable(&self) -> usize {
+        self.evictable.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that a reservation of `total` bytes must leave free.
+    fn min_left(&self, total: usize) -> usize {
+        if total > MAX_SMALL { self.reserved } else { 0 }
+    }
+
+    /// Grows a reservation from `held` to `total` bytes if that much is free.
+    fn try_grow(&self, held: usize, total: usize) -> bool {
+        let more = total.saturating_sub(held);
+        let min_left = self.min_left(total);
         let subtract = |free: usize| free.checked_sub(more).filter(|left| *left >= min_left);
         if more == 0 {
             return true;
@@ -102,7 +170,18 @@ impl Budget {
         taken
     }
 
-    pub(super) fn release(&self, bytes: usize) {
+    /// Returns the bytes of an incomplete body.
+    pub(super) fn release_incomplete(&self, bytes: usize) {
+        self.release(bytes);
+        self.complete(bytes);
+    }
+
+    /// The `bytes` of a body that is complete now cannot be evicted any more.
+    pub(super) fn complete(&self, bytes: usize) {
+        self.evictable.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn release(&self, bytes: usize) {
         #[cfg(feature = "metrics")]
         telemetry::memory_released(bytes);
         self.free.fetch_add(bytes, Ordering::Relaxed);
@@ -114,7 +193,7 @@ impl Budget {
         let Some(evicted) = evicted else {
             return false;
         };
-        self.release(evicted.bytes);
+        self.release_incomplete(evicted.bytes);
         // The lock has been released: the woken task may run at once and take it.
         if let Some(waker) = evicted.waker {
             waker.wake();
@@ -194,10 +273,7 @@ impl Reservation {
         if total <= self.bytes {
             return Ok(());
         }
-        if self
-            .budget
-            .grow_or_evict(self.bytes, total, Speed::VERIFIED)
-        {
+        if self.budget.grow_verified(self.bytes, total) {
             self.bytes = total;
         } else if self.budget.take_all_free(self.bytes) {
             self.bytes = self.budget.total;

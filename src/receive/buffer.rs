@@ -151,12 +151,12 @@ impl Buffer {
             .max(capacity + capacity / MIN_GROWTH_DIVISOR)
             .min(max_capacity);
         let held = buffer.charged;
-        let granted = if self.budget.try_grow(held, wanted + self.head_bytes) {
+        let granted = if (self.budget).try_grow_incomplete(held, wanted + self.head_bytes) {
             wanted
         } else {
             let speed = Speed::of(needed, self.started, self.budget.now());
             let total = minimum + self.head_bytes;
-            if !self.budget.grow_or_evict(held, total, speed) {
+            if !self.budget.grow_incomplete(held, total, speed) {
                 return Err(ReceiveError::Budget);
             }
             minimum
@@ -174,6 +174,7 @@ impl Buffer {
             Contents::Copied(body) => {
                 let taken = std::mem::take(&mut *body.buffer()?);
                 self.budget.remove(&body);
+                self.budget.complete(taken.charged);
                 let reservation = Reservation::of(&self.budget, taken.charged);
                 Ok((taken.bytes.into(), reservation))
             }
@@ -192,7 +193,7 @@ impl Drop for Buffer {
             drop(buffer);
             self.budget.remove(body);
             drop(taken.bytes);
-            self.budget.release(taken.charged);
+            self.budget.release_incomplete(taken.charged);
         }
     }
 }
@@ -344,6 +345,27 @@ mod tests {
         assert!(Reservation::of(&budget, 0).grow_to(600 * KIB).is_err());
         assert!(Partial::new(&budget, 600 * KIB).suspend().is_err());
         assert_eq!(budget.available(), MIB - 500 * KIB);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_evicted_for_a_body_that_does_not_fit_anyway() {
+        let budget = Arc::new(Budget::new(MIB));
+        let mut verified = Reservation::of(&budget, 0);
+        verified.grow_to(700 * KIB).unwrap();
+        let mut small: Vec<_> = (0..10)
+            .map(|_| Partial::suspended(&budget, 2 * KIB))
+            .collect();
+        advance(&budget).await;
+        // The last quarter is not for large ones, and the verified body holds the rest.
+        assert!(Partial::new(&budget, 200 * KIB).suspend().is_err());
+        assert!(Reservation::of(&budget, 0).grow_to(200 * KIB).is_err());
+        assert!(!small.iter_mut().any(Partial::is_evicted));
+        // The only verified body may take everything.
+        verified.grow_to(900 * KIB).unwrap();
+        assert!(small.iter_mut().all(Partial::is_evicted));
+        drop((verified, small));
+        assert_eq!(budget.available(), MIB);
+        assert_eq!(budget.evictable(), 0);
     }
 
     #[tokio::test(start_paused = true)]

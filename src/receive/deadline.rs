@@ -45,7 +45,7 @@ mod with_tokio {
             }
         }
 
-        /// `progress` says whether data has arrived since the last call.
+        /// `progress` says whether data has arrived, or was hashed, since the last call.
         pub(in crate::receive) fn poll_expired(
             self: Pin<&mut Self>,
             cx: &mut Context<'_>,

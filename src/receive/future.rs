@@ -102,6 +102,8 @@ where
                 piece.len()
             })?;
             *this.hashed += hashed;
+            // Meanwhile the sender does not owe anything.
+            progress |= hashed > 0;
             hash_quota -= hashed;
             if hash_quota > 0 && frames < FRAMES_PER_POLL {
                 match this.body.as_mut().poll_frame(cx) {

@@ -45,7 +45,8 @@
 //!
 //! Every layer removes a `Notification` and a [`Verified`] unless an outer layer inserted them for
 //! this request. Several layers, each with its own path, can therefore be stacked, and values from
-//! another request or another middleware never count as verified.
+//! another middleware, or from another request that has been answered, never count as verified. A
+//! handler that sends a request with a clone of its extensions into the router passes both on.
 //!
 //! axum's `nest` strips its prefix from the path that a layer *inside* the nested router sees:
 //!

@@ -100,8 +100,8 @@ pub enum RejectionKind {
     SignatureMismatch,
     /// The declared or the received length exceeds the body limit, or that of an outer layer. 413.
     BodyTooLarge,
-    /// `Content-Encoding` is not `identity`. The signature covers the uncompressed bytes. 415; the
-    /// body is not read.
+    /// `Content-Encoding` is not `identity`. The signature covers the uncompressed bytes. 415 with
+    /// `Accept-Encoding: identity`; the body is not read.
     ContentEncoding,
     /// The body was not complete within its deadline, or within the timeout of an outer layer. 408.
     BodyDeadline,
@@ -124,7 +124,7 @@ pub enum RejectionKind {
 }
 
 /// What exactly was wrong, for kinds that have several causes. `Display` is a text for logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionDetail {
     /// The parameter that is missing or repeated.
@@ -219,6 +219,11 @@ impl Rejection {
             RejectionKind::MemoryBudget | RejectionKind::AppResolverUnavailable => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
             }
+            // As RFC 9110 (15.5.16) asks, so that a coding is not taken for a media type.
+            RejectionKind::ContentEncoding => Some((
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("identity"),
+            )),
             _ => None,
         }
     }

@@ -330,7 +330,7 @@ pub(crate) fn refusal(kind: RejectionKind) -> (u16, &'static [(&'static str, &'s
         | RejectionKind::SignatureMismatch
         | RejectionKind::AccountRefused => (403, &[]),
         RejectionKind::BodyTooLarge => (413, &[]),
-        RejectionKind::ContentEncoding => (415, &[]),
+        RejectionKind::ContentEncoding => (415, &[("accept-encoding", "identity")]),
         RejectionKind::BodyDeadline | RejectionKind::BodyIdle => (408, &[]),
         RejectionKind::NotJson => (422, &[]),
         #[cfg(feature = "admission")]

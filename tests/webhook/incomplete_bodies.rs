@@ -1,10 +1,15 @@
 //! Bodies that fail, stop, or take too long before they are complete. The clock is paused.
 
-#[cfg(feature = "tokio")]
-use std::time::Duration;
 use std::{
     convert::Infallible,
     sync::atomic::{AtomicUsize, Ordering},
+};
+#[cfg(feature = "tokio")]
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -48,6 +53,34 @@ async fn a_body_that_fails_is_400_wherever_it_fails() {
     }
     let complete = vec![Step::data("{"), Step::Pending, Step::data("}")];
     assert_eq!(deliver(layer(), complete).await, (200, None));
+}
+
+/// A body in one frame is hashed in several polls, which a busy thread may delay.
+#[cfg(feature = "tokio")]
+#[tokio::test(start_paused = true)]
+async fn the_idle_time_does_not_run_while_a_frame_is_hashed() {
+    let layer = layer();
+    let host = service_fn(async |_: Request<RequestBody<Script>>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let body = format!("[{}]", " ".repeat(2 << 20));
+    let request = Request::post(PATH)
+        .header("x-hub-signature-256", sign(SECRET, &body))
+        .body(Script::new([Step::data(body), Step::Pending]))
+        .unwrap();
+    let mut response = pin!(layer.layer(host).oneshot(request));
+    let mut polls = 0;
+    let status = loop {
+        let polled = poll_fn(|cx| Poll::Ready(response.as_mut().poll(cx))).await;
+        if let Poll::Ready(response) = polled {
+            break response.unwrap().status();
+        }
+        polls += 1;
+        tokio::time::advance(Duration::from_millis(200)).await;
+    };
+    assert_eq!(status, 200);
+    // More than the five seconds of the idle time, less than the ten of the deadline.
+    assert!((26..50).contains(&polls), "{polls}");
 }
 
 /// The defaults are written out here: 5 seconds between two frames, 10 seconds for the body.
