@@ -7,7 +7,7 @@ use super::{
     group::GroupParticipant,
     key::{EventKey, KeyHash},
     message::MessageIds,
-    payload::{Kind, Payload},
+    payload::{Kind, Payload, Reason},
     schema::{Decode, IdBytes, Timestamp},
     status::StatusIds,
 };
@@ -106,7 +106,10 @@ fn add_status<'a>(hash: &mut KeyHash<'a>, number: Option<&'a [u8]>, ids: &Status
         bytes(transaction.and_then(|transaction| transaction.id)),
     ]);
     hash.add_time(ids.timestamp);
-    // A refund does not change the state and the time of its payment.
+    // Meta may report two states of a transaction, and a refund, with the same time of the status.
+    if let Some(transaction) = transaction {
+        hash.add(bytes(transaction.status));
+    }
     for refund in transaction
         .iter()
         .flat_map(|transaction| transaction.refunds)
@@ -166,12 +169,22 @@ impl<'a> EventIdentity<'a> {
                 }
                 _ => add_json(&mut hash, number, event),
             },
-            // A user action does not name its user; the contact in the value does.
+            // A user action does not name its user; the contact in the value does. Beside several
+            // actions there is none, so a click that has an id does without it.
             (Kind::UserAction, None) => {
                 add_json(&mut hash, number, event);
-                if let Payload::UserAction(action) = event.payload() {
+                if let Payload::UserAction(action) = event.payload()
+                    && action.link_click.and_then(|click| click.click_id).is_none()
+                {
                     let contact = action.contact.get().unwrap_or_default();
                     hash.add_all([bytes(contact.user_id), bytes(contact.wa_id)]);
+                }
+            }
+            // New kinds may name their user as little.
+            (Kind::Unknown(Reason::List), None) => {
+                add_json(&mut hash, number, event);
+                if let Some(ids) = event.element().ids_of_person_beside() {
+                    hash.add_all(ids.map(bytes));
                 }
             }
             // The payload may be long and is not decoded: the key only needs its JSON.
@@ -238,7 +251,9 @@ fn add_participant<'a>(
 
 /// Adds the JSON of an event without an id of its own.
 fn add_json<'a>(hash: &mut KeyHash<'a>, number: Option<&'a [u8]>, event: &'a Event) {
-    // A number may belong to several entry ids, one for each partner.
+    // A number may belong to several entry ids, one for each partner. Some kinds have it in the
+    // event.
+    let number = number.or_else(|| bytes(event.phone_number_id()));
     let entry_id = match number {
         None => event.entry_id(),
         Some(_) => None,

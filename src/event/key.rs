@@ -19,11 +19,12 @@ use crate::hex;
 /// | Event | The key is computed from the field and |
 /// |---|---|
 /// | message, echo | phone number id, id, type: an edit has an id of its own. The two fields of echoes count as one |
-/// | status | phone number id, id, status, timestamp, recipient and participant by user id and number, transaction and refunds of a payment: in a group there is one per participant |
+/// | status | phone number id, id, status, timestamp, recipient and participant by user id and number, transaction, its state and its refunds for a payment: in a group there is one per participant |
 /// | call | phone number id, id, event, timestamp |
 /// | call status | phone number id, id, status, timestamp, recipient by user id and number |
 /// | participant of a group | phone number id, group, type of the event, timestamp, request, list, JSON |
-/// | user action | phone number id, list, JSON, user id and WhatsApp id of the contact |
+/// | user action | phone number id, list, JSON, and without a click id the user id and WhatsApp id of the contact |
+/// | element of an unknown list | as below, and user id and WhatsApp id of the contact that it names, or of the only one |
 /// | anything else | phone number id, or entry id if there is none; entry time, list, JSON |
 ///
 /// All events with the same content, without an id and without a time, have the same key.

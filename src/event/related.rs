@@ -75,11 +75,10 @@ impl<'a> ElementRef<'a> {
     /// The contact of the person that the element is about: found by user id, else by WhatsApp id,
     /// else the only contact of the value.
     fn contact(&self, payload: &Payload<'a>) -> Option<Span> {
-        let only = match self.envelope.contacts_of_change(&self.element) {
-            [] => return None,
-            [contact] => Some(contact.raw),
-            _ => None,
-        };
+        if self.envelope.contacts_of_change(&self.element).is_empty() {
+            return None;
+        }
+        let only = self.only_contact();
         // A user action does not name a person.
         if let Payload::UserAction(_) = payload {
             return only;
@@ -94,6 +93,33 @@ impl<'a> ElementRef<'a> {
             let is_theirs = !ids.conflict_with(contact.user_id) && self.is_only_person(&ids);
             only.filter(|_| is_theirs)
         })
+    }
+
+    /// The contact of the value, if there is exactly one.
+    fn only_contact(&self) -> Option<Span> {
+        match self.envelope.contacts_of_change(&self.element) {
+            [contact] => Some(contact.raw),
+            _ => None,
+        }
+    }
+
+    /// The contact that an element of an unknown list names, or the only one beside it: the element
+    /// may be about the person without naming them, as a user action is.
+    fn person_beside(&self) -> Option<Span> {
+        let value = self.change().value?.range();
+        if !value.contains(&self.element.raw.range().start) {
+            return None;
+        }
+        match self.envelope.contacts_named_in(&self.element)[..] {
+            [contact] => Some(contact),
+            _ => None,
+        }
+    }
+
+    /// Ids of [`person_beside`](Self::person_beside): user id and WhatsApp id.
+    pub(super) fn ids_of_person_beside(&self) -> Option<[Option<&'a str>; 2]> {
+        let contact = self.decode_at::<Contact<'_>>(self.person_beside())?;
+        Some([contact.user_id, contact.wa_id])
     }
 
     /// Ids of the person that the element is about. `None` for kinds that are not about a person

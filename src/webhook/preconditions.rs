@@ -128,7 +128,10 @@ fn check_body_headers(
     if declared.is_some_and(|length| length > limit) {
         return Err(RejectionKind::BodyTooLarge);
     }
-    let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    // An empty value lists no coding.
+    let identity = |value: &HeaderValue| {
+        value.is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity")
+    };
     if !headers
         .get_all(header::CONTENT_ENCODING)
         .iter()

@@ -134,6 +134,10 @@ fn cases() -> Vec<Case> {
                     "/entry/0/changes/0/value/statuses/0/payment/transaction/id",
                     json!("t2"),
                 ),
+                (
+                    "/entry/0/changes/0/value/statuses/0/payment/transaction/status",
+                    json!("pending"),
+                ),
             ],
             others: vec![
                 (ENTRY, json!("8")),

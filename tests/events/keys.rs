@@ -549,6 +549,75 @@ impl Random {
     }
 }
 
+/// Beside several clicks no contact belongs to one of them.
+#[test]
+fn a_click_with_an_id_has_one_key_beside_others_too() {
+    let click = |id: &str| {
+        format!(
+            r#"{{"timestamp":"1760000000","action_type":"marketing_messages_link_click","marketing_messages_link_click_data":{{{id}"tracking_token":"t"}}}}"#
+        )
+    };
+    let body = |contacts: &str, clicks: &str| {
+        format!(
+            r#"{{"entry":[{{"id":"9","changes":[{{"field":"messages","value":{{"metadata":{{"phone_number_id":"1"}},"contacts":[{contacts}],"user_actions":[{clicks}]}}}}]}}]}}"#
+        )
+    };
+    let (ada, bob) = (r#"{"wa_id":"1"}"#, r#"{"wa_id":"2"}"#);
+    let first = click(r#""click_id":"c1","#);
+    let second = click(r#""click_id":"c2","#);
+    let alone = keys(&body(ada, &first));
+    let both = keys(&body(&format!("{ada},{bob}"), &format!("{first},{second}")));
+    assert_eq!(alone[0], both[0]);
+    assert_ne!(both[0], both[1]);
+    // Without an id, the person tells two clicks of one second apart.
+    let none = click("");
+    assert_ne!(keys(&body(ada, &none)), keys(&body(bob, &none)));
+}
+
+/// Elements of a list that Meta adds may not name their user either.
+#[test]
+fn a_new_kind_of_event_has_a_key_for_each_person() {
+    let delivery = |contact: &str| {
+        events(&format!(
+            r#"{{"entry":[{{"id":"9","time":1760000000,"changes":[{{"field":"messages","value":{{"metadata":{{"phone_number_id":"1"}},"contacts":[{contact}],"button_presses":[{{"button":"a"}}]}}}}]}}]}}"#
+        ))
+    };
+    let persons = [
+        r#"{"wa_id":"1"}"#,
+        r#"{"wa_id":"2"}"#,
+        r#"{"user_id":"US.1"}"#,
+    ];
+    let found: Vec<_> = persons.map(|contact| delivery(contact)[0].key()).into();
+    assert!(found[0] != found[1] && found[0] != found[2] && found[1] != found[2]);
+    let event = &delivery(persons[0])[0];
+    let queued = Notification::from_queue(event.to_queue()).unwrap();
+    assert_eq!(queued.events()[0].key(), found[0]);
+}
+
+/// A number may belong to several accounts. Some events have it in themselves.
+#[test]
+fn the_account_is_no_part_of_a_key_beside_a_number() {
+    for (field, value) in [
+        (
+            "messaging_handovers",
+            r#"{"recipient":{"phone_number_id":"1"},"timestamp":"1760000000"}"#,
+        ),
+        (
+            "account_settings_update",
+            r#"{"type":"phone_number_settings","phone_number_settings":{"phone_number_id":"1"}}"#,
+        ),
+    ] {
+        let key = |account: &str, value: &str| {
+            keys(&format!(
+                r#"{{"entry":[{{"id":"{account}","time":1,"changes":[{{"field":"{field}","value":{value}}}]}}]}}"#
+            ))
+        };
+        assert_eq!(key("8", value), key("9", value), "{field}");
+        let other = value.replace(r#""1"}"#, r#""2"}"#);
+        assert_ne!(key("9", value), key("9", &other), "{field}");
+    }
+}
+
 /// Long metadata is scanned once, with the same result.
 #[test]
 fn the_length_of_metadata_changes_nothing() {

@@ -36,6 +36,23 @@ fn comes_back(event: &Event) -> bool {
     true
 }
 
+/// The text of a product message stands beside the product, so it is not written again.
+#[test]
+fn no_object_has_an_empty_key() {
+    let message = json!({"id": "wamid.A", "type": "interactive", "interactive": {
+        "type": "product",
+        "body": {"text": "is it blue?"},
+        "product": {"catalog_id": "c", "product_retailer_id": "p"},
+    }});
+    let body =
+        json!({"entry": [{"changes": [{"field": "messages", "value": {"messages": [message]}}]}]});
+    let notification = Notification::parse(body.to_string()).unwrap();
+    let [event] = notification.events() else {
+        panic!("one message");
+    };
+    assert_eq!(serde_json::to_value(event.payload()).unwrap(), message);
+}
+
 #[test]
 fn samples_come_back() {
     let mut count = 0;

@@ -130,7 +130,7 @@ object! {
     pub struct Reaction<'a> {
         /// Id of the message that the user reacted to (`message_id`).
         pub message_id: Option<&'a str> = PersonalId["message_id"],
-        /// Emoji (`emoji`). Absent if the reaction was removed.
+        /// Emoji (`emoji`). Absent if the reaction was removed; treat an empty text alike.
         pub emoji: Option<&'a str> = UserText["emoji"],
     }
 }

@@ -13,7 +13,7 @@ macro_rules! object {
         $vis:vis struct $name:ident $(<$lifetime:lifetime>)? {
             $(
                 $(#[$field_meta:meta])*
-                $field_vis:vis $field:ident: $type:ty $(as $outer_key:literal)?
+                $field_vis:vis $field:ident: $type:ty $(as $outer_key:tt)?
                     $(= $decoder:ty [$first_key:literal $(| $key:literal)*])?,
             )*
         }
@@ -195,7 +195,7 @@ macro_rules! object {
     };
     // A field that Meta's JSON has in another place.
     (@write $map:ident, $value:expr, $field:ident as "") => {};
-    (@write $map:ident, $value:expr, $field:ident as $outer_key:literal) => {
+    (@write $map:ident, $value:expr, $field:ident as $outer_key:tt) => {
         $crate::event::schema::object!(@write $map, $value, as $outer_key)
     };
     (@write $map:ident, $value:expr, as $key:expr) => {
