@@ -106,8 +106,7 @@ impl<'a> ElementRef<'a> {
     /// The contact that an element of an unknown list names, or the only one beside it: the element
     /// may be about the person without naming them, as a user action is.
     fn person_beside(&self) -> Option<Span> {
-        let value = self.change().value?.range();
-        if !value.contains(&self.element.raw.range().start) {
+        if !self.element.position.level.is_inside_value() {
             return None;
         }
         match self.envelope.contacts_named_in(&self.element)[..] {
