@@ -319,6 +319,30 @@ mod tests {
     }
 
     #[test]
+    fn an_outgoing_call_is_named_after_the_person_called() {
+        let call = |direction: &str, from: &str, to: &str| {
+            let value = format!(
+                r#"{{"metadata":{{"phone_number_id":"7"}},"calls":[{{"id":"w","event":"terminate",
+                "direction":"{direction}","from":"{from}","to":"{to}"}}]}}"#
+            );
+            place("calls", &value).conversation
+        };
+        let outgoing = call("BUSINESS_INITIATED", "1555", "49123");
+        assert_eq!(outgoing, "app/7/wa/49123");
+        assert_eq!(call("USER_INITIATED", "49123", "1555"), outgoing);
+    }
+
+    #[test]
+    fn a_standby_message_of_a_group_belongs_to_the_group() {
+        let standby = place(
+            "standby",
+            r#"{"metadata":{"phone_number_id":"7"},"standby":{"messages":[
+            {"id":"w","from":"49123","group_id":"G","type":"text","text":{"body":"hi"}}]}}"#,
+        );
+        assert_eq!(standby.conversation, "app/7/group/G");
+    }
+
+    #[test]
     fn events_of_an_account_have_the_lane_of_the_account() {
         let alert = place("account_update", r#"{"event":"X"}"#);
         assert_eq!(alert.conversation, "app/-/account/9");

@@ -126,3 +126,35 @@ pub(crate) fn millis(time: Duration) -> i64 {
     const LONGEST: u128 = 100 * 366 * 24 * 60 * 60 * 1000;
     i64::try_from(time.as_millis().min(LONGEST)).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use tower_whatsapp::Notification;
+
+    use super::*;
+
+    fn row(timestamp: &str, app: &str) -> NewRow {
+        let body = format!(
+            r#"{{"entry":[{{"id":"9","changes":[{{"field":"messages","value":{{
+            "metadata":{{"phone_number_id":"7"}},
+            "messages":[{{"id":"w","from":"1","type":"text","timestamp":{timestamp}}}]}}}}]}}]}}"#
+        );
+        let notification = Notification::parse(body).unwrap();
+        let delivery = Delivery::new(notification.events().iter(), app);
+        delivery.rows.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn apps_that_share_an_inbox_have_keys_of_their_own() {
+        let [one, again, other] = ["a", "a", "b"].map(|app| row("1", app).key);
+        assert_eq!(one, again);
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_time_that_no_database_can_show_is_the_latest() {
+        assert_eq!(row("253402300799", "a").time, i64::try_from(LATEST).ok());
+        // In milliseconds: Meta writes both units.
+        assert_eq!(row("253402300800000", "a").time, i64::try_from(LATEST).ok());
+    }
+}

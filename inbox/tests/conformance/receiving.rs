@@ -148,6 +148,13 @@ pub(crate) async fn kinds_are_left_out_at_the_door(db: &Db) {
     post(&only, statuses(&[status("491", "w4", 1)])).await;
     let counters = only.counters();
     assert_eq!((counters.stored, counters.ignored), (1, 1));
+    // Both settings apply.
+    let builder = Inbox::builder().only(["status", "message"]);
+    let both = db.open(builder.ignore(["status"])).await.unwrap();
+    post(&both, messages(&[message("491", "w5", 1)])).await;
+    post(&both, statuses(&[status("491", "w5", 1)])).await;
+    let counters = both.counters();
+    assert_eq!((counters.stored, counters.ignored), (1, 1));
 }
 
 pub(crate) async fn unknown_kinds_are_refused(db: &Db) {
