@@ -128,10 +128,7 @@ fn check_body_headers(
     if declared.is_some_and(|length| length > limit) {
         return Err(RejectionKind::BodyTooLarge);
     }
-    // An empty value lists no coding.
-    let identity = |value: &HeaderValue| {
-        value.is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity")
-    };
+    let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if !headers
         .get_all(header::CONTENT_ENCODING)
         .iter()
