@@ -169,18 +169,15 @@ impl<'a> EventIdentity<'a> {
                 }
                 _ => add_json(&mut hash, number, event),
             },
-            // A user action does not name its user; the contact in the value does. Beside several
-            // actions there is none, so a click that has an id does without it.
+            // A user action does not name its user; the contact in the value does.
             (Kind::UserAction, None) => {
                 add_json(&mut hash, number, event);
-                if let Payload::UserAction(action) = event.payload()
-                    && action.link_click.and_then(|click| click.click_id).is_none()
-                {
+                if let Payload::UserAction(action) = event.payload() {
                     let contact = action.contact.get().unwrap_or_default();
                     hash.add_all([bytes(contact.user_id), bytes(contact.wa_id)]);
                 }
             }
-            // New kinds may name their user as little.
+            // So may the elements of a list that Meta adds.
             (Kind::Unknown(Reason::List), None) => {
                 add_json(&mut hash, number, event);
                 if let Some(ids) = event.element().ids_of_person_beside() {
@@ -197,8 +194,9 @@ impl<'a> EventIdentity<'a> {
 impl Event {
     /// Returns the key that is equal for two deliveries of the same event.
     ///
-    /// It depends on the event only: it is the same in every process and however Meta groups
-    /// deliveries.
+    /// It is the same in every process and however Meta groups deliveries. The exceptions are user
+    /// actions and elements of unknown lists: they need not name their user, so the only contact
+    /// beside them is part of the key. Beside other contacts such an event counts as new.
     #[doc(alias = "idempotency")]
     #[must_use]
     pub fn key(&self) -> EventKey {

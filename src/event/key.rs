@@ -13,7 +13,8 @@ use crate::hex;
 ///
 /// Meta redelivers events, also to other subscribed apps, regroups them in each attempt, and sends
 /// no delivery id. The key is therefore computed from the event alone: from its ids if Meta never
-/// reuses them, else from its exact JSON. It is the same in every process and for every grouping.
+/// reuses them, else from its exact JSON. It is the same in every process and for every grouping
+/// ([`Event::key`](super::Event::key) has two exceptions).
 /// Collisions are negligible: among 200 million events the probability of one is 6 × 10⁻²³.
 ///
 /// | Event | The key is computed from the field and |
@@ -23,8 +24,8 @@ use crate::hex;
 /// | call | phone number id, id, event, timestamp |
 /// | call status | phone number id, id, status, timestamp, recipient by user id and number |
 /// | participant of a group | phone number id, group, type of the event, timestamp, request, list, JSON |
-/// | user action | phone number id, list, JSON, and without a click id the user id and WhatsApp id of the contact |
-/// | element of an unknown list | as below, and user id and WhatsApp id of the contact that it names, or of the only one |
+/// | user action | phone number id, list, JSON, user id and WhatsApp id of the contact |
+/// | element of an unknown list | as below, and ids of the contact that it names, or of the only one |
 /// | anything else | phone number id, or entry id if there is none; entry time, list, JSON |
 ///
 /// All events with the same content, without an id and without a time, have the same key.

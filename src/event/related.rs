@@ -75,10 +75,11 @@ impl<'a> ElementRef<'a> {
     /// The contact of the person that the element is about: found by user id, else by WhatsApp id,
     /// else the only contact of the value.
     fn contact(&self, payload: &Payload<'a>) -> Option<Span> {
-        if self.envelope.contacts_of_change(&self.element).is_empty() {
-            return None;
-        }
-        let only = self.only_contact();
+        let only = match self.envelope.contacts_of_change(&self.element) {
+            [] => return None,
+            [contact] => Some(contact.raw),
+            _ => None,
+        };
         // A user action does not name a person.
         if let Payload::UserAction(_) = payload {
             return only;
@@ -93,14 +94,6 @@ impl<'a> ElementRef<'a> {
             let is_theirs = !ids.conflict_with(contact.user_id) && self.is_only_person(&ids);
             only.filter(|_| is_theirs)
         })
-    }
-
-    /// The contact of the value, if there is exactly one.
-    fn only_contact(&self) -> Option<Span> {
-        match self.envelope.contacts_of_change(&self.element) {
-            [contact] => Some(contact.raw),
-            _ => None,
-        }
     }
 
     /// The contact that an element of an unknown list names, or the only one beside it: the element

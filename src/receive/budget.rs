@@ -33,7 +33,7 @@ pub(crate) struct Budget {
     /// Bytes that a reservation over [`MAX_SMALL`] must leave free.
     reserved: usize,
     incomplete: Mutex<IncompleteBodies>,
-    /// Bytes that incomplete bodies hold. May count for a moment what is not held, never less.
+    /// Bytes that incomplete bodies hold. May be too high for a moment, never too low.
     evictable: AtomicUsize,
     /// Total bytes of incomplete bodies so far: the clock without tokio, see [`Moment`].
     #[cfg(not(feature = "tokio"))]
@@ -69,7 +69,7 @@ impl Budget {
     }
 
     /// Grows what an incomplete body holds from `held` to `total` bytes. Evicts slower ones than
-    /// `speed` as needed. On failure nothing is changed, unless bodies were faster than expected.
+    /// `speed` as needed. On failure the body holds what it held.
     pub(super) fn grow_incomplete(&self, held: usize, total: usize, speed: Speed) -> bool {
         self.as_evictable(held, total, || {
             // Its own bytes cannot be freed for it.
@@ -89,8 +89,8 @@ impl Budget {
         })
     }
 
-    /// `helps` tells from the number of evictable bytes whether evictions can help. Otherwise
-    /// they would cost others their memory for nothing.
+    /// `helps` returns whether evictions can help, from the number of evictable bytes. Otherwise
+    /// others would lose their memory for nothing.
     fn grow_or_evict(
         &self,
         held: usize,

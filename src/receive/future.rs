@@ -102,7 +102,7 @@ where
                 piece.len()
             })?;
             *this.hashed += hashed;
-            // Meanwhile the sender does not owe anything.
+            // The sender is not idle while it waits for this.
             progress |= hashed > 0;
             hash_quota -= hashed;
             if hash_quota > 0 && frames < FRAMES_PER_POLL {

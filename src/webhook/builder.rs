@@ -324,8 +324,9 @@ impl WebhookLayerBuilder {
     ///
     /// The layer corrects the response of the hook: any status but 4xx and 5xx is replaced by that
     /// of the rejection, because Meta would count a 200 as received, and others are no answer to a
-    /// POST; `Allow` and `Retry-After` are added if they are missing; and the [`Rejection`] is
-    /// inserted into the extensions. If the hook panics, the default response is sent.
+    /// POST; `Allow`, `Retry-After` and `Accept-Encoding` are added if they are missing; and the
+    /// [`Rejection`] is inserted into the extensions. If the hook panics, the default response is
+    /// sent.
     pub fn on_rejection<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static,

@@ -35,7 +35,11 @@ impl AppResolver for Nobody {
 #[tokio::test]
 async fn made_up_names() {
     const NAMES: usize = 100_000;
-    let resolver = CachedResolver::new(Nobody);
+    // The first 200 lookups are not delayed, so the cache of unknown names is full at half time.
+    let resolver = CachedResolver::builder(Nobody)
+        .unknown_capacity(100)
+        .build()
+        .unwrap();
     let layer = WebhookLayer::builder()
         .app_resolver("/hooks/{app}", resolver)
         .build()
@@ -70,6 +74,5 @@ async fn made_up_names() {
         start.elapsed()
     );
     assert!(calls <= bound, "{calls} {bound}");
-    // How full the caches are at half time depends on how many lookups there was time for.
-    assert!(after < 4 << 20 && peak < 4 << 20);
+    assert!(before < 4 << 20 && after < before + (256 << 10) && peak < before + (1 << 20));
 }
