@@ -18,8 +18,8 @@ use tower_whatsapp::{
 /// One delivery in 20 fails.
 const PERIOD: usize = 20;
 
-/// The store fails for two seconds out of 30.
-const STORE_PERIOD: Duration = Duration::from_secs(30);
+/// The store fails for two seconds out of ten. Often, because whoever scrapes may start late.
+const STORE_PERIOD: Duration = Duration::from_secs(10);
 const FIRST_FAILURE: Duration = Duration::from_secs(5);
 const STORE_FAILS: Duration = Duration::from_secs(2);
 
