@@ -80,9 +80,9 @@
     feature = "testing",
     doc = "- [`testing`]: sample deliveries, signatures, redeliveries and failing stores for tests."
 )]
-//! - [`guide`]: chapters on deployment, deduplication, several apps, secret rotation, memory and
-//!   tests; complete code for message routing, a delivery report and account alerts; mistakes found
-//!   in other implementations. `docs/hosts.md` in the package has a snippet for each HTTP server:
+//! - [`guide`]: chapters on events, deployment, deduplication, several apps, secret rotation, memory
+//!   and tests; complete code for message routing, a delivery report and account alerts; mistakes
+//!   found in other implementations. `docs/hosts.md` in the package has a snippet for each HTTP server:
 //!   axum, hyper, tonic, Lambda, poem, salvo, warp and others.
 //!
 //! # Responsibilities of the host
@@ -119,7 +119,10 @@
 //! noted in the change log.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]
+#![doc(test(attr(
+    deny(warnings, rust_2018_idioms),
+    allow(dead_code, unused_imports, unused_variables)
+)))]
 
 #[cfg(feature = "admission")]
 pub mod admission;

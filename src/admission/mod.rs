@@ -44,6 +44,7 @@ mod update_guard;
 #[cfg(feature = "tokio")]
 mod watch;
 
+#[cfg(any(not(doctest), feature = "client-certificate"))]
 #[doc = include_str!("../../docs/behind-a-proxy.md")]
 pub mod behind_a_proxy {}
 
