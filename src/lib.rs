@@ -80,10 +80,10 @@
     feature = "testing",
     doc = "- [`testing`]: sample deliveries, signatures, redeliveries and failing stores for tests."
 )]
-//! - [`guide`]: chapters on events, deployment, deduplication, several apps, secret rotation, memory
-//!   and tests; complete code for message routing, a delivery report and account alerts; mistakes
-//!   found in other implementations. `docs/hosts.md` in the package has a snippet for each HTTP server:
-//!   axum, hyper, tonic, Lambda, poem, salvo, warp and others.
+//! - [`guide`]: chapters on events, deployment, deduplication, several apps, secret rotation,
+//!   memory and tests; complete code for message routing, a delivery report and account alerts;
+//!   mistakes found in other implementations. `docs/hosts.md` in the package has a snippet for each
+//!   HTTP server: axum, hyper, tonic, Lambda, poem, salvo, warp and others.
 //!
 //! # Responsibilities of the host
 //!
