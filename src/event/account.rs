@@ -43,12 +43,16 @@ object! {
     /// The content of an [`AccountAlert`]: `alert_info`.
     pub struct AlertInfo<'a> {
         /// Severity (`alert_severity`): `CRITICAL`, `WARNING` or `INFORMATIONAL`.
+        #[doc(alias = "alert_severity")]
         pub severity: Option<&'a str> = Id["alert_severity"],
         /// Status (`alert_status`): `ACTIVE`, `NONE` or `RESOLVED`.
+        #[doc(alias = "alert_status")]
         pub status: Option<&'a str> = Id["alert_status"],
         /// Type (`alert_type`), for example `OBA_APPROVED`.
+        #[doc(alias = "alert_type")]
         pub kind: Option<&'a str> = Id["alert_type"],
         /// Description for people (`alert_description`). May contain unfilled placeholders.
+        #[doc(alias = "alert_description")]
         pub description: Option<&'a str> = UserText["alert_description"],
     }
 }

@@ -48,14 +48,17 @@ object! {
         /// Duration, seconds (`duration`).
         pub duration: Option<i64> = i64["duration"],
         /// Text that the business attached to the call (`biz_opaque_callback_data`).
+        #[doc(alias = "biz_opaque_callback_data")]
         pub callback_data: Option<&'a str> = UserText["biz_opaque_callback_data"],
         /// Payload of the link that started the call (`deeplink_payload`).
         pub deeplink_payload: Option<&'a str> = UserText["deeplink_payload"],
         /// Payload of the button that started the call (`cta_payload`).
         pub cta_payload: Option<&'a str> = UserText["cta_payload"],
         /// Recording (`call_recording`).
+        #[doc(alias = "call_recording")]
         pub recording: Option<Recording<'a>> = Recording<'a>["call_recording"],
         /// Transcript (`call_transcript`).
+        #[doc(alias = "call_transcript")]
         pub transcript: Option<Transcript<'a>> = Transcript<'a>["call_transcript"],
         /// Reasons of a failure (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],
@@ -174,6 +177,7 @@ object! {
         /// `parent_recipient_user_id`).
         pub recipient_parent_user_id: Option<&'a str> = PersonalId["recipient_parent_user_id" | "parent_recipient_user_id"],
         /// Text that the business attached to the call (`biz_opaque_callback_data`).
+        #[doc(alias = "biz_opaque_callback_data")]
         pub callback_data: Option<&'a str> = UserText["biz_opaque_callback_data"],
         /// Reasons of a failure (`errors[]`).
         pub errors: List<'a, Error<'a>> = List<'a, Error<'a>>["errors"],

@@ -44,6 +44,7 @@ object! {
         /// Unix time of the action, seconds (`timestamp`).
         pub timestamp: Option<Timestamp> = Timestamp["timestamp"],
         /// Click or view (`marketing_messages_link_click_data`).
+        #[doc(alias = "marketing_messages_link_click_data")]
         pub link_click: Option<LinkClick<'a>> = LinkClick<'a>["marketing_messages_link_click_data"],
         /// Contact of the user (`contacts[]`), if there is exactly one contact: the action itself
         /// does not name the user.

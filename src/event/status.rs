@@ -31,6 +31,7 @@ pub struct Status<'a> {
     /// Unix time of the status change, seconds (`timestamp`).
     pub timestamp: Option<Timestamp>,
     /// Recipient of the message (`recipient_id`, `recipient_user_id`, …).
+    #[doc(alias = "recipient_id")]
     pub recipient: Recipient<'a>,
     /// Id of the group that the message was sent to (`group_id`). Usually the group is only in
     /// [`recipient`](Self::recipient).

@@ -10,18 +10,25 @@ object! {
     pub struct TemplateComponents<'a> {
         /// Id of the template (`message_template_id`). May exceed 2^53, where JavaScript loses
         /// digits.
+        #[doc(alias = "message_template_id")]
         pub id: Option<&'a str> = Id["message_template_id"],
         /// Name of the template (`message_template_name`).
+        #[doc(alias = "message_template_name")]
         pub name: Option<&'a str> = Id["message_template_name"],
         /// Language of the template (`message_template_language`). Both `en_US` and `en-US` occur.
+        #[doc(alias = "message_template_language")]
         pub language: Option<&'a str> = Id["message_template_language"],
         /// Body text (`message_template_element`).
+        #[doc(alias = "message_template_element")]
         pub element: Option<&'a str> = UserText["message_template_element"],
         /// Header (`message_template_title`).
+        #[doc(alias = "message_template_title")]
         pub title: Option<&'a str> = UserText["message_template_title"],
         /// Footer (`message_template_footer`).
+        #[doc(alias = "message_template_footer")]
         pub footer: Option<&'a str> = UserText["message_template_footer"],
         /// Buttons (`message_template_buttons[]`).
+        #[doc(alias = "message_template_buttons")]
         pub buttons: List<'a, TemplateButton<'a>> = List<'a, TemplateButton<'a>>["message_template_buttons"],
     }
 }
@@ -31,12 +38,16 @@ object! {
     pub struct TemplateButton<'a> {
         /// Type of the button (`message_template_button_type`): `URL`, `QUICK_REPLY`,
         /// `PHONE_NUMBER`, ….
+        #[doc(alias = "message_template_button_type")]
         pub kind: Option<&'a str> = Id["message_template_button_type"],
         /// Label of the button (`message_template_button_text`).
+        #[doc(alias = "message_template_button_text")]
         pub text: Option<&'a str> = UserText["message_template_button_text"],
         /// URL that the button opens (`message_template_button_url`).
+        #[doc(alias = "message_template_button_url")]
         pub url: Option<&'a str> = UserText["message_template_button_url"],
         /// Phone number that the button calls (`message_template_button_phone_number`).
+        #[doc(alias = "message_template_button_phone_number")]
         pub phone_number: Option<&'a str> = PersonalId["message_template_button_phone_number"],
     }
 }
@@ -45,10 +56,13 @@ object! {
     /// A change of the quality of a template: field `message_template_quality_update`.
     pub struct TemplateQuality<'a> {
         /// Id of the template (`message_template_id`).
+        #[doc(alias = "message_template_id")]
         pub id: Option<&'a str> = Id["message_template_id"],
         /// Name of the template (`message_template_name`).
+        #[doc(alias = "message_template_name")]
         pub name: Option<&'a str> = Id["message_template_name"],
         /// Language of the template (`message_template_language`). Both `en_US` and `en-US` occur.
+        #[doc(alias = "message_template_language")]
         pub language: Option<&'a str> = Id["message_template_language"],
         /// Quality before the change (`previous_quality_score`).
         pub previous_quality_score: Option<Quality<'a>> = Quality<'a>["previous_quality_score"],
@@ -75,12 +89,16 @@ object! {
     /// A change of the status of a template: field `message_template_status_update`.
     pub struct TemplateStatus<'a> {
         /// Id of the template (`message_template_id`).
+        #[doc(alias = "message_template_id")]
         pub id: Option<&'a str> = Id["message_template_id"],
         /// Name of the template (`message_template_name`).
+        #[doc(alias = "message_template_name")]
         pub name: Option<&'a str> = Id["message_template_name"],
         /// Language of the template (`message_template_language`). Both `en_US` and `en-US` occur.
+        #[doc(alias = "message_template_language")]
         pub language: Option<&'a str> = Id["message_template_language"],
         /// Category of the template (`message_template_category`).
+        #[doc(alias = "message_template_category")]
         pub category: Option<TemplateCategoryName<'a>> = TemplateCategoryName<'a>["message_template_category"],
         /// Type of the event (`event`).
         pub event: Option<TemplateEvent<'a>> = TemplateEvent<'a>["event"],
@@ -184,10 +202,13 @@ object! {
     /// `correct_category` is present.
     pub struct TemplateCategory<'a> {
         /// Id of the template (`message_template_id`).
+        #[doc(alias = "message_template_id")]
         pub id: Option<&'a str> = Id["message_template_id"],
         /// Name of the template (`message_template_name`).
+        #[doc(alias = "message_template_name")]
         pub name: Option<&'a str> = Id["message_template_name"],
         /// Language of the template (`message_template_language`). Both `en_US` and `en-US` occur.
+        #[doc(alias = "message_template_language")]
         pub language: Option<&'a str> = Id["message_template_language"],
         /// Category before the change, if it has happened (`previous_category`).
         pub previous_category: Option<TemplateCategoryName<'a>> = TemplateCategoryName<'a>["previous_category"],
@@ -206,10 +227,13 @@ object! {
     /// `template_correct_category_detection` (Direct Send).
     pub struct TemplateCategoryDetection<'a> {
         /// Id of the template (`message_template_id`).
+        #[doc(alias = "message_template_id")]
         pub id: Option<&'a str> = Id["message_template_id"],
         /// Name of the template (`message_template_name`).
+        #[doc(alias = "message_template_name")]
         pub name: Option<&'a str> = Id["message_template_name"],
         /// Language of the template (`message_template_language`). Both `en_US` and `en-US` occur.
+        #[doc(alias = "message_template_language")]
         pub language: Option<&'a str> = Id["message_template_language"],
         /// Current category (`category`).
         pub category: Option<TemplateCategoryName<'a>> = TemplateCategoryName<'a>["category"],

@@ -17,6 +17,7 @@ tagged_union! {
         /// Selection of a list row.
         ListReply(ListReply<'a>) = "list_reply",
         /// Completion of a flow or an address form.
+        #[doc(alias = "nfm_reply")]
         FlowReply(FlowReply<'a>) = "nfm_reply",
         /// Reply to a call permission request.
         CallPermissionReply(CallPermissionReply<'a>) = "call_permission_reply",

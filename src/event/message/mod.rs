@@ -167,6 +167,7 @@ impl fmt::Debug for Message<'_> {
 pub struct Sender<'a> {
     /// Phone number (`from`): digits, in some payloads with a leading `+`. It has been seen to
     /// contain a user id. [`wa_id`](Self::wa_id) never has a `+`.
+    #[doc(alias = "from")]
     pub phone: Option<&'a str>,
     pub(in crate::event) from_user_id: Option<&'a str>,
     from_parent_user_id: Option<&'a str>,
