@@ -11,6 +11,7 @@ mod json_key_order;
 mod key_parts;
 mod keys;
 mod mutated_deliveries;
+mod numbers;
 mod payloads;
 #[cfg(feature = "testing")]
 mod queue;

@@ -119,6 +119,27 @@ fn keys_are_metas_and_absent_ones_are_left_out() {
 }
 
 #[test]
+fn a_time_keeps_its_milliseconds() {
+    for (timestamp, written) in [
+        ("1790000001", "1790000001"),
+        ("1790000001000", "1790000001"),
+        ("1790000001005", "1790000001005"),
+        ("1000000000001", "1000000000001"),
+    ] {
+        let status = json!({"id": "wamid.A", "status": "read", "timestamp": timestamp});
+        let value = json!({"statuses": [status]});
+        let body = json!({"entry": [{"changes": [{"field": "messages", "value": value}]}]});
+        let notification = Notification::parse(body.to_string()).unwrap();
+        let [event] = notification.events() else {
+            panic!("one status");
+        };
+        let payload = serde_json::to_value(event.payload()).unwrap();
+        assert_eq!(payload["timestamp"], written);
+        assert!(timestamp != written || comes_back(event), "{timestamp}");
+    }
+}
+
+#[test]
 fn json_is_written_as_it_stands() {
     for (calling, written) in [
         (
