@@ -164,3 +164,54 @@ impl Shards {
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::dedup::store::Token;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn key(number: u32) -> EventKey {
+        EventKey::from_bytes(u128::from(number).to_be_bytes())
+    }
+
+    /// What a call reserved must not lower the capacity once it has failed.
+    #[test]
+    fn a_failed_call_gives_its_reservations_back() {
+        let (token, capacity) = (Token::from_bytes([1; 16]), 4);
+        let shards = Shards::new(capacity);
+        let now = shards.now();
+        let claimant = Claimant {
+            token,
+            until: now.after(HOUR),
+            now,
+        };
+        let [pending, one, two, three] = [0, 1, 2, 3].map(key);
+        assert!(shards.claim(&[pending], claimant, None).is_ok());
+        for key in [one, two, three] {
+            let committed = shards
+                .shard(&key, now, &mut false)
+                .commit(&key, token, HOUR, now);
+            assert!(committed.is_ok());
+        }
+        assert!(shards.reserve(&[10, 11, 12, 13].map(key), now).is_err());
+        // All room that done entries take is reserved for these.
+        let reserved = [10, 11, 12].map(key);
+        let reservations = shards.reserve(&reserved, now);
+        let Ok(Reservations(mut reservations)) = reservations else {
+            panic!("it is full");
+        };
+        assert_eq!(reservations, [true; 3]);
+        assert!(shards.reserve(&[key(13)], now).is_err());
+        // The first key was claimed by another when the room was reserved, and was released since.
+        let keys = [9, 10, 11, 12].map(key);
+        reservations.insert(0, false);
+        let claimed = shards.claim(&keys, claimant, Some(Reservations(reservations)));
+        assert!(claimed.is_err());
+        let reservations = shards.reserve(&reserved, now);
+        assert!(matches!(reservations, Ok(Reservations(all)) if all == [true; 3]));
+    }
+}
