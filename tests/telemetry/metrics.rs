@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 use tower_whatsapp::{
     Notification,
     dedup::{DedupLayer, MemoryStore},
+    testing::{FaultRates, FaultyStore},
 };
 
 /// Values by name and labels: counters and gauges as they are, histograms as their number.
@@ -94,4 +95,60 @@ fn what_happens_is_counted() {
     }
     let names = format!("{counts:?}");
     assert!(!names.contains(PHONE) && !names.contains(WORDS) && !names.contains(SECRET));
+}
+
+/// A gauge is a sum over layers, so what a layer leaves behind in it stays until a restart.
+#[test]
+fn a_dropped_layer_leaves_nothing_in_the_gauges() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let (before, after) = metrics::with_local_recorder(&recorder, || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let before = runtime.block_on(async {
+            let store =
+                FaultyStore::new(MemoryStore::new(), 0).on_claim(FaultRates::none().error(1.0));
+            store.disable_faults();
+            // Returns only for the first event.
+            let handle = async |notification: Notification| {
+                if !notification.events()[0].raw().contains("wamid.A") {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let app = Router::new()
+                .route("/wh", post(handle))
+                .layer(DedupLayer::new(store.clone()))
+                .layer(layer());
+            let send = |id: &str| {
+                let request = signed(SECRET, &messages(&text(id, WORDS)));
+                app.clone().oneshot(request)
+            };
+            assert_eq!(send("wamid.A").await.unwrap().status(), 200);
+            let hanging = tokio::spawn(send("wamid.B"));
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            assert!(!hanging.is_finished());
+            store.enable_faults();
+            for number in 0..6 {
+                let response = send(&format!("wamid.C{number}")).await.unwrap();
+                assert_eq!(response.status(), 503);
+            }
+            snapshot(&snapshotter)
+        });
+        drop(runtime);
+        (before, snapshot(&snapshotter))
+    });
+    for gauge in [
+        "whatsapp_store_circuits_open",
+        "whatsapp_store_entries",
+        "whatsapp_deliveries_in_flight",
+        "whatsapp_memory_reserved_bytes",
+    ] {
+        assert!(before[gauge] > 0.0, "{gauge} in {before:#?}");
+        // A snapshot begins again at zero.
+        assert_eq!(before[gauge] + after[gauge], 0.0, "{gauge}");
+    }
 }
