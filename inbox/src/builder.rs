@@ -94,6 +94,7 @@ impl InboxBuilder {
     }
 
     /// Stores these kinds of events only. All others are answered with 200, counted and dropped.
+    /// Further calls add kinds.
     ///
     /// The names are those of `Event::kind`. Events that a later version of Meta's API adds are of
     /// kind `unknown` until this crate knows them.
@@ -102,11 +103,13 @@ impl InboxBuilder {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.only = Some(kinds.into_iter().map(Into::into).collect());
+        let only = self.only.get_or_insert_default();
+        only.extend(kinds.into_iter().map(Into::into));
         self
     }
 
     /// Does not store these kinds of events: they are answered with 200, counted and dropped.
+    /// Further calls add kinds.
     ///
     /// The names are those of `Event::kind`.
     pub fn ignore<I>(mut self, kinds: I) -> Self
@@ -121,15 +124,20 @@ impl InboxBuilder {
     /// Opens the inbox in a SQLite file, which is created unless it exists.
     ///
     /// For processes of one machine. The file must not be on a network file system. Two more files
-    /// are beside it (`-wal`, `-shm`); all three belong together.
+    /// are beside it (`-wal`, `-shm`); all three belong together. If one of them is removed, moved
+    /// or replaced while the inbox is open, deliveries are answered with 503 until the service is
+    /// restarted: SQLite itself would go on writing to a file that nobody finds again.
     ///
     /// # Errors
     ///
-    /// If a setting is out of its range, or the file cannot be opened or migrated.
+    /// If a setting is out of its range, the path is a URL or the name of a database in memory, or
+    /// the file cannot be opened or migrated.
     #[cfg(feature = "sqlite")]
     pub async fn sqlite(self, path: impl AsRef<std::path::Path>) -> Result<Inbox, InboxError> {
         self.check()?;
-        let backend = crate::backend::sqlite::SqliteBackend::open(path.as_ref()).await?;
+        let path = path.as_ref();
+        check_path(path)?;
+        let backend = crate::backend::sqlite::SqliteBackend::open(path).await?;
         self.open(Backend::Sqlite(backend)).await
     }
 
@@ -173,6 +181,18 @@ impl InboxBuilder {
         if self.only.as_ref().is_some_and(Vec::is_empty) {
             return Err(InboxError::config("`only` has no kind"));
         }
+        let is_stored = |kind: &&str| {
+            let is_kind = |other: &String| other == kind;
+            self.only
+                .as_ref()
+                .is_none_or(|only| only.iter().any(is_kind))
+                && !self.ignore.iter().any(is_kind)
+        };
+        if !Payload::NAMES.iter().any(|kind| is_stored(kind)) {
+            return Err(InboxError::config(
+                "`only` and `ignore` leave no kind to store",
+            ));
+        }
         if self.keep.is_zero() || self.store_timeout.is_zero() {
             return Err(InboxError::config(
                 "`keep` and `store_timeout` must not be 0",
@@ -202,6 +222,20 @@ impl InboxBuilder {
         };
         Ok(Inbox::new(backend, settings, filter))
     }
+}
+
+/// Refuses what SQLite takes for something else than a file. The connections of an inbox would each
+/// have a database in memory of their own.
+#[cfg(feature = "sqlite")]
+fn check_path(path: &std::path::Path) -> Result<(), InboxError> {
+    let name = path.as_os_str().as_encoded_bytes();
+    let is_other = |prefix: &[u8]| name.starts_with(prefix);
+    if name.is_empty() || name == b":memory:" || is_other(b"file:") || is_other(b"sqlite:") {
+        return Err(InboxError::config(
+            "`sqlite` takes the path of a file: no URL, and no database in memory",
+        ));
+    }
+    Ok(())
 }
 
 impl Filter {

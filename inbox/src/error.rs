@@ -63,6 +63,16 @@ impl Error for InboxError {
     }
 }
 
+#[cfg(feature = "sqlite")]
+impl From<DatabaseError> for InboxError {
+    fn from(error: DatabaseError) -> Self {
+        Self {
+            kind: InboxErrorKind::Database,
+            source: Some(error),
+        }
+    }
+}
+
 impl From<sqlx::Error> for InboxError {
     fn from(error: sqlx::Error) -> Self {
         Self {
@@ -86,6 +96,16 @@ impl DatabaseError {
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
+    }
+
+    /// The file of the database is not the one that was opened.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn file_lost() -> Self {
+        Self {
+            what: "a file of the database was removed, moved or replaced: restart the service",
+            code: None,
+            io: None,
+        }
     }
 
     fn of(error: &sqlx::Error) -> Self {
@@ -123,6 +143,8 @@ fn meaning(code: &str) -> &'static str {
         ("57014", _) => "a statement took too long",
         ("53100", _) | (_, 13) => "the disk is full",
         ("25006", _) | (_, 8) => "the database is read-only",
+        (_, 14) => "the file cannot be opened",
+        (_, 11 | 26) => "the file is damaged, or no database",
         _ => UNKNOWN,
     }
 }

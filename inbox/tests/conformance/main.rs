@@ -8,6 +8,7 @@
 pub(crate) mod common;
 
 mod failures;
+mod files;
 mod gathering;
 mod leases;
 mod limits;

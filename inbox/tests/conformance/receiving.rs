@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use http::{Request, StatusCode};
 use tower::ServiceExt;
+use tower_whatsapp::event::Payload;
 use tower_whatsapp_inbox::{Inbox, InboxErrorKind};
 
 use crate::common::{
@@ -148,6 +149,12 @@ pub(crate) async fn kinds_are_left_out_at_the_door(db: &Db) {
     post(&only, statuses(&[status("491", "w4", 1)])).await;
     let counters = only.counters();
     assert_eq!((counters.stored, counters.ignored), (1, 1));
+    // Another call adds a kind.
+    let builder = Inbox::builder().only(["status"]).only(["message"]);
+    let two = db.open(builder).await.unwrap();
+    post(&two, messages(&[message("491", "w6", 1)])).await;
+    post(&two, statuses(&[status("491", "w6", 1)])).await;
+    assert_eq!(two.counters().stored, 2);
     // Both settings apply.
     let builder = Inbox::builder().only(["status", "message"]);
     let both = db.open(builder.ignore(["status"])).await.unwrap();
@@ -162,6 +169,8 @@ pub(crate) async fn unknown_kinds_are_refused(db: &Db) {
         Inbox::builder().only(["posts"]),
         Inbox::builder().ignore(["messages"]),
         Inbox::builder().only(Vec::<String>::new()),
+        Inbox::builder().only(["message"]).ignore(["message"]),
+        Inbox::builder().ignore(Payload::NAMES.iter().copied()),
         Inbox::builder().gather(Duration::from_secs(2), Duration::from_secs(1)),
         Inbox::builder().keep(Duration::ZERO),
     ] {

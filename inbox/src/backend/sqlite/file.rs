@@ -11,7 +11,7 @@ use sqlx::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{SqliteBackend, sql};
+use super::{OpenFile, SqliteBackend, sql};
 use crate::{
     backend::migrations,
     error::{InboxError, InboxErrorKind},
@@ -51,9 +51,14 @@ impl SqliteBackend {
             Box::pin(async move { Ok(!connection.is_in_transaction()) })
         });
         let writer = open_file(writer, &options).await?;
+        let file = OpenFile::new(path)?;
         let options = options.read_only(true).busy_timeout(BUSY_TIMEOUT);
         let readers = pool(READERS).connect_lazy_with(options);
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            file,
+        })
     }
 
     /// Applies the migrations that are missing. Other processes wait meanwhile.
@@ -97,11 +102,17 @@ impl SqliteBackend {
     }
 
     /// Begins a transaction as soon as no other process writes. The caller limits the time.
+    ///
+    /// Fails if what is written would not be found again.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, InboxError> {
         loop {
             match self.writer.begin_with("BEGIN IMMEDIATE").await {
                 Err(error) if is_busy(&error) => sleep(BUSY_PAUSE).await,
-                begun => return Ok(begun?),
+                begun => {
+                    let transaction = begun?;
+                    self.file.check()?;
+                    return Ok(transaction);
+                }
             }
         }
     }

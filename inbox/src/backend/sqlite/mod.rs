@@ -1,12 +1,14 @@
 //! The inbox in one SQLite file: one connection writes, others read.
 
 mod file;
+mod open_file;
 mod sql;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
+use self::open_file::OpenFile;
 use super::{Completion, Dead, DeadRow, PURGE_BATCH, Renewal, Settings, StatusRow};
 use crate::{
     conversation::MESSAGES,
@@ -18,6 +20,7 @@ use crate::{
 pub(crate) struct SqliteBackend {
     writer: SqlitePool,
     readers: SqlitePool,
+    file: OpenFile,
 }
 
 impl SqliteBackend {
