@@ -45,7 +45,8 @@ impl AppSecret {
     /// # Errors
     ///
     /// Returns [`SecretError::Blank`] if it is empty or only white space, because anyone can sign
-    /// with such a key, and [`SecretError::Whitespace`] if it begins or ends with white space.
+    /// with such a key, [`SecretError::Whitespace`] if it begins or ends with white space, and
+    /// [`SecretError::Quoted`] if it is in quotes.
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, SecretError> {
         let secret = validate(secret.as_ref())?;
         Ok(Self {
@@ -98,8 +99,9 @@ impl VerifyToken {
     ///
     /// # Errors
     ///
-    /// Returns [`SecretError::Blank`] if it is empty or only white space, and
-    /// [`SecretError::Whitespace`] if it begins or ends with white space.
+    /// Returns [`SecretError::Blank`] if it is empty or only white space,
+    /// [`SecretError::Whitespace`] if it begins or ends with white space, and
+    /// [`SecretError::Quoted`] if it is in quotes.
     pub fn new(token: impl AsRef<[u8]>) -> Result<Self, SecretError> {
         let token = validate(token.as_ref())?;
         let mut mac = token_key().new_mac();
@@ -139,6 +141,9 @@ pub enum SecretError {
     /// It begins or ends with white space or a byte order mark. Meta's secrets do not, nor do
     /// tokens entered in a browser. The usual cause is the newline at the end of a file.
     Whitespace,
+    /// It begins and ends with the same quote, `"` or `'`. The usual cause is a file of variables
+    /// that is read by a tool which keeps quotes, such as `docker run --env-file`.
+    Quoted,
 }
 
 impl fmt::Display for SecretError {
@@ -148,6 +153,7 @@ impl fmt::Display for SecretError {
             Self::Whitespace => {
                 "a secret must not begin or end with white space, such as the newline at the end of a file"
             }
+            Self::Quoted => "a secret must not be in quotes",
         })
     }
 }
@@ -163,6 +169,8 @@ fn validate(secret: &[u8]) -> Result<&[u8], SecretError> {
         Err(SecretError::Blank)
     } else if trimmed.len() < secret.len() {
         Err(SecretError::Whitespace)
+    } else if matches!(secret, [b'"', .., b'"'] | [b'\'', .., b'\'']) {
+        Err(SecretError::Quoted)
     } else {
         Ok(secret)
     }
@@ -221,6 +229,18 @@ mod tests {
         }
         assert!(AppSecret::new("open sesame").is_ok());
         assert!(VerifyToken::new("open\nsesame").is_ok());
+    }
+
+    #[test]
+    fn surrounding_quotes_are_refused() {
+        for text in ["\"sesame\"", "'sesame'", "\"\"", "''"] {
+            assert_eq!(AppSecret::new(text).unwrap_err(), SecretError::Quoted);
+            assert_eq!(VerifyToken::new(text).unwrap_err(), SecretError::Quoted);
+        }
+        for text in ["\"sesame", "sesame'", "\"sesame'", "se\"same", "\"", "'"] {
+            assert!(AppSecret::new(text).is_ok() && VerifyToken::new(text).is_ok());
+        }
+        assert!(SecretError::Quoted.to_string().contains("quotes"));
     }
 
     #[test]

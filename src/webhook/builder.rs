@@ -438,11 +438,13 @@ impl WebhookLayerBuilder {
         let app_secrets = app_secrets.map_err(|error| match error {
             SecretError::Blank => ConfigError::AppSecretBlank,
             SecretError::Whitespace => ConfigError::AppSecretWhitespace,
+            SecretError::Quoted => ConfigError::AppSecretQuoted,
         })?;
         let verify_tokens = self.verify_tokens.drain(..).collect::<Result<Vec<_>, _>>();
         let verify_tokens = verify_tokens.map_err(|error| match error {
             SecretError::Blank => ConfigError::VerifyTokenBlank,
             SecretError::Whitespace => ConfigError::VerifyTokenWhitespace,
+            SecretError::Quoted => ConfigError::VerifyTokenQuoted,
         })?;
         match (self.credentials.pop(), self.credentials.is_empty()) {
             (None, _) => {

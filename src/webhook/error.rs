@@ -19,11 +19,13 @@ pub enum ConfigError {
     /// `path` or `any_path` is set more than once, or two apps have the same path.
     PathConflict,
     /// The path does not start with `/`, has a query or a fragment, or contains a character that
-    /// is not allowed in a path.
+    /// is not allowed in a path. Others than ASCII are percent-encoded by the caller, so no request
+    /// would match.
     PathInvalid,
-    /// The path contains a brace. Paths have no parameters; only the pattern of
+    /// The path contains a brace or a `*`, or one of its segments begins with `:`. Paths have no
+    /// parameters; only the pattern of
     /// [`app_resolver`](super::WebhookLayerBuilder#method.app_resolver) has one.
-    PathBraces,
+    PathPattern,
     /// The path or pattern contains a `+`. Meta replaces it by a space when it calls the URL, so
     /// no request would match.
     PathPlus,
@@ -34,6 +36,11 @@ pub enum ConfigError {
     /// An [`app_secret`](super::WebhookLayerBuilder::app_secret) begins or ends with white space,
     /// such as the newline at the end of a file.
     AppSecretWhitespace,
+    /// An [`app_secret`](super::WebhookLayerBuilder::app_secret) is in quotes, as some tools leave
+    /// it that read a file of variables.
+    AppSecretQuoted,
+    /// There are more than 16 secrets. Each costs one more hash of every body, also of strangers.
+    AppSecretsTooMany,
     /// No [`verify_token`](super::WebhookLayerBuilder::verify_token) is set.
     VerifyTokenMissing,
     /// A [`verify_token`](super::WebhookLayerBuilder::verify_token) is empty or only white space.
@@ -41,6 +48,8 @@ pub enum ConfigError {
     /// A [`verify_token`](super::WebhookLayerBuilder::verify_token) begins or ends with white
     /// space, such as the newline at the end of a file.
     VerifyTokenWhitespace,
+    /// A [`verify_token`](super::WebhookLayerBuilder::verify_token) is in quotes.
+    VerifyTokenQuoted,
     /// A [`verify_token`](super::WebhookLayerBuilder::verify_token) is longer than 512 bytes.
     VerifyTokenTooLong,
     /// [`credentials`](super::WebhookLayerBuilder::credentials) is set more than once, or together
@@ -112,9 +121,9 @@ impl fmt::Display for ConfigError {
             Self::PathConflict => {
                 "`path`: set either `path` or `any_path`, once; with `route`, one app per path"
             }
-            Self::PathInvalid => "`path`: must start with `/` and have no query or fragment",
-            Self::PathBraces => {
-                "`path`: must not contain braces; to resolve apps by name, use `.app_resolver(\"/hooks/{app}\", ..)`"
+            Self::PathInvalid => "`path`: must start with `/`, be ASCII, and have no query, fragment or backslash",
+            Self::PathPattern => {
+                "`path`: must not contain braces, `*` or a segment that begins with `:`; to resolve apps by name, use `.app_resolver(\"/hooks/{app}\", ..)`"
             }
             Self::PathPlus => {
                 "`path`: must not contain `+`, because Meta replaces it by a space when it calls the URL"
@@ -124,11 +133,14 @@ impl fmt::Display for ConfigError {
             Self::AppSecretWhitespace => {
                 "`app_secret`: must not begin or end with white space, such as the newline at the end of a file"
             }
+            Self::AppSecretQuoted => "`app_secret`: must not be in quotes",
+            Self::AppSecretsTooMany => "`app_secret`: must not be more than 16",
             Self::VerifyTokenMissing => "`verify_token`: at least one is required",
             Self::VerifyTokenBlank => "`verify_token`: must not be blank",
             Self::VerifyTokenWhitespace => {
                 "`verify_token`: must not begin or end with white space, such as the newline at the end of a file"
             }
+            Self::VerifyTokenQuoted => "`verify_token`: must not be in quotes",
             Self::VerifyTokenTooLong => "`verify_token`: must not be longer than 512 bytes",
             Self::CredentialsConflict => {
                 "`credentials`: set either `credentials`, once, or `app_secret` and `verify_token`"
@@ -191,6 +203,9 @@ impl ConfigError {
             CredentialsError::SecretMissing => Self::AppSecretMissing,
             CredentialsError::SecretBlank => Self::AppSecretBlank,
             CredentialsError::SecretWhitespace => Self::AppSecretWhitespace,
+            CredentialsError::SecretQuoted => Self::AppSecretQuoted,
+            CredentialsError::SecretsTooMany => Self::AppSecretsTooMany,
+            CredentialsError::TokenQuoted => Self::VerifyTokenQuoted,
             CredentialsError::TokenBlank => Self::VerifyTokenBlank,
             CredentialsError::TokenWhitespace => Self::VerifyTokenWhitespace,
             CredentialsError::TokenTooLong => Self::VerifyTokenTooLong,

@@ -265,14 +265,16 @@ impl Pattern {
 }
 
 fn check_path(path: &str) -> Result<(), ConfigError> {
-    if path.contains(['{', '}']) {
-        return Err(ConfigError::PathBraces);
+    let is_parameter = |segment: &str| segment.starts_with(':');
+    if path.contains(['{', '}', '*']) || path.split('/').any(is_parameter) {
+        return Err(ConfigError::PathPattern);
     }
     if path.contains('+') {
         return Err(ConfigError::PathPlus);
     }
     let is_path = path.starts_with('/')
-        && !path.contains('#')
+        && path.is_ascii()
+        && !path.contains(['#', '\\'])
         && PathAndQuery::try_from(path).is_ok_and(|parsed| parsed.path() == path);
     if is_path {
         Ok(())

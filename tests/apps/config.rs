@@ -33,7 +33,7 @@ fn routes() {
     );
     refused(
         layer().route("/{app}", app("a")),
-        ConfigError::PathBraces,
+        ConfigError::PathPattern,
         "path",
     );
     for second in ["/a", "/b"] {

@@ -1,13 +1,15 @@
 //! The secrets and tokens of one app, which can be changed at run time.
 
+mod error;
+
 use std::{
-    error::Error,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 
+pub use self::error::CredentialsError;
 use crate::{
     secret::{AppSecret, SecretError, VerifyToken},
     unreserved::is_unreserved,
@@ -16,6 +18,10 @@ use crate::{
 /// Maximum length of a verify token, in bytes. Fully percent-encoded (3x), it still fits in the
 /// query of a handshake (2048 bytes) together with the other parameters.
 const MAX_VERIFY_TOKEN: usize = 512;
+
+/// Maximum number of secrets. Each costs one more hash of every body, also of a stranger's, and a
+/// job that adds secrets but removes none would slow the service down unseen.
+const MAX_SECRETS: usize = 16;
 
 /// Maximum length of a label, in bytes.
 const MAX_LABEL: usize = 64;
@@ -95,8 +101,9 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// Returns a [`CredentialsError`] if a secret or token is missing, blank, too long, begins or
-    /// ends with white space, or has an invalid or repeated label.
+    /// Returns a [`CredentialsError`] if a secret or token is missing, blank, too long, in quotes,
+    /// begins or ends with white space, or has an invalid or repeated label, or if there are more
+    /// than 16 secrets.
     pub fn new<L, S, M, T>(
         secrets: impl IntoIterator<Item = (L, S)>,
         tokens: impl IntoIterator<Item = (M, T)>,
@@ -109,7 +116,7 @@ impl Credentials {
     {
         Ok(Self::from_ring(KeyRing {
             generation: 0,
-            secrets: collect(secrets, secret, CredentialsError::SecretMissing)?,
+            secrets: secrets_of(secrets)?,
             tokens: collect(tokens, token, CredentialsError::TokenMissing)?,
         }))
     }
@@ -122,6 +129,7 @@ impl Credentials {
         if secrets.is_empty() {
             return Err(CredentialsError::SecretMissing);
         }
+        check_count(secrets.len())?;
         if tokens.is_empty() {
             return Err(CredentialsError::TokenMissing);
         }
@@ -148,15 +156,18 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// Returns an error, and changes nothing, if the secret is blank or begins or ends with white
-    /// space, or if the label is invalid or in use.
+    /// Returns an error, and changes nothing, if the secret is blank, in quotes, or begins or ends
+    /// with white space, if the label is invalid or in use, or if there are 16 secrets already.
     pub fn add_secret(
         &self,
         label: impl AsRef<str>,
         secret: impl AsRef<[u8]>,
     ) -> Result<(), CredentialsError> {
         let (label, secret) = (check_label(label.as_ref())?, self::secret(secret.as_ref())?);
-        self.update(|ring| ring.secrets.add(label, secret))
+        self.update(|ring| {
+            ring.secrets.add(label, secret)?;
+            check_count(ring.secrets.values.len())
+        })
     }
 
     /// Removes a secret. After this returns, no delivery signed with it is accepted, unless another
@@ -180,13 +191,14 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// Returns an error, and changes nothing, if the list is empty, a secret is blank or begins or
-    /// ends with white space, or a label is invalid or repeated.
+    /// Returns an error, and changes nothing, if the list is empty or has more than 16 secrets, a
+    /// secret is blank, in quotes, or begins or ends with white space, or a label is invalid or
+    /// repeated.
     pub fn replace_secrets<L: AsRef<str>, S: AsRef<[u8]>>(
         &self,
         secrets: impl IntoIterator<Item = (L, S)>,
     ) -> Result<(), CredentialsError> {
-        let secrets = collect(secrets, secret, CredentialsError::SecretMissing)?;
+        let secrets = secrets_of(secrets)?;
         self.update(|ring| {
             ring.secrets = secrets;
             Ok(())
@@ -197,8 +209,8 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// Returns an error, and changes nothing, if the token is blank, begins or ends with white
-    /// space or is longer than 512 bytes, or if the label is invalid or in use.
+    /// Returns an error, and changes nothing, if the token is blank, in quotes, begins or ends with
+    /// white space or is longer than 512 bytes, or if the label is invalid or in use.
     pub fn add_token(
         &self,
         label: impl AsRef<str>,
@@ -224,8 +236,9 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// Returns an error, and changes nothing, if the list is empty, a token is blank, begins or
-    /// ends with white space or is longer than 512 bytes, or a label is invalid or repeated.
+    /// Returns an error, and changes nothing, if the list is empty, a token is blank, in quotes,
+    /// begins or ends with white space or is longer than 512 bytes, or a label is invalid or
+    /// repeated.
     pub fn replace_tokens<L: AsRef<str>, T: AsRef<[u8]>>(
         &self,
         tokens: impl IntoIterator<Item = (L, T)>,
@@ -365,62 +378,6 @@ impl<T> Labelled<T> {
     }
 }
 
-/// Why credentials are invalid. It contains no secret and no label. Existing credentials are kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CredentialsError {
-    /// No secret is given, or the last one would be removed.
-    SecretMissing,
-    /// A secret is empty or only white space.
-    SecretBlank,
-    /// A secret begins or ends with white space, such as the newline at the end of a file.
-    SecretWhitespace,
-    /// No verify token is given, or the last one would be removed.
-    TokenMissing,
-    /// A verify token is empty or only white space.
-    TokenBlank,
-    /// A verify token begins or ends with white space, such as the newline at the end of a file.
-    TokenWhitespace,
-    /// A verify token is longer than 512 bytes.
-    TokenTooLong,
-    /// A label is not 1 to 64 letters, digits, `.`, `_`, `~` or `-`.
-    LabelInvalid,
-    /// The label is already in use.
-    LabelTaken,
-    /// No secret or token has this label.
-    LabelUnknown,
-}
-
-impl fmt::Display for CredentialsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::SecretMissing => "app secret: at least one is required",
-            Self::SecretBlank => "app secret: must not be blank",
-            Self::SecretWhitespace => {
-                "app secret: must not begin or end with white space, such as the newline at the end of a file"
-            }
-            Self::TokenMissing => "verify token: at least one is required",
-            Self::TokenBlank => "verify token: must not be blank",
-            Self::TokenWhitespace => {
-                "verify token: must not begin or end with white space, such as the newline at the end of a file"
-            }
-            Self::TokenTooLong => "verify token: must not be longer than 512 bytes",
-            Self::LabelInvalid => "label: must be 1 to 64 letters, digits, `.`, `_`, `~` or `-`",
-            Self::LabelTaken => "label: already in use",
-            Self::LabelUnknown => "label: not found",
-        })
-    }
-}
-
-/// The text, because a `main` that returns an error prints this.
-impl fmt::Debug for CredentialsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CredentialsError({self})")
-    }
-}
-
-impl Error for CredentialsError {}
-
 /// Whether a label is valid: 1 to 64 characters without special meaning in a log, a URL or a store.
 pub(crate) fn is_label(label: &str) -> bool {
     (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(is_unreserved)
@@ -438,6 +395,7 @@ fn secret(secret: &[u8]) -> Result<AppSecret, CredentialsError> {
     AppSecret::new(secret).map_err(|error| match error {
         SecretError::Blank => CredentialsError::SecretBlank,
         SecretError::Whitespace => CredentialsError::SecretWhitespace,
+        SecretError::Quoted => CredentialsError::SecretQuoted,
     })
 }
 
@@ -445,11 +403,28 @@ fn token(token: &[u8]) -> Result<VerifyToken, CredentialsError> {
     let token = VerifyToken::new(token).map_err(|error| match error {
         SecretError::Blank => CredentialsError::TokenBlank,
         SecretError::Whitespace => CredentialsError::TokenWhitespace,
+        SecretError::Quoted => CredentialsError::TokenQuoted,
     })?;
     if token.len() > MAX_VERIFY_TOKEN {
         return Err(CredentialsError::TokenTooLong);
     }
     Ok(token)
+}
+
+fn secrets_of<L: AsRef<str>, S: AsRef<[u8]>>(
+    secrets: impl IntoIterator<Item = (L, S)>,
+) -> Result<Labelled<AppSecret>, CredentialsError> {
+    let secrets = collect(secrets, secret, CredentialsError::SecretMissing)?;
+    check_count(secrets.values.len())?;
+    Ok(secrets)
+}
+
+fn check_count(secrets: usize) -> Result<(), CredentialsError> {
+    if secrets > MAX_SECRETS {
+        Err(CredentialsError::SecretsTooMany)
+    } else {
+        Ok(())
+    }
 }
 
 fn collect<T, L: AsRef<str>, V: AsRef<[u8]>>(
@@ -472,6 +447,31 @@ fn collect<T, L: AsRef<str>, V: AsRef<[u8]>>(
 mod tests {
     use super::*;
 
+    /// A body is hashed once for each.
+    #[test]
+    fn secrets_are_at_most_16() {
+        let numbered = |count: usize| (0..count).map(|number| (number.to_string(), "secret"));
+        let tokens = [("t", "token")];
+        assert!(matches!(
+            Credentials::new(numbered(17), tokens),
+            Err(CredentialsError::SecretsTooMany)
+        ));
+        let secrets = |count| vec![AppSecret::new("secret").unwrap(); count];
+        let token = || vec![VerifyToken::new("token").unwrap()];
+        assert!(matches!(
+            Credentials::numbered(secrets(17), token()),
+            Err(CredentialsError::SecretsTooMany)
+        ));
+        assert!(Credentials::numbered(secrets(16), token()).is_ok());
+        let credentials = Credentials::new(numbered(15), tokens).unwrap();
+        assert!(credentials.add_secret("15", "secret").is_ok());
+        let added = credentials.add_secret("16", "secret");
+        assert_eq!(added, Err(CredentialsError::SecretsTooMany));
+        assert_eq!(credentials.secret_labels().len(), 16);
+        credentials.remove_secret("0").unwrap();
+        assert!(credentials.add_secret("16", "secret").is_ok());
+    }
+
     #[test]
     fn an_invalid_change_changes_nothing() {
         let credentials = Credentials::new([("a", "secret")], [("t", "token")]).unwrap();
@@ -481,6 +481,18 @@ mod tests {
             (
                 credentials.add_secret("b", " \t"),
                 CredentialsError::SecretBlank,
+            ),
+            (
+                credentials.add_secret("b", "'other'"),
+                CredentialsError::SecretQuoted,
+            ),
+            (
+                credentials.replace_secrets((0..=MAX_SECRETS).map(|n| (n.to_string(), "other"))),
+                CredentialsError::SecretsTooMany,
+            ),
+            (
+                credentials.add_token("u", "\"other\""),
+                CredentialsError::TokenQuoted,
             ),
             (
                 credentials.add_secret("a", "other"),
