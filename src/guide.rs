@@ -13,7 +13,10 @@
 #[doc = include_str!("../docs/handling-events.md")]
 pub mod handling_events {}
 
-#[cfg(any(not(doctest), feature = "client-certificate"))]
+#[cfg(any(
+    not(doctest),
+    all(feature = "axum", feature = "client-certificate", feature = "tokio")
+))]
 #[doc = include_str!("../docs/deploying.md")]
 pub mod deploying {}
 

@@ -74,7 +74,8 @@ impl Warnings {
             self.lost,
             { reason = "lease_lost" },
             "a run was dropped because its lease was lost: its events are handled again. The \
-             process was paused or cut off from the database, or the database is slow"
+             process was paused or cut off from the database, the database is slow, or a handler \
+             blocks its thread"
         );
     }
 
