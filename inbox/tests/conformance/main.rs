@@ -53,7 +53,8 @@ on_both! {
         a_changed_id_stays_in_its_conversation, a_late_announcement_joins_what_waits, a_busy_conversation_does_not_starve_others;
     renames: opposite_renames_end_in_one_conversation;
     gathering: a_burst_is_one_call, the_longest_time_ends_a_burst,
-        a_batch_that_fails_is_handed_out_one_by_one, a_poison_message_dies_alone,
+        a_batch_that_fails_is_handed_out_one_by_one,
+        an_event_that_failed_too_often_has_no_neighbours, a_poison_message_dies_alone,
         a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own,
         a_batch_ends_before_an_unreadable_event;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
@@ -63,7 +64,7 @@ on_both! {
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped,
-        an_unreadable_event_is_retried_later_and_later;
+        an_unreadable_event_is_retried_later_and_later, the_pause_doubles_up_to_the_longest;
     transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
         the_mark_is_fenced, a_transaction_that_its_handler_ended_is_not_done,
         what_follows_done_is_not_aborted,
