@@ -11,6 +11,7 @@ mod failures;
 mod gathering;
 mod leases;
 mod limits;
+mod operators;
 mod order;
 mod plans;
 mod receiving;
@@ -59,12 +60,15 @@ on_both! {
         a_batch_ends_before_an_unreadable_event;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
-        a_renewal_does_not_shorten_a_lease,
+        a_renewal_does_not_shorten_a_lease, a_lane_that_was_leased_twice_is_renewed,
+        a_stolen_lease_is_not_renewed,
         endless_settings_are_a_year;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped,
         an_unreadable_event_is_retried_later_and_later, the_pause_doubles_up_to_the_longest;
+    operators: ages_and_times_are_told_in_their_units, what_is_over_has_no_content,
+        a_held_conversation_is_woken_by_nothing;
     transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
         the_mark_is_fenced, a_transaction_that_its_handler_ended_is_not_done,
         what_follows_done_is_not_aborted,

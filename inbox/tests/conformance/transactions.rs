@@ -13,7 +13,11 @@ use crate::common::{Db, message, messages, post, until_empty};
 const EFFECTS: &str = "SELECT count(*) FROM effects";
 
 /// Writes a row in the transaction of the run, and finishes it if asked to.
-async fn effect(event: &InboxEvent, is_sqlite: bool, finish: bool) -> Result<(), InboxError> {
+pub(crate) async fn effect(
+    event: &InboxEvent,
+    is_sqlite: bool,
+    finish: bool,
+) -> Result<(), InboxError> {
     let id = event.event().id().unwrap().to_owned();
     if is_sqlite {
         let mut transaction = event.begin_sqlite().await?;
