@@ -68,7 +68,8 @@ on_both! {
         a_handler_that_hangs_is_dropped,
         an_unreadable_event_is_retried_later_and_later, the_pause_doubles_up_to_the_longest;
     operators: ages_and_times_are_told_in_their_units, what_is_over_has_no_content,
-        a_held_conversation_is_woken_by_nothing;
+        a_held_conversation_is_woken_by_nothing,
+        a_purge_removes_what_has_expired_and_nothing_else;
     transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
         the_mark_is_fenced, a_transaction_that_its_handler_ended_is_not_done,
         what_follows_done_is_not_aborted,

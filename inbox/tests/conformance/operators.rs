@@ -141,3 +141,76 @@ pub(crate) async fn a_held_conversation_is_woken_by_nothing(db: &Db) {
         assert_eq!(db.count(&pending).await, 5, "{user}");
     }
 }
+
+/// One call, however many there are. What waits, is dead, is leased or may come again is kept.
+pub(crate) async fn a_purge_removes_what_has_expired_and_nothing_else(db: &Db) {
+    let inbox = db.inbox().await;
+    let ([events, lanes, aliases], kept) = if db.is_sqlite() {
+        (EXPIRED_SQLITE, KEPT_SQLITE)
+    } else {
+        (EXPIRED_POSTGRES, KEPT_POSTGRES)
+    };
+    db.execute(kept).await;
+    // One after the other, because each table decides whether there is more.
+    for (table, expired, left) in [
+        ("event", events, 3),
+        ("lane", lanes, 3),
+        ("alias", aliases, 1),
+    ] {
+        db.execute(expired).await;
+        let rows = format!("SELECT count(*) FROM whatsapp_inbox_{table}");
+        assert_eq!(db.count(&rows).await, 2_500 + left, "{table}");
+        inbox.purge().await.unwrap();
+        assert_eq!(db.count(&rows).await, left, "{table}");
+    }
+}
+
+const EXPIRED_POSTGRES: [&str; 3] = [
+    "INSERT INTO whatsapp_inbox_event (event_key, seq, app, kind, conversation, lane, class,
+        event_time, received_at, state, expires_at)
+    SELECT uuid_send(gen_random_uuid()), n, '', 'message', '', '', 0, now(), now(), 1,
+        now() - interval '1 second'
+    FROM generate_series(1, 2500) n",
+    "INSERT INTO whatsapp_inbox_lane (lane, class, pending, last_at, wake_at)
+    SELECT n::text, n % 2, 0, now() - interval '2 minutes', 'infinity'
+    FROM generate_series(1, 2500) n",
+    "INSERT INTO whatsapp_inbox_alias (alias, conversation, created_at)
+    SELECT n::text, '', now() - interval '91 days' FROM generate_series(1, 2500) n",
+];
+
+const KEPT_POSTGRES: &str = "
+INSERT INTO whatsapp_inbox_event (event_key, seq, app, kind, conversation, lane, class,
+    event_time, received_at, state, expires_at)
+SELECT uuid_send(gen_random_uuid()), 0, '', 'message', '', 'idle', 0, now(),
+    now() - interval '1 year', state, now() + wait * interval '1 minute'
+FROM (VALUES (0, NULL), (1, 1), (2, NULL)) e (state, wait);
+INSERT INTO whatsapp_inbox_lane (lane, class, pending, owner, last_at, wake_at) VALUES
+    ('idle', 0, 1, NULL, now() - interval '1 year', now() + interval '1 hour'),
+    ('leased', 1, 0, '\\x00', now() - interval '1 year', now() + interval '1 hour'),
+    ('recent', 0, 0, NULL, now(), 'infinity');
+INSERT INTO whatsapp_inbox_alias VALUES ('a', '', now() - interval '89 days')";
+
+const EXPIRED_SQLITE: [&str; 3] = [
+    "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 2500)
+    INSERT INTO whatsapp_inbox_event (event_key, app, kind, conversation, lane, class,
+        event_time, received_at, state, expires_at)
+    SELECT randomblob(16), '', 'message', '', '', 0, 0, 0, 1, (unixepoch('now') - 1) * 1000 FROM s",
+    "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 2500)
+    INSERT INTO whatsapp_inbox_lane (lane, class, pending, last_at, wake_at)
+    SELECT CAST(n AS TEXT), n % 2, 0, (unixepoch('now') - 120) * 1000, 9223372036854775807 FROM s",
+    "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 2500)
+    INSERT INTO whatsapp_inbox_alias (alias, conversation, created_at)
+    SELECT CAST(n AS TEXT), '', (unixepoch('now') - 91 * 86400) * 1000 FROM s",
+];
+
+const KEPT_SQLITE: &str = "
+INSERT INTO whatsapp_inbox_event (event_key, app, kind, conversation, lane, class,
+    event_time, received_at, state, expires_at)
+SELECT randomblob(16), '', 'message', '', 'idle', 0, 0, 0, column1,
+    (unixepoch('now') + column2) * 1000
+FROM (VALUES (0, NULL), (1, 60), (2, NULL));
+INSERT INTO whatsapp_inbox_lane (lane, class, pending, owner, last_at, wake_at) VALUES
+    ('idle', 0, 1, NULL, 0, (unixepoch('now') + 3600) * 1000),
+    ('leased', 1, 0, x'00', 0, (unixepoch('now') + 3600) * 1000),
+    ('recent', 0, 0, NULL, unixepoch('now') * 1000, 9223372036854775807);
+INSERT INTO whatsapp_inbox_alias VALUES ('a', '', (unixepoch('now') - 89 * 86400) * 1000)";
