@@ -216,3 +216,40 @@ async fn a_result_whose_answer_is_late_is_no_lost_lease() {
         }
     }
 }
+
+/// A worker that cannot read what it has leased gives the leases up, and no run is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_whose_events_could_not_be_read_are_not_kept() {
+    let _points = POINTS.lock().await;
+    for db in [Db::sqlite().await, Db::postgres().await] {
+        for fails in [Moment::Before, Moment::After] {
+            let inbox = db.inbox().await;
+            for person in ["491", "492"] {
+                let id = format!("{person}-{fails:?}");
+                post(&inbox, messages(&[message(person, &id, 1)])).await;
+            }
+            let asked = AtomicU32::new(0);
+            set_hook(move |point, moment| {
+                let is_it = point == Point::Fetch && moment == fails;
+                if is_it && asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                    Fault::Error
+                } else {
+                    Fault::None
+                }
+            });
+            let attempts = Arc::new(AtomicU32::new(0));
+            let seen = attempts.clone();
+            let worker = inbox.worker(move |event: InboxEvent| {
+                seen.fetch_add(event.attempt(), Ordering::SeqCst);
+                async { Ok::<_, InboxError>(()) }
+            });
+            // Nobody waits for the end of this lease.
+            let worker = worker.lease(Duration::from_secs(3600));
+            worker.run(until_empty(&inbox)).await;
+            set_hook(|_, _| Fault::None);
+            assert_eq!(attempts.load(Ordering::SeqCst), 2, "{fails:?}");
+            let counters = inbox.counters();
+            assert_eq!((counters.handled, counters.database_errors), (2, 1));
+        }
+    }
+}

@@ -142,6 +142,44 @@ pub(crate) async fn a_message_that_kills_its_process_becomes_a_dead_letter(db: &
     assert_eq!(letters[0].event().unwrap().id(), Some("w1"));
 }
 
+/// With those that failed: both are attempts.
+pub(crate) async fn a_run_that_ended_with_its_process_is_an_attempt(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let (attempts, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let mut all = Vec::new();
+    for dies in [true, true, false] {
+        let attempts = attempts.clone();
+        let worker = inbox.worker(move |event: InboxEvent| {
+            let _ = attempts.send(event.attempt());
+            async move {
+                if dies {
+                    std::future::pending::<()>().await;
+                }
+                Err::<(), _>("no")
+            }
+        });
+        let worker = worker
+            .lease(LEASE)
+            .max_attempts(4)
+            .backoff(Duration::ZERO, Duration::ZERO);
+        if dies {
+            let process = tokio::spawn(worker.run(std::future::pending()));
+            all.extend(seen.recv().await);
+            process.abort();
+        } else {
+            worker.run(until_empty(&inbox)).await;
+        }
+    }
+    while let Ok(attempt) = seen.try_recv() {
+        all.push(attempt);
+    }
+    assert_eq!(all, [1, 2, 3, 4]);
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    assert_eq!(letters[0].attempts(), 4);
+    assert_eq!(inbox.counters().failed, 2);
+}
+
 /// Renewals do not wait for a row that somebody has locked. The lease of a locked lane lasts until
 /// its end, and those of other lanes are renewed.
 pub(crate) async fn a_locked_lane_does_not_end_other_leases() {

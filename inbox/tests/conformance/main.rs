@@ -61,7 +61,7 @@ on_both! {
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
         a_renewal_does_not_shorten_a_lease, a_lane_that_was_leased_twice_is_renewed,
-        a_stolen_lease_is_not_renewed,
+        a_stolen_lease_is_not_renewed, a_run_that_ended_with_its_process_is_an_attempt,
         endless_settings_are_a_year;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
@@ -71,11 +71,12 @@ on_both! {
         a_held_conversation_is_woken_by_nothing,
         a_purge_removes_what_has_expired_and_nothing_else;
     transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
-        the_mark_is_fenced, a_transaction_that_its_handler_ended_is_not_done,
+        a_batch_is_done_by_one_commit, the_mark_is_fenced, a_transaction_that_its_handler_ended_is_not_done,
         what_follows_done_is_not_aborted,
         verdicts_after_a_rollback_are_obeyed;
     shutdown: running_handlers_finish, what_does_not_finish_is_handed_over,
-        workers_are_woken_at_once, another_process_is_woken;
+        workers_are_woken_at_once, another_process_is_woken,
+        whatever_brings_work_wakes_workers;
     schema: two_processes_migrate_at_once, a_later_schema_is_refused,
         a_later_schema_is_refused_before_anything_is_written, the_count_of_a_lane_heals,
         forgotten_events_are_found;
