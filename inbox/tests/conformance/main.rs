@@ -46,6 +46,7 @@ on_both! {
     receiving: everything_is_stored_before_200, a_redelivery_in_another_grouping_is_not_stored_again,
         overlapping_deliveries_do_not_deadlock, what_is_forgotten_is_stored_again,
         indistinguishable_events_are_all_stored, kinds_are_left_out_at_the_door,
+        each_event_of_a_delivery_is_counted_once,
         unknown_kinds_are_refused, without_the_layer_the_answer_is_500, a_slow_database_is_503,
         a_database_that_refuses_is_503,
         nothing_personal_is_shown, a_large_delivery_is_stored_within_a_second;
