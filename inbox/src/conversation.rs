@@ -319,6 +319,27 @@ mod tests {
     }
 
     #[test]
+    fn a_status_of_a_group_belongs_to_the_group() {
+        for recipient in [
+            r#""recipient_id":"G","recipient_type":"group""#,
+            r#""recipient_id":"49123","group_id":"G""#,
+            r#""recipient_id":"49123","recipient_user_id":"DE.1","group_id":"G""#,
+        ] {
+            for (field, list) in [("messages", "statuses"), ("standby", "standby")] {
+                let status = format!(r#"{{"id":"w","status":"sent",{recipient}}}"#);
+                let list = match list {
+                    "standby" => format!(r#""standby":{{"statuses":[{status}]}}"#),
+                    _ => format!(r#""statuses":[{status}]"#),
+                };
+                let value = format!(r#"{{"metadata":{{"phone_number_id":"7"}},{list}}}"#);
+                let place = place(field, &value);
+                assert_eq!(place.conversation, "app/7/group/G", "{recipient}");
+                assert_eq!(place.class, BULK, "{recipient}");
+            }
+        }
+    }
+
+    #[test]
     fn an_outgoing_call_is_named_after_the_person_called() {
         let call = |direction: &str, from: &str, to: &str| {
             let value = format!(

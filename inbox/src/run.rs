@@ -16,7 +16,7 @@ use crate::{inbox::Inbox, row::Lease};
 const NONE: u8 = 0;
 /// A transaction was begun, and its commit has not been confirmed.
 const OPEN: u8 = 1;
-/// The commit is under way: the lease may be gone because it has succeeded.
+/// What the run came to is being committed: the lease may be gone because that has succeeded.
 const COMMITTING: u8 = 2;
 /// The events are done: the commit was confirmed.
 const COMMITTED: u8 = 3;
@@ -56,6 +56,11 @@ impl Term {
         }
     }
 
+    /// The end of the run is being committed, by its handler or by the worker.
+    pub(crate) fn committing(&self) {
+        self.note(COMMITTING);
+    }
+
     fn commit(&self) {
         self.deadline.send_modify(|end| {
             self.transaction.store(COMMITTED, Ordering::Release);
@@ -80,6 +85,13 @@ impl Term {
 
     fn transaction(&self) -> u8 {
         self.transaction.load(Ordering::Acquire)
+    }
+
+    /// Once committed, a run stays so, whatever else its handler begins.
+    fn note(&self, transaction: u8) {
+        let change = |old| (old != COMMITTED).then_some(transaction);
+        let noted = &self.transaction;
+        let _ = noted.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
     }
 }
 
@@ -111,17 +123,17 @@ impl Run {
     }
 
     pub(crate) fn begun(&self) {
-        self.note(OPEN);
+        self.term.note(OPEN);
     }
 
     /// The mark and the commit follow.
     pub(crate) fn committing(&self) {
-        self.note(COMMITTING);
+        self.term.committing();
     }
 
     /// The commit was not confirmed.
     pub(crate) fn commit_failed(&self) {
-        self.note(OPEN);
+        self.term.note(OPEN);
     }
 
     pub(crate) fn committed(&self) {
@@ -135,12 +147,5 @@ impl Run {
 
     pub(crate) fn is_committed(&self) -> bool {
         self.term.transaction() == COMMITTED
-    }
-
-    /// Once committed, a run stays so, whatever else its handler begins.
-    fn note(&self, transaction: u8) {
-        let change = |old| (old != COMMITTED).then_some(transaction);
-        let transaction = &self.term.transaction;
-        let _ = transaction.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
     }
 }

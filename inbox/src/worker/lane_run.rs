@@ -62,7 +62,7 @@ pub(super) async fn handle(
             return;
         };
         let end = run_handler(&shared, batch, &term, stop).await;
-        settle(&shared, &run, end).await;
+        settle(&shared, &run, &term, end).await;
     };
     tokio::select! {
         biased;
@@ -87,7 +87,7 @@ async fn prepare(
     if let Some(first) = rows.first()
         && i64::from(attempt(first)) > max_attempts
     {
-        record_failure(shared, lease, &[first.key], &never(PROCESS_ENDED)).await;
+        record_failure(shared, lease, term, &[first.key], &never(PROCESS_ENDED)).await;
         return None;
     }
     let mut keys = Vec::with_capacity(rows.len());
@@ -106,7 +106,7 @@ async fn prepare(
             }
             // Perhaps written by a later version, which retries it.
             let failure = shared.failure(attempt, Some(UNREADABLE));
-            record_failure(shared, lease, &[key], &failure).await;
+            record_failure(shared, lease, term, &[key], &failure).await;
             return None;
         };
         keys.push(key);
@@ -118,7 +118,7 @@ async fn prepare(
     }
     if keys.is_empty() {
         let recount = || shared.inbox.inner.backend.recount(lease, shared.limit());
-        record(shared, recount).await;
+        record(shared, term, recount).await;
         return None;
     }
     let (inbox, term) = (shared.inbox.clone(), Arc::clone(term));
@@ -188,7 +188,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-async fn settle(shared: &Shared, run: &Run, end: End) {
+async fn settle(shared: &Shared, run: &Run, term: &Term, end: End) {
     let counting = &shared.inbox.inner.counting;
     let count = run.keys.len() as u64;
     if run.is_committed() {
@@ -215,13 +215,13 @@ async fn settle(shared: &Shared, run: &Run, end: End) {
     match verdict {
         Ok(Verdict::Done) => {
             let complete = || shared.completions.complete(shared, lease, keys);
-            if record(shared, complete).await.is_some() {
+            if record(shared, term, complete).await.is_some() {
                 counting.handled.add(count);
             }
         }
         Ok(Verdict::NotBefore(delay)) => {
             let failure = Failure::unattempted(delay);
-            record_failure(shared, lease, keys, &failure).await;
+            record_failure(shared, lease, term, keys, &failure).await;
         }
         Ok(Verdict::Again) => {
             counting.failed.add(1);
@@ -229,13 +229,15 @@ async fn settle(shared: &Shared, run: &Run, end: End) {
                 delay: Duration::ZERO,
                 ..shared.failure(1, None)
             };
-            record_failure(shared, lease, keys, &failure).await;
+            record_failure(shared, lease, term, keys, &failure).await;
         }
-        Ok(Verdict::Never(reason)) => record_failure(shared, lease, keys, &never(&reason)).await,
+        Ok(Verdict::Never(reason)) => {
+            record_failure(shared, lease, term, keys, &never(&reason)).await;
+        }
         Err(error) => {
             counting.failed.add(1);
-            let attempt = run.attempt;
-            record_failure(shared, lease, keys, &shared.failure(attempt, Some(&error))).await;
+            let failure = shared.failure(run.attempt, Some(&error));
+            record_failure(shared, lease, term, keys, &failure).await;
         }
     }
 }
@@ -266,10 +268,16 @@ fn never(reason: &str) -> Failure<'_> {
     }
 }
 
-async fn record_failure(shared: &Shared, lease: &Lease, keys: &[[u8; 16]], failure: &Failure<'_>) {
+async fn record_failure(
+    shared: &Shared,
+    lease: &Lease,
+    term: &Term,
+    keys: &[[u8; 16]],
+    failure: &Failure<'_>,
+) {
     let (backend, limit) = (&shared.inbox.inner.backend, shared.limit());
     let fail = || backend.fail(lease, keys, failure, limit);
-    if let Some(dead) = record(shared, fail).await {
+    if let Some(dead) = record(shared, term, fail).await {
         shared.inbox.inner.dead_letters(&dead);
     }
 }
@@ -279,14 +287,16 @@ async fn record_failure(shared: &Shared, lease: &Lease, keys: &[[u8; 16]], failu
 /// The pauses become longer, up to a sixth of the lease: somebody may have locked a row for as long
 /// as the lease is renewed, and many runs that ask all the time would use up the connections.
 ///
-/// The answer of a write may get lost. The next one then finds no lease, and changes nothing.
-async fn record<T, F>(shared: &Shared, write: impl Fn() -> F) -> Option<T>
+/// The answer of a write may be late or get lost. The next one then finds no lease, and changes
+/// nothing; nor does a renewal that finds none end the run.
+async fn record<T, F>(shared: &Shared, term: &Term, write: impl Fn() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, InboxError>>,
 {
     let longest = shared.options.lease / 6;
     let mut pause = RECORD_PAUSE.min(longest);
     let mut is_first = true;
+    term.committing();
     loop {
         match write().await {
             Ok(written) => return Some(written),

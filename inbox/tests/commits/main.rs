@@ -1,10 +1,12 @@
-//! How many commits a run of many events takes, counted at the points for faults. They belong to a
-//! whole process, so this is one of its own.
+//! How many commits a run of many events takes, and what becomes of single ones. Both need the
+//! points for faults, which belong to a whole process, so this is one of its own.
 
 #![cfg(test)]
 
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
+
+mod answers;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

@@ -276,3 +276,52 @@ pub(crate) async fn an_unreadable_event_is_retried_later_and_later(db: &Db) {
     let letters = inbox.dead_letters(0, 10).await.unwrap();
     assert_eq!((letters.len(), letters[0].attempts()), (1, 5));
 }
+
+/// Read from the database, because the pauses take hours. Each is shortened by up to a half.
+pub(crate) async fn the_pause_doubles_up_to_the_longest(db: &Db) {
+    let inbox = db.inbox().await;
+    let both = ["491", "492"].map(|person| message(person, person, 1));
+    post(&inbox, messages(&both)).await;
+    let (unreadable, [left, now]) = if db.is_sqlite() {
+        let left = "wake_at - unixepoch('now') * 1000";
+        ("x'ff'", [left, "0"])
+    } else {
+        let left = "(extract(epoch FROM wake_at - now()) * 1000)::bigint";
+        ("'\\xff'", [left, "now()"])
+    };
+    db.execute(&format!(
+        "UPDATE whatsapp_inbox_event SET body = {unreadable} WHERE lane LIKE '%492'"
+    ))
+    .await;
+    let worker = inbox.batch_worker(|_| async { Err::<(), _>("no") });
+    let hour = Duration::from_secs(3600);
+    let host = async {
+        for (attempt, hours) in (1..).zip([1, 2, 4, 5, 5]) {
+            let tried =
+                format!("SELECT count(*) FROM whatsapp_inbox_event WHERE attempts = {attempt}");
+            until("both wait", async || {
+                let status = inbox.status().await.unwrap();
+                status.retrying == 2 && db.count(&tried).await == 2
+            })
+            .await;
+            for aggregate in ["min", "max"] {
+                let pause = format!("SELECT {aggregate}({left}) FROM whatsapp_inbox_lane");
+                let pause = Duration::from_millis(db.count(&pause).await.unsigned_abs());
+                // The time of this test is nothing beside it.
+                let bounds = hour * hours / 2 - hour / 12..=hour * hours + hour / 60;
+                assert!(bounds.contains(&pause), "{attempt}: {pause:?}");
+            }
+            if attempt == 2 {
+                // The pause is that of the event that was tried most often.
+                post(&inbox, messages(&[message("491", "later", 9)])).await;
+            }
+            db.execute(&format!("UPDATE whatsapp_inbox_lane SET wake_at = {now}"))
+                .await;
+        }
+    };
+    let worker = worker.max_attempts(12).backoff(hour, hour * 5);
+    worker
+        .poll_interval(Duration::from_millis(50))
+        .run(host)
+        .await;
+}

@@ -133,6 +133,36 @@ pub(crate) async fn a_poison_message_dies_alone(db: &Db) {
     }
 }
 
+/// Neither what waits behind an event that has failed too often, nor what has come before it.
+pub(crate) async fn an_event_that_failed_too_often_has_no_neighbours(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w5", 5)])).await;
+    let batches = Batches::default();
+    let (seen, other) = (batches.clone(), inbox.clone());
+    let worker = inbox.batch_worker(move |batch: InboxBatch| {
+        seen.lock().unwrap().push(ids(&batch));
+        let (attempt, other) = (batch.attempt(), other.clone());
+        let has_failed = ids(&batch).contains(&"w5".to_owned());
+        async move {
+            if attempt == 2 {
+                let both = [message("491", "w1", 1), message("491", "w9", 9)];
+                post(&other, messages(&both)).await;
+            }
+            if has_failed && attempt < 4 {
+                Err("no")
+            } else {
+                Ok(())
+            }
+        }
+    });
+    let worker = worker
+        .max_attempts(4)
+        .backoff(Duration::ZERO, Duration::ZERO);
+    worker.run(until_empty(&inbox)).await;
+    let expected = ["w5", "w5", "w1", "w5", "w5", "w9"].map(|id| [id]);
+    assert_eq!(*batches.lock().unwrap(), expected);
+}
+
 /// Nor does one that kills its process, and what was stored after the last crash is handled.
 pub(crate) async fn a_message_that_kills_its_process_dies_alone(db: &Db) {
     let inbox = db.inbox().await;

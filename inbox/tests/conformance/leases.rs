@@ -142,6 +142,44 @@ pub(crate) async fn a_message_that_kills_its_process_becomes_a_dead_letter(db: &
     assert_eq!(letters[0].event().unwrap().id(), Some("w1"));
 }
 
+/// With those that failed: both are attempts.
+pub(crate) async fn a_run_that_ended_with_its_process_is_an_attempt(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let (attempts, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let mut all = Vec::new();
+    for dies in [true, true, false] {
+        let attempts = attempts.clone();
+        let worker = inbox.worker(move |event: InboxEvent| {
+            let _ = attempts.send(event.attempt());
+            async move {
+                if dies {
+                    std::future::pending::<()>().await;
+                }
+                Err::<(), _>("no")
+            }
+        });
+        let worker = worker
+            .lease(LEASE)
+            .max_attempts(4)
+            .backoff(Duration::ZERO, Duration::ZERO);
+        if dies {
+            let process = tokio::spawn(worker.run(std::future::pending()));
+            all.extend(seen.recv().await);
+            process.abort();
+        } else {
+            worker.run(until_empty(&inbox)).await;
+        }
+    }
+    while let Ok(attempt) = seen.try_recv() {
+        all.push(attempt);
+    }
+    assert_eq!(all, [1, 2, 3, 4]);
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    assert_eq!(letters[0].attempts(), 4);
+    assert_eq!(inbox.counters().failed, 2);
+}
+
 /// Renewals do not wait for a row that somebody has locked. The lease of a locked lane lasts until
 /// its end, and those of other lanes are renewed.
 pub(crate) async fn a_locked_lane_does_not_end_other_leases() {
@@ -266,4 +304,87 @@ pub(crate) async fn endless_settings_are_a_year(db: &Db) {
         .drain_timeout(Duration::MAX);
     worker.run(until_empty(&inbox)).await;
     assert_eq!(inbox.counters().handled, 1);
+}
+
+/// The end of a run that has lost its lease does not touch the lease of the run that has it now.
+pub(crate) async fn a_lane_that_was_leased_twice_is_renewed(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let worker = inbox.worker(move |event| {
+        seen.note(&event);
+        let mut gate = gate.clone();
+        async move { gate.wait_for(|is_open| *is_open).await.map(drop) }
+    });
+    let (now, wake_at) = if db.is_sqlite() {
+        ("0", "wake_at")
+    } else {
+        ("now()", "(extract(epoch FROM wake_at) * 1000)::bigint")
+    };
+    let lease = LEASE * 2;
+    let host = async {
+        until("it runs", async || journal.len() == 1).await;
+        // A renewal may come between the end of the lease and the next claim.
+        let end = format!("UPDATE whatsapp_inbox_lane SET wake_at = {now} WHERE claims = 1");
+        until("it runs again", async || {
+            db.execute(&end).await;
+            journal.len() == 2
+        })
+        .await;
+        let wake_at = format!("SELECT {wake_at} FROM whatsapp_inbox_lane");
+        let first = db.count(&wake_at).await;
+        until("the first has ended", async || inbox.counters().lost == 1).await;
+        // For longer than the lease of the second would last.
+        let later = first + i64::try_from(lease.as_millis()).unwrap() * 2;
+        until("it is renewed, or runs a third time", async || {
+            db.count(&wake_at).await > later || journal.len() > 2
+        })
+        .await;
+        open.send_replace(true);
+        until_empty(&inbox).await;
+    };
+    let worker = worker.poll_interval(Duration::from_millis(50));
+    worker.lease(lease).run(host).await;
+    assert_eq!(journal.len(), 2);
+    assert_eq!((inbox.counters().handled, inbox.counters().lost), (1, 1));
+}
+
+/// A renewal is for the lease that the worker has, not for the lane.
+pub(crate) async fn a_stolen_lease_is_not_renewed(db: &Db) {
+    let inbox = db.inbox().await;
+    // The transaction of a handler would lock out the thief on SQLite.
+    let with_transaction = if db.is_sqlite() { "none" } else { "w2" };
+    for (person, id) in [("491", "w1"), ("492", "w2")] {
+        post(&inbox, messages(&[message(person, id, 1)])).await;
+    }
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let worker = inbox.worker(move |event: InboxEvent| {
+        let seen = seen.clone();
+        async move {
+            let mut _open = None;
+            if event.event().id() == Some(with_transaction) {
+                _open = Some(event.begin_postgres().await.unwrap());
+            }
+            seen.note(&event);
+            std::future::pending::<Result<(), String>>().await
+        }
+    });
+    let host = async {
+        until("both run", async || journal.len() == 2).await;
+        let stolen = if db.is_sqlite() {
+            "owner = x'00', wake_at = wake_at + 3600000"
+        } else {
+            "owner = '\\x00', wake_at = wake_at + interval '1 hour'"
+        };
+        db.execute(&format!("UPDATE whatsapp_inbox_lane SET {stolen}"))
+            .await;
+        until("both are dropped", async || inbox.counters().lost == 2).await;
+    };
+    worker.lease(LEASE).run(host).await;
+    assert_eq!(journal.len(), 2);
+    let kept = "SELECT count(*) FROM whatsapp_inbox_lane WHERE length(owner) = 1";
+    assert_eq!(db.count(kept).await, 2);
 }

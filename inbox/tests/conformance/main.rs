@@ -12,6 +12,7 @@ mod files;
 mod gathering;
 mod leases;
 mod limits;
+mod operators;
 mod order;
 mod plans;
 mod receiving;
@@ -46,6 +47,7 @@ on_both! {
     receiving: everything_is_stored_before_200, a_redelivery_in_another_grouping_is_not_stored_again,
         overlapping_deliveries_do_not_deadlock, what_is_forgotten_is_stored_again,
         indistinguishable_events_are_all_stored, kinds_are_left_out_at_the_door,
+        each_event_of_a_delivery_is_counted_once,
         unknown_kinds_are_refused, without_the_layer_the_answer_is_500, a_slow_database_is_503,
         a_database_that_refuses_is_503,
         nothing_personal_is_shown, a_large_delivery_is_stored_within_a_second;
@@ -54,23 +56,29 @@ on_both! {
         a_changed_id_stays_in_its_conversation, a_late_announcement_joins_what_waits, a_busy_conversation_does_not_starve_others;
     renames: opposite_renames_end_in_one_conversation;
     gathering: a_burst_is_one_call, the_longest_time_ends_a_burst,
-        a_batch_that_fails_is_handed_out_one_by_one, a_poison_message_dies_alone,
+        a_batch_that_fails_is_handed_out_one_by_one,
+        an_event_that_failed_too_often_has_no_neighbours, a_poison_message_dies_alone,
         a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own,
         a_batch_ends_before_an_unreadable_event;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
-        a_renewal_does_not_shorten_a_lease,
+        a_renewal_does_not_shorten_a_lease, a_lane_that_was_leased_twice_is_renewed,
+        a_stolen_lease_is_not_renewed, a_run_that_ended_with_its_process_is_an_attempt,
         endless_settings_are_a_year;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped,
-        an_unreadable_event_is_retried_later_and_later;
+        an_unreadable_event_is_retried_later_and_later, the_pause_doubles_up_to_the_longest;
+    operators: ages_and_times_are_told_in_their_units, what_is_over_has_no_content,
+        a_held_conversation_is_woken_by_nothing,
+        a_purge_removes_what_has_expired_and_nothing_else;
     transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
-        the_mark_is_fenced, a_transaction_that_its_handler_ended_is_not_done,
+        a_batch_is_done_by_one_commit, the_mark_is_fenced, a_transaction_that_its_handler_ended_is_not_done,
         what_follows_done_is_not_aborted,
         verdicts_after_a_rollback_are_obeyed;
     shutdown: running_handlers_finish, what_does_not_finish_is_handed_over,
-        workers_are_woken_at_once, another_process_is_woken;
+        workers_are_woken_at_once, another_process_is_woken,
+        whatever_brings_work_wakes_workers;
     schema: two_processes_migrate_at_once, a_later_schema_is_refused,
         a_later_schema_is_refused_before_anything_is_written, the_count_of_a_lane_heals,
         forgotten_events_are_found;

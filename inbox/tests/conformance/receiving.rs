@@ -164,6 +164,30 @@ pub(crate) async fn kinds_are_left_out_at_the_door(db: &Db) {
     assert_eq!((counters.stored, counters.ignored), (1, 1));
 }
 
+/// As stored, as a duplicate or as left out, also when a delivery has all three.
+pub(crate) async fn each_event_of_a_delivery_is_counted_once(db: &Db) {
+    let inbox = db.open(Inbox::builder().ignore(["status"])).await.unwrap();
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let known_and_new = [message("491", "w1", 1), message("491", "w2", 2)].join(",");
+    let left_out = ["s1", "s2", "s3"].map(|id| status("491", id, 1)).join(",");
+    let value = format!(
+        r#"{{"metadata":{{"phone_number_id":"7"}},"messages":[{known_and_new}],
+        "statuses":[{left_out}]}}"#
+    );
+    let mixed =
+        format!(r#"{{"entry":[{{"id":"1","changes":[{{"field":"messages","value":{value}}}]}}]}}"#);
+    assert_eq!(post(&inbox, mixed).await, StatusCode::OK);
+    let counted = || {
+        let counters = inbox.counters();
+        (counters.stored, counters.duplicates, counters.ignored)
+    };
+    assert_eq!(counted(), (2, 1, 3));
+    let twice = ["w3", "w3"].map(|id| message("491", id, 3));
+    assert_eq!(post(&inbox, messages(&twice)).await, StatusCode::OK);
+    assert_eq!(counted(), (3, 2, 3));
+    assert_eq!(inbox.status().await.unwrap().messages, 3);
+}
+
 pub(crate) async fn unknown_kinds_are_refused(db: &Db) {
     for builder in [
         Inbox::builder().only(["posts"]),

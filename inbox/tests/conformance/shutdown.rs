@@ -4,9 +4,9 @@ use std::{
 };
 
 use tokio::{sync::oneshot, time::sleep};
-use tower_whatsapp_inbox::{Inbox, InboxEvent, Worker};
+use tower_whatsapp_inbox::{Inbox, InboxEvent, Verdict, Worker};
 
-use crate::common::{Db, message, messages, post, until_empty};
+use crate::common::{Db, message, messages, post, until, until_empty};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -72,6 +72,45 @@ pub(crate) async fn workers_are_woken_at_once(db: &Db) {
     let inbox = db.inbox().await;
     let waited = wake(&inbox, &inbox).await;
     assert!(waited < Duration::from_secs(2), "{waited:?}");
+}
+
+/// Also by a delivery of which only a part is new, and by a replay.
+pub(crate) async fn whatever_brings_work_wakes_workers(db: &Db) {
+    let inbox = db.inbox().await;
+    let worker = inbox.worker(|event: InboxEvent| {
+        let is_first = event.event().id() == Some("dead") && event.age() < LONG;
+        async move {
+            let verdict = if is_first {
+                Verdict::Never("no".to_owned())
+            } else {
+                Verdict::Done
+            };
+            Ok::<_, String>(verdict)
+        }
+    });
+    let host = async {
+        let mut items = vec![message("491", "w0", 1)];
+        for n in 1..=5 {
+            post(&inbox, messages(&items)).await;
+            until("it is handled", async || inbox.counters().handled == n).await;
+            items.push(message("491", &format!("w{n}"), 1));
+        }
+        post(&inbox, messages(&[message("491", "dead", 2)])).await;
+        until("it is dead", async || inbox.counters().dead == 1).await;
+        let earlier = if db.is_sqlite() {
+            "received_at - 3600000"
+        } else {
+            "received_at - interval '1 hour'"
+        };
+        db.execute(&format!(
+            "UPDATE whatsapp_inbox_event SET received_at = {earlier}"
+        ))
+        .await;
+        let letters = inbox.dead_letters(0, 10).await.unwrap();
+        assert_eq!(inbox.replay(&[letters[0].key()]).await.unwrap(), 1);
+        until("it is replayed", async || inbox.counters().handled == 6).await;
+    };
+    worker.poll_interval(LONG).run(host).await;
 }
 
 /// By the database on Postgres. SQLite has nothing of the kind: there the poll finds it.

@@ -6,14 +6,18 @@ use std::{
     time::Duration,
 };
 
-use tower_whatsapp_inbox::{InboxError, InboxErrorKind, InboxEvent, Verdict};
+use tower_whatsapp_inbox::{InboxBatch, InboxError, InboxErrorKind, InboxEvent, Verdict};
 
 use crate::common::{Db, message, messages, post, until_empty};
 
 const EFFECTS: &str = "SELECT count(*) FROM effects";
 
 /// Writes a row in the transaction of the run, and finishes it if asked to.
-async fn effect(event: &InboxEvent, is_sqlite: bool, finish: bool) -> Result<(), InboxError> {
+pub(crate) async fn effect(
+    event: &InboxEvent,
+    is_sqlite: bool,
+    finish: bool,
+) -> Result<(), InboxError> {
     let id = event.event().id().unwrap().to_owned();
     if is_sqlite {
         let mut transaction = event.begin_sqlite().await?;
@@ -71,6 +75,42 @@ pub(crate) async fn without_done_nothing_is_written(db: &Db) {
     assert_eq!(db.count(EFFECTS).await, 1);
     let counters = inbox.counters();
     assert_eq!((counters.failed, counters.handled), (1, 1));
+}
+
+/// All events of a batch are marked by the one commit, and counted.
+pub(crate) async fn a_batch_is_done_by_one_commit(db: &Db) {
+    let inbox = db.inbox().await;
+    let items: Vec<_> = (0..3)
+        .map(|n| message("491", &format!("w{n}"), n))
+        .collect();
+    post(&inbox, messages(&items)).await;
+    let (is_sqlite, runs) = (db.is_sqlite(), Arc::new(AtomicU32::new(0)));
+    let seen = runs.clone();
+    let worker = inbox.batch_worker(move |batch: InboxBatch| {
+        let run = seen.fetch_add(1, Ordering::SeqCst);
+        async move {
+            // The first is rolled back.
+            if is_sqlite {
+                let transaction = batch.begin_sqlite().await?;
+                if run > 0 {
+                    transaction.done().await?;
+                }
+            } else {
+                let transaction = batch.begin_postgres().await?;
+                if run > 0 {
+                    transaction.done().await?;
+                }
+            }
+            Ok::<_, InboxError>(())
+        }
+    });
+    let worker = worker.backoff(Duration::ZERO, Duration::ZERO);
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    let counters = inbox.counters();
+    assert_eq!((counters.failed, counters.handled), (1, 3));
+    let done = "SELECT count(*) FROM whatsapp_inbox_event WHERE state = 1";
+    assert_eq!(db.count(done).await, 3);
 }
 
 pub(crate) async fn the_mark_is_fenced(db: &Db) {
