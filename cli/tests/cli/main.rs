@@ -17,6 +17,7 @@ mod rate;
 mod send;
 mod serve;
 mod serve_limits;
+mod serve_run;
 
 use std::process::Command;
 
