@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use clap::Args;
 use http::Uri;
 
@@ -31,7 +33,7 @@ pub(crate) struct DoctorArgs {
     pub(super) count_url: Option<Uri>,
     /// Seconds to wait for each answer
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
-    pub(super) timeout: f64,
+    pub(super) timeout: Duration,
     /// Print one JSON object per finding
     #[arg(long)]
     pub(super) json: bool,

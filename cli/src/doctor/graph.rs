@@ -1,7 +1,5 @@
 //! What the Graph API says: is the app subscribed, and which URL does Meta call?
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Request, Uri, header};
 use serde_json::Value;
@@ -43,7 +41,7 @@ pub(super) async fn check(args: &DoctorArgs, findings: &mut Findings) -> Result<
         prober: Prober {
             client: client::without_reuse(args.tls.config(with_tls)?),
             url: args.graph_url.clone(),
-            timeout: Duration::from_secs_f64(args.timeout),
+            timeout: args.timeout,
         },
         authorization: format!("Bearer {token}"),
     };

@@ -9,7 +9,7 @@ mod handshake;
 mod network;
 mod probe;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use tokio::signal;
 use tokio_rustls::rustls::RootCertStore;
@@ -52,7 +52,7 @@ async fn check(args: &DoctorArgs, findings: &mut Findings) -> Result<(), Failure
             let prober = Prober {
                 client: client::without_reuse(config),
                 url: args.url.clone(),
-                timeout: Duration::from_secs_f64(args.timeout),
+                timeout: args.timeout,
             };
             handshake::check(&prober, token.as_deref(), findings).await?;
             let count_url = args.count_url.as_ref();

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -92,14 +92,41 @@ pub(super) async fn connect(url: &Uri, findings: &mut Findings) -> Option<Socket
     first
 }
 
+/// Whether Meta could reach it. Not the special ranges of IANA's registries.
 fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            !(address.is_private() || address.is_loopback() || address.is_link_local())
+    // `::ffff:10.0.0.1` is 10.0.0.1.
+    match address.to_canonical() {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let is_special = match address.octets() {
+        // This network, a carrier's own one, protocol assignments, benchmarks, reserved.
+        [0, ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18..=19, ..] | [240..=255, ..] => {
+            true
         }
-        IpAddr::V6(address) => {
-            !(address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local())
+        _ => false,
+    };
+    !(is_special
+        || address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_documentation()
+        || address.is_multicast())
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    match address.segments() {
+        // Documentation.
+        [0x2001, 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => false,
+        // An IPv4 address behind a translator.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            is_public_v4((u32::from(high) << 16 | u32::from(low)).into())
         }
+        // All global addresses that are given out.
+        [first, ..] => matches!(first, 0x2000..=0x3fff),
     }
 }
 
@@ -238,5 +265,85 @@ impl ServerCertVerifier for Probe {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.verifier.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_ranges_are_not_public() {
+        for (address, expected) in [
+            ("1.1.1.1", true),
+            ("9.255.255.255", true),
+            ("10.0.0.0", false),
+            ("10.255.255.255", false),
+            ("11.0.0.0", true),
+            ("0.0.0.0", false),
+            ("0.255.255.255", false),
+            ("100.63.255.255", true),
+            ("100.64.0.0", false),
+            ("100.127.255.255", false),
+            ("100.128.0.0", true),
+            ("127.0.0.1", false),
+            ("127.255.255.255", false),
+            ("128.0.0.0", true),
+            ("169.253.255.255", true),
+            ("169.254.0.0", false),
+            ("169.254.255.255", false),
+            ("172.15.255.255", true),
+            ("172.16.0.0", false),
+            ("172.31.255.255", false),
+            ("172.32.0.0", true),
+            ("192.0.0.255", false),
+            ("192.0.1.0", true),
+            ("192.0.2.1", false),
+            ("192.167.255.255", true),
+            ("192.168.0.0", false),
+            ("192.168.255.255", false),
+            ("198.17.255.255", true),
+            ("198.18.0.0", false),
+            ("198.19.255.255", false),
+            ("198.20.0.0", true),
+            ("198.51.100.1", false),
+            ("203.0.113.1", false),
+            ("223.255.255.255", true),
+            ("224.0.0.0", false),
+            ("240.0.0.1", false),
+            ("255.255.255.255", false),
+            ("::", false),
+            ("::1", false),
+            ("100::1", false),
+            ("1fff:ffff::1", false),
+            ("2000::1", true),
+            ("2001:db7:ffff::1", true),
+            ("2001:db8::1", false),
+            ("2001:db8:ffff::1", false),
+            ("2001:db9::1", true),
+            ("2606:4700::1111", true),
+            ("3ffe:ffff::1", true),
+            ("3fff::1", false),
+            ("3fff:fff:ffff::1", false),
+            ("3fff:1000::1", true),
+            ("4000::1", false),
+            ("fc00::1", false),
+            ("fd00::1", false),
+            ("fdff:ffff::1", false),
+            ("fe80::1", false),
+            ("febf:ffff::1", false),
+            ("fec0::1", false),
+            ("ff02::1", false),
+            // IPv4 in IPv6.
+            ("::ffff:1.1.1.1", true),
+            ("::ffff:10.0.0.1", false),
+            ("::ffff:127.0.0.1", false),
+            ("64:ff9b::1.1.1.1", true),
+            ("64:ff9b::192.168.0.1", false),
+            ("64:ff9b:1::1.1.1.1", false),
+        ] {
+            let parsed = address.parse().unwrap();
+            assert_eq!(is_public(parsed), expected, "{address}");
+        }
     }
 }

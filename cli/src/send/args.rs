@@ -1,4 +1,4 @@
-use std::{ops::RangeInclusive, str::FromStr};
+use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 
 use clap::Args;
 use http::Uri;
@@ -47,7 +47,7 @@ pub(crate) struct SendArgs {
     pub(super) regroup: f64,
     /// Seconds after which the sender hangs up without a response
     #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
-    pub(super) timeout: f64,
+    pub(super) timeout: Duration,
     /// Factor for Meta's retry intervals: with the default, 7 days of retries take 6 seconds
     #[arg(long, value_name = "X", default_value = "0.00001", value_parser = time_scale)]
     pub(super) time_scale: f64,
@@ -110,8 +110,8 @@ fn time_scale(text: &str) -> Result<f64, String> {
     number(text, 0.0..=1000.0)
 }
 
-pub(crate) fn seconds(text: &str) -> Result<f64, String> {
-    number(text, 0.001..=3600.0)
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    number(text, 0.001..=3600.0).map(Duration::from_secs_f64)
 }
 
 fn number(text: &str, range: RangeInclusive<f64>) -> Result<f64, String> {

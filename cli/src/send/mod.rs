@@ -113,7 +113,7 @@ fn simulator(args: &SendArgs, secret: String) -> Simulator {
         .duplicate_probability(args.duplicate)
         .redelivery_probability(args.repeat)
         .regroup_probability(args.regroup)
-        .response_timeout(Duration::from_secs_f64(args.timeout))
+        .response_timeout(args.timeout)
         .time_scale(args.time_scale)
         .seed(args.seed)
         .timestamp(now.unwrap_or_default().as_secs());
@@ -153,4 +153,50 @@ fn to_json(report: &Report) -> Value {
         "fraction_above_1_s": report.fraction_slower_than(Duration::from_secs(1)),
         "seconds": report.elapsed().as_secs_f64(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use clap::Parser;
+    use http::{Request, Response};
+    use tokio::time::sleep;
+    use tower::service_fn;
+    use tower_whatsapp::testing::DeliveryOutcome;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SendArgs,
+    }
+
+    /// The clock is virtual: it goes on when all tasks wait.
+    #[tokio::test(start_paused = true)]
+    async fn traffic_waits_for_a_response_as_many_seconds_as_the_option_says() {
+        let answered = DeliveryOutcome::Status(StatusCode::OK);
+        for (timeout, answered_after, outcome) in [
+            ("0.05", 40, answered),
+            ("0.05", 60, DeliveryOutcome::TimedOut),
+            ("1.5", 1490, answered),
+            ("1.5", 1510, DeliveryOutcome::TimedOut),
+            ("5", 4990, answered),
+            ("5", 5010, DeliveryOutcome::TimedOut),
+        ] {
+            let line = "send http://127.0.0.1/webhook --events 1 --duplicate 0 --repeat 0";
+            let line = line.split(' ').chain(["--timeout", timeout]);
+            let Line { args } = Line::try_parse_from(line).unwrap();
+            let webhook = service_fn(move |_: Request<Bytes>| async move {
+                sleep(Duration::from_millis(answered_after)).await;
+                Ok::<_, Infallible>(Response::new(()))
+            });
+            let simulator = simulator(&args, "a secret".to_owned());
+            let report = simulator.run(webhook, |body| body).await;
+            let first = report.deliveries()[0].outcome();
+            assert_eq!(first, outcome, "{timeout} {answered_after}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Sends samples once each, instead of traffic.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use http_body_util::Full;
 use serde_json::json;
@@ -32,7 +32,7 @@ pub(super) async fn send(
     for (name, sample) in samples {
         let request = testing::delivery(&args.url.to_string(), sample.body(), secret);
         let start = Instant::now();
-        let sending = timeout(Duration::from_secs_f64(args.timeout), async {
+        let sending = timeout(args.timeout, async {
             let response = client.request(request.map(Full::new)).await?;
             Ok::<_, hyper_util::client::legacy::Error>(Answer::read(response).await)
         });
@@ -44,7 +44,10 @@ pub(super) async fn send(
         let (status, error) = match outcome {
             Ok(Ok(answer)) => (Some(answer.status().as_u16()), None),
             Ok(Err(error)) => (None, Some(chain(&error))),
-            Err(_) => (None, Some("no response in time".to_owned())),
+            Err(_) => {
+                let seconds = args.timeout.as_secs_f64();
+                (None, Some(format!("no response within {seconds} s")))
+            }
         };
         if status != Some(200) {
             code = ExitCode::FAILURE;

@@ -85,7 +85,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
 
     let page_url = format!("http://{page_address}{prefix}/");
     let tunnelled = local(&listener)?;
-    output::print(format_args!(
+    let greeting = format!(
         "webhook       {webhook_url}\n\
          verify token  {verify_token}\n\
          app secret    {app_secret}\n{}\
@@ -96,22 +96,30 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
          The page shows the bodies of messages. Ctrl-C ends it.\n",
         hint(&app_secret),
         args.path,
-    ))?;
-
-    until_interrupted((listener, webhook), (page_listener, page)).await
+    );
+    until_interrupted(greeting, (listener, webhook), (page_listener, page)).await
 }
 
 async fn until_interrupted(
+    greeting: String,
     webhook: (TcpListener, Router),
     page: (TcpListener, Router),
 ) -> Result<ExitCode, Failure> {
+    let serving = async {
+        output::print(greeting)?;
+        tokio::select! {
+            never = listener::serve(webhook.0, webhook.1) => match never {},
+            never = listener::serve(page.0, page.1) => match never {},
+        }
+    };
     tokio::select! {
-        never = listener::serve(webhook.0, webhook.1) => match never {},
-        never = listener::serve(page.0, page.1) => match never {},
+        // Listens for Ctrl-C before the greeting, so that an early one ends it in the same way.
+        biased;
         stopped = signal::ctrl_c() => match stopped {
             Ok(()) => Ok(secret::INTERRUPTED.into()),
             Err(error) => Err(Failure::caused("the server stopped", &error)),
         },
+        failed = serving => failed,
     }
 }
 

@@ -144,6 +144,10 @@ async fn serve_tls(identity: &Identity, app: Router) -> SocketAddr {
         .with_no_client_auth()
         .with_single_cert(identity.ders(), identity.key())
         .unwrap();
+    serve_with(config, app).await
+}
+
+pub async fn serve_with(config: ServerConfig, app: Router) -> SocketAddr {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -388,6 +392,35 @@ async fn without_secrets_it_checks_the_rest() {
     Diagnosis::of(nowhere, &[], &ENV)
         .await
         .assert_errors("nowhere", &["dns"]);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_not_public_needs_no_tls() {
+    let port = serve(by_hand(Fault::None)).await.port();
+    for host in ["127.0.0.1", "0.0.0.0"] {
+        let url = format!("http://{host}:{port}/webhook");
+        let diagnosis = Diagnosis::of(url, &[], &ENV).await;
+        diagnosis.assert_errors(host, &[]);
+        let notes = diagnosis.named("note");
+        assert!(
+            notes.contains(&"private_address") && notes.contains(&"no_tls"),
+            "{notes:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_waits_for_an_answer_as_many_seconds_as_the_option_says() {
+    let app = Router::new().fallback(async || std::future::pending::<()>().await);
+    let url = format!("http://{}/webhook", serve(app).await);
+    let diagnosis = Diagnosis::of(url, &["--timeout", "0.25"], &ENV).await;
+    let answers = diagnosis.output.matches("no answer within 0.25 s").count();
+    assert_eq!(
+        answers,
+        diagnosis.output.matches("no answer within").count()
+    );
+    assert!(answers > 1, "{}", diagnosis.output);
 }
 
 /// A server in place of the Graph API. It wants the token in a header.

@@ -17,6 +17,9 @@ mod rate;
 mod send;
 mod serve;
 mod serve_limits;
+mod serve_page;
+mod serve_run;
+mod tls;
 
 use std::process::Command;
 

@@ -2,8 +2,11 @@
 
 use std::{collections::HashSet, process::Output};
 
+use axum::{Router, routing::post};
+use http::StatusCode;
 use serde_json::Value;
 use test_support::process::{Process, run};
+use tokio::{net::TcpListener, task::spawn_blocking};
 
 use crate::{ENV, SECRET, program};
 
@@ -189,5 +192,111 @@ fn interrupting_it_prints_the_counts_so_far() {
     assert!(
         stderr.contains("interrupted: ") && !stderr.contains("interrupted: 0 "),
         "{stderr}"
+    );
+}
+
+/// A server that answers each message as the function says. Returns the URL.
+async fn serve(answer: impl Fn(&Value) -> StatusCode + Clone + Send + Sync + 'static) -> String {
+    let handler = async move |body: String| {
+        let body: Value = serde_json::from_str(&body).unwrap();
+        answer(&body["entry"][0]["changes"][0]["value"]["messages"][0])
+    };
+    let app = Router::new().route("/webhook", post(handler));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async { axum::serve(listener, app).await });
+    format!("http://{address}/webhook")
+}
+
+async fn send_to(url: &str, options: &[&str]) -> (Option<i32>, String, String) {
+    let url = url.to_owned();
+    let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+    let sending = spawn_blocking(move || {
+        let options: Vec<_> = options.iter().map(|option| &**option).collect();
+        send(&url, &options, &ENV[..1])
+    });
+    sending.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_refused_delivery_among_good_ones_is_a_failure() {
+    for refused in ["text", "image", "audio", "none"] {
+        let url = serve(move |message| match message["type"] == refused {
+            true => StatusCode::INTERNAL_SERVER_ERROR,
+            false => StatusCode::OK,
+        })
+        .await;
+        let samples = ["text", "image", "audio"].map(|name| ["--sample", name]);
+        let (code, out, _) = send_to(&url, &samples.concat()).await;
+        assert_eq!(code, Some(i32::from(refused != "none")), "{refused} {out}");
+        let count = |status| out.matches(status).count();
+        let expected = usize::from(refused != "none");
+        assert_eq!(
+            (count("  500  "), count("  200  ")),
+            (expected, 3 - expected),
+            "{out}"
+        );
+    }
+    // The same of traffic: an event is refused until `send` gives up.
+    let traffic = "--events 5 --rate 1000 --batch 1 --mix messages=1 --regroup 0";
+    let traffic = traffic.split(' ').chain(["--time-scale", "0.000001"]);
+    let traffic: Vec<_> = traffic.collect();
+    let ids = std::sync::Mutex::new(Vec::new());
+    let ids = std::sync::Arc::new(ids);
+    for refused in [Some(0), Some(2), Some(4), None] {
+        ids.lock().unwrap().clear();
+        let ids = std::sync::Arc::clone(&ids);
+        let url = serve(move |message| {
+            let mut ids = ids.lock().unwrap();
+            let id = message["id"].as_str().unwrap().to_owned();
+            if !ids.contains(&id) {
+                ids.push(id.clone());
+            }
+            match refused.is_some_and(|index| ids.get(index) == Some(&id)) {
+                true => StatusCode::INTERNAL_SERVER_ERROR,
+                false => StatusCode::OK,
+            }
+        })
+        .await;
+        let (code, report, _) = send_to(&url, &traffic).await;
+        let expected = i32::from(refused.is_some());
+        assert_eq!(code, Some(expected), "{refused:?} {report}");
+        assert_eq!(value(&report, "unacknowledged"), expected.to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_progress_has_the_events_of_its_second() {
+    let url = serve(|_| StatusCode::OK).await;
+    let traffic = "--events 30 --rate 10 --batch 1 --mix messages=1 --duplicate 0 --repeat 0";
+    let traffic: Vec<_> = traffic.split(' ').collect();
+    let (code, _, progress) = send_to(&url, &traffic).await;
+    assert_eq!(code, Some(0), "{progress}");
+    // A delivery is an event here, so its count grows by as many.
+    let mut before = 0;
+    for line in progress.lines() {
+        let numbers = line
+            .split(' ')
+            .filter_map(|word| word.parse::<usize>().ok());
+        let [_, deliveries, failed, events] = numbers.collect::<Vec<_>>()[..] else {
+            panic!("{line}");
+        };
+        assert_eq!((events, failed), (deliveries - before, 0), "{progress}");
+        before = deliveries;
+    }
+    assert!(progress.lines().count() >= 2 && before > 0, "{progress}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_waits_for_a_response_as_many_seconds_as_the_option_says() {
+    let app = Router::new().fallback(async || std::future::pending::<()>().await);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/webhook", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, app).await });
+    let (code, out, _) = send_to(&url, &["--sample", "text", "--timeout", "0.25"]).await;
+    assert_eq!(code, Some(1));
+    assert!(
+        out.starts_with("text  no response within 0.25 s  "),
+        "{out}"
     );
 }

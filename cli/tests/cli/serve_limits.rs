@@ -146,6 +146,32 @@ async fn refused_requests_do_not_drop_deliveries() {
 }
 
 #[tokio::test]
+async fn refused_requests_take_a_tenth_of_a_full_memory() {
+    let serve = Serve::start(&["--keep-mib", "4"], &ENV);
+    // 3.7 MB of 4 MiB: the rest is more than a tenth.
+    for number in 0..2 {
+        let large = text(&format!("wamid.{number}.{}", "x".repeat(1_850_000)));
+        assert_eq!(serve.deliver(&large, SECRET).await, StatusCode::OK);
+    }
+    // Less than a tenth of the number, but 1.5 MB.
+    let text = "x".repeat(1_000);
+    let line = json!({
+        "at": 1, "method": "POST", "path": "/webhook", "verdict": "refused", "status": 403,
+        "micros": 1,
+        "refusal": { "reason": "r", "text": text, "detail": text, "advice": text },
+    });
+    let session = format!("{line}\n").repeat(400);
+    let (_, answer) = serve.post("/api/session", &session).await;
+    assert_eq!(answer, r#"{"loaded":400}"#);
+    let kept = serve.kept().await;
+    let verdicts: Vec<_> = kept.iter().map(|record| &record["verdict"]).collect();
+    assert_eq!(verdicts[..3], ["delivery", "delivery", "refused"]);
+    // With what else is kept of each, at most the rest.
+    assert!((60..=164).contains(&(kept.len() - 2)), "{}", kept.len());
+    assert_eq!(kept.last().unwrap()["number"], 402);
+}
+
+#[tokio::test]
 async fn at_most_2_sessions_are_saved_at_a_time() {
     let serve = Serve::start(&[], &ENV);
     for number in 0..8 {
