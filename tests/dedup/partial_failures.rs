@@ -266,6 +266,34 @@ async fn failed_one_by_one() {
     }
 }
 
+/// An earlier report stays, whether it and the next one name keys or events.
+#[tokio::test(start_paused = true)]
+async fn failed_one_by_one_by_key_or_by_event() {
+    let batch = text("A").and(text("B")).and(text("C"));
+    for by_key in [[true, true], [true, false], [false, true], [false, false]] {
+        let stack = Stack::new(Host::new(move |_, notification| {
+            let mut response = super::host::good().unwrap();
+            for (by_key, id) in by_key.into_iter().zip(["A", "B"]) {
+                let event = of_id(&notification, id);
+                let failed = match by_key {
+                    true => PartialFailure::of_keys([event.key()]),
+                    false => PartialFailure::of_events([&event]),
+                };
+                failed.mark(&mut response);
+            }
+            async { Ok(response) }
+        }));
+        let partly = Answer::of_host(500, Some(DedupRejectionKind::PartlyFailed));
+        assert_eq!(stack.send(&batch).await, partly, "{by_key:?}");
+        assert_eq!(
+            stack.held(&batch).await,
+            [Held::Absent, Held::Absent, Held::Done],
+            "{by_key:?}"
+        );
+        stack.rest().await;
+    }
+}
+
 /// If some events are suppressed, positions differ from those in the body.
 #[tokio::test(start_paused = true)]
 async fn failed_by_event_beside_known_ones() {
