@@ -81,8 +81,12 @@ fn messages(entry: &str, phone_number: &str, ids: &[&str]) -> String {
 }
 
 fn account_update(entry: &str, value: &str) -> String {
+    of_partner(entry, "account_update", value)
+}
+
+fn of_partner(entry: &str, field: &str, value: &str) -> String {
     format!(
-        r#"{{"id":"{entry}","changes":[{{"field":"account_update","value":{{"event":"PARTNER_ADDED"{value}}}}}]}}"#
+        r#"{{"id":"{entry}","changes":[{{"field":"{field}","value":{{"event":"E"{value}}}}}]}}"#
     )
 }
 
@@ -142,26 +146,32 @@ async fn events_without_an_account_are_handled() {
     assert_eq!(app.foreign_events(), 0);
 }
 
-/// For a partner, the entry id of an `account_update` is its own business portfolio.
+/// For a partner, the entry id of an `account_update` or a solution is its own business portfolio.
 #[tokio::test]
-async fn the_account_of_an_account_update() {
+async fn the_account_of_an_event_to_a_partner() {
     let info = |account: &str| format!(r#","waba_info":{{"waba_id":"{account}"}}"#);
-    let own = called(&["account_update"], &[]);
-    let foreign = called(&[], &["account_update"]);
-    for (entry, value, expected) in [
-        ("900", info("111"), &own),
-        ("111", info("222"), &own),
-        ("111", String::new(), &own),
-        ("0", info("111"), &own),
-        ("0", String::new(), &own),
-        ("900", info("222"), &foreign),
-        ("0", info("222"), &foreign),
-        ("900", info(""), &foreign),
-        ("900", String::new(), &foreign),
+    for (field, kind) in [
+        ("account_update", "account_update"),
+        ("partner_solutions", "partner_solution"),
     ] {
-        let app = app(|app| app.accounts(["111"]));
-        let delivery = body(&[account_update(entry, &value)]);
-        assert_eq!(&send(&app, &delivery).await, expected, "{entry} {value}");
+        let own = called(&[kind], &[]);
+        let foreign = called(&[], &[kind]);
+        for (entry, value, expected) in [
+            ("900", info("111"), &own),
+            ("111", info("222"), &own),
+            ("111", String::new(), &own),
+            ("0", info("111"), &own),
+            ("0", String::new(), &own),
+            ("900", info("222"), &foreign),
+            ("0", info("222"), &foreign),
+            ("900", info(""), &foreign),
+            ("900", String::new(), &foreign),
+        ] {
+            let app = app(|app| app.accounts(["111"]));
+            let delivery = body(&[of_partner(entry, field, &value)]);
+            let found = send(&app, &delivery).await;
+            assert_eq!(&found, expected, "{field} {entry} {value}");
+        }
     }
 }
 
