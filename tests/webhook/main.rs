@@ -15,3 +15,5 @@ mod preconditions;
 mod readiness;
 mod signature_vectors;
 mod time_limits;
+#[cfg(all(feature = "axum", feature = "tokio"))]
+mod warnings;

@@ -1,0 +1,130 @@
+//! Warnings about the setup that depend on what is between the layer and the handler.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, extract::Request, middleware::map_request, routing::post};
+use http::HeaderMap;
+use tower::ServiceExt as _;
+use tower_whatsapp::{
+    Notification, WebhookLayer,
+    dedup::{DedupLayer, MemoryStore},
+    webhook::SetupWarning,
+};
+
+use test_support::{
+    SECRET, TOKEN, builder,
+    json::{messages, one_text, text},
+    sign,
+};
+
+#[derive(Clone, Default)]
+struct Warned(Arc<Mutex<Vec<SetupWarning>>>);
+
+impl Warned {
+    fn layer(&self, secret: &str) -> WebhookLayer {
+        let warned = Arc::clone(&self.0);
+        WebhookLayer::builder()
+            .any_path()
+            .app_secret(secret)
+            .verify_token(TOKEN)
+            .on_setup_warning(move |warning| warned.lock().unwrap().push(warning))
+            .build()
+            .unwrap()
+    }
+
+    fn take(&self) -> Vec<SetupWarning> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+fn signed(secret: &str, body: String) -> Request {
+    Request::post("/wh")
+        .header("x-hub-signature-256", sign(secret, &body))
+        .body(body.into())
+        .unwrap()
+}
+
+async fn status(app: &Router, request: Request) -> u16 {
+    let response = app.clone().oneshot(request).await.unwrap();
+    response.status().as_u16()
+}
+
+/// A middleware between two layers forwards another delivery under a secret of its own. Its events
+/// are those that the handler should read: nobody can read the first ones any more.
+#[tokio::test]
+async fn a_delivery_that_is_replaced_on_its_way_is_not_reported_as_unread() {
+    const OTHER: &str = "the secret of the second hop";
+
+    async fn replace(request: Request) -> Request {
+        let (mut parts, _) = request.into_parts();
+        let body = messages(&text("wamid.other", ""));
+        let signature = sign(OTHER, &body).parse().unwrap();
+        parts.headers.insert("x-hub-signature-256", signature);
+        parts.headers.remove("content-length");
+        Request::from_parts(parts, body.into())
+    }
+    let read = post(async |notification: Notification| {
+        assert_eq!(notification.events()[0].id(), Some("wamid.other"));
+    });
+    let unread = post(async || {});
+    for (handler, expected) in [
+        (read, &[][..]),
+        // The layer whose events they are says so.
+        (unread, &[SetupWarning::EventsIgnored]),
+    ] {
+        let [outer, inner] = [Warned::default(), Warned::default()];
+        let app = Router::new()
+            .route("/wh", handler)
+            .layer(inner.layer(OTHER))
+            .layer(map_request(replace))
+            .layer(outer.layer(SECRET));
+        for _ in 0..2 {
+            assert_eq!(status(&app, signed(SECRET, one_text())).await, 200);
+        }
+        assert_eq!(inner.take(), expected);
+        assert_eq!(outer.take(), []);
+    }
+}
+
+/// A gRPC service answers 200 whatever happened. The layer turns that into a failure, and says
+/// what the failure means.
+#[tokio::test]
+async fn a_grpc_failure_in_place_of_the_handler_is_reported_once() {
+    use SetupWarning::{DeliveryRefused, RouteMissing};
+
+    for (with_dedup, failure) in [(false, 503), (true, 500)] {
+        for (grpc_status, is_failure, expected) in [
+            ("0", false, &[][..]),
+            ("8", true, &[]),
+            ("12", true, &[RouteMissing]),
+            ("7", true, &[DeliveryRefused]),
+            ("16", true, &[DeliveryRefused]),
+        ] {
+            let warned = Arc::new(Mutex::new(Vec::new()));
+            let seen = Arc::clone(&warned);
+            let layer = builder()
+                .on_setup_warning(move |warning| seen.lock().unwrap().push(warning))
+                .build()
+                .unwrap();
+            let answer = async move |_: Notification| {
+                let mut headers = HeaderMap::new();
+                headers.insert("content-type", "application/grpc".parse().unwrap());
+                headers.insert("grpc-status", grpc_status.parse().unwrap());
+                headers
+            };
+            let mut app = Router::new().route("/wh", post(answer));
+            if with_dedup {
+                app = app.layer(DedupLayer::new(MemoryStore::new()));
+            }
+            let app = app.layer(layer);
+            for number in 0..2 {
+                let body = messages(&text(&format!("wamid.{number}"), ""));
+                let found = status(&app, signed(SECRET, body)).await;
+                let answered = if is_failure { failure } else { 200 };
+                assert_eq!(found, answered, "{grpc_status}, {with_dedup}");
+            }
+            let warned = std::mem::take(&mut *warned.lock().unwrap());
+            assert_eq!(warned, expected, "{grpc_status}, {with_dedup}");
+        }
+    }
+}
