@@ -230,6 +230,41 @@ async fn it_is_watched() {
     assert!(list.contains(ten));
 }
 
+/// A file with the list in force counts as read, by hand or by the watch.
+#[tokio::test]
+async fn a_list_that_equals_the_file_is_that_of_the_file() {
+    let directory = Directory::new();
+    let path = directory.write("10.0.0.0/8");
+    let both = "10.0.0.0/8\n11.0.0.0/8";
+    for is_read_by_hand in [true, false] {
+        let list = IpAllowList::parse("10.0.0.0/8").unwrap();
+        if is_read_by_hand {
+            let outcome = list.reload_from(&path, Shrink::Refuse);
+            assert_eq!(outcome.unwrap(), Reload::Unchanged);
+            list.replace(both, Shrink::Refuse).unwrap();
+        }
+        let (sender, mut outcomes) = mpsc::unbounded_channel();
+        let watch = list.watch(&path, Duration::ZERO, move |outcome| {
+            let _ = sender.send(outcome);
+        });
+        if !is_read_by_hand {
+            let outcome = outcomes.recv().await.unwrap().unwrap();
+            assert_eq!(outcome, Reload::Unchanged);
+            list.replace(both, Shrink::Refuse).unwrap();
+        }
+        // A check that began before the replacement may still report.
+        let outcome = loop {
+            match outcomes.recv().await.unwrap().unwrap() {
+                Reload::Unchanged if !is_read_by_hand => {}
+                outcome => break outcome,
+            }
+        };
+        assert_eq!(outcome, Reload::Overridden, "{is_read_by_hand}");
+        assert!(list.contains("11.0.0.1".parse().unwrap()));
+        drop(watch);
+    }
+}
+
 /// A list that was set by hand stays until the file changes.
 #[tokio::test]
 async fn watching_does_not_undo_a_manual_replacement() {
