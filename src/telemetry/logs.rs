@@ -283,7 +283,7 @@ fn advice(kind: RejectionKind) -> &'static str {
         RejectionKind::AddressUnknown => {
             "refused a delivery because its client address is unknown: serve axum with \
              `into_make_service_with_connect_info::<SocketAddr>()`, or set `trusted_proxies`. If both are \
-             done, the proxy sends no forwarding header"
+             done, the proxy sends no forwarding header, or one that is malformed"
         }
         RejectionKind::AddressRefused => {
             "refused a delivery because its client address is not in the allow list: a stranger, a \

@@ -41,7 +41,8 @@
 //! Trust the extension, never the path. A request whose path does not match passes through
 //! unverified, and routers match more loosely than this layer (a trailing slash, a nested prefix, a
 //! parameter). A handler that takes its [`Notification`](crate::Notification) from the extensions
-//! can only be reached with a verified request.
+//! can only be reached with a verified request, unless the host inserts one itself. Nobody but the
+//! layer can make a [`Verified`].
 //!
 //! Every layer removes a `Notification` and a [`Verified`] unless an outer layer inserted them for
 //! this request. Several layers, each with its own path, can therefore be stacked, and values from

@@ -103,6 +103,10 @@ async fn conformance_catches_every_broken_store() {
         (Fault::KeyAsText, "rule"),
         (Fault::KeyInAnyCase, "rule"),
         (Fault::Fails, "error"),
+        (Fault::ClaimHangs, "a claim had no result"),
+        (Fault::RenewHangs, "a renewal had no result"),
+        (Fault::CommitHangs, "a commit had no result"),
+        (Fault::ReleaseHangs, "a release had no result"),
     ];
     let without_byte = (0..16).map(|place| (Fault::KeyWithoutByte(place), "rule"));
     let mut missed = Vec::new();
@@ -182,6 +186,10 @@ enum Fault {
     KeyInAnyCase,
     KeyWithoutByte(usize),
     Fails,
+    ClaimHangs,
+    RenewHangs,
+    CommitHangs,
+    ReleaseHangs,
 }
 
 /// A store that breaks exactly one rule.
@@ -202,6 +210,12 @@ impl Simple {
         Self {
             states: Mutex::default(),
             fault,
+        }
+    }
+
+    async fn hang(&self, fault: Fault) {
+        if self.has(fault) {
+            std::future::pending().await
         }
     }
 
@@ -290,6 +304,7 @@ impl Store for Simple {
         token: Token,
         lease: Duration,
     ) -> Result<Vec<Claim>, StoreError> {
+        self.hang(Fault::ClaimHangs).await;
         if self.has(Fault::Fails) {
             return Err(StoreError::unavailable("on purpose"));
         }
@@ -340,6 +355,7 @@ impl Store for Simple {
         token: Token,
         lease: Duration,
     ) -> Result<Vec<Renewal>, StoreError> {
+        self.hang(Fault::RenewHangs).await;
         let mut renewals = Vec::new();
         for key in keys {
             let lease = match self.fault {
@@ -391,6 +407,7 @@ impl Store for Simple {
         keys: &[(EventKey, Duration)],
         token: Token,
     ) -> Result<Vec<Commit>, StoreError> {
+        self.hang(Fault::CommitHangs).await;
         let mut commits = Vec::new();
         let first = keys.first().map(|(_, window)| *window);
         for (key, window) in keys {
@@ -463,6 +480,7 @@ impl Store for Simple {
     }
 
     async fn release(&self, keys: &[EventKey], token: Token) -> Result<(), StoreError> {
+        self.hang(Fault::ReleaseHangs).await;
         for key in keys {
             if let Some(state) = self.find(key) {
                 let holder = self.same(state.token, token) || self.has(Fault::ReleaseWithoutToken);

@@ -83,7 +83,9 @@ impl MemoryStore {
     /// Creates a store that holds at least this number of entries. It takes about 34 MB per
     /// million, and up to 64 MB if all are pending at once.
     ///
-    /// The capacity is clamped to the range from 1 to [`MAX_CAPACITY`](Self::MAX_CAPACITY).
+    /// The capacity is clamped to the range from 1 to [`MAX_CAPACITY`](Self::MAX_CAPACITY). A
+    /// delivery with more events than that never fits and is answered with 503 each time: Meta
+    /// sends up to 1000 events in one.
     #[must_use]
     pub fn with_capacity(entries: usize) -> Self {
         let capacity = entries.clamp(1, Self::MAX_CAPACITY);

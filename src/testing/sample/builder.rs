@@ -168,8 +168,8 @@ impl Sample {
         }
     }
 
-    /// Ignores setters that no event of the sample has a value for. For setting a value in a loop
-    /// over [`all`](super::all).
+    /// Makes the setters after it ignore what no event of the sample has a value for. For setting a
+    /// value in a loop over [`all`](super::all).
     ///
     /// ```
     /// use tower_whatsapp::testing::sample;

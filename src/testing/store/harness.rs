@@ -1,6 +1,6 @@
 use std::{panic, sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     dedup::{Claim, Commit, Renewal, Store, StoreError, Token},
@@ -13,6 +13,9 @@ pub(super) const LONG: Duration = Duration::from_secs(100);
 pub(super) const SHORT: Duration = Duration::from_secs(1);
 /// Time after which a [`SHORT`] lease or window has expired, even if the store rounds it up.
 pub(super) const EXPIRED: Duration = Duration::from_millis(2100);
+
+/// Far longer than a call takes, also on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The store under test. Its methods fail a check if the store returns an error or the wrong number
 /// of results.
@@ -78,7 +81,7 @@ impl<S: Store> Harness<S> {
         token: Token,
         lease: Duration,
     ) -> Vec<Claim> {
-        let claims = expect_ok(self.store.claim(keys, token, lease).await, "a claim");
+        let claims = answer(self.store.claim(keys, token, lease), "a claim").await;
         assert_eq!(
             claims.len(),
             keys.len(),
@@ -93,7 +96,7 @@ impl<S: Store> Harness<S> {
         token: Token,
         lease: Duration,
     ) -> Vec<Renewal> {
-        let renewals = expect_ok(self.store.renew(keys, token, lease).await, "a renewal");
+        let renewals = answer(self.store.renew(keys, token, lease), "a renewal").await;
         assert_eq!(
             renewals.len(),
             keys.len(),
@@ -103,7 +106,7 @@ impl<S: Store> Harness<S> {
     }
 
     pub(super) async fn commit(&self, keys: &[(EventKey, Duration)], token: Token) -> Vec<Commit> {
-        let commits = expect_ok(self.store.commit(keys, token).await, "a commit");
+        let commits = answer(self.store.commit(keys, token), "a commit").await;
         assert_eq!(
             commits.len(),
             keys.len(),
@@ -113,7 +116,7 @@ impl<S: Store> Harness<S> {
     }
 
     pub(super) async fn release(&self, keys: &[EventKey], token: Token) {
-        expect_ok(self.store.release(keys, token).await, "a release");
+        answer(self.store.release(keys, token), "a release").await;
     }
 
     pub(super) async fn claim_one(&self, key: EventKey, token: Token, lease: Duration) -> Claim {
@@ -136,8 +139,12 @@ pub(super) fn single<T>(mut results: Vec<T>) -> T {
         .unwrap_or_else(|| panic!("rule 8: one result per key"))
 }
 
-fn expect_ok<T>(result: Result<T, StoreError>, what: &str) -> T {
-    result.unwrap_or_else(|error| panic!("{what} returned an error: {error:?}"))
+async fn answer<T>(call: impl Future<Output = Result<T, StoreError>>, what: &str) -> T {
+    match timeout(PATIENCE, call).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => panic!("{what} returned an error: {error:?}"),
+        Err(_) => panic!("{what} had no result within {PATIENCE:?}"),
+    }
 }
 
 pub(super) fn all_are<T: PartialEq + Copy>(results: &[T], expected: T) -> bool {

@@ -57,7 +57,7 @@ use crate::dedup::Store;
 /// # Panics
 ///
 /// If the store breaks a rule, with the number of the rule and the observation; if it returns an
-/// error; and outside of a Tokio runtime with its time driver enabled.
+/// error, or nothing within a minute; and outside of a Tokio runtime with its time driver enabled.
 pub async fn conformance<S: Store>(store: S) {
     let harness = Harness::new(store);
     let mut checks = JoinSet::new();
