@@ -78,10 +78,14 @@ mod tests {
     #[test]
     fn reasons_fit_into_the_database() {
         let long = "é\0".repeat(1000);
-        let Err(kept) = outcome::<(), _>(Err(long)) else {
-            panic!("an error stays one")
+        let error = outcome::<(), _>(Err(long.clone()));
+        let never = outcome::<_, String>(Ok(Verdict::Never(long)));
+        let (Err(error), Ok(Verdict::Never(never))) = (error, never) else {
+            panic!("each stays what it is")
         };
-        assert_eq!(kept.chars().count(), MAX_ERROR);
-        assert!(!kept.contains('\0'));
+        for kept in [error, never] {
+            assert_eq!(kept.chars().count(), MAX_ERROR);
+            assert!(!kept.contains('\0'));
+        }
     }
 }

@@ -269,6 +269,21 @@ pub(crate) async fn a_batch_ends_before_an_unreadable_event(db: &Db) {
     assert_eq!(*batches.lock().unwrap(), [["w0"]]);
 }
 
+/// The limit is that of the worker, and what is left makes the next batch.
+pub(crate) async fn a_batch_has_no_more_events_than_its_limit(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, burst(5)).await;
+    let batches = Batches::default();
+    let seen = batches.clone();
+    let worker = inbox.batch_worker(move |batch| {
+        seen.lock().unwrap().push(ids(&batch));
+        async { Ok::<_, String>(()) }
+    });
+    worker.batch_limit(2).run(until_empty(&inbox)).await;
+    let expected = [vec!["w0", "w1"], vec!["w2", "w3"], vec!["w4"]];
+    assert_eq!(*batches.lock().unwrap(), expected);
+}
+
 fn burst(count: u64) -> String {
     let item = |n| message("491", &format!("w{n}"), n);
     messages(&(0..count).map(item).collect::<Vec<_>>())

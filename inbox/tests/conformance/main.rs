@@ -59,7 +59,7 @@ on_both! {
         a_batch_that_fails_is_handed_out_one_by_one,
         an_event_that_failed_too_often_has_no_neighbours, a_poison_message_dies_alone,
         a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own,
-        a_batch_ends_before_an_unreadable_event;
+        a_batch_ends_before_an_unreadable_event, a_batch_has_no_more_events_than_its_limit;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
         a_renewal_does_not_shorten_a_lease, a_lane_that_was_leased_twice_is_renewed,
@@ -69,11 +69,13 @@ on_both! {
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped,
         an_unreadable_event_is_retried_later_and_later, the_pause_doubles_up_to_the_longest;
-    operators: ages_and_times_are_told_in_their_units, what_is_over_has_no_content,
+    operators: each_state_of_a_lane_is_told, ages_and_times_are_told_in_their_units,
+        what_is_over_has_no_content,
         a_held_conversation_is_woken_by_nothing,
         a_purge_removes_what_has_expired_and_nothing_else;
     transactions: effects_and_mark_commit_together, without_done_nothing_is_written,
-        a_batch_is_done_by_one_commit, the_mark_is_fenced, a_transaction_that_its_handler_ended_is_not_done,
+        a_batch_is_done_by_one_commit, the_mark_is_fenced,
+        a_transaction_that_its_handler_ended_is_not_done,
         what_follows_done_is_not_aborted,
         verdicts_after_a_rollback_are_obeyed;
     shutdown: running_handlers_finish, what_does_not_finish_is_handed_over,

@@ -50,6 +50,34 @@ pub(crate) async fn ages_and_times_are_told_in_their_units(db: &Db) {
     assert!(between.contains(&died), "{died:?}");
 }
 
+/// A lane is running while its lease lasts, and retrying while it waits for its pause.
+pub(crate) async fn each_state_of_a_lane_is_told(db: &Db) {
+    let inbox = db.inbox().await;
+    for (person, id) in [("491", "fails"), ("492", "hangs"), ("493", "dies")] {
+        post(&inbox, messages(&[message(person, id, 1)])).await;
+    }
+    let worker = inbox.worker(|event: InboxEvent| async move {
+        match event.event().id() {
+            Some("fails") => Err("no"),
+            _ => std::future::pending::<Result<(), _>>().await,
+        }
+    });
+    let worker = worker.lease(HOUR).backoff(HOUR, HOUR);
+    let process = tokio::spawn(worker.run(std::future::pending()));
+    let told = async || {
+        let status = inbox.status().await.unwrap();
+        (status.messages, status.running, status.retrying)
+    };
+    until("all have begun", async || told().await == (3, 2, 1)).await;
+    process.abort();
+    let now = if db.is_sqlite() { "0" } else { "now()" };
+    db.execute(&format!(
+        "UPDATE whatsapp_inbox_lane SET wake_at = {now} WHERE lane LIKE '%493'"
+    ))
+    .await;
+    assert_eq!(told().await, (3, 1, 1));
+}
+
 /// However an event ends: what it said, and what the handler said of it, is removed. The rest is
 /// kept for as long as the setting says.
 pub(crate) async fn what_is_over_has_no_content(db: &Db) {
