@@ -43,7 +43,7 @@ impl Lines {
 
     #[track_caller]
     fn only(&self, part: &str) -> String {
-        self.one(part, self.with(part))
+        self.one(part, &self.with(part))
     }
 
     /// The one WARN with this text. The spans of a request may stand before the target: those of
@@ -52,12 +52,12 @@ impl Lines {
     fn warning(&self, text: &str) -> String {
         let mut found = self.with(&format!("tower_whatsapp_inbox: {text}"));
         found.retain(|line| line.split_whitespace().nth(1) == Some("WARN"));
-        self.one(text, found)
+        self.one(text, &found)
     }
 
     #[track_caller]
-    fn one(&self, part: &str, found: Vec<String>) -> String {
-        let [line] = &found[..] else {
+    fn one(&self, part: &str, found: &[String]) -> String {
+        let [line] = found else {
             panic!("{part:?} is not in one line of {:#?}", self.with(""))
         };
         println!("{line}");
