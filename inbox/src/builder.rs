@@ -188,7 +188,7 @@ impl InboxBuilder {
                 .is_none_or(|only| only.iter().any(is_kind))
                 && !self.ignore.iter().any(is_kind)
         };
-        if !Payload::NAMES.iter().any(|kind| is_stored(kind)) {
+        if !Payload::NAMES.iter().any(is_stored) {
             return Err(InboxError::config(
                 "`only` and `ignore` leave no kind to store",
             ));
