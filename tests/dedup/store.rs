@@ -215,7 +215,7 @@ impl Simple {
 
     async fn hang(&self, fault: Fault) {
         if self.has(fault) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

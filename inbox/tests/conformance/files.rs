@@ -7,11 +7,13 @@ use tower_whatsapp_inbox::{Inbox, InboxErrorKind};
 
 use crate::common::{message, messages, post};
 
+type Tamper = fn(&Path);
+
 /// Nobody would find again what SQLite writes to a file that has no name any more.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_file_that_is_gone_is_503() {
-    let cases: [(&str, fn(&Path)); 5] = [
+    let cases: [(&str, Tamper); 5] = [
         ("the database is removed", |file| {
             fs::remove_file(file).unwrap();
         }),
