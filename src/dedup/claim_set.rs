@@ -24,6 +24,10 @@ const BACKFILL_FIELDS: &[&str] = &["history", "smb_app_state_sync"];
 /// Bytes of one event that are hashed for its key before the task yields.
 const HASH_STEP: usize = 64 * 1024;
 
+/// How many pairs of events with one key of the host's own function are compared in a delivery. A
+/// search costs a step for each event.
+const COMPARED_PAIRS: usize = 16;
+
 /// The keys and windows of events.
 pub(super) struct Policy {
     /// `None`: [`Event::key_in`] for distinguishable events.
@@ -44,6 +48,8 @@ pub(super) struct ClaimSet {
     /// One for each event, in the order of the delivery.
     events: Vec<EventState>,
     pub(super) has_stale: bool,
+    /// Two events with different default keys have one key of the host's own function.
+    pub(super) has_collision: bool,
     /// Number of events that are refused.
     pub(super) refused: usize,
 }
@@ -83,8 +89,10 @@ impl ClaimSet {
             keys: BTreeMap::new(),
             events: Vec::with_capacity(events.len()),
             has_stale: false,
+            has_collision: false,
             refused: 0,
         };
+        let mut to_compare = policy.key.as_ref().map_or(0, |_| COMPARED_PAIRS);
         for event in events {
             consume_budget().await;
             let status_window = policy.status_window.filter(|_| is_status(event));
@@ -97,6 +105,14 @@ impl ClaimSet {
             set.refused += usize::from(refused);
             let to_claim = key.filter(|_| !refused);
             let repeated = to_claim.is_some_and(|key| !set.insert(key, window));
+            if repeated && to_compare > 0 && !set.has_collision {
+                to_compare -= 1;
+                let first = set.events.iter().position(|first| first.key == key);
+                if let Some(first) = first.and_then(|first| events.get(first)) {
+                    let first = default_key(&EventIdentity::of(first), app).await;
+                    set.has_collision = first != default_key(&identity, app).await;
+                }
+            }
             set.events.push(EventState {
                 key,
                 repeated,

@@ -153,6 +153,10 @@ impl<S: Store> Delivery<'_, S> {
         let claims = ClaimSet::new(&notification, self.app, &self.shared.policy).await;
         let Ok(claims) = claims else { return };
         self.claims = claims;
+        if let Some(verified) = self.verified.filter(|_| self.claims.has_collision) {
+            // Calls the host's hook.
+            let _ = contain(|| verified.warnings().keys_collide());
+        }
         let unprotected = match self.claim().await {
             ClaimOutcome::Proceed { unprotected } => unprotected,
             ClaimOutcome::Respond(response) => {

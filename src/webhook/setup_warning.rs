@@ -66,6 +66,11 @@ pub enum SetupWarning {
     /// it through untouched. Remove one of them. The usual cause is a layer on the route and
     /// another on the router.
     DedupRepeated,
+    /// Two different events of a delivery have one key by the host's own
+    /// [`key`](crate::dedup::DedupLayerBuilder::key) function, so only the first reaches the
+    /// handler. Different are events whose default keys differ. It is a false alarm if the function
+    /// means to merge them.
+    KeysCollide,
 }
 
 impl SetupWarning {
@@ -81,6 +86,7 @@ impl SetupWarning {
             Self::LayersOverlap => "layers_overlap",
             Self::DedupBypassed => "dedup_bypassed",
             Self::DedupRepeated => "dedup_repeated",
+            Self::KeysCollide => "keys_collide",
             Self::WebhookRepeated => "webhook_repeated",
             Self::LabelShared => "label_shared",
             Self::AllEventsForeign => "all_events_foreign",
@@ -120,6 +126,9 @@ impl fmt::Display for SetupWarning {
             }
             Self::DedupRepeated => {
                 "a delivery passed two DedupLayers, and only the outer one deduplicates it: remove one of them"
+            }
+            Self::KeysCollide => {
+                "two different events of a delivery have one key, so only the first was handled: does the `key` function leave out what tells them apart?"
             }
         })
     }

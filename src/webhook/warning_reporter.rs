@@ -68,6 +68,12 @@ impl WarningReporter {
         self.report(SetupWarning::DedupRepeated);
     }
 
+    /// Reports two different events with one key of the host's own function.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn keys_collide(&self) {
+        self.report(SetupWarning::KeysCollide);
+    }
+
     #[cold]
     pub(super) fn report(&self, warning: SetupWarning) {
         if self.is_first(warning) {

@@ -1,11 +1,17 @@
 //! Keys of claims, windows, and stale events.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use test_support::builder;
 use tower_whatsapp::{
+    Event,
     dedup::{DedupLayerBuilder, DedupRejectionKind, OnStale, PartialFailure, Store, Token},
     event::EventKey,
     testing::sample::{self, Sample},
+    webhook::SetupWarning,
 };
 
 use super::{
@@ -94,6 +100,66 @@ async fn a_key_of_the_hosts_own() {
     stack
         .at_rest([2, 1, 0], Tally::handled(1).and_suppressed(2))
         .await;
+}
+
+/// The second of two events with one key does not reach the handler, and nothing else shows it.
+#[tokio::test(start_paused = true)]
+async fn different_events_with_one_key_are_reported_once() {
+    type KeyFn = fn(&Event, &str) -> Option<EventKey>;
+    let one_for_all: KeyFn = |_, _| Some(EventKey::from_bytes([7; 16]));
+    let by_kind: KeyFn = |event, _| {
+        let mut bytes = [0; 16];
+        bytes[0] = event.kind().len() as u8;
+        Some(EventKey::from_bytes(bytes))
+    };
+    let own: KeyFn = |event, _| Some(event.key());
+    let none: KeyFn = |_, _| None;
+    let collide = [SetupWarning::KeysCollide];
+    let repeated = text("A").and(text("A")).and(status("B"));
+    for (case, key, sample, expected) in [
+        (
+            "one key for all",
+            one_for_all,
+            text("A").and(text("B")),
+            &collide[..],
+        ),
+        (
+            "one key for all, later",
+            one_for_all,
+            text("A").and(text("A")).and(text("B")),
+            &collide,
+        ),
+        (
+            "a key for each kind",
+            by_kind,
+            text("A").and(status("A")).and(status("B")),
+            &collide,
+        ),
+        (
+            "a key for each kind, one of each",
+            by_kind,
+            text("A").and(status("B")),
+            &[],
+        ),
+        (
+            "the same event twice",
+            one_for_all,
+            text("A").and(text("A")),
+            &[],
+        ),
+        ("the default key", own, repeated.clone(), &[]),
+        ("no key", none, repeated, &[]),
+    ] {
+        let warned = Arc::new(Mutex::new(Vec::new()));
+        let hook = Arc::clone(&warned);
+        let builder = builder().on_setup_warning(move |warning| hook.lock().unwrap().push(warning));
+        let host = Host::good();
+        let stack = Stack::under(builder, Scripted::new(), host, |builder| builder.key(key));
+        for _ in 0..2 {
+            stack.send(&sample).await;
+        }
+        assert_eq!(*warned.lock().unwrap(), expected, "{case}");
+    }
 }
 
 /// A panicking key function fails only its delivery.
