@@ -27,6 +27,9 @@ pub enum InboxErrorKind {
     NewerSchema,
     /// Another worker has the conversation: the lease was lost. Nothing was written.
     LeaseLost,
+    /// The handler has begun a transaction already, and has neither finished nor dropped it. On
+    /// SQLite the second would wait for the first, and so would all deliveries.
+    TransactionOpen,
 }
 
 impl InboxError {
@@ -53,6 +56,9 @@ impl fmt::Display for InboxError {
             InboxErrorKind::Timeout => "the database did not answer in time",
             InboxErrorKind::NewerSchema => "the schema of the inbox is of a later version",
             InboxErrorKind::LeaseLost => "the lease of the conversation was lost",
+            InboxErrorKind::TransactionOpen => {
+                "this run has a transaction already: use it, or drop it before you begin another"
+            }
         })
     }
 }

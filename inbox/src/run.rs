@@ -1,6 +1,7 @@
 //! One call of a handler.
 
 use std::{
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -8,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, watch},
+    time::Instant,
+};
 
 use crate::{inbox::Inbox, row::Lease};
 
@@ -103,6 +107,14 @@ pub(crate) struct Run {
     /// Number of this run for the event that was tried most often, from 1.
     pub(crate) attempt: i32,
     term: Arc<Term>,
+    /// Locked while the handler has a transaction, or begins one.
+    slot: Arc<Mutex<()>>,
+}
+
+/// The one transaction that a run may have at a time.
+pub(crate) struct Slot {
+    run: Arc<Run>,
+    _guard: OwnedMutexGuard<()>,
 }
 
 impl Run {
@@ -119,7 +131,15 @@ impl Run {
             keys,
             attempt,
             term,
+            slot: Arc::default(),
         }
+    }
+
+    /// Takes the place of the transaction. `None` if there is one.
+    pub(crate) fn slot(self: &Arc<Self>) -> Option<Slot> {
+        let guard = Arc::clone(&self.slot).try_lock_owned().ok()?;
+        let run = Arc::clone(self);
+        Some(Slot { run, _guard: guard })
     }
 
     pub(crate) fn begun(&self) {
@@ -147,5 +167,13 @@ impl Run {
 
     pub(crate) fn is_committed(&self) -> bool {
         self.term.transaction() == COMMITTED
+    }
+}
+
+impl Deref for Slot {
+    type Target = Arc<Run>;
+
+    fn deref(&self) -> &Arc<Run> {
+        &self.run
     }
 }

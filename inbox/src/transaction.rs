@@ -8,9 +8,9 @@ use sqlx::{Database, Transaction};
 
 use crate::{
     backend::{self, Backend},
-    error::InboxError,
+    error::{InboxError, InboxErrorKind},
     event::{InboxBatch, InboxEvent},
-    run::Run,
+    run::{Run, Slot},
     testing::{self, Point},
 };
 
@@ -44,7 +44,7 @@ use crate::{
 /// ```
 pub struct InboxTransaction<DB: Database> {
     transaction: Transaction<'static, DB>,
-    run: Arc<Run>,
+    run: Slot,
 }
 
 /// Methods of [`InboxEvent`] and [`InboxBatch`] that begin a transaction.
@@ -55,7 +55,7 @@ macro_rules! begin {
             ///
             /// # Errors
             ///
-            /// If the database fails.
+            /// If the database fails, or this run has a transaction already.
             ///
             /// # Panics
             ///
@@ -69,15 +69,15 @@ macro_rules! begin {
                     #[cfg(feature = "sqlite")]
                     Backend::Sqlite(_) => wrong_database(),
                 };
-                let transaction = backend.begin_run().await?;
-                Ok(InboxTransaction::new(transaction, &self.run))
+                let run = slot(&self.run)?;
+                Ok(InboxTransaction::new(backend.begin_run().await?, run))
             }
 
             /// Begins a transaction in which this run is marked as done.
             ///
             /// # Errors
             ///
-            /// If the database fails.
+            /// If the database fails, or this run has a transaction already.
             ///
             /// # Panics
             ///
@@ -91,8 +91,8 @@ macro_rules! begin {
                     #[cfg(feature = "postgres")]
                     Backend::Postgres(_) => wrong_database(),
                 };
-                let transaction = backend.begin_run().await?;
-                Ok(InboxTransaction::new(transaction, &self.run))
+                let run = slot(&self.run)?;
+                Ok(InboxTransaction::new(backend.begin_run().await?, run))
             }
         }
     )*};
@@ -110,10 +110,14 @@ fn wrong_database() -> ! {
     panic!("this inbox is on another database than the transaction that was asked for")
 }
 
+fn slot(run: &Arc<Run>) -> Result<Slot, InboxError> {
+    run.slot()
+        .ok_or_else(|| InboxError::new(InboxErrorKind::TransactionOpen))
+}
+
 impl<DB: Database> InboxTransaction<DB> {
-    fn new(transaction: Transaction<'static, DB>, run: &Arc<Run>) -> Self {
+    fn new(transaction: Transaction<'static, DB>, run: Slot) -> Self {
         run.begun();
-        let run = Arc::clone(run);
         Self { transaction, run }
     }
 

@@ -274,6 +274,30 @@ pub(crate) async fn verdicts_after_a_rollback_are_obeyed(db: &Db) {
     assert_eq!((counters.failed, counters.handled), (1, 2));
 }
 
+/// On SQLite the second would wait for the first, and deliveries for both.
+pub(crate) async fn a_run_has_one_transaction_at_a_time(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute("CREATE TABLE effects (id TEXT)").await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let is_sqlite = db.is_sqlite();
+    let worker = inbox.worker(move |event: InboxEvent| async move {
+        let second = if is_sqlite {
+            let _first = event.begin_sqlite().await?;
+            event.begin_sqlite().await.err()
+        } else {
+            let _first = event.begin_postgres().await?;
+            event.begin_postgres().await.err()
+        };
+        let kind = second.map(|error| error.kind());
+        assert_eq!(kind, Some(InboxErrorKind::TransactionOpen));
+        // The first is dropped: another may begin.
+        effect(&event, is_sqlite, true).await
+    });
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(db.count(EFFECTS).await, 1);
+    assert_eq!(inbox.counters().failed, 0);
+}
+
 /// A process that stops inside a transaction of the crate does not keep its locks. How long a
 /// transaction of a handler may idle is up to the host.
 pub(crate) async fn own_transactions_do_not_idle() {
