@@ -17,7 +17,6 @@ tagged_union! {
         /// Selection of a list row.
         ListReply(ListReply<'a>) = "list_reply",
         /// Completion of a flow or an address form.
-        #[doc(alias = "nfm_reply")]
         FlowReply(FlowReply<'a>) = "nfm_reply",
         /// Reply to a call permission request.
         CallPermissionReply(CallPermissionReply<'a>) = "call_permission_reply",
@@ -124,6 +123,7 @@ object! {
 
 object! {
     /// The completion of a flow or an address form: `nfm_reply`.
+    #[doc(alias = "nfm_reply")]
     pub struct FlowReply<'a> {
         /// Type of the form (`name`): `flow` or `address_message`.
         pub name: Option<&'a str> = Id["name"],
