@@ -9,15 +9,15 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::to_bytes,
     extract::{Query, Request, State},
     response::{Html, IntoResponse, Redirect, Response},
     routing::get,
 };
 use http::{Method, StatusCode};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use serde_json::{Value, json};
-use test_support::{process::run, sign};
+use serde_json::Value;
+use test_support::{process::run, sign, webhook::send};
 use tls_tests::pki::{Authority, CertificateRequest, Directory, Identity};
 use tokio::{net::TcpListener, task::spawn_blocking};
 use tokio_rustls::{
@@ -130,7 +130,7 @@ fn by_hand(fault: Fault) -> Router {
         })
 }
 
-async fn serve(app: Router) -> SocketAddr {
+pub async fn serve(app: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async { axum::serve(listener, app).await });
@@ -171,14 +171,14 @@ pub async fn serve_with(config: ServerConfig, app: Router) -> SocketAddr {
 }
 
 /// The exit code, and the severity and name of each finding.
-struct Diagnosis {
-    code: Option<i32>,
-    findings: Vec<(String, String)>,
-    output: String,
+pub struct Diagnosis {
+    pub code: Option<i32>,
+    pub findings: Vec<(String, String)>,
+    pub output: String,
 }
 
 impl Diagnosis {
-    async fn of(url: String, options: &[&str], env: &[(&str, &str)]) -> Self {
+    pub async fn of(url: String, options: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = program();
         command.args(["doctor", &url, "--json"]).args(options);
         command.env_remove("WHATSAPP_ACCESS_TOKEN");
@@ -204,19 +204,19 @@ impl Diagnosis {
         }
     }
 
-    fn named(&self, severity: &str) -> Vec<&str> {
+    pub fn named(&self, severity: &str) -> Vec<&str> {
         let named = self.findings.iter().filter(|(found, _)| found == severity);
         named.map(|(_, name)| &**name).collect()
     }
 
     #[track_caller]
-    fn assert_errors(&self, what: &str, names: &[&str]) {
+    pub fn assert_errors(&self, what: &str, names: &[&str]) {
         assert_eq!(self.named("error"), names, "{what}: {}", self.output);
         assert_eq!(self.code, Some(i32::from(!names.is_empty())), "{what}");
-        assert!(
-            !self.output.contains(SECRET) && !self.output.contains(TOKEN),
-            "{what}"
-        );
+        // The token also as in URLs.
+        for secret in [SECRET, TOKEN, "a+token+%26+more", "a%20token%20%26%20more"] {
+            assert!(!self.output.contains(secret), "{what}: {}", self.output);
+        }
     }
 }
 
@@ -326,6 +326,81 @@ async fn each_fault_is_named_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_is_not_taken_for_repeats() {
+    let address = serve(by_hand(Fault::None)).await;
+    let url = format!("http://{address}/webhook");
+    let mut counts = Vec::new();
+    for _ in 0..3 {
+        Diagnosis::of(url.clone(), &[], &ENV)
+            .await
+            .assert_errors("good", &[]);
+        let request = http::Request::get("/count");
+        let (_, count) = send(address, http::Version::HTTP_11, request, "").await;
+        counts.push(count.parse::<usize>().unwrap());
+    }
+    let first = counts[0];
+    assert_eq!(counts, [first, 2 * first, 3 * first]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_expires_within_two_weeks_is_a_warning() {
+    let authority = Authority::new("an authority");
+    let ca = Directory::new("doctor-expiry").write("ca.pem", &authority.pem());
+    for (days, warnings) in [
+        (1, &["certificate_expires"][..]),
+        (13, &["certificate_expires"]),
+        (15, &[]),
+        (90, &[]),
+    ] {
+        let request = CertificateRequest::server(&["127.0.0.1"]).days_left(days);
+        let address = serve_tls(&authority.sign(request), by_hand(Fault::None)).await;
+        let url = format!("https://{address}/webhook");
+        let diagnosis = Diagnosis::of(url, &["--ca", &ca], &ENV).await;
+        // It is still good.
+        diagnosis.assert_errors("expiry", &[]);
+        assert_eq!(diagnosis.named("warning"), warnings, "{days}");
+        assert!(diagnosis.named("ok").contains(&"certificate"), "{days}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn urls_with_a_query_or_an_ipv6_address_are_called_as_they_are() {
+    let layer = WebhookLayer::new("/webhook", SECRET, TOKEN).unwrap();
+    let keeps_query = async |request: Request| match request.uri().query() {
+        Some(query) if query.starts_with("tenant=7") => StatusCode::OK,
+        _ => StatusCode::BAD_GATEWAY,
+    };
+    let app = Router::new()
+        .route("/webhook", axum::routing::post(keeps_query))
+        .layer(layer);
+    let address = serve(app.clone()).await;
+    let mut urls = vec![format!("http://{address}/webhook?tenant=7")];
+    // Some machines have no IPv6.
+    if let Ok(listener) = TcpListener::bind("[::1]:0").await {
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async { axum::serve(listener, app).await });
+        urls.push(format!("http://{address}/webhook?tenant=7"));
+    }
+    for url in urls {
+        let diagnosis = Diagnosis::of(url.clone(), &[], &ENV).await;
+        diagnosis.assert_errors(&url, &[]);
+        for name in ["handshake", "signed", "large"] {
+            assert!(diagnosis.named("ok").contains(&name), "{url} {name}");
+        }
+        let mut command = program();
+        command.args(["send", &url, "--sample", "text"]).envs(ENV);
+        let output = spawn_blocking(move || run(&mut command, b""))
+            .await
+            .unwrap();
+        let out = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            out.starts_with("handshake             ok\ntext  200  "),
+            "{url} {out}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_certificate_is_named_and_gets_no_secret() {
     let good = || CertificateRequest::server(&["127.0.0.1"]);
     let authority = Authority::new("an authority");
@@ -421,80 +496,4 @@ async fn it_waits_for_an_answer_as_many_seconds_as_the_option_says() {
         diagnosis.output.matches("no answer within").count()
     );
     assert!(answers > 1, "{}", diagnosis.output);
-}
-
-/// A server in place of the Graph API. It wants the token in a header.
-async fn graph(request: Request<Body>) -> Response {
-    let authorization = request
-        .headers()
-        .get("authorization")
-        .map(http::HeaderValue::as_bytes);
-    if authorization != Some(b"Bearer EAAcanary") {
-        return StatusCode::UNAUTHORIZED.into_response();
-    }
-    let url = "http://127.0.0.1:9/webhook";
-    let numbered = |level: &str, url: &str| json!({ "webhook_configuration": { level: url, "application": "https://app.example/" } });
-    let fields = |names: &[&str]| {
-        let fields: Vec<_> = names
-            .iter()
-            .map(|name| json!({ "name": name, "version": "v26.0" }))
-            .collect();
-        json!({ "data": [{ "object": "whatsapp_business_account", "callback_url": url, "fields": fields }] })
-    };
-    let answer = match request.uri().to_string().strip_prefix("/v1/") {
-        Some("1/subscribed_apps") => {
-            json!({ "data": [{ "whatsapp_business_api_data": { "id": "7" } }] })
-        }
-        Some("2/subscribed_apps") => json!({ "data": [] }),
-        Some("3/subscribed_apps") => {
-            json!({ "data": [{ "override_callback_uri": "https://other.example/" }] })
-        }
-        Some("1?fields=webhook_configuration") => numbered("phone_number", url),
-        Some("2?fields=webhook_configuration") => {
-            numbered("whatsapp_business_account", "https://other.example/")
-        }
-        Some("3?fields=webhook_configuration") => json!({}),
-        Some("1/subscriptions") => fields(&["messages", "account_update"]),
-        Some("2/subscriptions") => fields(&["account_update"]),
-        _ => {
-            let error = json!({ "error": { "message": "Unsupported get request" } });
-            return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
-        }
-    };
-    answer.to_string().into_response()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_graph_api_tells_what_meta_has_stored() {
-    let address = serve(Router::new().fallback(graph)).await;
-    let base = format!("http://{address}/v1");
-    for (option, id, names) in [
-        ("--waba", "1", &[][..]),
-        ("--waba", "2", &["not_subscribed"]),
-        ("--waba", "3", &["callback_overridden"]),
-        ("--waba", "4", &["graph_refused"]),
-        ("--phone-number", "1", &[]),
-        ("--phone-number", "2", &["callback_elsewhere"]),
-        ("--phone-number", "3", &["callback_missing"]),
-        ("--app", "1", &[]),
-        ("--app", "2", &["field_missing"]),
-    ] {
-        let env = [("WHATSAPP_ACCESS_TOKEN", "EAAcanary")];
-        // No server is there, so that is an error too.
-        let url = "http://127.0.0.1:9/webhook".to_owned();
-        let diagnosis = Diagnosis::of(url, &[option, id, "--graph-url", &base], &env).await;
-        let names: Vec<_> = ["connection"].iter().chain(names).copied().collect();
-        diagnosis.assert_errors(&format!("{option} {id}"), &names);
-        assert!(!diagnosis.output.contains("EAAcanary"));
-    }
-    let url = "http://127.0.0.1:9/webhook".to_owned();
-    let diagnosis = Diagnosis::of(url, &["--waba", "1"], &[]).await;
-    assert_eq!(diagnosis.code, Some(2));
-    assert!(
-        diagnosis
-            .output
-            .contains("WHATSAPP_ACCESS_TOKEN is not set"),
-        "{}",
-        diagnosis.output
-    );
 }

@@ -10,11 +10,14 @@
 )]
 
 mod doctor;
+mod doctor_graph;
 mod files;
 mod help;
 mod output;
 mod rate;
+mod secrets;
 mod send;
+mod send_traffic;
 mod serve;
 mod serve_limits;
 mod serve_page;

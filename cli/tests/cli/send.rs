@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, task::spawn_blocking};
 
 use crate::{ENV, SECRET, program};
 
-fn send(url: &str, options: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String, String) {
+pub fn send(url: &str, options: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = program();
     command
         .args(["send", url])
@@ -26,7 +26,7 @@ fn send(url: &str, options: &[&str], env: &[(&str, &str)]) -> (Option<i32>, Stri
 }
 
 /// Returns the value of a line of the report.
-fn value<'a>(report: &'a str, name: &str) -> &'a str {
+pub fn value<'a>(report: &'a str, name: &str) -> &'a str {
     let line = report
         .lines()
         .find_map(|line| line.trim().strip_prefix(name));
@@ -196,7 +196,9 @@ fn interrupting_it_prints_the_counts_so_far() {
 }
 
 /// A server that answers each message as the function says. Returns the URL.
-async fn serve(answer: impl Fn(&Value) -> StatusCode + Clone + Send + Sync + 'static) -> String {
+pub async fn serve(
+    answer: impl Fn(&Value) -> StatusCode + Clone + Send + Sync + 'static,
+) -> String {
     let handler = async move |body: String| {
         let body: Value = serde_json::from_str(&body).unwrap();
         answer(&body["entry"][0]["changes"][0]["value"]["messages"][0])
@@ -208,7 +210,7 @@ async fn serve(answer: impl Fn(&Value) -> StatusCode + Clone + Send + Sync + 'st
     format!("http://{address}/webhook")
 }
 
-async fn send_to(url: &str, options: &[&str]) -> (Option<i32>, String, String) {
+pub async fn send_to(url: &str, options: &[&str]) -> (Option<i32>, String, String) {
     let url = url.to_owned();
     let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
     let sending = spawn_blocking(move || {

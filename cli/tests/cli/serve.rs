@@ -243,10 +243,12 @@ async fn a_session_is_saved_and_loaded() {
     let (_, answer) = other.post("/api/session", &session).await;
     assert_eq!(answer, r#"{"loaded":2}"#);
     let (before, after) = (serve.kept().await, other.kept().await);
+    assert_eq!(before[1]["length"], text("wamid.B").len());
     for (before, after) in before.iter().zip(&after) {
         assert_eq!(after["origin"], "loaded");
         for key in [
-            "at", "verdict", "status", "title", "kinds", "refusal", "body", "micros",
+            "at", "method", "path", "verdict", "status", "title", "kinds", "numbers", "events",
+            "unread", "length", "refusal", "body", "micros",
         ] {
             assert_eq!(before[key], after[key], "{key}");
         }

@@ -94,27 +94,58 @@ async fn a_bad_line_is_counted_as_an_editor_does() {
     assert_eq!(answer, r#"{"loaded":2}"#);
 }
 
-/// Connects as a page does. Returns the id of the first event with rows, and their numbers.
-fn rows(serve: &Serve, query: &str, last: Option<&str>) -> (String, Vec<u64>) {
+/// Connects as a page does. Returns the id of each event with rows, and their numbers.
+fn events(
+    serve: &Serve,
+    query: &str,
+    last: Option<&str>,
+) -> impl Iterator<Item = (String, Vec<u64>)> {
     let mut page = TcpStream::connect(serve.page).unwrap();
     page.set_read_timeout(Some(PATIENCE)).unwrap();
     let last = last.map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
     let request = format!("GET /api/stream{query} HTTP/1.1\r\nHost: localhost\r\n{last}\r\n");
     page.write_all(request.as_bytes()).unwrap();
     let mut id = String::new();
-    for line in BufReader::new(page).lines() {
+    BufReader::new(page).lines().filter_map(move |line| {
         let line = line.unwrap();
+        // The comment that it sends when there is nothing else.
+        assert_ne!(line, ":", "the stream waits");
         if let Some(next) = line.strip_prefix("id: ") {
             id = next.to_owned();
         }
-        if let Some(data) = line.strip_prefix("data: {\"rows\":") {
-            let data: Value = serde_json::from_str(&format!("{{\"rows\":{data}")).unwrap();
-            let rows = data["rows"].as_array().unwrap();
-            let numbers = rows.iter().map(|row| row["number"].as_u64().unwrap());
-            return (id, numbers.collect());
+        let data = line
+            .strip_prefix("data: ")
+            .filter(|data| data.starts_with("{\"rows\":"))?;
+        let data: Value = serde_json::from_str(data).unwrap();
+        let rows = data["rows"].as_array().unwrap();
+        let numbers = rows.iter().map(|row| row["number"].as_u64().unwrap());
+        Some((id.clone(), numbers.collect()))
+    })
+}
+
+/// The first of these events.
+fn rows(serve: &Serve, query: &str, last: Option<&str>) -> (String, Vec<u64>) {
+    events(serve, query, last).next().unwrap()
+}
+
+#[tokio::test]
+async fn a_page_gets_all_rows_at_once_in_events_of_500() {
+    let serve = Serve::start(&[], &ENV);
+    serve.deliver(&text("wamid.A"), SECRET).await;
+    let (_, session) = serve.get("/api/session").await;
+    let (_, answer) = serve.post("/api/session", &session.repeat(1199)).await;
+    assert_eq!(answer, r#"{"loaded":1199}"#);
+    // Nothing else happens that would make it send more.
+    let mut numbers = Vec::new();
+    for (id, mut rows) in events(&serve, "", None) {
+        assert!(rows.len() <= 500);
+        assert!(id.ends_with(&format!("-{}", rows.last().unwrap())), "{id}");
+        numbers.append(&mut rows);
+        if numbers.len() >= 1200 {
+            break;
         }
     }
-    panic!("the stream ended without rows");
+    assert_eq!(numbers, (1..=1200).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -150,5 +181,59 @@ async fn a_page_that_reconnects_gets_what_it_lacks_and_after_a_restart_all() {
         &format!("{instance}-x"),
     ] {
         assert_eq!(rows(&serve, "", Some(wrong)).1, [1, 2, 3, 4], "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_title_names_the_person_or_the_event() {
+    let serve = Serve::start(&[], &ENV);
+    let status = |recipient: Value| {
+        let mut status = json!({ "id": "wamid.S", "status": "read", "timestamp": "1760000000" });
+        let members = status.as_object_mut().unwrap();
+        members.extend(recipient.as_object().unwrap().clone());
+        json!({ "statuses": [status] })
+    };
+    let message = |members: Value| {
+        let mut message = json!({ "id": "wamid.M", "timestamp": "1760000000", "type": "image" });
+        let object = message.as_object_mut().unwrap();
+        object.extend(members.as_object().unwrap().clone());
+        json!({ "messages": [message] })
+    };
+    let long = "x".repeat(200);
+    for (value, title) in [
+        (
+            status(json!({ "recipient_id": "16505550001" })),
+            "to 16505550001".to_owned(),
+        ),
+        (
+            status(json!({ "recipient_user_id": "US.1" })),
+            "to US.1".to_owned(),
+        ),
+        (
+            status(json!({ "recipient_id": "16505550001", "recipient_user_id": "US.1" })),
+            "to 16505550001".to_owned(),
+        ),
+        (status(json!({})), "to -".to_owned()),
+        (
+            message(json!({ "from": "16505550001" })),
+            "from 16505550001".to_owned(),
+        ),
+        (
+            message(json!({ "from_user_id": "US.1" })),
+            "from US.1".to_owned(),
+        ),
+        (message(json!({})), "from -".to_owned()),
+        (
+            message(json!({ "type": "text", "text": { "body": long }, "from": "1" })),
+            format!("1: {}…", "x".repeat(157)),
+        ),
+        (json!({}), "no events".to_owned()),
+    ] {
+        let body = json!({ "object": "whatsapp_business_account", "entry": [
+            { "id": "0", "changes": [{ "field": "messages", "value": value }] },
+        ] });
+        let status = serve.deliver(&body.to_string(), SECRET).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(serve.kept().await.last().unwrap()["title"], title, "{body}");
     }
 }

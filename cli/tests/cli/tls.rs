@@ -106,3 +106,51 @@ async fn a_client_certificate_is_sent_with_its_intermediates() {
         assert!(!out.contains(" 200 "), "{out}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_says_what_is_wrong_with_a_certificate() {
+    let good = || CertificateRequest::server(&["127.0.0.1"]);
+    let authority = Authority::new("an authority");
+    let ca = Directory::new("cli-wrong").write("ca.pem", &authority.pem());
+    for (words, identity) in [
+        ("has expired", authority.sign(good().valid(2020, 2021))),
+        ("is not valid yet", authority.sign(good().valid(3000, 3001))),
+        (
+            "is for another name",
+            authority.sign(CertificateRequest::server(&["example.com"])),
+        ),
+        ("is self-signed, signed by an", good().self_signed()),
+    ] {
+        let address = serve_with(server(&identity, None), app()).await;
+        let url = format!("https://{address}/webhook");
+        for options in [&["--sample", "text"][..], &["--events", "1"]] {
+            let options = [options, &["--ca", &ca]].concat();
+            let (code, out) = output("send", &url, &options).await;
+            assert_eq!(code, Some(1), "{words} {out}");
+            let start = format!("whatsapp-webhook: the server's certificate {words}");
+            assert!(out.starts_with(&start) && out.lines().count() == 1, "{out}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_of_certificates_need_an_https_url() {
+    let files = Directory::new("cli-http");
+    let authority = Authority::new("an authority");
+    let client = authority.sign(CertificateRequest::client("a client"));
+    let ca = files.write("ca.pem", &authority.pem());
+    let [certificate, key] = [
+        ("leaf.pem", client.pem()),
+        ("key.pem", client.key.serialize_pem()),
+    ]
+    .map(|(name, pem)| files.write(name, &pem));
+    let certificate = ["--client-cert", &*certificate, "--client-key", &key];
+    for options in [&["--ca", &*ca][..], &certificate] {
+        for format in [&[][..], &["--json"]] {
+            let options = [options, format, &["--sample", "text"]].concat();
+            let (code, out) = output("send", "http://127.0.0.1:9/webhook", &options).await;
+            assert_eq!(code, Some(2), "{out}");
+            assert!(out.contains("need a URL with https://"), "{out}");
+        }
+    }
+}

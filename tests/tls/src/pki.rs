@@ -1,6 +1,10 @@
 //! CAs and certificates, valid and invalid ones.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, DnValue,
@@ -83,6 +87,15 @@ impl CertificateRequest {
     pub fn valid(mut self, from: i32, until: i32) -> Self {
         self.0.not_before = date_time_ymd(from, 1, 1);
         self.0.not_after = date_time_ymd(until, 1, 1);
+        self
+    }
+
+    pub fn days_left(mut self, days: u32) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "certificates have dates")]
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        // An hour more, as the days are counted later.
+        let left = Duration::from_secs(u64::from(days) * 24 * 3600 + 3600);
+        self.0.not_after = date_time_ymd(1970, 1, 1) + now.unwrap() + left;
         self
     }
 
