@@ -326,7 +326,7 @@ async fn stale_events_are_delivered_and_marked() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_a_stale_event_is_stale() {
     let stack = Stack::new(Host::new(|_, notification| async move {
-        let stale = |event: &tower_whatsapp::Event| event.detach().is_stale();
+        let stale = |event: &Event| event.detach().is_stale();
         let stale: Vec<_> = notification.events().iter().map(stale).collect();
         assert_eq!(stale, [false, true]);
         super::host::good()
