@@ -41,7 +41,8 @@ pub(crate) enum Command {
 ///
 /// Every line has the keys `file`, `field`, `payload`, `type`, `id`, `known` (whether this version
 /// has types for all parts of the event) and `unread` (paths of the keys that they do not read). A
-/// body that is not JSON gets one line with `file` and `error`.
+/// body that is not JSON gets one line with `file` and `error`. One without events is named on
+/// standard error.
 #[derive(ClapArgs, Debug)]
 #[command(after_help = "Example: whatsapp-webhook inspect delivery.json | jq .unread")]
 pub(crate) struct InspectArgs {

@@ -12,6 +12,8 @@ use tower_whatsapp::{Event, Notification};
 
 use crate::{args::InspectArgs, failure::Failure, output};
 
+const STANDARD_INPUT: &str = "standard input";
+
 pub(crate) fn run(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     let inspected = for_each_body(&args.files, |name, body| inspect(name, body, &mut out));
@@ -46,7 +48,7 @@ pub(crate) fn for_each_body(
         match body {
             Ok(body) => take(name.as_deref(), body)?,
             Err(error) => {
-                let name = name.as_deref().unwrap_or("standard input");
+                let name = name.as_deref().unwrap_or(STANDARD_INPUT);
                 output::report(format_args!(
                     "whatsapp-webhook: cannot read {name}: {error}"
                 ));
@@ -59,10 +61,17 @@ pub(crate) fn for_each_body(
 
 fn inspect(file: Option<&str>, body: Vec<u8>, out: &mut impl Write) -> io::Result<()> {
     match Notification::parse(body) {
-        Ok(notification) => notification
-            .events()
-            .iter()
-            .try_for_each(|event| write!(out, "{}", output::json_line(&describe(file, event))?)),
+        Ok(notification) => {
+            if notification.events().is_empty() {
+                // Else nothing would tell such a body from a file that was never read.
+                let name = file.unwrap_or(STANDARD_INPUT);
+                output::report(format_args!("whatsapp-webhook: no event in {name}"));
+            }
+            notification
+                .events()
+                .iter()
+                .try_for_each(|event| write!(out, "{}", output::json_line(&describe(file, event))?))
+        }
         Err(error) => {
             let line = json!({ "file": file, "error": error.to_string() });
             write!(out, "{}", output::json_line(&line)?)
