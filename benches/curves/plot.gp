@@ -22,6 +22,8 @@ do for [i = 1:9] {
   set title Titles[i]
   set xlabel Counted[i]
   wanted = Names[i]
+  # The prefixes of the others would show 0.1 as 100m.
+  set format y (i == 1 ? "%g" : "%.0s%c")
   plot "docs/curves.tsv" using (stringcolumn(1) eq wanted ? column(2) : NaN):(column(3)) with linespoints linestyle 1, \
        "docs/curves.tsv" using (stringcolumn(1) eq wanted ? column(2) : NaN):(column(4)) with linespoints linestyle 2
 }
