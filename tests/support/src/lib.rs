@@ -95,11 +95,12 @@ pub fn shared(name: &str) -> PathBuf {
 /// How many times a long test repeats its work: `full` times if `LONG_TESTS` is set, otherwise a
 /// tenth, so that `cargo test` is quick. `.ci/run` and `scripts/assure` set it.
 pub fn repetitions(full: usize) -> usize {
-    if env::var_os("LONG_TESTS").is_some() {
-        full
-    } else {
-        full / 10
-    }
+    if long_tests() { full } else { full / 10 }
+}
+
+/// Whether `LONG_TESTS` is set.
+pub fn long_tests() -> bool {
+    env::var_os("LONG_TESTS").is_some()
 }
 
 /// Time limit of everything that a test waits for. Far longer than anything takes, also on a busy
