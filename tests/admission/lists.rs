@@ -61,7 +61,7 @@ fn v6() -> impl Strategy<Value = (IpNet, String)> {
 
 proptest! {
     // Scales with PROPTEST_CASES: 2048 cases by default.
-    #![proptest_config(ProptestConfig { cases: 8 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: test_support::repetitions(2048) as u32, ..ProptestConfig::default() })]
 
     #[test]
     fn it_finds_what_a_search_of_all_finds(
