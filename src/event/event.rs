@@ -234,6 +234,19 @@ impl Event {
         Some(self.envelope.document.text(value))
     }
 
+    /// The change whose account and phone number the event has. `None` for one that may name its
+    /// own, and outside of changes.
+    pub(crate) fn deciding_change(&self) -> Option<u32> {
+        let element = self.element();
+        match element.kind() {
+            Kind::AccountUpdate
+            | Kind::PartnerSolution
+            | Kind::Handover
+            | Kind::AccountSettings => None,
+            _ => element.element.position.change(),
+        }
+    }
+
     /// Returns the webhook field that the app has subscribed to: `messages`, `account_update`, ….
     #[must_use]
     pub fn field(&self) -> Option<&str> {

@@ -232,15 +232,23 @@ impl Notification {
     }
 
     /// Moves the foreign events out of [`events`](Self::events). Both lists keep their order.
-    /// Returns the number of events moved.
+    /// Asks once for each event. Returns the number of events moved.
     pub(crate) fn separate_foreign(&mut self, mut is_foreign: impl FnMut(&Event) -> bool) -> usize {
-        if !self.events.iter().any(&mut is_foreign) {
+        let Some(first) = self.events.iter().position(&mut is_foreign) else {
             return 0;
+        };
+        let mut own = Vec::new();
+        let mut foreign = self.foreign.to_vec();
+        for (at, event) in self.events.iter().enumerate() {
+            let list = match at == first || at > first && is_foreign(event) {
+                true => &mut foreign,
+                false => &mut own,
+            };
+            list.push(event.clone());
         }
-        let (foreign, own): (Vec<_>, Vec<_>) = self.events.iter().cloned().partition(is_foreign);
-        let moved = foreign.len();
         self.events = own.into();
-        self.foreign = self.foreign.iter().cloned().chain(foreign).collect();
+        let moved = foreign.len() - self.foreign.len();
+        self.foreign = foreign.into();
         moved
     }
 

@@ -1,5 +1,4 @@
 use std::{
-    collections::HashSet,
     fmt,
     sync::{
         Arc, OnceLock,
@@ -9,16 +8,16 @@ use std::{
 #[cfg(feature = "tokio")]
 use std::{ptr, sync::Weak};
 
-use super::error::ConfigError;
+use super::{
+    error::ConfigError,
+    event_filter::{EventFilter, OnForeignEvent},
+};
 use crate::{
     credentials::{Credentials, is_label},
-    event::{Event, Notification, Payload},
+    event::Notification,
     receive::{Limits, MAX_BODY_LIMIT},
     telemetry::AppTelemetry,
 };
-
-/// Entry id of the samples sent by the dashboard's *Test* button. No account has it.
-pub(crate) const TEST_ENTRY_ID: &str = "0";
 
 /// A Meta app: the owner of one app secret, with its credentials, limits and filters.
 ///
@@ -68,24 +67,6 @@ pub(super) struct AppHistory {
     /// Whether an event has named a listed account or phone number.
     has_listed: AtomicBool,
     telemetry: Arc<AppTelemetry>,
-}
-
-/// What [`App::filter`] found.
-#[derive(Debug, Default)]
-pub(super) struct Filtered {
-    /// The delivery must be refused because of its foreign events.
-    pub(super) is_refused: bool,
-    /// All events of the delivery are foreign, and no event so far has named a listed account or
-    /// phone number: the lists are probably wrong.
-    pub(super) is_list_suspect: bool,
-}
-
-/// The accounts and phone numbers whose events the app handles.
-#[derive(Debug, Default)]
-struct EventFilter {
-    accounts: Option<HashSet<String>>,
-    phone_numbers: Option<HashSet<String>>,
-    on_foreign_event: OnForeignEvent,
 }
 
 /// Limits that replace those of the layer, if set.
@@ -206,41 +187,36 @@ impl App {
 
     /// Sets foreign events aside and counts them.
     pub(super) fn filter(&self, notification: &mut Notification) -> Filtered {
-        let Inner {
-            filter,
-            foreign_events,
-            ..
-        } = &*self.inner;
+        let filter = &self.inner.filter;
         if filter.is_empty() {
             return Filtered::default();
         }
-        let mut last_value = None;
-        let foreign = notification.separate_foreign(|event| {
-            // All events of a `value` have the same account and phone number: read them once.
-            let value = event.value().map(str::as_ptr);
-            match last_value {
-                Some((last, is_foreign)) if value == Some(last) => is_foreign,
-                _ => {
-                    let is_foreign = filter.is_foreign(event);
-                    last_value = value.map(|value| (value, is_foreign));
-                    is_foreign
-                }
-            }
-        });
-        foreign_events.fetch_add(
+        let mut judge = filter.judge();
+        let foreign = notification.separate_foreign(|event| judge.is_foreign(event));
+        self.inner.foreign_events.fetch_add(
             u64::try_from(foreign).unwrap_or(u64::MAX),
             Ordering::Relaxed,
         );
-        let own = notification.peek_events();
         let has_listed = &self.history().has_listed;
-        if !has_listed.load(Ordering::Relaxed) && own.iter().any(|event| filter.lists(event)) {
+        if judge.has_listed {
             has_listed.store(true, Ordering::Relaxed);
         }
+        let has_own = !notification.peek_events().is_empty();
         Filtered {
             is_refused: foreign > 0 && filter.on_foreign_event == OnForeignEvent::Refuse,
-            is_list_suspect: foreign > 0 && own.is_empty() && !has_listed.load(Ordering::Relaxed),
+            is_list_suspect: foreign > 0 && !has_own && !has_listed.load(Ordering::Relaxed),
         }
     }
+}
+
+/// What [`App::filter`] found.
+#[derive(Debug, Default)]
+pub(super) struct Filtered {
+    /// The delivery must be refused because of its foreign events.
+    pub(super) is_refused: bool,
+    /// All events of the delivery are foreign, and no event so far has named a listed account or
+    /// phone number: the lists are probably wrong.
+    pub(super) is_list_suspect: bool,
 }
 
 /// A handle that does not keep the app and its secrets alive.
@@ -259,54 +235,6 @@ impl WeakApp {
     }
 }
 
-impl EventFilter {
-    fn is_empty(&self) -> bool {
-        self.accounts.is_none() && self.phone_numbers.is_none()
-    }
-
-    /// Whether the event, which is not foreign, names something in every list that is set.
-    fn lists(&self, event: &Event) -> bool {
-        (self.accounts.is_none() || entry_account(event).is_some())
-            && (self.phone_numbers.is_none() || event.phone_number_id().is_some())
-    }
-
-    /// Whether the event names an account or a phone number that is not listed.
-    fn is_foreign(&self, event: &Event) -> bool {
-        let is_other_account =
-            (self.accounts.as_ref()).is_some_and(|listed| names_other_account(event, listed));
-        let is_other_number = (self.phone_numbers.as_ref())
-            .zip(event.phone_number_id())
-            .is_some_and(|(listed, number)| !listed.contains(number));
-        is_other_account || is_other_number
-    }
-}
-
-/// Whether there is at least one id and all ids are digits, like Meta's. Any other list would match
-/// nothing and set every event aside.
-fn are_ids(ids: &HashSet<String>) -> bool {
-    let is_id = |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
-    !ids.is_empty() && ids.iter().all(is_id)
-}
-
-fn names_other_account(event: &Event, listed: &HashSet<String>) -> bool {
-    let entry = entry_account(event);
-    if entry.is_some_and(|id| listed.contains(id)) {
-        return false;
-    }
-    // In a delivery to a partner, the entry is the partner's own business portfolio.
-    let account = match event.payload() {
-        Payload::AccountUpdate(update) => update.waba_info,
-        Payload::PartnerSolution(solution) => solution.waba_info,
-        _ => None,
-    };
-    let account = account.and_then(|info| info.waba_id);
-    account.map_or(entry.is_some(), |account| !listed.contains(account))
-}
-
-fn entry_account(event: &Event) -> Option<&str> {
-    event.entry_id().filter(|id| *id != TEST_ENTRY_ID)
-}
-
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App")
@@ -314,20 +242,6 @@ impl fmt::Debug for App {
             .field("credentials", &self.inner.credentials)
             .finish_non_exhaustive()
     }
-}
-
-/// What the layer does with a delivery that has events of accounts or phone numbers that the
-/// [`App`] does not list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum OnForeignEvent {
-    /// Calls the handler, with those events in [`Notification::foreign`].
-    #[default]
-    SetAside,
-    /// Refuses the whole delivery with 403
-    /// ([`RejectionKind::AccountRefused`](super::RejectionKind::AccountRefused)), so that Meta
-    /// retries all of its events for up to 7 days.
-    Refuse,
 }
 
 /// Builder of an [`App`]. [`build`](Self::build) validates every setting.
@@ -441,15 +355,7 @@ impl AppBuilder {
         if !is_label(&self.label) {
             return Err(ConfigError::AppLabel);
         }
-        if !self.filter.accounts.as_ref().is_none_or(are_ids) {
-            return Err(ConfigError::Accounts);
-        }
-        if !self.filter.phone_numbers.as_ref().is_none_or(are_ids) {
-            return Err(ConfigError::PhoneNumbers);
-        }
-        if self.filter.is_empty() && self.filter.on_foreign_event == OnForeignEvent::Refuse {
-            return Err(ConfigError::OnForeignEventUnused);
-        }
+        self.filter.check()?;
         if (self.limits.body).is_some_and(|body| !(1..=MAX_BODY_LIMIT).contains(&body)) {
             return Err(ConfigError::BodyLimit);
         }

@@ -102,6 +102,7 @@ mod content_length;
 mod context;
 mod delivery;
 mod error;
+mod event_filter;
 mod future;
 #[cfg(feature = "tokio")]
 mod labels;
@@ -116,7 +117,7 @@ mod setup_warning;
 mod warning_reporter;
 
 #[cfg(any(feature = "metrics", feature = "tracing"))]
-pub(crate) use self::app::TEST_ENTRY_ID;
+pub(crate) use self::event_filter::TEST_ENTRY_ID;
 #[cfg(feature = "tokio")]
 pub(crate) use self::{labels::Labels, warning_reporter::WarningReporter};
 pub use crate::{
@@ -131,10 +132,11 @@ pub use self::resolver::{
     AppResolver, CachedResolver, CachedResolverBuilder, ResolveError, ResolverCounters,
 };
 pub use self::{
-    app::{App, AppBuilder, OnForeignEvent},
+    app::{App, AppBuilder},
     builder::WebhookLayerBuilder,
     config::OnHandlerError,
     error::ConfigError,
+    event_filter::OnForeignEvent,
     future::ResponseFuture,
     layer::WebhookLayer,
     rejection::{Rejection, RejectionDetail, RejectionKind},

@@ -204,6 +204,51 @@ async fn events_of_other_phone_numbers_are_set_aside() {
     assert_eq!((numbers.foreign_events(), both.foreign_events()), (1, 6));
 }
 
+/// Unknown keys beside a `value` are an event of their own. It names nothing but its entry, and does
+/// not decide for the event that names an account or a phone number.
+#[tokio::test]
+async fn an_event_is_judged_by_the_ids_that_it_names() {
+    let keys: Vec<_> = (0..9).map(|key| format!(r#""novelty_{key}":1"#)).collect();
+    let keys = keys.join(",");
+    let change = |field: &str, value: &str| {
+        format!(r#"{{"id":"999","changes":[{{{keys},"field":"{field}","value":{value}}}]}}"#)
+    };
+    let waba = |id: &str| format!(r#"{{"event":"E","waba_info":{{"waba_id":"{id}"}}}}"#);
+    let handover = |id: &str| {
+        format!(r#"{{"recipient":{{"phone_number_id":"{id}"}},"timestamp":"1760000000"}}"#)
+    };
+    let settings = |id: &str| {
+        format!(
+            r#"{{"type":"phone_number_settings","phone_number_settings":{{"phone_number_id":"{id}"}}}}"#
+        )
+    };
+    let accounts = app(|app| app.accounts(["111"]));
+    let numbers = app(|app| app.phone_numbers(["111"]));
+    for (app, field, value) in [
+        (
+            &accounts,
+            "account_update",
+            &waba as &dyn Fn(&str) -> String,
+        ),
+        (&accounts, "partner_solutions", &waba),
+        (&numbers, "messaging_handovers", &handover),
+        (&numbers, "account_settings_update", &settings),
+    ] {
+        let judged = async |id| {
+            send(app, &body(&[change(field, &value(id))]))
+                .await
+                .unwrap()
+        };
+        let (own, _) = judged("111").await;
+        assert!(
+            !own.is_empty() && own.last().unwrap() != "unknown",
+            "{field}: {own:?}"
+        );
+        let (_, foreign) = judged("222").await;
+        assert_eq!(foreign.last(), own.last(), "{field}: {foreign:?}");
+    }
+}
+
 #[tokio::test]
 async fn foreign_events_refuse_a_delivery_if_the_host_asks_for_it() {
     let refusing = |configure: fn(AppBuilder) -> AppBuilder| {

@@ -157,6 +157,11 @@ impl Level {
 pub(super) const NO_INDEX: u32 = u32::MAX;
 
 impl Position {
+    /// Index of the change that contains the element.
+    pub(crate) fn change(self) -> Option<u32> {
+        (self.change != NO_INDEX).then_some(self.change)
+    }
+
     #[inline]
     pub(super) fn with_list_key(self, list_key: Span) -> Self {
         Self { list_key, ..self }
