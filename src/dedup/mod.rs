@@ -111,6 +111,8 @@
 //! - It has neither an id nor a timestamp, such as an error of a phone number. A redelivery cannot
 //!   be told from a later event with the same content
 //!   ([`Event::is_distinguishable`](crate::Event::is_distinguishable)).
+//! - It has no id, so its key is made from its JSON, and a redelivery spells that in another way:
+//!   other escapes, spaces or order of keys. Meta is not known to do so.
 //! - The process dies after the handler has finished and before the commit has reached the store.
 //!   Only a transaction over both could prevent that.
 //! - The store is unavailable from the commit until the lease expires, or loses the commit

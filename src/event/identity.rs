@@ -61,6 +61,18 @@ impl<'a> Ids<'a> {
         }
     }
 
+    /// Whether it has all that tells two events about the same id apart.
+    fn is_complete(&self) -> bool {
+        let has_state = match self {
+            // No two of them have the same id.
+            Self::Message(_) | Self::Echo(_) => return true,
+            Self::Status(ids) => ids.status.is_some(),
+            Self::Call(ids) => ids.event.is_some(),
+            Self::CallStatus(ids) => ids.state.is_some(),
+        };
+        has_state && self.timestamp().is_some()
+    }
+
     /// Adds the ids and states to a key.
     fn add_to(&self, hash: &mut KeyHash<'a>, number: Option<&'a [u8]>) {
         match self {
@@ -161,7 +173,12 @@ impl<'a> EventIdentity<'a> {
         });
         let number = event.metadata_phone_number_id_bytes();
         match (kind, self.ids()) {
-            (_, Some(ids)) => ids.add_to(&mut hash, number),
+            (_, Some(ids)) => {
+                ids.add_to(&mut hash, number);
+                if !ids.is_complete() {
+                    hash.add_json(event.raw_bytes());
+                }
+            }
             // The type, the time and the ids of the event are in the group, not in the participant.
             (Kind::GroupParticipant, None) => match event.payload() {
                 Payload::GroupParticipant(participant) => {

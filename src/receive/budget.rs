@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     error::ReceiveError,
-    incomplete::{IncompleteBodies, IncompleteBody, Moment, Speed},
+    incomplete::{Evictable, IncompleteBodies, IncompleteBody, Moment, Speed},
 };
 
 #[cfg(feature = "metrics")]
@@ -18,7 +18,7 @@ use crate::telemetry;
 
 /// Largest reservation that may use the reserved part of the budget, in bytes: a small body and
 /// what is parsed from it.
-const MAX_SMALL: usize = 16 * 1024;
+pub(super) const MAX_SMALL: usize = 16 * 1024;
 
 /// One quarter of the budget is reserved for small bodies.
 const RESERVED_DIVISOR: usize = 4;
@@ -35,6 +35,8 @@ pub(crate) struct Budget {
     incomplete: Mutex<IncompleteBodies>,
     /// Bytes that incomplete bodies hold. May be too high for a moment, never too low.
     evictable: AtomicUsize,
+    /// Bytes of them that small ones hold.
+    small: AtomicUsize,
     /// Total bytes of incomplete bodies so far: the clock without tokio, see [`Moment`].
     #[cfg(not(feature = "tokio"))]
     received: std::sync::atomic::AtomicU64,
@@ -48,6 +50,7 @@ impl Budget {
             reserved: reserved(bytes),
             incomplete: Mutex::default(),
             evictable: AtomicUsize::new(0),
+            small: AtomicUsize::new(0),
             #[cfg(not(feature = "tokio"))]
             received: std::sync::atomic::AtomicU64::new(0),
         }
@@ -72,10 +75,11 @@ impl Budget {
     /// `speed` as needed. On failure the body holds what it held.
     pub(super) fn grow_incomplete(&self, held: usize, total: usize, speed: Speed) -> bool {
         self.as_evictable(held, total, || {
-            // Its own bytes cannot be freed for it.
-            self.grow_or_evict(held, total, speed, |evictable| {
-                let others = evictable.saturating_sub(total.max(held));
-                self.can_grow(held, total, others)
+            self.grow_or_evict(held, total, speed, || {
+                let (which, bytes) = self.evictable_for(total);
+                // Its own bytes cannot be freed for it.
+                let others = bytes.saturating_sub(total.max(held));
+                self.can_grow(held, total, others).then_some(which)
             })
         })
     }
@@ -83,33 +87,50 @@ impl Budget {
     /// Grows the reservation of a verified body from `held` to `total` bytes. Evicts incomplete
     /// bodies as needed, also if only [`take_all_free`](Self::take_all_free) can succeed then.
     fn grow_verified(&self, held: usize, total: usize) -> bool {
-        self.grow_or_evict(held, total, Speed::VERIFIED, |evictable| {
+        self.grow_or_evict(held, total, Speed::VERIFIED, || {
+            let (which, bytes) = self.evictable_for(total);
+            if self.can_grow(held, total, bytes) {
+                return Some(which);
+            }
+            let evictable = self.evictable.load(Ordering::Relaxed);
             let is_only_verified = self.available() + evictable + held >= self.total;
-            is_only_verified || self.can_grow(held, total, evictable)
+            is_only_verified.then_some(Evictable::All)
         })
     }
 
-    /// `helps` returns whether evictions can help, from the number of evictable bytes. Otherwise
-    /// others would lose their memory for nothing.
+    /// `helps` returns which evictions can help. If none can, others would lose their memory for
+    /// nothing.
     fn grow_or_evict(
         &self,
         held: usize,
         total: usize,
         speed: Speed,
-        helps: impl FnOnce(usize) -> bool,
+        helps: impl FnOnce() -> Option<Evictable>,
     ) -> bool {
         if self.try_grow(held, total) {
             return true;
         }
-        if !helps(self.evictable.load(Ordering::Relaxed)) {
+        let Some(which) = helps() else {
             return false;
-        }
+        };
         while !self.try_grow(held, total) {
-            if !self.evict(speed) {
+            if !self.evict(which, speed) {
                 return false;
             }
         }
         true
+    }
+
+    /// Which bodies may be evicted for a reservation of `total` bytes, and what they hold. Small
+    /// ones in the reserved part make no room for a large one, which cannot use that part.
+    fn evictable_for(&self, total: usize) -> (Evictable, usize) {
+        let evictable = self.evictable.load(Ordering::Relaxed);
+        let small = self.small.load(Ordering::Relaxed);
+        if total > MAX_SMALL && small <= self.reserved {
+            (Evictable::Large, evictable.saturating_sub(small))
+        } else {
+            (Evictable::All, evictable)
+        }
     }
 
     /// Returns whether a reservation could grow if `evictable` bytes were freed.
@@ -123,7 +144,10 @@ impl Budget {
         let more = total.saturating_sub(held);
         self.evictable.fetch_add(more, Ordering::Relaxed);
         let taken = grow();
-        if !taken {
+        if taken {
+            self.small.fetch_add(small_part(total), Ordering::Relaxed);
+            self.small.fetch_sub(small_part(held), Ordering::Relaxed);
+        } else {
             self.evictable.fetch_sub(more, Ordering::Relaxed);
         }
         taken
@@ -134,9 +158,15 @@ impl Budget {
         self.evictable.load(Ordering::Relaxed)
     }
 
-    /// Bytes that a reservation of `total` bytes must leave free.
+    /// Bytes that a reservation of `total` bytes must leave free: what incomplete small bodies do
+    /// not use of the part that is reserved for them.
     fn min_left(&self, total: usize) -> usize {
-        if total > MAX_SMALL { self.reserved } else { 0 }
+        if total > MAX_SMALL {
+            self.reserved
+                .saturating_sub(self.small.load(Ordering::Relaxed))
+        } else {
+            0
+        }
     }
 
     /// Grows a reservation from `held` to `total` bytes if that much is free.
@@ -179,6 +209,7 @@ impl Budget {
     /// The `bytes` of a body that is complete now cannot be evicted any more.
     pub(super) fn complete(&self, bytes: usize) {
         self.evictable.fetch_sub(bytes, Ordering::Relaxed);
+        self.small.fetch_sub(small_part(bytes), Ordering::Relaxed);
     }
 
     fn release(&self, bytes: usize) {
@@ -188,8 +219,9 @@ impl Budget {
     }
 
     /// Evicts the slowest incomplete body, if it is slower than `speed`.
-    fn evict(&self, speed: Speed) -> bool {
-        let evicted = self.incomplete_bodies().evict_slowest(speed, self.now());
+    fn evict(&self, which: Evictable, speed: Speed) -> bool {
+        let now = self.now();
+        let evicted = self.incomplete_bodies().evict_slowest(which, speed, now);
         let Some(evicted) = evicted else {
             return false;
         };
@@ -242,6 +274,11 @@ impl fmt::Debug for Budget {
 /// The reserved part, less [`MAX_SMALL`]: the first bytes of a large body may use it too.
 fn reserved(bytes: usize) -> usize {
     (bytes / RESERVED_DIVISOR).saturating_sub(MAX_SMALL)
+}
+
+/// What a body that holds `bytes` has of the reserved part.
+fn small_part(bytes: usize) -> usize {
+    if bytes > MAX_SMALL { 0 } else { bytes }
 }
 
 /// Bytes of the budget held for a complete body and what is parsed from it. Dropping it returns

@@ -2,17 +2,18 @@
 //!
 //! Nothing about a body is verified until it is complete, so an incomplete body keeps its memory
 //! only while it sends fast enough. A verified body, or a faster incomplete one, can evict it at
-//! any time.
+//! any time. Small ones are spared by large ones as long as they fit the reserved part of the
+//! budget: a large body cannot use that part, and has gained next to nothing by their few bytes.
 
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Waker,
 };
 
-use super::error::ReceiveError;
+use super::{budget::MAX_SMALL, error::ReceiveError};
 
 /// Minimum number of bytes that a body counts as having received. A small body in two pieces then
 /// does not rank as slower than a large one that has stalled.
@@ -90,6 +91,8 @@ impl Speed {
 pub(super) struct IncompleteBody {
     pub(super) started: Moment,
     received: AtomicUsize,
+    /// Whether it holds more than a small body. Never changes back.
+    is_large: AtomicBool,
     /// Index in the list. Written only while the list is locked.
     index: AtomicUsize,
     /// Locked briefly by the body's own task. Other tasks only try to lock it.
@@ -111,6 +114,7 @@ impl IncompleteBody {
         Self {
             started,
             received: AtomicUsize::new(0),
+            is_large: AtomicBool::new(false),
             index: AtomicUsize::new(NOT_LISTED),
             buffer: Mutex::default(),
         }
@@ -128,6 +132,12 @@ impl IncompleteBody {
 
     pub(super) fn set_received(&self, bytes: usize) {
         self.received.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_charged(&self, bytes: usize) {
+        if bytes > MAX_SMALL {
+            self.is_large.store(true, Ordering::Relaxed);
+        }
     }
 
     fn speed(&self, now: Moment) -> Speed {
@@ -158,9 +168,22 @@ pub(super) struct Evicted {
 #[derive(Debug, Default)]
 pub(super) struct IncompleteBodies {
     bodies: Vec<Arc<IncompleteBody>>,
-    /// Some of the slowest bodies at the time of the last scan, slowest last.
-    candidates: Vec<Arc<IncompleteBody>>,
+    all: Candidates,
+    large: Candidates,
+}
+
+/// Some of the slowest bodies at the time of a scan, slowest last.
+#[derive(Debug, Default)]
+struct Candidates {
+    bodies: Vec<Arc<IncompleteBody>>,
     scanned_at: Option<Moment>,
+}
+
+/// Which bodies may be evicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evictable {
+    All,
+    Large,
 }
 
 impl IncompleteBodies {
@@ -186,42 +209,37 @@ impl IncompleteBodies {
     }
 
     /// Evicts one of the slowest bodies, if it is slower than `speed`.
-    pub(super) fn evict_slowest(&mut self, speed: Speed, now: Moment) -> Option<Evicted> {
-        if let Some(evicted) = self.evict_candidate(speed, now) {
-            return Some(evicted);
+    pub(super) fn evict_slowest(
+        &mut self,
+        which: Evictable,
+        speed: Speed,
+        now: Moment,
+    ) -> Option<Evicted> {
+        let mut candidates = std::mem::take(self.candidates(which));
+        let mut found = candidates.pop_slower_than(speed, now);
+        if found.is_none() && candidates.may_scan(now) {
+            candidates = Candidates::find(&self.bodies, which, now);
+            found = candidates.pop_slower_than(speed, now);
         }
-        let is_recent = |scanned_at: Moment| now.since(scanned_at) < RESCAN_INTERVAL;
-        if !self.candidates.is_empty() && self.scanned_at.is_some_and(is_recent) {
-            return None;
-        }
-        self.find_candidates(now);
-        self.evict_candidate(speed, now)
+        *self.candidates(which) = candidates;
+        let (body, evicted) = found?;
+        self.remove(&body);
+        Some(evicted)
     }
 
-    fn evict_candidate(&mut self, speed: Speed, now: Moment) -> Option<Evicted> {
-        let is_gone = |body: &Arc<IncompleteBody>| body.index.load(Ordering::Relaxed) == NOT_LISTED;
-        while self.candidates.pop_if(|body| is_gone(body)).is_some() {}
-        let first = self.candidates.len().saturating_sub(MAX_COMPARED);
-        for index in (first..self.candidates.len()).rev() {
-            let Some(body) = self.candidates.get(index).filter(|body| !is_gone(body)) else {
-                continue;
-            };
-            if body.speed(now) >= speed {
-                continue;
-            }
-            if let Some(evicted) = body.evict() {
-                let body = self.candidates.remove(index);
-                self.remove(&body);
-                return Some(evicted);
-            }
+    fn candidates(&mut self, which: Evictable) -> &mut Candidates {
+        match which {
+            Evictable::All => &mut self.all,
+            Evictable::Large => &mut self.large,
         }
-        None
     }
+}
 
-    fn find_candidates(&mut self, now: Moment) {
-        let mut speeds: Vec<_> = self
-            .bodies
+impl Candidates {
+    fn find(bodies: &[Arc<IncompleteBody>], which: Evictable, now: Moment) -> Self {
+        let mut speeds: Vec<_> = bodies
             .iter()
+            .filter(|body| which == Evictable::All || body.is_large.load(Ordering::Relaxed))
             .map(|body| (body.speed(now), body))
             .collect();
         let count = MIN_CANDIDATES.max(speeds.len() / CANDIDATES_DIVISOR);
@@ -230,10 +248,40 @@ impl IncompleteBodies {
             speeds.truncate(count);
         }
         speeds.sort_unstable_by_key(|(speed, _)| std::cmp::Reverse(*speed));
-        self.candidates = speeds
-            .into_iter()
-            .map(|(_, body)| Arc::clone(body))
-            .collect();
-        self.scanned_at = Some(now);
+        Self {
+            bodies: speeds
+                .into_iter()
+                .map(|(_, body)| Arc::clone(body))
+                .collect(),
+            scanned_at: Some(now),
+        }
+    }
+
+    fn may_scan(&self, now: Moment) -> bool {
+        let is_recent = |scanned_at: Moment| now.since(scanned_at) < RESCAN_INTERVAL;
+        self.bodies.is_empty() || !self.scanned_at.is_some_and(is_recent)
+    }
+
+    /// Evicts one of the slowest candidates, if it is slower than `speed`. It is still listed.
+    fn pop_slower_than(
+        &mut self,
+        speed: Speed,
+        now: Moment,
+    ) -> Option<(Arc<IncompleteBody>, Evicted)> {
+        let is_gone = |body: &Arc<IncompleteBody>| body.index.load(Ordering::Relaxed) == NOT_LISTED;
+        while self.bodies.pop_if(|body| is_gone(body)).is_some() {}
+        let first = self.bodies.len().saturating_sub(MAX_COMPARED);
+        for index in (first..self.bodies.len()).rev() {
+            let Some(body) = self.bodies.get(index).filter(|body| !is_gone(body)) else {
+                continue;
+            };
+            if body.speed(now) >= speed {
+                continue;
+            }
+            if let Some(evicted) = body.evict() {
+                return Some((self.bodies.remove(index), evicted));
+            }
+        }
+        None
     }
 }

@@ -245,6 +245,46 @@ fn what_is_said_beside_the_ids_does_not_change_a_key() {
     );
 }
 
+/// Without its state or its time nothing but its JSON tells a status or a call from the next one. To
+/// handle an event twice is better than to lose one.
+#[test]
+fn a_status_or_a_call_without_its_state_or_its_time_is_told_by_its_json() {
+    for (field, list, state, value) in [
+        ("messages", "statuses", "status", "read"),
+        ("calls", "calls", "event", "terminate"),
+        ("calls", "statuses", "status", "RINGING"),
+    ] {
+        let keys = |members: &str| {
+            let of = |new: u32| {
+                let element = format!(r#"{{"id":"A"{members},"new":{new}}}"#);
+                let value = format!(r#"{{"{list}":[{element}]}}"#);
+                let body = format!(
+                    r#"{{"entry":[{{"changes":[{{"field":"{field}","value":{value}}}]}}]}}"#
+                );
+                let [key] = keys(&body)[..] else {
+                    panic!("{body}")
+                };
+                key
+            };
+            [of(1), of(1), of(2)]
+        };
+        let time = r#","timestamp":"1760000000""#;
+        let state_and_time = format!(r#","{state}":"{value}"{time}"#);
+        let [one, again, other] = keys(&state_and_time);
+        assert_eq!([one, one], [again, other], "{field} {list}");
+        for members in [
+            time,
+            &format!(r#","{state}":null{time}"#),
+            &format!(r#","{state}":"{value}""#),
+            "",
+        ] {
+            let [one, again, other] = keys(members);
+            assert_eq!(one, again, "{field} {list} {members}");
+            assert_ne!(one, other, "{field} {list} {members}");
+        }
+    }
+}
+
 /// Keys are stored for days, and shared by processes of different versions, so they
 /// must never change.
 #[test]
