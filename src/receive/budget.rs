@@ -158,6 +158,11 @@ impl Budget {
         self.evictable.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
+    pub(super) fn small(&self) -> usize {
+        self.small.load(Ordering::Relaxed)
+    }
+
     /// Bytes that a reservation of `total` bytes must leave free: what incomplete small bodies do
     /// not use of the part that is reserved for them.
     fn min_left(&self, total: usize) -> usize {

@@ -336,6 +336,7 @@ mod tests {
         assert!(!third.is_evicted() && !first.is_evicted());
         drop((small, slow, first, second, third));
         assert_eq!((budget.available(), budget.evictable()), (MIB, 0));
+        assert_eq!(budget.small(), 0);
     }
 
     /// Else strangers could keep large bodies out with thousands of small ones.
@@ -355,6 +356,78 @@ mod tests {
         assert!((1..120).contains(&evicted), "{evicted}");
         drop((small, large));
         assert_eq!((budget.available(), budget.evictable()), (MIB, 0));
+        assert_eq!(budget.small(), 0);
+    }
+
+    /// A task may be polled with another waker each time. Only the last one wakes it.
+    #[tokio::test(start_paused = true)]
+    async fn an_eviction_wakes_the_waker_of_the_last_poll() {
+        let budget = Arc::new(Budget::new(MIB));
+        let mut slow = Partial::suspended(&budget, 300 * KIB);
+        let first = Arc::clone(&slow.woken);
+        let last = Arc::new(WakeCount(AtomicUsize::new(0)));
+        slow.waker = Waker::from(Arc::clone(&last));
+        slow.suspend().unwrap();
+        advance(&budget).await;
+        Partial::new(&budget, 300 * KIB).suspend().unwrap();
+        let woken = [first, last].map(|count| count.0.load(Ordering::SeqCst));
+        assert_eq!(woken, [0, 1]);
+        assert!(slow.is_evicted());
+    }
+
+    /// Otherwise bodies are evicted for others that do not fit anyway.
+    #[tokio::test(start_paused = true)]
+    async fn only_what_incomplete_bodies_hold_counts_as_evictable() {
+        let budget = Arc::new(Budget::new(MIB));
+        let held = |budget: &Budget| MIB - budget.available();
+        let mut complete = Partial::suspended(&budget, 100 * KIB);
+        assert_eq!(budget.evictable(), held(&budget));
+        complete.push(200 * KIB).unwrap();
+        let dropped = Partial::suspended(&budget, 5 * KIB);
+        let mut evicted = Partial::suspended(&budget, 20 * KIB);
+        assert_eq!(budget.evictable(), held(&budget));
+        drop(dropped);
+        assert_eq!(budget.evictable(), held(&budget));
+        let (_, reservation) = complete.buffer.finish().unwrap();
+        assert_eq!(budget.evictable(), held(&budget) - reservation.bytes());
+        assert!(budget.evictable() > 0);
+        // A refusal changes nothing.
+        assert!(evicted.push(2 * MIB).is_err());
+        assert_eq!(budget.evictable(), held(&budget) - reservation.bytes());
+        let mut verified = Reservation::of(&budget, 0);
+        // Leaves the reserved part only without the incomplete one.
+        verified.grow_to(180 * KIB).unwrap();
+        assert!(evicted.is_evicted());
+        assert_eq!(budget.evictable(), 0);
+        drop((complete, evicted));
+        assert_eq!(budget.evictable(), 0);
+    }
+
+    /// Otherwise the list grows with each connection that breaks off.
+    #[tokio::test(start_paused = true)]
+    async fn the_list_keeps_no_body_that_has_ended() {
+        let ends: [(&str, fn(&mut Partial)); 4] = [
+            ("dropped", |_| {}),
+            ("refused", |body| assert!(body.push(2 * MIB).is_err())),
+            ("complete", |body| drop(body.buffer.finish().unwrap())),
+            ("evicted", |body| {
+                let mut verified = Reservation::of(&body.buffer.budget, 0);
+                verified.grow_to(MIB).unwrap();
+                assert!(body.is_evicted());
+            }),
+        ];
+        for (end, reach) in ends {
+            let budget = Arc::new(Budget::new(MIB));
+            let mut body = Partial::suspended(&budget, 5 * KIB);
+            let _other = Partial::suspended(&budget, 5 * KIB);
+            let Contents::Copied(listed) = &body.buffer.contents else {
+                panic!("a pending body is copied");
+            };
+            let listed = Arc::downgrade(listed);
+            reach(&mut body);
+            drop(body);
+            assert_eq!(listed.strong_count(), 0, "{end}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

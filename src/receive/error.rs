@@ -60,10 +60,14 @@ fn is_timeout(error: &(dyn Error + 'static)) -> bool {
 mod tests {
     use std::{fmt, io};
 
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Full, Limited};
+    use tower::BoxError;
+
     use super::*;
 
     #[derive(Debug)]
-    struct Outer(Box<dyn Error + Send + Sync>);
+    struct Outer(BoxError);
 
     impl fmt::Display for Outer {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,30 +81,50 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_cause_is_found_anywhere_in_the_chain() {
-        let timed_out = || io::Error::from(io::ErrorKind::TimedOut);
-        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
-        assert_eq!(
-            ReceiveError::from_body_error(&timed_out()),
-            ReceiveError::TimedOut
-        );
-        assert_eq!(ReceiveError::from_body_error(&reset), ReceiveError::Broken);
-        let nested = Outer(Outer(timed_out().into()).into());
-        assert_eq!(
-            ReceiveError::from_body_error(&nested),
-            ReceiveError::TimedOut
-        );
-        let nested = Outer(io::Error::other(timed_out()).into());
-        assert_eq!(
-            ReceiveError::from_body_error(&nested),
-            ReceiveError::TimedOut
-        );
-        let text = Outer(TOWER_HTTP_TIMEOUT.into());
-        assert_eq!(ReceiveError::from_body_error(&text), ReceiveError::TimedOut);
-        assert_eq!(
-            ReceiveError::from_body_error(&Outer("a".into())),
-            ReceiveError::Broken
-        );
+    /// Each cause, as the outer layer makes it.
+    async fn causes() -> Vec<(ReceiveError, BoxError)> {
+        let limited = Limited::new(Full::<Bytes>::from("too long"), 1);
+        vec![
+            (
+                ReceiveError::TooLarge,
+                limited.collect().await.err().unwrap(),
+            ),
+            #[cfg(feature = "tokio")]
+            (
+                ReceiveError::TimedOut,
+                tokio::time::timeout(std::time::Duration::ZERO, std::future::pending::<()>())
+                    .await
+                    .unwrap_err()
+                    .into(),
+            ),
+            (
+                ReceiveError::TimedOut,
+                io::Error::from(io::ErrorKind::TimedOut).into(),
+            ),
+            (ReceiveError::TimedOut, TOWER_HTTP_TIMEOUT.into()),
+            (
+                ReceiveError::Broken,
+                io::Error::from(io::ErrorKind::ConnectionReset).into(),
+            ),
+            (ReceiveError::Broken, "another".into()),
+        ]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_cause_is_found_anywhere_in_the_chain() {
+        let places: [fn(BoxError) -> BoxError; 5] = [
+            |cause| cause,
+            |cause| Outer(cause).into(),
+            |cause| Outer(Outer(cause).into()).into(),
+            |cause| io::Error::other(cause).into(),
+            |cause| Outer(io::Error::other(Outer(cause)).into()).into(),
+        ];
+        for place in places {
+            for (expected, cause) in causes().await {
+                let error = place(cause);
+                let found = ReceiveError::from_body_error(&*error);
+                assert_eq!(found, expected, "{error:?}");
+            }
+        }
     }
 }

@@ -180,6 +180,17 @@ fn apps() {
         assert!(error.to_string().contains("`App`"));
     }
     assert!(App::new(&long[1..], credentials("a")).is_ok());
+    for character in '\0'..='\u{ff}' {
+        let label = format!("a{character}");
+        let is_valid = character.is_ascii_alphanumeric() || "._~-".contains(character);
+        assert_eq!(
+            App::new(&label, credentials("a")).is_ok(),
+            is_valid,
+            "{label}"
+        );
+        let labelled = tower_whatsapp::Credentials::new([(&label, "secret")], [(&label, "token")]);
+        assert_eq!(labelled.is_ok(), is_valid, "{label}");
+    }
     assert_eq!(
         build(|app| app.accounts([""; 0])),
         Err(ConfigError::Accounts)

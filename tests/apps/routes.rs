@@ -117,6 +117,24 @@ async fn what_is_no_name() {
     assert_eq!(tenants.asked(), [&long[1..]]);
 }
 
+#[tokio::test]
+async fn a_name_has_every_character_that_has_one_spelling() {
+    let all = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-";
+    let names: Vec<_> = all
+        .chars()
+        .map(|character| format!("x{character}"))
+        .collect();
+    let known: Vec<_> = names.iter().map(String::as_str).collect();
+    let layer = WebhookLayer::builder()
+        .app_resolver("/hooks/{app}", Tenants::of(&known))
+        .build()
+        .unwrap();
+    for name in known {
+        let outcome = send(&layer, delivery(&format!("/hooks/{name}"), name)).await;
+        assert_eq!(outcome, delivered(name));
+    }
+}
+
 /// In addition to the builder's app, which has no label.
 #[tokio::test]
 async fn the_one_app_and_others() {

@@ -12,7 +12,7 @@ use test_support::{
 };
 use tower::ServiceExt as _;
 use tower_whatsapp::{
-    App, Credentials, Notification, WebhookLayer,
+    App, Credentials, Notification, Verified, WebhookLayer,
     dedup::{DedupLayer, MemoryStore},
     testing::{FaultRates, FaultyStore},
     webhook::{AppResolver, CachedResolver, ResolveError},
@@ -194,6 +194,19 @@ async fn layer_that_is_missing() {
     assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 500);
     let line = lines.only("layer_missing");
     assert!(line.contains("without passing a WebhookLayer"), "{line}");
+}
+
+/// A handler that asks with `Option` also serves requests of which the layer knows nothing.
+#[tokio::test]
+async fn layer_that_may_be_missing() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let notification = async |_: Option<Notification>| ();
+    let verified = async |_: Option<Verified>| ();
+    for route in [post(notification), post(verified)] {
+        let app = Router::new().route("/wh", route);
+        assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 200);
+    }
+    assert_eq!(lines.text(), "");
 }
 
 /// A proxy that changes the body, and says so in no header.

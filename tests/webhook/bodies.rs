@@ -320,17 +320,21 @@ async fn a_large_head_is_charged_while_its_body_is_awaited() {
     let host = service_fn(async |_: Inner| Ok::<_, Infallible>(Response::new(Script::new([]))));
     let layer = layer();
     let free = layer.available_memory();
-    for (headers, value, least, most) in [
-        (20, 10, 0, 0),
-        (470, 0, 70_000, 100_000),
-        (2, 50_000, 100_000, 110_000),
+    for (headers, names, value, least, most) in [
+        (20, 20, 10, 0, 0),
+        (20, 1, 10, 0, 0),
+        (470, 470, 0, 70_000, 100_000),
+        // A repeated header takes as much as another one.
+        (470, 1, 0, 70_000, 100_000),
+        (2, 2, 50_000, 100_000, 110_000),
+        (2, 1, 50_000, 100_000, 110_000),
     ] {
         for steps in [vec![Step::Stall], vec![Step::data("x"), Step::Stall]] {
             let mut request = delivery(steps.clone());
             for number in 0..headers {
-                let name: http::HeaderName = format!("h{number}").parse().unwrap();
+                let name: http::HeaderName = format!("h{}", number % names).parse().unwrap();
                 let value = HeaderValue::from_bytes(&vec![b'v'; value]).unwrap();
-                request.headers_mut().insert(name, value);
+                request.headers_mut().append(name, value);
             }
             let mut answer = Box::pin(layer.layer(host).oneshot(request));
             let polled = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
@@ -339,7 +343,7 @@ async fn a_large_head_is_charged_while_its_body_is_awaited() {
             // Plus the buffer of the body.
             assert!(
                 (least..=most + 512).contains(&taken),
-                "{headers} headers of {value}, {} pieces: {taken}",
+                "{headers} headers of {names} names and {value} bytes, {} pieces: {taken}",
                 steps.len()
             );
             drop(answer);

@@ -11,11 +11,12 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
-    ConfigError, Credentials, Rejection, RejectionKind, WebhookLayer, WebhookLayerBuilder,
+    ConfigError, Credentials, CredentialsError, Rejection, RejectionKind, WebhookLayer,
+    WebhookLayerBuilder,
     webhook::{RequestBody, ResponseBody},
 };
 
-use test_support::{SECRET, Script, TOKEN, builder};
+use test_support::{SECRET, Script, TOKEN, builder, handshake};
 
 const MIB: usize = 1024 * 1024;
 
@@ -170,6 +171,37 @@ fn tokens() {
     refused(long, ConfigError::VerifyTokenTooLong, "verify_token");
     assert!(without().verify_token("x".repeat(512)).build().is_ok());
     assert!(without().verify_token("x").build().is_ok());
+}
+
+/// The longest token, with all its bytes percent-encoded, must fit in the query of a handshake.
+#[tokio::test]
+async fn the_length_of_a_token_is_that_of_its_bytes() {
+    let longest = "ä".repeat(256);
+    let too_long = "ä".repeat(257);
+    let with_token = |token: &str| {
+        let builder = WebhookLayer::builder().path("/wh").app_secret(SECRET);
+        builder.verify_token(token)
+    };
+    let error = ConfigError::VerifyTokenTooLong;
+    refused(with_token(&too_long), error, "verify_token");
+    refused(builder().verify_token(&too_long), error, "verify_token");
+
+    let create = |token: &str| Credentials::new([("1", SECRET)], [("1", token)]);
+    let error = CredentialsError::TokenTooLong;
+    assert_eq!(create(&too_long).unwrap_err(), error);
+    let credentials = create(&longest).unwrap();
+    assert_eq!(credentials.add_token("2", &too_long), Err(error));
+    assert_eq!(credentials.replace_tokens([("2", &too_long)]), Err(error));
+    assert_eq!(credentials.add_token("2", &longest), Ok(()));
+
+    let encoded: String = longest.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let host = service_fn(async |_: Request<RequestBody<Script>>| {
+        Ok::<_, Infallible>(Response::new(Script::new([])))
+    });
+    let request = Request::get(handshake(&encoded, "1")).body(Script::new([]));
+    let layer = with_token(&longest).build().unwrap();
+    let response = layer.layer(host).oneshot(request.unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use http_body_util::Full;
 use tokio::sync::RwLock;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_whatsapp::{
-    Credentials, Rejection, RejectionKind, Verified, WebhookLayer,
+    App, Credentials, Rejection, RejectionKind, Verified, WebhookLayer,
     webhook::{RequestBody, ResponseBody},
 };
 
@@ -101,6 +101,39 @@ async fn each_change_holds_from_the_next_request_on() {
     assert_eq!(send(&layer, signed(old)).await, taken("back"));
     assert_eq!(send(&layer, signed(new)).await, refused(MISMATCH));
     assert_eq!(credentials.generation(), 3);
+}
+
+/// Two requests are equally verified if both the app and the secret are the same. Neither label
+/// alone says which key made the signature: each app may have a secret labelled "1".
+#[tokio::test]
+async fn what_verified_a_request_is_an_app_and_a_secret() {
+    let verified = async |app: &str, secret: &str| {
+        let credentials = Credentials::new([(secret, "of the app")], [("t", TOKEN)]).unwrap();
+        let builder = WebhookLayer::builder();
+        let layer = if app.is_empty() {
+            builder.path(PATH).credentials(credentials)
+        } else {
+            builder.route(PATH, App::new(app, credentials).unwrap())
+        };
+        let host = service_fn(async |request: Request<RequestBody<Full<Bytes>>>| {
+            let verified: &Verified = request.extensions().get().unwrap();
+            let mut response = Response::new(Full::<Bytes>::default());
+            response.extensions_mut().insert(verified.clone());
+            Ok::<_, Infallible>(response)
+        });
+        let service = layer.build().unwrap().layer(host);
+        let response = service.oneshot(signed("of the app")).await.unwrap();
+        response.extensions().get::<Verified>().unwrap().clone()
+    };
+    let pairs = [("a", "1"), ("a", "2"), ("b", "1"), ("", "1"), ("1", "a")];
+    for (app, secret) in pairs {
+        let one = verified(app, secret).await;
+        assert_eq!((one.app(), one.secret_label()), (app, secret));
+        for other in pairs {
+            let is_same = one == verified(other.0, other.1).await;
+            assert_eq!(is_same, (app, secret) == other, "{app} {secret} {other:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,19 +11,18 @@ use tower_whatsapp::{
     Notification, Verified,
     secret::AppSecret,
     signature::{Signature, Verifier},
-    webhook::RequestBody,
+    webhook::{
+        HandshakeParameter, MalformedHandshake, Rejection, RejectionDetail, RejectionKind,
+        RequestBody,
+    },
 };
 
 use test_support::{
     BODY_LIMIT, CHALLENGE, PATH, SECRET, TOKEN, handshake, json::one_text, layer, sign,
 };
 
-/// Status, headers and body of the response. The host responds with 302.
-async fn answer(
-    method: Method,
-    uri: &str,
-    headers: &[(&str, &str)],
-) -> (StatusCode, HeaderMap, Bytes) {
+/// The host responds with 302.
+async fn respond(method: Method, uri: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
     let host = service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {
         let mut response = Response::new(Full::<Bytes>::default());
         *response.status_mut() = StatusCode::FOUND;
@@ -39,6 +38,16 @@ async fn answer(
     let response = layer().layer(host).oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
+    Response::from_parts(parts, body)
+}
+
+/// Status, headers and body of the response.
+async fn answer(
+    method: Method,
+    uri: &str,
+    headers: &[(&str, &str)],
+) -> (StatusCode, HeaderMap, Bytes) {
+    let (parts, body) = respond(method, uri, headers).await.into_parts();
     (parts.status, parts.headers, body)
 }
 
@@ -103,6 +112,90 @@ async fn the_echo_is_nothing_that_a_browser_runs_or_keeps() {
     assert_eq!(headers["cache-control"], "no-store");
     assert_eq!(headers["x-content-type-options"], "nosniff");
     assert_eq!(headers["content-type"], "text/plain; charset=utf-8");
+}
+
+/// The log of the host says what to correct: which parameter, and what is wrong with it.
+#[tokio::test]
+async fn a_refused_handshake_names_the_parameter() {
+    use HandshakeParameter::{Challenge, Mode, VerifyToken};
+    let texts = [
+        "hub.mode=subscribe".to_owned(),
+        format!("hub.verify_token={TOKEN}"),
+        format!("hub.challenge={CHALLENGE}"),
+    ];
+    let why = async |parts: &[&str]| {
+        let uri = format!("{PATH}?{}", parts.join("&"));
+        let response = respond(Method::GET, &uri, &[]).await;
+        let rejection = response.extensions().get::<Rejection>()?;
+        Some((rejection.kind(), rejection.detail()))
+    };
+    let [mode, token, challenge] = texts.each_ref().map(String::as_str);
+    let lacks = |parameter| {
+        let detail = RejectionDetail::Parameter(parameter);
+        Some((RejectionKind::HandshakeIncomplete, Some(detail)))
+    };
+    let malformed = |problem| {
+        let detail = RejectionDetail::Handshake(problem);
+        Some((RejectionKind::HandshakeMalformed, Some(detail)))
+    };
+    let none = Some((RejectionKind::NotHandshake, None));
+    assert_eq!(why(&[]).await, none);
+    assert_eq!(why(&["hub.other=1"]).await, none);
+    assert_eq!(why(&[mode]).await, lacks(VerifyToken));
+    assert_eq!(why(&[token]).await, lacks(Mode));
+    assert_eq!(why(&[challenge]).await, lacks(Mode));
+    assert_eq!(why(&[mode, challenge]).await, lacks(VerifyToken));
+    assert_eq!(why(&[token, challenge]).await, lacks(Mode));
+    let problem = MalformedHandshake::ChallengeMissing;
+    assert_eq!(why(&[mode, token]).await, malformed(problem));
+    for (parameter, text) in [(Mode, mode), (VerifyToken, token), (Challenge, challenge)] {
+        let detail = RejectionDetail::Parameter(parameter);
+        let repeated = Some((RejectionKind::HandshakeRepeated, Some(detail)));
+        assert_eq!(why(&[mode, token, challenge, text]).await, repeated);
+        assert_eq!(why(&[text, text]).await, repeated);
+    }
+    let (long, wide) = ("a".repeat(257), "a".repeat(2049));
+    for (challenge, problem) in [
+        ("", MalformedHandshake::ChallengeMissing),
+        ("a+b", MalformedHandshake::ChallengeUnsafe),
+        (&long, MalformedHandshake::ChallengeTooLong),
+        (&wide, MalformedHandshake::QueryTooLong),
+        (&"&a".repeat(14), MalformedHandshake::TooManyParameters),
+    ] {
+        let challenge = format!("hub.challenge={challenge}");
+        assert_eq!(why(&[mode, token, &challenge]).await, malformed(problem));
+    }
+    assert_eq!(why(&[mode, token, challenge]).await, None);
+}
+
+/// Every unreserved character, and no other byte.
+#[tokio::test]
+async fn each_byte_of_a_challenge_is_echoed_or_refused() {
+    for byte in 0..=u8::MAX {
+        let is_safe = byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+        let encoded = format!("7%{byte:02X}");
+        let (status, _, body) = answer(Method::GET, &handshake(TOKEN, &encoded), &[]).await;
+        if is_safe {
+            assert_eq!((status, &body[..]), (StatusCode::OK, &[b'7', byte][..]));
+        } else {
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{encoded}");
+        }
+    }
+}
+
+/// A limit that does not count some of them bounds nothing.
+#[tokio::test]
+async fn every_parameter_of_a_handshake_counts() {
+    let good = format!("hub.mode=subscribe&hub.verify_token={TOKEN}&hub.challenge={CHALLENGE}");
+    for other in ["&a=1", "&a", "&=1", "&=", "&", "&hub.other=1"] {
+        for (others, expected) in [(13, StatusCode::OK), (14, StatusCode::BAD_REQUEST)] {
+            let others = other.repeat(others);
+            for query in [format!("{good}{others}"), format!("{others}&{good}")] {
+                let query = query.strip_prefix('&').unwrap_or(&query);
+                assert_eq!(asked(query).await, expected, "{query}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
+    fmt,
     future::{Ready, poll_fn},
     pin::Pin,
     sync::{
@@ -120,6 +122,33 @@ async fn what_is_called_was_readied() {
     assert_eq!(answers.await.unwrap(), 3);
 }
 
+/// The body type of the host is converted by a service between the layer and the host.
+#[tokio::test]
+async fn what_keeps_its_body_type_was_readied_too() {
+    let (inner, mut host) = mock::pair::<Request<Full<Bytes>>, Response<Full<Bytes>>>();
+    host.allow(0);
+    let mut service = layer().host_body().layer(inner);
+    let requests = [
+        Request::post("/wh").header("x-hub-signature-256", sign(SECRET, one_text())),
+        Request::post("/elsewhere"),
+    ];
+    for request in requests {
+        let request = request.body(Full::from(one_text())).unwrap();
+        let mut call = Box::pin(service.call(request));
+        assert!(poll_once(call.as_mut()).await.is_pending());
+        host.allow(1);
+        let (response, ()) = tokio::join!(call, async {
+            let (_, answer) = host.next_request().await.unwrap();
+            answer.send_response(Response::new(Full::default()));
+        });
+        assert_eq!(response.unwrap().status(), 200);
+    }
+    host.send_error(OfTheHost);
+    let request = Request::post("/elsewhere").body(Full::default()).unwrap();
+    let error = service.call(request).await.unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&OfTheHost));
+}
+
 /// Counts polls for readiness and calls.
 #[derive(Clone, Default)]
 struct Counting {
@@ -204,6 +233,14 @@ async fn load_shed_inside_sees_that_the_host_is_busy() {
 
 #[derive(Debug, PartialEq)]
 struct OfTheHost;
+
+impl fmt::Display for OfTheHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("of the host")
+    }
+}
+
+impl Error for OfTheHost {}
 
 fn reason<B>(response: &Response<B>) -> Option<RejectionKind> {
     let rejection = response.extensions().get::<Rejection>();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use axum::{Router, extract::Request, middleware::map_request, routing::post};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use tower::ServiceExt as _;
 use tower_whatsapp::{
     Notification, WebhookLayer,
@@ -126,5 +126,23 @@ async fn a_grpc_failure_in_place_of_the_handler_is_reported_once() {
             let warned = std::mem::take(&mut *warned.lock().unwrap());
             assert_eq!(warned, expected, "{grpc_status}, {with_dedup}");
         }
+    }
+}
+
+/// Each status by itself: what was reported of one kind would hide the next of that kind.
+#[tokio::test]
+async fn each_status_says_whether_the_handler_was_reached() {
+    for code in 200..600 {
+        let expected = match code {
+            404 | 405 => &[SetupWarning::RouteMissing][..],
+            300..=399 | 401 | 403 | 407 | 413 | 415 => &[SetupWarning::DeliveryRefused],
+            _ => &[],
+        };
+        let warned = Warned::default();
+        let answer = async move |_: Notification| StatusCode::from_u16(code).unwrap();
+        let app = Router::new().route("/wh", post(answer));
+        let app = app.layer(warned.layer(SECRET));
+        status(&app, signed(SECRET, one_text())).await;
+        assert_eq!(warned.take(), expected, "{code}");
     }
 }
