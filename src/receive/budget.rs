@@ -10,15 +10,11 @@ use std::{
 
 use super::{
     error::ReceiveError,
-    incomplete::{Evictable, IncompleteBodies, IncompleteBody, Moment, Speed},
+    incomplete::{Evictable, IncompleteBodies, IncompleteBody, MAX_SMALL, Moment, Speed},
 };
 
 #[cfg(feature = "metrics")]
 use crate::telemetry;
-
-/// Largest reservation that may use the reserved part of the budget, in bytes: a small body and
-/// what is parsed from it.
-pub(super) const MAX_SMALL: usize = 16 * 1024;
 
 /// One quarter of the budget is reserved for small bodies.
 const RESERVED_DIVISOR: usize = 4;

@@ -319,8 +319,8 @@ mod tests {
         assert_eq!(budget.available(), MIB);
     }
 
-    /// A small body is the slowest of all when its end comes late, and yet it keeps its place in the
-    /// reserved part.
+    /// A small body is the slowest of all when its end comes late, and yet it keeps its place in
+    /// the reserved part.
     #[tokio::test(start_paused = true)]
     async fn a_large_body_evicts_no_small_one() {
         let budget = Arc::new(Budget::new(MIB));

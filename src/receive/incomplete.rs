@@ -13,7 +13,11 @@ use std::{
     task::Waker,
 };
 
-use super::{budget::MAX_SMALL, error::ReceiveError};
+use super::error::ReceiveError;
+
+/// Largest reservation that may use the reserved part of the budget, in bytes: a small body and
+/// what is parsed from it.
+pub(super) const MAX_SMALL: usize = 16 * 1024;
 
 /// Minimum number of bytes that a body counts as having received. A small body in two pieces then
 /// does not rank as slower than a large one that has stalled.

@@ -204,8 +204,8 @@ async fn events_of_other_phone_numbers_are_set_aside() {
     assert_eq!((numbers.foreign_events(), both.foreign_events()), (1, 6));
 }
 
-/// Unknown keys beside a `value` are an event of their own. It names nothing but its entry, and does
-/// not decide for the event that names an account or a phone number.
+/// Unknown keys beside a `value` are an event of their own. It names nothing but its entry, and
+/// does not decide for the event that names an account or a phone number.
 #[tokio::test]
 async fn an_event_is_judged_by_the_ids_that_it_names() {
     let keys: Vec<_> = (0..9).map(|key| format!(r#""novelty_{key}":1"#)).collect();

@@ -245,8 +245,8 @@ fn what_is_said_beside_the_ids_does_not_change_a_key() {
     );
 }
 
-/// Without its state or its time nothing but its JSON tells a status or a call from the next one. To
-/// handle an event twice is better than to lose one.
+/// Without its state or its time nothing but its JSON tells a status or a call from the next one.
+/// To handle an event twice is better than to lose one.
 #[test]
 fn a_status_or_a_call_without_its_state_or_its_time_is_told_by_its_json() {
     for (field, list, state, value) in [
