@@ -78,7 +78,8 @@ on_both! {
         a_transaction_that_its_handler_ended_is_not_done,
         what_follows_done_is_not_aborted,
         verdicts_after_a_rollback_are_obeyed;
-    shutdown: running_handlers_finish, what_does_not_finish_is_handed_over,
+    shutdown: running_handlers_finish, a_shutdown_that_uses_the_inbox_is_not_held_up,
+        what_does_not_finish_is_handed_over,
         workers_are_woken_at_once, another_process_is_woken,
         whatever_brings_work_wakes_workers;
     schema: two_processes_migrate_at_once, a_later_schema_is_refused,
