@@ -55,7 +55,8 @@ on_both! {
         meta_s_time_comes_before_arrival, statuses_do_not_hold_up_messages,
         a_changed_id_stays_in_its_conversation, a_late_announcement_joins_what_waits, a_busy_conversation_does_not_starve_others;
     renames: opposite_renames_end_in_one_conversation;
-    gathering: a_burst_is_one_call, the_longest_time_ends_a_burst,
+    gathering: a_burst_is_one_call, the_longest_time_ends_a_burst, statuses_do_not_gather,
+        what_arrives_during_a_run_is_gathered,
         a_batch_that_fails_is_handed_out_one_by_one,
         an_event_that_failed_too_often_has_no_neighbours, a_poison_message_dies_alone,
         a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own,
