@@ -67,6 +67,7 @@ on_both! {
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
         a_renewal_does_not_shorten_a_lease, a_lane_that_was_leased_twice_is_renewed,
         a_stolen_lease_is_not_renewed, a_run_that_ended_with_its_process_is_an_attempt,
+        a_run_that_was_recorded_is_no_attempt_of_the_next,
         endless_settings_are_a_year;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
