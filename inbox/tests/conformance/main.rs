@@ -52,7 +52,7 @@ on_both! {
         a_database_that_refuses_is_503,
         nothing_personal_is_shown, a_large_delivery_is_stored_within_a_second;
     order: each_conversation_is_in_order_and_one_at_a_time, conversations_run_at_the_same_time,
-        meta_s_time_comes_before_arrival, statuses_do_not_hold_up_messages,
+        meta_s_time_comes_before_arrival, statuses_do_not_hold_up_messages, each_class_has_slots_of_its_own,
         a_changed_id_stays_in_its_conversation, a_late_announcement_joins_what_waits, a_busy_conversation_does_not_starve_others;
     renames: opposite_renames_end_in_one_conversation,
         what_follows_a_change_in_its_delivery_needs_no_move,
@@ -70,7 +70,7 @@ on_both! {
         a_run_that_was_recorded_is_no_attempt_of_the_next,
         endless_settings_are_a_year;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
-        dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
+        dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, the_last_reason_is_kept, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped,
         an_unreadable_event_is_retried_later_and_later, the_pause_doubles_up_to_the_longest;
     operators: each_state_of_a_lane_is_told, ages_and_times_are_told_in_their_units,
@@ -139,6 +139,11 @@ async fn a_locked_lane_is_no_busy_loop() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_timed_out_does_not_wait_on_the_server() {
     receiving::a_store_that_timed_out_does_not_wait_on_the_server().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_timed_out_ends_on_the_server() {
+    limits::a_statement_that_timed_out_ends_on_the_server().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
