@@ -1,6 +1,10 @@
 //! Claims lanes while there are slots, and ends in order.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -64,8 +68,9 @@ pub(super) async fn run(
         wake_at: Instant::now(),
     });
     loop {
-        for slots in &mut slots {
-            claim(&shared, slots, &mut runs, &stopped).await;
+        let claiming = claim_all(&shared, &mut slots, &mut runs, &stopped);
+        if is_over_after(claiming, shutdown.as_mut()).await {
+            break;
         }
         let next = slots.iter().map(|slots| slots.wake_at).min();
         let next = next.unwrap_or_else(Instant::now);
@@ -90,6 +95,24 @@ pub(super) async fn run(
     drain(&shared, runs, &stop).await;
 }
 
+/// Waits for claims, and returns whether `shutdown` has resolved meanwhile. It goes on beside them,
+/// because it may have the connection that they wait for: SQLite has one that writes.
+async fn is_over_after(
+    claiming: impl Future<Output = ()>,
+    shutdown: Pin<&mut impl Future<Output = ()>>,
+) -> bool {
+    let mut claiming = pin!(claiming);
+    tokio::select! {
+        biased;
+        () = &mut claiming => false,
+        () = shutdown => {
+            // Not dropped: nobody would know of the leases.
+            claiming.await;
+            true
+        }
+    }
+}
+
 fn note_end(slots: &mut [Slots; 2], ended: &Result<i16, tokio::task::JoinError>) {
     // A run catches the panics of handlers, so this is always `Ok`.
     if let Ok(class) = ended {
@@ -98,6 +121,18 @@ fn note_end(slots: &mut [Slots; 2], ended: &Result<i16, tokio::task::JoinError>)
             // The lane may have more.
             slots.is_due = true;
         }
+    }
+}
+
+/// Claims for both classes, one after the other.
+async fn claim_all(
+    shared: &Arc<Shared>,
+    slots: &mut [Slots; 2],
+    runs: &mut JoinSet<i16>,
+    stopped: &watch::Receiver<bool>,
+) {
+    for slots in slots {
+        claim(shared, slots, runs, stopped).await;
     }
 }
 

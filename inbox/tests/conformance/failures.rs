@@ -179,6 +179,30 @@ pub(crate) async fn verdicts_are_obeyed(db: &Db) {
     assert_eq!(letters[0].error(), Some("a reason"));
 }
 
+/// A verdict without a reason does not hide the reason of the failure before it.
+pub(crate) async fn the_last_reason_is_kept(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let runs = Arc::new(Mutex::new(0));
+    let worker = inbox.worker(move |_| {
+        let mut runs = runs.lock().unwrap();
+        *runs += 1;
+        let result = match *runs {
+            1 => Err("a reason"),
+            2 => Ok(Verdict::NotBefore(Duration::ZERO)),
+            _ => Ok(Verdict::Again),
+        };
+        async move { result }
+    });
+    let worker = worker.backoff(Duration::ZERO, Duration::ZERO);
+    worker.max_attempts(3).run(until_empty(&inbox)).await;
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    let [letter] = letters.as_slice() else {
+        panic!("{letters:?}")
+    };
+    assert_eq!((letter.attempts(), letter.error()), (3, Some("a reason")));
+}
+
 pub(crate) async fn a_panic_is_a_failure(db: &Db) {
     let inbox = db.inbox().await;
     post(&inbox, messages(&[message("491", "w1", 1)])).await;

@@ -1,15 +1,18 @@
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use tokio::time::sleep;
-use tower_whatsapp_inbox::InboxEvent;
+use tower_whatsapp_inbox::{InboxEvent, Verdict};
 
-use crate::common::{Db, Journal, message, messages, post, until, until_empty};
+use crate::{
+    common::{Db, Journal, message, messages, post, until, until_empty},
+    transactions::effect,
+};
 
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -45,7 +48,7 @@ pub(crate) async fn a_dead_worker_is_replaced(db: &Db) {
     let inbox = db.inbox().await;
     post(&inbox, messages(&[message("491", "w1", 1)])).await;
     let (started, is_started) = tokio::sync::oneshot::channel();
-    let started = std::sync::Mutex::new(Some(started));
+    let started = Mutex::new(Some(started));
     let hangs = inbox.worker(move |_| {
         if let Some(started) = started.lock().unwrap().take() {
             let _ = started.send(());
@@ -178,6 +181,59 @@ pub(crate) async fn a_run_that_ended_with_its_process_is_an_attempt(db: &Db) {
     let letters = inbox.dead_letters(0, 10).await.unwrap();
     assert_eq!(letters[0].attempts(), 4);
     assert_eq!(inbox.counters().failed, 2);
+}
+
+/// Only one that ended with its process is counted on the conversation instead of its event.
+pub(crate) async fn a_run_that_was_recorded_is_no_attempt_of_the_next(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute("CREATE TABLE effects (id TEXT)").await;
+    let ids = ["returned", "committed", "never", "later", "last"];
+    let items: Vec<_> = (0..)
+        .zip(ids)
+        .map(|(n, id)| message("491", id, n))
+        .collect();
+    post(&inbox, messages(&items)).await;
+    let attempts = Arc::new(Mutex::new(Vec::new()));
+    let (seen, is_sqlite) = (attempts.clone(), db.is_sqlite());
+    let worker = inbox.worker(move |event: InboxEvent| {
+        let id = event.event().id().unwrap().to_owned();
+        let mut seen = seen.lock().unwrap();
+        let is_first = seen.iter().all(|(other, _)| *other != id);
+        seen.push((id.clone(), event.attempt()));
+        async move {
+            match id.as_str() {
+                "committed" => effect(&event, is_sqlite, true).await.unwrap(),
+                "never" => return Ok(Verdict::Never("no".to_owned())),
+                "later" if is_first => return Ok(Verdict::NotBefore(Duration::ZERO)),
+                _ => {}
+            }
+            Ok::<_, String>(Verdict::Done)
+        }
+    });
+    let now = if is_sqlite { "0" } else { "now()" };
+    let host = async {
+        until_empty(&inbox).await;
+        // Nor is one that found nothing.
+        db.execute(&format!(
+            "UPDATE whatsapp_inbox_lane SET pending = 1, wake_at = {now}"
+        ))
+        .await;
+        until_empty(&inbox).await;
+        post(&inbox, messages(&[message("491", "new", 9)])).await;
+        until_empty(&inbox).await;
+    };
+    worker.run(host).await;
+    let attempts = attempts.lock().unwrap();
+    let ids = [
+        "returned",
+        "committed",
+        "never",
+        "later",
+        "later",
+        "last",
+        "new",
+    ];
+    assert_eq!(*attempts, ids.map(|id| (id.to_owned(), 1)));
 }
 
 /// Renewals do not wait for a row that somebody has locked. The lease of a locked lane lasts until

@@ -224,3 +224,22 @@ pub(crate) async fn a_pool_that_is_too_small_is_refused() {
     worker.lease(lease).run(both).await;
     assert_eq!((inbox.counters().lost, inbox.counters().failed), (0, 0));
 }
+
+/// Also one that waits for no lock: it would be executed after Meta got its 503.
+pub(crate) async fn a_statement_that_timed_out_ends_on_the_server() {
+    let db = Db::own_postgres().await;
+    let builder = Inbox::builder().store_timeout(Duration::from_millis(500));
+    let inbox = db.open(builder).await.unwrap();
+    db.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+            AS $$BEGIN PERFORM pg_sleep(600); RETURN new; END$$;
+        CREATE TRIGGER slow BEFORE INSERT ON whatsapp_inbox_event
+            FOR EACH ROW EXECUTE FUNCTION slow()",
+    )
+    .await;
+    let delivery = messages(&[message("491", "w1", 1)]);
+    let status = post(&inbox, delivery).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    until("it has ended", async || db.count(sleeping).await == 0).await;
+}

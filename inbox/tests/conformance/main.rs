@@ -52,10 +52,13 @@ on_both! {
         a_database_that_refuses_is_503,
         nothing_personal_is_shown, a_large_delivery_is_stored_within_a_second;
     order: each_conversation_is_in_order_and_one_at_a_time, conversations_run_at_the_same_time,
-        meta_s_time_comes_before_arrival, statuses_do_not_hold_up_messages,
+        meta_s_time_comes_before_arrival, statuses_do_not_hold_up_messages, each_class_has_slots_of_its_own,
         a_changed_id_stays_in_its_conversation, a_late_announcement_joins_what_waits, a_busy_conversation_does_not_starve_others;
-    renames: opposite_renames_end_in_one_conversation;
-    gathering: a_burst_is_one_call, the_longest_time_ends_a_burst,
+    renames: opposite_renames_end_in_one_conversation,
+        what_follows_a_change_in_its_delivery_needs_no_move,
+        what_is_being_handled_is_not_moved;
+    gathering: a_burst_is_one_call, the_longest_time_ends_a_burst, statuses_do_not_gather,
+        what_arrives_during_a_run_is_gathered,
         a_batch_that_fails_is_handed_out_one_by_one,
         an_event_that_failed_too_often_has_no_neighbours, a_poison_message_dies_alone,
         a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own,
@@ -64,9 +67,10 @@ on_both! {
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
         a_renewal_does_not_shorten_a_lease, a_lane_that_was_leased_twice_is_renewed,
         a_stolen_lease_is_not_renewed, a_run_that_ended_with_its_process_is_an_attempt,
+        a_run_that_was_recorded_is_no_attempt_of_the_next,
         endless_settings_are_a_year;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
-        dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, a_panic_is_a_failure,
+        dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, the_last_reason_is_kept, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped,
         an_unreadable_event_is_retried_later_and_later, the_pause_doubles_up_to_the_longest;
     operators: each_state_of_a_lane_is_told, ages_and_times_are_told_in_their_units,
@@ -78,7 +82,8 @@ on_both! {
         a_transaction_that_its_handler_ended_is_not_done,
         what_follows_done_is_not_aborted,
         verdicts_after_a_rollback_are_obeyed;
-    shutdown: running_handlers_finish, what_does_not_finish_is_handed_over,
+    shutdown: running_handlers_finish, a_shutdown_that_uses_the_inbox_is_not_held_up,
+        what_does_not_finish_is_handed_over,
         workers_are_woken_at_once, another_process_is_woken,
         whatever_brings_work_wakes_workers;
     schema: two_processes_migrate_at_once, a_later_schema_is_refused,
@@ -134,6 +139,11 @@ async fn a_locked_lane_is_no_busy_loop() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_timed_out_does_not_wait_on_the_server() {
     receiving::a_store_that_timed_out_does_not_wait_on_the_server().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_timed_out_ends_on_the_server() {
+    limits::a_statement_that_timed_out_ends_on_the_server().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -123,6 +123,40 @@ pub(crate) async fn statuses_do_not_hold_up_messages(db: &Db) {
     assert_eq!(seen.load(Ordering::SeqCst), 400);
 }
 
+/// What ends in one does not make room in the other.
+pub(crate) async fn each_class_has_slots_of_its_own(db: &Db) {
+    for held in ["message", "status"] {
+        let inbox = db.inbox().await;
+        let people = ["491", "492", "493"];
+        let items = people.map(|person| message(person, &format!("{held} w{person}"), 1));
+        post(&inbox, messages(&items)).await;
+        let items = people.map(|person| status(person, &format!("{held} s{person}"), 1));
+        post(&inbox, statuses(&items)).await;
+        let (open, gate) = tokio::sync::watch::channel(false);
+        let worker = inbox.worker(move |event| {
+            let (mut gate, waits) = (gate.clone(), event.kind() == held);
+            async move {
+                if waits {
+                    let _ = gate.wait_for(|is_open| *is_open).await;
+                }
+                Ok::<_, String>(())
+            }
+        });
+        let host = async {
+            until("the others are handled", async || {
+                let status = inbox.status().await.unwrap();
+                [status.messages, status.bulk].contains(&0) && inbox.counters().handled == 3
+            })
+            .await;
+            assert_eq!(inbox.status().await.unwrap().running, 1, "{held}");
+            open.send_replace(true);
+            until_empty(&inbox).await;
+        };
+        worker.concurrency(1).bulk_concurrency(1).run(host).await;
+        assert_eq!(inbox.counters().handled, 6, "{held}");
+    }
+}
+
 pub(crate) fn from(user: &str, id: &str, seconds: u64) -> String {
     format!(
         r#"{{"from_user_id":"{user}","id":"{id}","timestamp":"{seconds}","type":"text","text":{{"body":"x"}}}}"#

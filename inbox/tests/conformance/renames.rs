@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::StatusCode;
-use tower_whatsapp_inbox::{DeadLetter, Inbox};
+use tower_whatsapp_inbox::{DeadLetter, Inbox, InboxEvent};
 
 use crate::{
     common::{Db, Journal, PATIENCE, messages, post, until, until_empty},
@@ -51,6 +51,77 @@ pub(crate) async fn opposite_renames_end_in_one_conversation(db: &Db) {
         assert!(ids.is_sorted(), "{conversation}: {ids:?}");
         assert_eq!(ids.len(), 4, "{conversation}: {ids:?}");
     }
+}
+
+/// They never wait under the new name, where a worker could take them before they join.
+pub(crate) async fn what_follows_a_change_in_its_delivery_needs_no_move(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute(if db.is_sqlite() {
+        "CREATE TRIGGER stays BEFORE UPDATE OF lane ON whatsapp_inbox_event
+        BEGIN SELECT RAISE(ABORT, 'moved'); END"
+    } else {
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+            AS $$BEGIN RAISE EXCEPTION 'moved'; END$$;
+        CREATE TRIGGER stays BEFORE UPDATE OF lane ON whatsapp_inbox_event
+            FOR EACH ROW EXECUTE FUNCTION refuse()"
+    })
+    .await;
+    let all = [
+        changed("US.1", "US.2", "w1", 1),
+        from("US.2", "w2", 2),
+        changed("US.2", "US.3", "w3", 3),
+        from("US.3", "w4", 4),
+    ];
+    assert_eq!(post(&inbox, messages(&all)).await, StatusCode::OK);
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let worker = inbox.worker(move |event| {
+        seen.note(&event);
+        async { Ok::<_, String>(()) }
+    });
+    worker.run(until_empty(&inbox)).await;
+    let all = journal.by_conversation();
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(all["/7/user/US.1"], ["w1", "w2", "w3", "w4"]);
+}
+
+/// What a worker has does not join the conversation: another would handle it at the same time.
+pub(crate) async fn what_is_being_handled_is_not_moved(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[from("US.2", "w2", 2)])).await;
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let worker = inbox.worker(move |event: InboxEvent| {
+        let is_first = seen.len() == 0;
+        seen.note(&event);
+        let mut gate = gate.clone();
+        async move {
+            match is_first {
+                true => gate.wait_for(|is_open| *is_open).await.map(drop),
+                false => Ok(()),
+            }
+        }
+    });
+    let host = async {
+        until("it runs", async || journal.len() == 1).await;
+        let announced = messages(&[changed("US.1", "US.2", "w1", 1)]);
+        assert_eq!(post(&inbox, announced).await, StatusCode::OK);
+        // By its time it would come after the first.
+        let last = messages(&[from("US.1", "w3", 3)]);
+        assert_eq!(post(&inbox, last).await, StatusCode::OK);
+        until("the conversation goes on", async || {
+            journal.ids().contains(&"w3".to_owned())
+        })
+        .await;
+        assert_eq!(journal.ids(), ["w2", "w1", "w3"]);
+        open.send_replace(true);
+        until_empty(&inbox).await;
+    };
+    worker.run(host).await;
+    assert_eq!((inbox.counters().handled, inbox.counters().lost), (3, 0));
+    let busy = "SELECT count(*) FROM whatsapp_inbox_lane WHERE pending <> 0 OR held";
+    assert_eq!(db.count(busy).await, 0);
 }
 
 /// Everything that takes locks at once, over a few people whose ids change all the time.

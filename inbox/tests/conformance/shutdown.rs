@@ -3,6 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::StatusCode;
 use tokio::{sync::oneshot, time::sleep};
 use tower_whatsapp_inbox::{Inbox, InboxEvent, Verdict, Worker};
 
@@ -25,6 +26,22 @@ pub(crate) async fn running_handlers_finish(db: &Db) {
         (inbox.counters().handled, status.messages, status.running),
         (1, 1, 0)
     );
+}
+
+/// The worker may wait for a connection that the shutdown has at that moment.
+pub(crate) async fn a_shutdown_that_uses_the_inbox_is_not_held_up(db: &Db) {
+    let inbox = db.inbox().await;
+    let worker = inbox.worker(|_| async { Ok::<_, String>(()) });
+    let shutdown = async {
+        for n in 0..100 {
+            let item = message(&format!("49{}", n % 5), &format!("w{n}"), n);
+            assert_eq!(post(&inbox, messages(&[item])).await, StatusCode::OK);
+        }
+        until_empty(&inbox).await;
+    };
+    worker.lease(LONG).run(shutdown).await;
+    let counters = inbox.counters();
+    assert_eq!((counters.handled, counters.database_errors), (100, 0));
 }
 
 pub(crate) async fn what_does_not_finish_is_handed_over(db: &Db) {
