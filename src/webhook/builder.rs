@@ -257,9 +257,8 @@ impl WebhookLayerBuilder {
     /// budget is used up, the slowest incomplete body is evicted for a faster or a verified one,
     /// and answered with 503 and `Retry-After: 1`. A body that can evict no other is answered in
     /// the same way. The last quarter is reserved for bodies of up to 16 KiB, so that neither slow
-    /// handlers of large deliveries nor large bodies of strangers starve ordinary messages. A body
-    /// is charged until its request has been answered. What is parsed from a delivery that is alone
-    /// in memory may exceed the budget.
+    /// handlers nor large bodies of strangers starve ordinary messages. A body is charged until its
+    /// request has been answered. A delivery that is alone in memory may exceed the budget.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.memory_budget = bytes;
         self
