@@ -74,8 +74,11 @@ fn of_dedup(
     Ok((builder().build().unwrap(), dedup))
 }
 
+/// The builds with the least and the most.
+type Extremes = [fn() -> Built; 2];
+
 /// Each is refused by name or works.
-const SETTINGS: [(&str, [fn() -> Built; 2]); 22] = [
+const SETTINGS: [(&str, Extremes); 22] = [
     (
         "body_limit",
         [
@@ -348,7 +351,7 @@ async fn a_simulator_works_at_the_extremes_of_its_settings() {
             let service = service_fn(move |_: Request<Full<Bytes>>| {
                 // Every second one is to be sent again.
                 let attempt = attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                let code = if attempt % 2 == 0 { 503 } else { 200 };
+                let code = if attempt.is_multiple_of(2) { 503 } else { 200 };
                 async move {
                     let mut response = Response::new(Full::<Bytes>::default());
                     *response.status_mut() = StatusCode::from_u16(code).unwrap();

@@ -16,6 +16,7 @@ const SOURCES: [&str; 2] = [
 ];
 
 type Configure = fn(Worker) -> Worker;
+type Build = fn(InboxBuilder) -> InboxBuilder;
 
 /// With each, an event is handled at once.
 const OF_WORKER: [(&str, Configure); 20] = [
@@ -48,7 +49,7 @@ const OF_WORKER: [(&str, Configure); 20] = [
 ];
 
 /// Whether the setting is accepted.
-const OF_BUILDER: [(&str, fn(InboxBuilder) -> InboxBuilder, bool); 9] = [
+const OF_BUILDER: [(&str, Build, bool); 9] = [
     ("keep", |builder| builder.keep(ZERO), false),
     ("keep", |builder| builder.keep(MAX), true),
     (
