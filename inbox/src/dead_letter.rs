@@ -48,7 +48,7 @@ impl DeadLetter {
         &self.row.conversation
     }
 
-    /// Returns the number of failed runs.
+    /// Returns the number of failed runs, with those whose process ended.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         u32::try_from(self.row.attempts).unwrap_or(0)

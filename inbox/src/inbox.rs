@@ -107,8 +107,9 @@ impl Inbox {
     ///
     /// An event that was in half of [`Worker::max_attempts`] runs (rounded up) without success is
     /// handed out alone, so that one that always fails, or kills the process, does not take its
-    /// neighbours with it. To give up a single event with [`Verdict::Never`], wait for a batch of
-    /// that event alone: otherwise all events of the batch are given up.
+    /// neighbours with it. With a maximum of 1, every event is handed out alone. To give up a
+    /// single event with [`Verdict::Never`], wait for a batch of that event alone: otherwise all
+    /// events of the batch are given up.
     ///
     /// See [`InboxBuilder::gather`] for waiting until a burst is over.
     pub fn batch_worker<H, F, V, E>(&self, handler: H) -> Worker

@@ -110,6 +110,16 @@ pub(crate) struct Failure<'a> {
 }
 
 impl Failure<'_> {
+    /// Attempts to add, of the claims since a run last ended: with this one, if it counts. The
+    /// others ended with their process, and a dead letter tells of them.
+    pub(crate) fn attempts(&self, claims: i32) -> i32 {
+        match self.max_attempts {
+            Some(_) => claims,
+            None if self.never => claims.saturating_sub(1),
+            None => 0,
+        }
+    }
+
     /// A run that does not count.
     pub(crate) fn unattempted(delay: Duration) -> Self {
         Self {

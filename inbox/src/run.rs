@@ -20,10 +20,12 @@ use crate::{inbox::Inbox, row::Lease};
 const NONE: u8 = 0;
 /// A transaction was begun, and its commit has not been confirmed.
 const OPEN: u8 = 1;
+/// A commit was tried and not confirmed: it may have happened.
+const UNCONFIRMED: u8 = 2;
 /// What the run came to is being committed: the lease may be gone because that has succeeded.
-const COMMITTING: u8 = 2;
+const COMMITTING: u8 = 3;
 /// The events are done: the commit was confirmed.
-const COMMITTED: u8 = 3;
+const COMMITTED: u8 = 4;
 
 /// Longer than any handler runs.
 pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -91,9 +93,13 @@ impl Term {
         self.transaction.load(Ordering::Acquire)
     }
 
-    /// Once committed, a run stays so, whatever else its handler begins.
+    /// Once committed, a run stays so, whatever else its handler begins. Once it may be, too, until
+    /// that is known.
     fn note(&self, transaction: u8) {
-        let change = |old| (old != COMMITTED).then_some(transaction);
+        let change = |old| {
+            let is_kept = old == COMMITTED || (old, transaction) == (UNCONFIRMED, OPEN);
+            (!is_kept).then_some(transaction)
+        };
         let noted = &self.transaction;
         let _ = noted.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
     }
@@ -151,9 +157,14 @@ impl Run {
         self.term.committing();
     }
 
-    /// The commit was not confirmed.
-    pub(crate) fn commit_failed(&self) {
-        self.term.note(OPEN);
+    /// The commit was not confirmed, or `is_refused`.
+    pub(crate) fn commit_failed(&self, is_refused: bool) {
+        self.term.note(if is_refused { OPEN } else { UNCONFIRMED });
+    }
+
+    /// Whether a commit was tried that may have happened.
+    pub(crate) fn may_be_committed(&self) -> bool {
+        matches!(self.term.transaction(), UNCONFIRMED | COMMITTING)
     }
 
     pub(crate) fn committed(&self) {
@@ -162,7 +173,7 @@ impl Run {
 
     /// Whether a transaction was begun whose commit was not confirmed.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.term.transaction(), OPEN | COMMITTING)
+        matches!(self.term.transaction(), OPEN | UNCONFIRMED | COMMITTING)
     }
 
     pub(crate) fn is_committed(&self) -> bool {

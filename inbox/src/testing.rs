@@ -22,6 +22,7 @@ pub enum Point {
     Commit,
     Complete,
     Fail,
+    Outcome,
     Renew,
     Recount,
     NextWake,

@@ -138,7 +138,7 @@ async fn noting(
     let result = commit.await;
     match &result {
         Ok(()) => run.committed(),
-        Err(_) => run.commit_failed(),
+        Err(error) => run.commit_failed(error.kind() == InboxErrorKind::LeaseLost),
     }
     result
 }

@@ -143,6 +143,16 @@ impl ClaimSet {
         self.keys_where(|claim| claim == Some(Claim::Claimed))
     }
 
+    /// Returns the keys that another delivery holds.
+    pub(super) fn pending(&self) -> Vec<EventKey> {
+        self.keys_where(|claim| claim == Some(Claim::Pending))
+    }
+
+    /// Returns the keys that this delivery holds, and those that were done before.
+    pub(super) fn resolved(&self) -> Vec<EventKey> {
+        self.keys_where(|claim| matches!(claim, Some(Claim::Claimed | Claim::Done)))
+    }
+
     fn keys_where(&self, matches: impl Fn(Option<Claim>) -> bool) -> Vec<EventKey> {
         let matching = self.keys.iter().filter(|(_, state)| matches(state.claim));
         matching.map(|(key, _)| *key).collect()

@@ -60,6 +60,10 @@ pub struct Counters {
     /// before the lease expired, more than 65,536 events had a pending write, or a drain ended.
     /// These events are handled again if Meta repeats them.
     pub unrecorded: u64,
+    /// Events that were in flight elsewhere at a delivery, and at each earlier one for longer than
+    /// a lease. Their deliveries are answered with 503 until the handler that has them ends: it
+    /// hangs or is slow, or its process died and the lease is long. Counted at each delivery.
+    pub stuck: u64,
     /// Deliveries whose handler was dropped at the
     /// [`handler_deadline`](super::DedupLayerBuilder::handler_deadline). Their events were
     /// released.
@@ -162,6 +166,7 @@ impl DedupHandle {
             leases_lost: count(&tracker.leases_lost),
             lease_overruns: count(&tracker.lease_overruns),
             unrecorded: count(&tracker.unrecorded),
+            stuck: count(&tracker.stuck),
             timed_out: count(&tracker.timed_out),
             aborted: count(&tracker.aborted),
             store_failures: count(&tracker.store_failures.count),

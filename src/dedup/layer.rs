@@ -71,6 +71,11 @@ impl<S: Store> DedupLayer<S> {
     }
 
     /// Returns a builder for a layer with other settings.
+    ///
+    /// Layers that share a store share the work: an event of an app is handled by one of them, and
+    /// suppressed by the others, which answer 200. Services that must each handle it need a store
+    /// each (with Redis, a prefix each), and so do apps with one label. Nothing
+    /// warns about that.
     pub fn builder(store: S) -> DedupLayerBuilder<S> {
         DedupLayerBuilder::new(store)
     }

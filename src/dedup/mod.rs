@@ -158,6 +158,7 @@ mod chunked;
 mod circuit_breaker;
 mod claim_set;
 mod config;
+mod deferrals;
 mod future;
 mod handle;
 mod layer;

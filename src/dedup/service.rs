@@ -83,7 +83,7 @@ where
         }
         let Some(in_flight) = self.shared.tracker.start() else {
             let rejection = DedupRejection::from(DedupRejectionKind::Draining);
-            self.shared.tracker.telemetry.rejected(&rejection, true);
+            self.shared.tracker.telemetry.refused_by_drain(&rejection);
             return ResponseFuture::ready(rejection.into_response());
         };
         // Taken now, while the outer layer holds it.

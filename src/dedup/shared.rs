@@ -10,6 +10,7 @@ use super::{
     circuit_breaker::CircuitBreaker,
     claim_set::Policy,
     config::{OnStoreError, Timeouts},
+    deferrals::Deferrals,
     store::{Commit, Store, Token},
     tracker::{Tracker, add_capped},
 };
@@ -37,6 +38,7 @@ pub(super) struct Shared<S> {
     notifiers: [Notify; NOTIFIERS],
     /// The apps whose events were claimed, and the address of the warnings of their layers.
     labels: Labels<usize>,
+    pub(super) deferrals: Deferrals,
     pub(super) tracker: Arc<Tracker>,
 }
 
@@ -62,6 +64,7 @@ impl<S: Store> Shared<S> {
             pending_writes: Semaphore::new(MAX_PENDING_WRITES),
             notifiers: std::array::from_fn(|_| Notify::new()),
             labels: Labels::new(),
+            deferrals: Deferrals::default(),
             tracker,
         }
     }

@@ -157,7 +157,9 @@ impl<S: Store> Delivery<'_, S> {
             // Calls the host's hook.
             let _ = contain(|| verified.warnings().keys_collide());
         }
-        let unprotected = match self.claim().await {
+        let claimed = self.claim().await;
+        self.note_deferrals();
+        let unprotected = match claimed {
             ClaimOutcome::Proceed { unprotected } => unprotected,
             ClaimOutcome::Respond(response) => {
                 let response = self.respond_without_handler(response, &notification);
@@ -221,6 +223,16 @@ impl<S: Store> Delivery<'_, S> {
             }
             WithoutHandler::Rejected(rejection) => rejection.into(),
         }
+    }
+
+    /// Counts the events that are in flight elsewhere for longer than a lease: no retry of Meta
+    /// gets through to the handler.
+    fn note_deferrals(&self) {
+        let (shared, claims) = (self.shared, &self.claims);
+        shared.deferrals.end(|| claims.resolved());
+        let (pending, lease) = (claims.pending(), shared.timeouts.lease);
+        let stuck = shared.deferrals.note(&pending, Instant::now(), lease);
+        shared.tracker.count_events(EventOutcome::Stuck, stuck);
     }
 
     /// Returns the writes that the store has not confirmed. Without a known outcome, those are the

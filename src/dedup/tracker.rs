@@ -31,6 +31,7 @@ pub(super) struct Tracker {
     pub(super) leases_lost: AtomicU64,
     pub(super) lease_overruns: AtomicU64,
     pub(super) unrecorded: AtomicU64,
+    pub(super) stuck: AtomicU64,
     pub(super) timed_out: AtomicU64,
     pub(super) aborted: AtomicU64,
     pub(super) store_failures: Arc<StoreFailures>,
@@ -57,6 +58,7 @@ impl Tracker {
             leases_lost: AtomicU64::new(0),
             lease_overruns: AtomicU64::new(0),
             unrecorded: AtomicU64::new(0),
+            stuck: AtomicU64::new(0),
             timed_out: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
             store_failures: Arc::new(StoreFailures::new(Arc::clone(&telemetry))),
@@ -77,6 +79,7 @@ impl Tracker {
             EventOutcome::LeaseLost => &self.leases_lost,
             EventOutcome::LeaseOverrun => &self.lease_overruns,
             EventOutcome::Unrecorded => &self.unrecorded,
+            EventOutcome::Stuck => &self.stuck,
         };
         count(counter, events);
         self.telemetry.events(outcome, events);

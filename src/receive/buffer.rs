@@ -406,7 +406,8 @@ mod tests {
     /// Otherwise the list grows with each connection that breaks off.
     #[tokio::test(start_paused = true)]
     async fn the_list_keeps_no_body_that_has_ended() {
-        let ends: [(&str, fn(&mut Partial)); 4] = [
+        type Reach = fn(&mut Partial);
+        let ends: [(&str, Reach); 4] = [
             ("dropped", |_| {}),
             ("refused", |body| assert!(body.push(2 * MIB).is_err())),
             ("complete", |body| drop(body.buffer.finish().unwrap())),

@@ -22,6 +22,8 @@ pub(crate) struct DedupTelemetry {
     #[cfg(feature = "tracing")]
     rejections: logs::DedupLimits,
     #[cfg(feature = "tracing")]
+    drained: RateLimit,
+    #[cfg(feature = "tracing")]
     outcomes: [RateLimit; EventOutcome::COUNT],
     #[cfg(feature = "tracing")]
     cut_off: [RateLimit; CutOff::COUNT],
@@ -42,6 +44,14 @@ impl DedupTelemetry {
         if is_response {
             super::metrics::dedup_rejected(rejection.kind().name());
         }
+    }
+
+    /// Reports a delivery that the layer refuses because it drains, or has drained.
+    pub(crate) fn refused_by_drain(&self, rejection: &DedupRejection) {
+        #[cfg(feature = "tracing")]
+        logs::refused_by_drain(&self.drained);
+        #[cfg(feature = "metrics")]
+        super::metrics::dedup_rejected(rejection.kind().name());
     }
 
     pub(crate) fn events(&self, outcome: EventOutcome, count: usize) {

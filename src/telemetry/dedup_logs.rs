@@ -39,6 +39,12 @@ pub(super) fn rejected(limits: &DedupLimits, rejection: &DedupRejection) {
     );
 }
 
+/// A drain is for good, so a process that goes on answers 503 to everything.
+pub(super) fn refused_by_drain(limit: &RateLimit) {
+    let kind = DedupRejectionKind::Draining;
+    warn_or_debug!(limit.admit(), { reason = kind.name() }, advice(kind));
+}
+
 pub(super) fn events(limit: &RateLimit, outcome: EventOutcome, count: usize) {
     let text = match outcome {
         EventOutcome::Suppressed => {
@@ -64,6 +70,11 @@ pub(super) fn events(limit: &RateLimit, outcome: EventOutcome, count: usize) {
         EventOutcome::Unrecorded => {
             "events were handled, and the store did not confirm that it has recorded them: if Meta \
              sends them again, they are handled again. Check the store: its failures are logged too"
+        }
+        EventOutcome::Stuck => {
+            "events are in flight for longer than a `lease`, and each of their deliveries is \
+             answered with 503: a handler hangs or is slow, so give what it waits for a timeout, or \
+             lower `handler_deadline`; or its process died, and the `lease` is long"
         }
     };
     warn_or_debug!(limit.admit(), { dedup_outcome = outcome.name(), count }, text);
@@ -172,7 +183,11 @@ fn advice(kind: DedupRejectionKind) -> &'static str {
             "the task of a delivery ended without a response, so Meta retries it: a host function \
              panicked, or the runtime is shutting down"
         }
-        DedupRejectionKind::Draining => "answered 503 because the process is shutting down",
+        DedupRejectionKind::Draining => {
+            "answered 503 because the layer was drained for a shutdown. Meta retries, and another \
+             process takes the delivery. If this process goes on, build a new layer: a drain is \
+             for good"
+        }
         DedupRejectionKind::Stale => {
             "refused a delivery whose events are all older than their windows"
         }

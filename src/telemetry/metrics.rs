@@ -144,6 +144,7 @@ pub(super) fn register() {
     counter!("whatsapp_unread_keys_total").increment(0);
     #[cfg(feature = "tokio")]
     {
+        dedup_events(EventOutcome::Stuck, 0);
         for reason in CutOff::ALL {
             counter!("whatsapp_handlers_cut_off_total", "reason" => reason.name()).increment(0);
         }

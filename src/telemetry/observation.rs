@@ -83,6 +83,8 @@ pub(crate) enum EventOutcome {
     LeaseOverrun,
     /// Handled, and never recorded as handled.
     Unrecorded,
+    /// In flight elsewhere for longer than a lease.
+    Stuck,
 }
 
 /// Why a handler was dropped before its end.
@@ -109,7 +111,7 @@ pub(crate) enum StoreOperation {
 #[cfg(feature = "tokio")]
 impl EventOutcome {
     #[cfg(feature = "tracing")]
-    pub(super) const COUNT: usize = Self::Unrecorded as usize + 1;
+    pub(super) const COUNT: usize = Self::Stuck as usize + 1;
 
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(super) fn name(self) -> &'static str {
@@ -122,6 +124,7 @@ impl EventOutcome {
             Self::LeaseLost => "lease_lost",
             Self::LeaseOverrun => "lease_overrun",
             Self::Unrecorded => "unrecorded",
+            Self::Stuck => "stuck",
         }
     }
 }

@@ -84,7 +84,8 @@ impl App {
     ///
     /// The label is 1 to 64 letters, digits, `.`, `_`, `~` or `-`. Handlers read it from
     /// [`Verified::app`](crate::Verified::app). It is part of the deduplication key, which
-    /// separates the events of this app from those of others, so it must not change.
+    /// separates the events of this app from those of others, so it must not change. Of two
+    /// services that share a deduplication store and this label, only one handles an event.
     ///
     /// # Errors
     ///

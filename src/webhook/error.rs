@@ -75,8 +75,8 @@ pub enum ConfigError {
     AppResolverPattern,
     /// [`app_resolver`](super::WebhookLayerBuilder#method.app_resolver) is set more than once.
     AppResolverConflict,
-    /// A setting of a `CachedResolver` is zero.
-    CachedResolver,
+    /// The setting of this name of a `CachedResolver` is zero.
+    CachedResolver(&'static str),
     /// The [`body_limit`](super::WebhookLayerBuilder::body_limit) is 0 or more than 4,294,967,295
     /// bytes.
     BodyLimit,
@@ -160,7 +160,9 @@ impl fmt::Display for ConfigError {
                 "`app_resolver`: the pattern must be a path with exactly one segment `{app}`"
             }
             Self::AppResolverConflict => "`app_resolver`: must be set only once",
-            Self::CachedResolver => "`CachedResolver`: no setting may be zero",
+            Self::CachedResolver(setting) => {
+                return write!(f, "`{setting}`: must not be zero in a `CachedResolver`");
+            }
             Self::BodyLimit => "`body_limit`: must be between 1 and 4294967295 bytes",
             Self::BodyDeadline => "`body_deadline`: must not be zero",
             Self::BodyIdleTimeout => "`body_idle_timeout`: must not be zero",

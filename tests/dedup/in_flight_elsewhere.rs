@@ -327,3 +327,34 @@ async fn the_store_fails_while_somebody_waits() {
         .await;
     assert_eq!(stack.held(&text("A")).await, [Held::Pending]);
 }
+
+/// A handler that hangs, or a process that died with a long lease: no retry gets through.
+#[tokio::test(start_paused = true)]
+async fn an_event_in_flight_for_longer_than_a_lease_is_counted_at_each_delivery() {
+    let stack = Stack::new(Host::says(http::StatusCode::BAD_REQUEST));
+    let hold_long = async || {
+        let (store, keys) = (stack.store.inner(), keys(&text("A")));
+        let claims = store.claim(&keys, FOREIGN, 100 * LEASE).await;
+        assert_eq!(claims.unwrap(), [Claim::Claimed]);
+    };
+    let later = Answer::later(DedupRejectionKind::InFlight);
+    hold_long().await;
+    let mut stuck = Vec::new();
+    for pause in [millis(0), LEASE - 3 * WAIT, 2 * WAIT, LEASE] {
+        sleep(pause).await;
+        assert_eq!(stack.send(&text("A")).await, later);
+        stuck.push(stack.tally().stuck);
+    }
+    assert_eq!(stuck, [0, 0, 1, 2]);
+    // Others are not meant, and not hidden either.
+    let both = text("A").and(text("B"));
+    let refused = Answer::of_host(500, Some(DedupRejectionKind::HandlerRefused));
+    assert_eq!(stack.send(&both).await, refused);
+    assert_eq!(stack.tally().stuck, 3);
+    // It was free in between, so it is another handling that takes its time.
+    give_up(&stack, &text("A")).await;
+    assert_eq!(stack.send(&text("A")).await, refused);
+    hold_long().await;
+    assert_eq!(stack.send(&text("A")).await, later);
+    assert_eq!(stack.tally().stuck, 3);
+}

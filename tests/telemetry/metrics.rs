@@ -78,6 +78,7 @@ fn what_happens_is_counted() {
         ("whatsapp_rejections_total reason=signature_mismatch", 1.0),
         ("whatsapp_events_total kind=message", 4.0),
         ("whatsapp_dedup_events_total outcome=suppressed", 2.0),
+        ("whatsapp_dedup_events_total outcome=stuck", 0.0),
         ("whatsapp_deliveries_in_flight", 0.0),
         ("whatsapp_memory_reserved_bytes", 0.0),
         ("whatsapp_body_size_bytes", 2.0),

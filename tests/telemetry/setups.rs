@@ -245,6 +245,44 @@ async fn handler_that_is_slower_than_the_answer_may_take() {
     assert!(line.contains("goes on"), "{line}");
 }
 
+/// Meta's retries are deferred each time. The span has the key of the event.
+#[tokio::test(start_paused = true)]
+async fn handler_that_hangs() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let dedup = DedupLayer::builder(MemoryStore::new())
+        .handler_deadline(None)
+        .build()
+        .unwrap();
+    let app = Router::new()
+        .route("/wh", post(std::future::pending::<()>))
+        .layer(dedup)
+        .layer(layer());
+    for _ in 0..3 {
+        assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 503);
+        tokio::time::sleep(Duration::from_secs(31)).await;
+    }
+    let line = lines.only("dedup_outcome=\"stuck\"");
+    assert!(line.contains("a handler hangs"), "{line}");
+}
+
+/// A drain is for good. A process that goes on after it refuses everything.
+#[tokio::test]
+async fn a_layer_that_is_served_after_its_drain() {
+    let (lines, _guard) = Lines::collect(WARN);
+    let dedup = DedupLayer::new(MemoryStore::new());
+    let handle = dedup.handle();
+    let app = Router::new()
+        .route("/wh", post(accept))
+        .layer(dedup)
+        .layer(layer());
+    handle.drain(Duration::ZERO).await;
+    for _ in 0..2 {
+        assert_eq!(status(&app, signed("/wh", SECRET, &one_text())).await, 503);
+    }
+    let line = lines.only("reason=\"draining\"");
+    assert!(line.contains("build a new layer"), "{line}");
+}
+
 #[cfg(feature = "redis")]
 #[tokio::test]
 #[ignore = "needs redis-server"]

@@ -13,6 +13,8 @@ mod frames;
 mod incomplete_bodies;
 mod preconditions;
 mod readiness;
+#[cfg(all(feature = "apps", feature = "testing", feature = "tokio"))]
+mod settings;
 mod signature_vectors;
 mod time_limits;
 #[cfg(all(feature = "axum", feature = "tokio"))]

@@ -119,6 +119,24 @@ pub(crate) struct Dead {
     pub(crate) attempts: i32,
 }
 
+/// What has become of the events of a run.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) done: u64,
+    pub(crate) dead: Vec<Dead>,
+}
+
+impl Outcome {
+    /// Counts an event by its state.
+    pub(crate) fn add(&mut self, key: [u8; 16], state: i64, attempts: i32) {
+        match state {
+            1 => self.done += 1,
+            2 => self.dead.push(Dead { key, attempts }),
+            _ => {}
+        }
+    }
+}
+
 pub(crate) struct DeadRow {
     pub(crate) seq: i64,
     pub(crate) key: [u8; 16],
@@ -242,6 +260,15 @@ impl Backend {
         limit: Duration,
     ) -> Result<Vec<Dead>, InboxError> {
         ask!(self, Fail, Limits::of(limit), fail(lease, keys, failure))
+    }
+
+    /// Looks at what has become of events, after a result whose answer was lost.
+    pub(crate) async fn outcome(
+        &self,
+        keys: &[[u8; 16]],
+        limit: Duration,
+    ) -> Result<Outcome, InboxError> {
+        ask!(self, Outcome, Limits::of(limit), outcome(keys))
     }
 
     /// Renews leases, and returns by token what became of those that were still there. It waits for

@@ -83,11 +83,16 @@ async fn prepare(
     // The attempt that begins with this claim.
     let attempt = |row: &StoredRow| row.attempts.saturating_add(lease.claims);
     let max_attempts = i64::from(shared.options.max_attempts);
-    let half = i64::from(shared.options.max_attempts.div_ceil(2));
+    // A single attempt is no half: neighbours would share it.
+    let half = match max_attempts {
+        1 => 0,
+        _ => (max_attempts + 1) / 2,
+    };
     if let Some(first) = rows.first()
         && i64::from(attempt(first)) > max_attempts
     {
-        record_failure(shared, lease, term, &[first.key], &never(PROCESS_ENDED)).await;
+        let failure = never(PROCESS_ENDED);
+        record_failure(shared, lease, term, &[first.key], &failure, Tried::No).await;
         return None;
     }
     let mut keys = Vec::with_capacity(rows.len());
@@ -106,7 +111,7 @@ async fn prepare(
             }
             // Perhaps written by a later version, which retries it.
             let failure = shared.failure(attempt, Some(UNREADABLE));
-            record_failure(shared, lease, term, &[key], &failure).await;
+            record_failure(shared, lease, term, &[key], &failure, Tried::No).await;
             return None;
         };
         keys.push(key);
@@ -118,7 +123,7 @@ async fn prepare(
     }
     if keys.is_empty() {
         let recount = || shared.inbox.inner.backend.recount(lease, shared.limit());
-        record(shared, term, recount).await;
+        record(shared, term, Tried::No, recount).await;
         return None;
     }
     let (inbox, term) = (shared.inbox.clone(), Arc::clone(term));
@@ -203,6 +208,11 @@ async fn settle(shared: &Shared, run: &Run, term: &Term, end: End) {
         return;
     }
     let (lease, keys) = (&run.lease, &run.keys);
+    // The commit of a transaction may have happened although its answer was an error.
+    let tried = match run.may_be_committed() {
+        true => Tried::Perhaps,
+        false => Tried::No,
+    };
     let verdict = match end {
         End::Verdict(Ok(Verdict::Done)) if run.is_open() => Err(NOT_COMMITTED.to_owned()),
         End::Verdict(verdict) => verdict,
@@ -215,13 +225,15 @@ async fn settle(shared: &Shared, run: &Run, term: &Term, end: End) {
     match verdict {
         Ok(Verdict::Done) => {
             let complete = || shared.completions.complete(shared, lease, keys);
-            if record(shared, term, complete).await.is_some() {
-                counting.handled.add(count);
+            match record(shared, term, Tried::No, complete).await {
+                Recorded::Now(()) => counting.handled.add(count),
+                Recorded::Before => count_outcome(shared, keys, tried).await,
+                Recorded::Lost => {}
             }
         }
         Ok(Verdict::NotBefore(delay)) => {
             let failure = Failure::unattempted(delay);
-            record_failure(shared, lease, term, keys, &failure).await;
+            record_failure(shared, lease, term, keys, &failure, tried).await;
         }
         Ok(Verdict::Again) => {
             counting.failed.add(1);
@@ -229,15 +241,15 @@ async fn settle(shared: &Shared, run: &Run, term: &Term, end: End) {
                 delay: Duration::ZERO,
                 ..shared.failure(1, None)
             };
-            record_failure(shared, lease, term, keys, &failure).await;
+            record_failure(shared, lease, term, keys, &failure, tried).await;
         }
         Ok(Verdict::Never(reason)) => {
-            record_failure(shared, lease, term, keys, &never(&reason)).await;
+            record_failure(shared, lease, term, keys, &never(&reason), tried).await;
         }
         Err(error) => {
             counting.failed.add(1);
             let failure = shared.failure(run.attempt, Some(&error));
-            record_failure(shared, lease, term, keys, &failure).await;
+            record_failure(shared, lease, term, keys, &failure, tried).await;
         }
     }
 }
@@ -274,41 +286,80 @@ async fn record_failure(
     term: &Term,
     keys: &[[u8; 16]],
     failure: &Failure<'_>,
+    tried: Tried,
 ) {
     let (backend, limit) = (&shared.inbox.inner.backend, shared.limit());
     let fail = || backend.fail(lease, keys, failure, limit);
-    if let Some(dead) = record(shared, term, fail).await {
-        shared.inbox.inner.dead_letters(&dead);
+    match record(shared, term, tried, fail).await {
+        Recorded::Now(dead) => shared.inbox.inner.dead_letters(&dead),
+        Recorded::Before => count_outcome(shared, keys, tried).await,
+        Recorded::Lost => {}
     }
 }
 
-/// Writes what a run came to, until the lease ends. `None` if it had ended.
+/// Counts what was recorded by a write whose answer was lost.
+async fn count_outcome(shared: &Shared, keys: &[[u8; 16]], tried: Tried) {
+    let inner = &shared.inbox.inner;
+    match inner.backend.outcome(keys, shared.limit()).await {
+        Ok(outcome) => {
+            inner.counting.handled.add(outcome.done);
+            inner.dead_letters(&outcome.dead);
+            if tried == Tried::Perhaps && outcome.done == 0 {
+                inner.lease_lost();
+            }
+        }
+        Err(error) => inner.database_failed("record", &error),
+    }
+}
+
+/// Whether the end of a run may have been written before it is recorded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    No,
+    Perhaps,
+}
+
+/// What came of recording the end of a run.
+enum Recorded<T> {
+    Now(T),
+    /// There is no lease, and an earlier write may have ended it: its answer was lost.
+    Before,
+    Lost,
+}
+
+/// Writes what a run came to, until the lease ends.
 ///
 /// The pauses become longer, up to a sixth of the lease: somebody may have locked a row for as long
 /// as the lease is renewed, and many runs that ask all the time would use up the connections.
 ///
 /// The answer of a write may be late or get lost. The next one then finds no lease, and changes
 /// nothing; nor does a renewal that finds none end the run.
-async fn record<T, F>(shared: &Shared, term: &Term, write: impl Fn() -> F) -> Option<T>
+async fn record<T, F>(
+    shared: &Shared,
+    term: &Term,
+    tried: Tried,
+    write: impl Fn() -> F,
+) -> Recorded<T>
 where
     F: Future<Output = Result<T, InboxError>>,
 {
     let longest = shared.options.lease / 6;
     let mut pause = RECORD_PAUSE.min(longest);
-    let mut is_first = true;
+    let mut tried = tried;
     term.committing();
     loop {
         match write().await {
-            Ok(written) => return Some(written),
+            Ok(written) => return Recorded::Now(written),
             Err(error) if error.kind() == InboxErrorKind::LeaseLost => {
-                if is_first {
-                    shared.inbox.inner.lease_lost();
+                if tried == Tried::Perhaps {
+                    return Recorded::Before;
                 }
-                return None;
+                shared.inbox.inner.lease_lost();
+                return Recorded::Lost;
             }
             Err(error) => shared.inbox.inner.database_failed("record", &error),
         }
-        is_first = false;
+        tried = Tried::Perhaps;
         sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         pause = (pause * 2).min(longest);
     }

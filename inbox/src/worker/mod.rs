@@ -126,20 +126,22 @@ impl Worker {
     /// or cut off from the database for longer loses its conversations, and what it still does is
     /// not recorded.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.options.lease = at_most_a_year(lease).max(MIN_LEASE);
+        self.options.lease = at_most_a_year(lease).max(SHORTEST);
         self
     }
 
-    /// Time after which a run is dropped and counts as failed. 15 minutes by default, `None` for
-    /// no limit.
+    /// Time after which a run is dropped and counts as failed. 15 minutes by default, at least 1
+    /// second, `None` for no limit.
     pub fn handler_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options.handler_timeout = timeout.map(at_most_a_year);
+        let bounded = |timeout| at_most_a_year(timeout).max(SHORTEST);
+        self.options.handler_timeout = timeout.map(bounded);
         self
     }
 
     /// Number of runs after which an event becomes a dead letter. 10 by default, at least 1.
     ///
-    /// A [`batch_worker`](Inbox::batch_worker) hands an event out alone after half of them.
+    /// A [`batch_worker`](Inbox::batch_worker) hands an event out alone after half of them, and
+    /// with 1 always: otherwise one that fails would take its neighbours with it.
     ///
     /// With the default back-off, the tenth run is 4 to 9 minutes after the first, if the runs are
     /// short. To survive a longer outage of what the handler calls, raise this or the
@@ -170,7 +172,8 @@ impl Worker {
         self
     }
 
-    /// Longest time between two looks at the database. 1 second by default.
+    /// Longest time between two looks at the database. 1 second by default, at least 10
+    /// milliseconds.
     ///
     /// Only a fallback: new events wake the workers.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
@@ -178,8 +181,8 @@ impl Worker {
         self
     }
 
-    /// Maximum number of events in a batch. 100 by default. Without effect unless the worker is a
-    /// [`batch_worker`](Inbox::batch_worker).
+    /// Maximum number of events in a batch. 100 by default, at least 2. Without effect unless the
+    /// worker is a [`batch_worker`](Inbox::batch_worker).
     pub fn batch_limit(mut self, events: usize) -> Self {
         if self.options.per_lane > 1 {
             self.options.per_lane = events.max(2);
@@ -210,8 +213,8 @@ impl Worker {
     }
 }
 
-/// Renewals need some time. Tests have less.
-const MIN_LEASE: Duration = if cfg!(feature = "testing") {
+/// Renewals need some time, and no handler ends in none. Tests have less.
+const SHORTEST: Duration = if cfg!(feature = "testing") {
     Duration::from_millis(100)
 } else {
     Duration::from_secs(1)

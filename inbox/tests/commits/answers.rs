@@ -95,6 +95,34 @@ async fn a_commit_whose_answer_is_late_is_not_dropped() {
     }
 }
 
+/// The handler returns the error, and the worker finds out what has happened.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_is_counted_as_handled() {
+    let _points = POINTS.lock().await;
+    for db in [Db::sqlite().await, Db::postgres().await] {
+        let inbox = db.inbox().await;
+        db.execute("CREATE TABLE effects (id TEXT)").await;
+        post(&inbox, messages(&[message("491", "w1", 1)])).await;
+        set_hook(|point, moment| match (point, moment) {
+            (Point::Commit, Moment::After) => Fault::Error,
+            _ => Fault::None,
+        });
+        let is_sqlite = db.is_sqlite();
+        let worker =
+            inbox.worker(move |event: InboxEvent| async move { effect(&event, is_sqlite).await });
+        let ended = until("the run has ended", async || {
+            let counters = inbox.counters();
+            counters.handled + counters.lost > 0
+        });
+        worker.lease(LEASE).run(ended).await;
+        set_hook(|_, _| Fault::None);
+        let counters = inbox.counters();
+        let counted = (counters.handled, counters.failed, counters.lost);
+        assert_eq!(counted, (1, 1, 0));
+        assert_eq!(db.count(EFFECTS).await, 1);
+    }
+}
+
 /// Nor does it matter which of the two statements, or answers, fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_commit_that_is_ignored_is_not_done() {
@@ -184,13 +212,15 @@ async fn the_answer_of_a_result_is_lost(db: &Db, name: &'static str, at: Point, 
     // The end of the worker waits for the run.
     worker
         .lease(LEASE)
-        .max_attempts(2)
+        .max_attempts(1000)
         .backoff(pause, pause)
         .run(ended)
         .await;
     set_hook(|_, _| Fault::None);
     let counters = inbox.counters();
     assert_eq!((counters.lost, counters.database_errors), (0, 1), "{name}");
+    let counted = [counters.handled, counters.dead];
+    assert_eq!(counted, [name == "done", name == "never"].map(u64::from));
     let recorded = "SELECT count(*) FROM whatsapp_inbox_lane WHERE owner IS NULL AND claims = 0";
     assert_eq!(db.count(recorded).await, 1, "{name}");
     db.execute("DELETE FROM whatsapp_inbox_event; DELETE FROM whatsapp_inbox_lane")

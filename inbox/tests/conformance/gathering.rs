@@ -168,9 +168,39 @@ pub(crate) async fn a_batch_that_fails_is_handed_out_one_by_one(db: &Db) {
     assert_eq!(inbox.dead_letters(0, 10).await.unwrap().len(), 4);
 }
 
+/// The only attempt of an event is not shared with its neighbours. They wait if the process ends.
+pub(crate) async fn a_batch_of_single_attempts_is_handed_out_one_by_one(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, burst(3)).await;
+    let (started, mut is_started) = tokio::sync::mpsc::unbounded_channel();
+    let crash = inbox.batch_worker(move |batch| {
+        let _ = started.send(ids(&batch));
+        std::future::pending::<Result<(), String>>()
+    });
+    let crash = crash.lease(Duration::from_secs(1)).max_attempts(1);
+    let process = tokio::spawn(crash.run(std::future::pending()));
+    assert_eq!(is_started.recv().await.unwrap(), ["w0"]);
+    // As a kill does, it leaves the lease behind.
+    process.abort();
+    let batches = Batches::default();
+    let seen = batches.clone();
+    let worker = inbox.batch_worker(move |batch| {
+        seen.lock().unwrap().push(ids(&batch));
+        async { Ok::<_, String>(()) }
+    });
+    worker.max_attempts(1).run(until_empty(&inbox)).await;
+    assert_eq!(*batches.lock().unwrap(), [["w1"], ["w2"]]);
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    let [letter] = letters.as_slice() else {
+        panic!("{letters:?}")
+    };
+    assert_eq!(letter.event().unwrap().id(), Some("w0"));
+    assert_eq!(letter.attempts(), 1);
+}
+
 /// A message on which the handler fails does not take its neighbours with it.
 pub(crate) async fn a_poison_message_dies_alone(db: &Db) {
-    for max_attempts in [2, 3, 10] {
+    for max_attempts in [1, 2, 3, 10] {
         let inbox = db.inbox().await;
         let id = |n: u32| format!("m{max_attempts}-{n}");
         let items: Vec<_> = (0..3).map(|n| message("491", &id(n), n.into())).collect();

@@ -143,6 +143,28 @@ pub(crate) async fn a_message_that_kills_its_process_becomes_a_dead_letter(db: &
     assert_eq!(letters.len(), 1);
     assert!(letters[0].error().unwrap().contains("process ended"));
     assert_eq!(letters[0].event().unwrap().id(), Some("w1"));
+    assert_eq!(letters[0].attempts(), 2);
+}
+
+/// Also if the handler gives the event up: that run has not failed, and the one before has.
+pub(crate) async fn a_dead_letter_counts_runs_that_ended_with_their_process(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let (started, mut is_started) = tokio::sync::mpsc::unbounded_channel();
+    let hangs = inbox.worker(move |_| {
+        let _ = started.send(());
+        std::future::pending::<Result<(), String>>()
+    });
+    let process = tokio::spawn(hangs.lease(LEASE).run(std::future::pending()));
+    is_started.recv().await.unwrap();
+    process.abort();
+    let worker = inbox.worker(|event: InboxEvent| async move {
+        assert_eq!(event.attempt(), 2);
+        Ok::<_, String>(Verdict::Never("no".to_owned()))
+    });
+    worker.run(until_empty(&inbox)).await;
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    assert_eq!((letters.len(), letters[0].attempts()), (1, 1));
 }
 
 /// With those that failed: both are attempts.
@@ -345,20 +367,6 @@ pub(crate) async fn a_locked_lane_is_no_busy_loop() {
         until_empty(&inbox).await;
     };
     worker.run(host).await;
-    assert_eq!(inbox.counters().handled, 1);
-}
-
-pub(crate) async fn endless_settings_are_a_year(db: &Db) {
-    let inbox = db.inbox().await;
-    post(&inbox, messages(&[message("491", "w1", 1)])).await;
-    let worker = inbox.worker(|_| async { Ok::<_, String>(()) });
-    let worker = worker
-        .lease(Duration::MAX)
-        .handler_timeout(Some(Duration::MAX))
-        .poll_interval(Duration::MAX)
-        .backoff(Duration::MAX, Duration::MAX)
-        .drain_timeout(Duration::MAX);
-    worker.run(until_empty(&inbox)).await;
     assert_eq!(inbox.counters().handled, 1);
 }
 

@@ -18,6 +18,7 @@ mod plans;
 mod receiving;
 mod renames;
 mod schema;
+mod settings;
 mod shutdown;
 mod transactions;
 
@@ -62,13 +63,14 @@ on_both! {
         a_batch_that_fails_is_handed_out_one_by_one,
         an_event_that_failed_too_often_has_no_neighbours, a_poison_message_dies_alone,
         a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own,
+        a_batch_of_single_attempts_is_handed_out_one_by_one,
         a_batch_ends_before_an_unreadable_event, a_batch_has_no_more_events_than_its_limit;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
         a_renewal_does_not_shorten_a_lease, a_lane_that_was_leased_twice_is_renewed,
         a_stolen_lease_is_not_renewed, a_run_that_ended_with_its_process_is_an_attempt,
         a_run_that_was_recorded_is_no_attempt_of_the_next,
-        endless_settings_are_a_year;
+        a_dead_letter_counts_runs_that_ended_with_their_process;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, the_last_reason_is_kept, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped,
@@ -86,6 +88,9 @@ on_both! {
         what_does_not_finish_is_handed_over,
         workers_are_woken_at_once, another_process_is_woken,
         whatever_brings_work_wakes_workers;
+    settings: every_setting_works_at_its_extremes,
+        builder_settings_work_at_their_extremes_or_are_refused_by_name,
+        a_verdict_with_any_pause_is_obeyed;
     schema: two_processes_migrate_at_once, a_later_schema_is_refused,
         a_later_schema_is_refused_before_anything_is_written, the_count_of_a_lane_heals,
         forgotten_events_are_found;

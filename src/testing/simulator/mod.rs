@@ -161,7 +161,8 @@ impl Simulator {
     }
 
     /// Sets the delay before each retry of an event. The last one is repeated. Each is extended by
-    /// up to 10 % of random jitter. If there are none, nothing is retried.
+    /// up to 10 % of random jitter. If there are none, nothing is retried. More than a year is a
+    /// year.
     ///
     /// Default: 0 s, 10 s, 1 min, 5 min, 30 min, 2 h, 6 h, 12 h.
     #[doc(alias = "back-off")]
@@ -172,7 +173,7 @@ impl Simulator {
     }
 
     /// Sets the time after the first delivery of an event beyond which it is not sent again.
-    /// Default: 7 days, as Meta documents.
+    /// Default: 7 days, as Meta documents. More than a year is a year.
     pub fn max_event_age(mut self, age: Duration) -> Self {
         self.settings.max_event_age = age;
         self

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::testing::{request::delivery, rng::Rng};
 
-/// Maximum delay of a first delivery, so that a low rate cannot overflow the clock.
+/// Longest wait, so that no setting can overflow the clock.
 const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// A run of the simulator: the queue of scheduled deliveries, and the deliveries in flight.
@@ -344,7 +344,7 @@ impl<'a, S, F> Run<'a, S, F> {
             } else {
                 self.settings.max_event_age
             };
-            let delay = span.mul_f64(self.settings.time_scale * self.rng.unit_f64());
+            let delay = scaled(span, self.settings.time_scale * self.rng.unit_f64());
             self.schedule_again(events, Cause::Redelivery, at, delay);
         }
     }
@@ -362,7 +362,7 @@ impl<'a, S, F> Run<'a, S, F> {
             return;
         };
         let jitter = 1.0 + self.rng.unit_f64() / 10.0;
-        let delay = delay.mul_f64(self.settings.time_scale * jitter);
+        let delay = scaled(delay, self.settings.time_scale * jitter);
         // Only the first retry may be immediate: with paused time, a run without delays never ends.
         let min_delay = Duration::from_millis(u64::from(failures > 0));
         self.schedule_again(events, Cause::Retry, at, delay.max(min_delay));
@@ -377,10 +377,8 @@ impl<'a, S, F> Run<'a, S, F> {
         delay: Duration,
     ) {
         let due = at + delay;
-        let max_age = self
-            .settings
-            .max_event_age
-            .mul_f64(self.settings.time_scale);
+        let settings = self.settings;
+        let max_age = scaled(settings.max_event_age, settings.time_scale);
         events.retain(|&event| {
             let progress = self.progress.get(event);
             let first_sent = progress.and_then(|progress| progress.first_sent);
@@ -416,4 +414,10 @@ impl<'a, S, F> Run<'a, S, F> {
         }
         batches
     }
+}
+
+/// Scales a wait. More than a year is a year.
+fn scaled(wait: Duration, factor: f64) -> Duration {
+    let scaled = Duration::try_from_secs_f64(wait.as_secs_f64() * factor);
+    scaled.unwrap_or(YEAR).min(YEAR)
 }

@@ -189,7 +189,9 @@ impl Generator<'_> {
         };
         let time = self.time();
         let statuses = states.iter().zip(0..).map(|(&state, later)| {
-            let status = sample::status(state).id(&*id).timestamp(time + later / 2);
+            let status = sample::status(state)
+                .id(&*id)
+                .timestamp(time.saturating_add(later / 2));
             Self::with_user(status.lenient(), user)
         });
         statuses.collect()

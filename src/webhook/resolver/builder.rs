@@ -105,20 +105,25 @@ impl CachedResolverBuilder {
     ///
     /// # Errors
     ///
-    /// Returns [`ConfigError::CachedResolver`] if a setting is zero.
+    /// Returns [`ConfigError::CachedResolver`] with the name of a setting that is zero.
     pub fn build(self) -> Result<CachedResolver, ConfigError> {
         let settings = &self.settings;
         let durations = &settings.durations;
-        if durations.time_to_live.is_zero()
-            || durations.unknown_time_to_live.is_zero()
-            || durations.lookup_timeout.is_zero()
-            || settings.capacity == 0
-            || settings.unknown_capacity == 0
-            || settings.lookups_per_second == 0
-        {
-            return Err(ConfigError::CachedResolver);
+        let is_zero = [
+            ("time_to_live", durations.time_to_live.is_zero()),
+            (
+                "unknown_time_to_live",
+                durations.unknown_time_to_live.is_zero(),
+            ),
+            ("lookup_timeout", durations.lookup_timeout.is_zero()),
+            ("capacity", settings.capacity == 0),
+            ("unknown_capacity", settings.unknown_capacity == 0),
+            ("lookups_per_second", settings.lookups_per_second == 0),
+        ];
+        match is_zero.into_iter().find(|(_, is_zero)| *is_zero) {
+            Some((setting, _)) => Err(ConfigError::CachedResolver(setting)),
+            None => Ok(self.build_unchecked()),
         }
-        Ok(self.build_unchecked())
     }
 
     fn build_unchecked(self) -> CachedResolver {

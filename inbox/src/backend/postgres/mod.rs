@@ -13,8 +13,8 @@ use sqlx::{PgConnection, PgPool, Row, postgres::PgListener, postgres::PgRow};
 use tokio::time::timeout;
 
 use super::{
-    Completion, Dead, DeadRow, LOCK_WAIT, Limits, OPERATOR_LIMIT, PURGE_BATCH, Renewal, Settings,
-    StatusRow, migrations,
+    Completion, Dead, DeadRow, LOCK_WAIT, Limits, OPERATOR_LIMIT, Outcome, PURGE_BATCH, Renewal,
+    Settings, StatusRow, migrations,
 };
 use crate::{
     error::{InboxError, InboxErrorKind},
@@ -227,7 +227,7 @@ impl PostgresBackend {
         let claims = lock_run(&mut transaction, lease, keys).await?;
         let failed: Vec<([u8; 16], i16, i32)> = sqlx::query_as(sql::FAIL_EVENTS)
             .bind(keys)
-            .bind(failure.max_attempts.map_or(0, |_| claims))
+            .bind(failure.attempts(claims))
             .bind(failure.error)
             .bind(failure.never)
             .bind(failure.max_attempts.unwrap_or(i32::MAX))
@@ -247,6 +247,20 @@ impl PostgresBackend {
             .await?;
         transaction.commit().await?;
         Ok(dead)
+    }
+
+    pub(crate) async fn outcome(&self, keys: &[[u8; 16]]) -> Result<Outcome, InboxError> {
+        let mut transaction = self.begin().await?;
+        let events: Vec<([u8; 16], i64, i32)> = sqlx::query_as(sql::OUTCOME)
+            .bind(keys)
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        let mut outcome = Outcome::default();
+        for (key, state, attempts) in events {
+            outcome.add(key, state, attempts);
+        }
+        Ok(outcome)
     }
 
     pub(crate) async fn renew(

@@ -235,6 +235,9 @@ UPDATE whatsapp_inbox_event SET
 WHERE event_key = ANY ($1) AND state = 0
 RETURNING event_key, state, attempts";
 
+pub(super) const OUTCOME: &str = "
+SELECT event_key, state::bigint, attempts FROM whatsapp_inbox_event WHERE event_key = ANY ($1)";
+
 /// Part of a transaction that has locked the lane.
 pub(super) const FAIL_LANE: &str = "
 UPDATE whatsapp_inbox_lane SET

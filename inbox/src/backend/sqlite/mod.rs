@@ -1,15 +1,15 @@
 //! The inbox in one SQLite file: one connection writes, others read.
 
-mod file;
-mod open_file;
+mod file_identity;
+mod open;
 mod sql;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
-use self::open_file::OpenFile;
-use super::{Completion, Dead, DeadRow, PURGE_BATCH, Renewal, Settings, StatusRow};
+use self::file_identity::FileIdentity;
+use super::{Completion, Dead, DeadRow, Outcome, PURGE_BATCH, Renewal, Settings, StatusRow};
 use crate::{
     conversation::MESSAGES,
     error::{InboxError, InboxErrorKind},
@@ -20,7 +20,7 @@ use crate::{
 pub(crate) struct SqliteBackend {
     writer: SqlitePool,
     readers: SqlitePool,
-    file: OpenFile,
+    file: FileIdentity,
 }
 
 impl SqliteBackend {
@@ -182,7 +182,7 @@ impl SqliteBackend {
         for key in keys {
             let failed: Option<(i64, i32)> = sqlx::query_as(sql::FAIL_EVENT)
                 .bind(&key[..])
-                .bind(failure.max_attempts.map_or(0, |_| claims))
+                .bind(failure.attempts(claims))
                 .bind(failure.error)
                 .bind(failure.never)
                 .bind(failure.max_attempts.unwrap_or(i32::MAX))
@@ -206,6 +206,20 @@ impl SqliteBackend {
             .await?;
         transaction.commit().await?;
         Ok(dead)
+    }
+
+    pub(crate) async fn outcome(&self, keys: &[[u8; 16]]) -> Result<Outcome, InboxError> {
+        let mut outcome = Outcome::default();
+        for key in keys {
+            let event: Option<(i64, i32)> = sqlx::query_as(sql::OUTCOME)
+                .bind(&key[..])
+                .fetch_optional(&self.readers)
+                .await?;
+            if let Some((state, attempts)) = event {
+                outcome.add(*key, state, attempts);
+            }
+        }
+        Ok(outcome)
     }
 
     pub(crate) async fn renew(

@@ -134,6 +134,9 @@ pub(super) const FAIL_EVENT: &str = concat!(
     RETURNING state, attempts"
 );
 
+pub(super) const OUTCOME: &str =
+    "SELECT state, attempts FROM whatsapp_inbox_event WHERE event_key = ?1";
+
 pub(super) const FAIL_LANE: &str = concat!(
     "UPDATE whatsapp_inbox_lane SET
         pending = pending - ?2, owner = NULL, claims = 0, held = ?3,

@@ -15,9 +15,9 @@ use crate::error::DatabaseError;
 /// SQLite does not notice that they are removed, moved or replaced. It goes on writing to what it
 /// has open, and that is gone with the process.
 #[derive(Clone)]
-pub(super) struct OpenFile {
+pub(super) struct FileIdentity {
     paths: Arc<Paths>,
-    identity: Identity,
+    inode: Inode,
 }
 
 struct Paths {
@@ -27,19 +27,19 @@ struct Paths {
 
 /// Device and number of a file. Elsewhere than on Unix a file that is open cannot be removed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Identity(u64, u64);
+struct Inode(u64, u64);
 
-impl OpenFile {
+impl FileIdentity {
     /// Takes what is at the path now for the open file.
     pub(super) fn new(path: &Path) -> Result<Self, DatabaseError> {
         let found = fs::canonicalize(path).and_then(|database| {
-            let identity = Identity::of(&fs::metadata(&database)?);
+            let inode = Inode::of(&fs::metadata(&database)?);
             // SQLite resolves links before it makes the log.
             let mut log = OsString::from(&database);
             log.push("-wal");
             let log = log.into();
             let paths = Arc::new(Paths { database, log });
-            Ok(Self { paths, identity })
+            Ok(Self { paths, inode })
         });
         found.map_err(|_| DatabaseError::file_lost())
     }
@@ -50,7 +50,7 @@ impl OpenFile {
             let database = fs::metadata(&self.paths.database)?;
             fs::metadata(&self.paths.log)?;
             // The header is in the file before the log is begun.
-            Ok(Identity::of(&database) == self.identity && database.len() > 0)
+            Ok(Inode::of(&database) == self.inode && database.len() > 0)
         };
         match is_same() {
             Ok(true) => Ok(()),
@@ -61,7 +61,7 @@ impl OpenFile {
     }
 }
 
-impl Identity {
+impl Inode {
     #[cfg(unix)]
     fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;

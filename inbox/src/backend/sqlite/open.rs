@@ -11,7 +11,7 @@ use sqlx::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{OpenFile, SqliteBackend, sql};
+use super::{FileIdentity, SqliteBackend, sql};
 use crate::{
     backend::migrations,
     error::{InboxError, InboxErrorKind},
@@ -51,7 +51,7 @@ impl SqliteBackend {
             Box::pin(async move { Ok(!connection.is_in_transaction()) })
         });
         let writer = open_file(writer, &options).await?;
-        let file = OpenFile::new(path)?;
+        let file = FileIdentity::new(path)?;
         let options = options.read_only(true).busy_timeout(BUSY_TIMEOUT);
         let readers = pool(READERS).connect_lazy_with(options);
         Ok(Self {
