@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use crate::event::EventKey;
 
 /// Events that are remembered, about 64 KiB. Beyond them, all are forgotten, and each lease is
-/// measured from the next delivery on.
+/// measured from the next delivery on. Of a delivery not more are looked at, so that nothing waits
+/// for the lock for long.
 const MAX_EVENTS: usize = 1024;
 
 /// The events that were in flight elsewhere at their last delivery, and since which one.
@@ -35,7 +36,7 @@ impl Deferrals {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         self.has_any.store(true, Ordering::Relaxed);
         let mut longer = 0;
-        for key in pending {
+        for key in pending.iter().take(MAX_EVENTS) {
             if since.len() >= MAX_EVENTS && !since.contains_key(key) {
                 since.clear();
             }
@@ -52,8 +53,11 @@ impl Deferrals {
         }
         let resolved = resolved();
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in resolved {
-            since.remove(&key);
+        if resolved.len() > MAX_EVENTS {
+            since.clear();
+        }
+        for key in resolved.iter().take(MAX_EVENTS) {
+            since.remove(key);
         }
         self.has_any.store(!since.is_empty(), Ordering::Relaxed);
     }
