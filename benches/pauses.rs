@@ -29,7 +29,7 @@ use http_body_util::Full;
 use tokio::{runtime, task::yield_now};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
-    Notification, WebhookLayer,
+    App, Credentials, Notification, WebhookLayer,
     dedup::{DedupLayer, MemoryStore},
     webhook::RequestBody,
 };
@@ -59,31 +59,50 @@ fn main() -> Result<(), Box<dyn Error>> {
             "20000 beside long metadata",
             beside_metadata(20_000, 2_000_000),
         ),
+        ("30000 entries", entries(30_000)),
     ] {
         let body = Bytes::from(body);
-        for (layers, secrets, dedup) in [
-            ("webhook", 1, false),
-            ("webhook, 4 secrets", 4, false),
-            ("webhook and dedup", 1, true),
+        for (layers, layer, dedup) in [
+            ("webhook", with_secrets as fn(usize) -> _, false),
+            ("webhook, 4 secrets", |_| with_secrets(4), false),
+            ("webhook, listed ids", |_| with_lists(), false),
+            ("webhook and dedup", with_secrets, true),
         ] {
-            let pauses = runtime.block_on(pauses(&body, secrets, dedup))?;
+            let pauses = runtime.block_on(pauses(&body, || layer(1), dedup))?;
             println!("{name:<28} {layers:<24} {pauses}");
         }
     }
     Ok(())
 }
 
-async fn pauses(body: &Bytes, secrets: usize, dedup: bool) -> Result<String, Box<dyn Error>> {
+fn with_secrets(secrets: usize) -> Result<WebhookLayer, Box<dyn Error>> {
+    let mut builder = WebhookLayer::builder()
+        .path("/webhook")
+        .verify_token("token");
+    for number in 1..secrets {
+        builder = builder.app_secret(format!("another {number}"));
+    }
+    Ok(builder.app_secret(SECRET).build()?)
+}
+
+/// For an app that lists its accounts and phone numbers, so each event is looked at.
+fn with_lists() -> Result<WebhookLayer, Box<dyn Error>> {
+    let app = App::builder("app", Credentials::new([("1", SECRET)], [("1", "token")])?)
+        .accounts(["100000000000001"])
+        .phone_numbers(["100000000000002"])
+        .build()?;
+    Ok(WebhookLayer::builder().route("/webhook", app).build()?)
+}
+
+async fn pauses(
+    body: &Bytes,
+    layer: impl Fn() -> Result<WebhookLayer, Box<dyn Error>>,
+    dedup: bool,
+) -> Result<String, Box<dyn Error>> {
     let (mut took, mut longest) = (Vec::new(), Vec::new());
     let mut shortest: Vec<u64> = Vec::new();
     for _ in 0..ROUNDS {
-        let mut builder = WebhookLayer::builder()
-            .path("/webhook")
-            .verify_token("token");
-        for number in 1..secrets {
-            builder = builder.app_secret(format!("another {number}"));
-        }
-        let layer = builder.app_secret(SECRET).build()?;
+        let layer = layer()?;
         let request = Request::post("/webhook")
             .header("x-hub-signature-256", bodies::sign(SECRET, body)?)
             .header("content-length", body.len())
@@ -174,6 +193,16 @@ fn list(count: usize, bytes: usize) -> String {
 
 fn in_value(members: &str) -> String {
     format!(r#"{{"entry":[{{"changes":[{{"field":"messages","value":{{{members}}}}}]}}]}}"#)
+}
+
+/// As many entries, each with one status.
+fn entries(count: usize) -> String {
+    let entry = |number| {
+        let status = format!(r#"{{"id":"wamid.{number}","status":"sent","timestamp":"1"}}"#);
+        format!(r#"{{"changes":[{{"value":{{"statuses":[{status}]}}}}]}}"#)
+    };
+    let entries: Vec<_> = (0..count).map(entry).collect();
+    format!(r#"{{"entry":[{}]}}"#, entries.join(","))
 }
 
 fn string(character: &str, bytes: usize) -> String {

@@ -234,6 +234,14 @@ impl Event {
         Some(self.envelope.document.text(value))
     }
 
+    /// Whether the event may name the account that it is about, beside its entry.
+    pub(crate) fn may_name_account(&self) -> bool {
+        matches!(
+            self.element().kind(),
+            Kind::AccountUpdate | Kind::PartnerSolution
+        )
+    }
+
     /// The change whose account and phone number the event has. `None` for one that may name its
     /// own, and outside of changes.
     pub(crate) fn deciding_change(&self) -> Option<u32> {

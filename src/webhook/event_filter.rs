@@ -115,10 +115,12 @@ fn names_other_account(event: &Event, listed: &HashSet<String>) -> bool {
     if entry.is_some_and(|id| listed.contains(id)) {
         return false;
     }
-    // In a delivery to a partner, the entry is the partner's own business portfolio.
-    let account = match event.payload() {
-        Payload::AccountUpdate(update) => update.waba_info,
-        Payload::PartnerSolution(solution) => solution.waba_info,
+    // In a delivery to a partner, the entry is the partner's own business portfolio. The payload of
+    // another event may have megabytes.
+    let payload = event.may_name_account().then(|| event.payload());
+    let account = match payload {
+        Some(Payload::AccountUpdate(update)) => update.waba_info,
+        Some(Payload::PartnerSolution(solution)) => solution.waba_info,
         _ => None,
     };
     let account = account.and_then(|info| info.waba_id);
