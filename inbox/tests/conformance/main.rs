@@ -73,7 +73,8 @@ on_both! {
         what_is_over_has_no_content,
         a_held_conversation_is_woken_by_nothing,
         a_purge_removes_what_has_expired_and_nothing_else;
-    transactions: effects_and_mark_commit_together, a_run_has_one_transaction_at_a_time, without_done_nothing_is_written,
+    transactions: effects_and_mark_commit_together, a_transaction_of_the_other_database_is_an_error,
+        a_run_has_one_transaction_at_a_time, without_done_nothing_is_written,
         a_batch_is_done_by_one_commit, the_mark_is_fenced,
         a_transaction_that_its_handler_ended_is_not_done,
         what_follows_done_is_not_aborted,
