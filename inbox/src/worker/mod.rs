@@ -2,6 +2,7 @@
 
 mod completions;
 mod handler;
+mod helpers;
 mod lane_run;
 mod leases;
 mod run_loop;
@@ -16,6 +17,9 @@ use crate::{
 };
 
 use self::handler::Handler;
+
+/// Pause after an error of the database, or after a panic.
+const ERROR_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs a handler for the events of an inbox. Create one with [`Inbox::worker`] or
 /// [`Inbox::batch_worker`].
@@ -194,6 +198,10 @@ impl Worker {
     /// longer than a quarter of `lease`, or that waits for a lock for 2 seconds (or half of that
     /// quarter), is such an error. Claims are tried again after half a second, results of handlers
     /// after pauses that double up to a sixth of `lease`.
+    ///
+    /// A panic outside of a handler, as in a recorder of metrics, does not end it either: the task
+    /// is started again, and events whose run panicked are handled again when their lease has
+    /// ended. Only where it claims events, such a panic is one of this method.
     ///
     /// Dropped earlier, it drops the running handlers; other workers take over when their leases
     /// have expired.

@@ -1,5 +1,5 @@
-//! How many commits a run of many events takes, what becomes of single ones, and of large
-//! deliveries. All need the points for faults, which belong to a whole process, so this is
+//! How many commits a run of many events takes, what becomes of single ones, and of panics and
+//! large deliveries. All need the points for faults, which belong to a whole process, so this is
 //! one of its own.
 
 #![cfg(test)]
@@ -8,6 +8,7 @@
 pub(crate) mod common;
 
 mod answers;
+mod panics;
 mod turns;
 
 use std::{
