@@ -58,8 +58,8 @@ impl Warnings {
         warn_or_debug!(
             self.refused,
             { cause = cause(error) },
-            "answered a delivery with 503: its events could not be stored. Meta redelivers for 7 \
-             days"
+            "answered a delivery with 503: the database did not say that its events are stored. \
+             Meta redelivers for 7 days, and what was stored all the same is not stored again"
         );
     }
 
