@@ -35,9 +35,11 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Events that were stored.
+    /// Events of which the database said that it has stored them. What was stored although the
+    /// answer was 503, because the database said so too late, is not among them.
     stored,
-    /// Events that were delivered again and not stored again.
+    /// Events that were delivered again and not stored again. Those that were stored although the
+    /// answer was 503 are counted here when Meta redelivers them.
     duplicates,
     /// Events that `only` or `ignore` left out.
     ignored,

@@ -9,6 +9,8 @@ use std::{error::Error, fmt, io};
 #[derive(Debug)]
 pub struct InboxError {
     kind: InboxErrorKind,
+    /// What the kind alone does not say.
+    text: Option<&'static str>,
     source: Option<DatabaseError>,
 }
 
@@ -18,7 +20,7 @@ pub struct InboxError {
 pub enum InboxErrorKind {
     /// A setting is out of its range, or a name of a kind is unknown. The text of the error says
     /// which.
-    Config(&'static str),
+    Config,
     /// The database refused, failed, or could not be reached.
     Database,
     /// The database did not answer in time. What was asked may have been done.
@@ -30,6 +32,9 @@ pub enum InboxErrorKind {
     /// The handler has begun a transaction already, and has neither finished nor dropped it. On
     /// SQLite the second would wait for the first, and so would all deliveries.
     TransactionOpen,
+    /// The inbox is on the other database than the transaction that was asked for. The text of the
+    /// error says which method to call.
+    WrongDatabase,
 }
 
 impl InboxError {
@@ -40,18 +45,34 @@ impl InboxError {
     }
 
     pub(crate) fn new(kind: InboxErrorKind) -> Self {
-        Self { kind, source: None }
+        Self {
+            kind,
+            text: None,
+            source: None,
+        }
     }
 
-    pub(crate) fn config(message: &'static str) -> Self {
-        Self::new(InboxErrorKind::Config(message))
+    pub(crate) fn config(text: &'static str) -> Self {
+        Self::with_text(InboxErrorKind::Config, text)
+    }
+
+    #[cfg(all(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn wrong_database(text: &'static str) -> Self {
+        Self::with_text(InboxErrorKind::WrongDatabase, text)
+    }
+
+    fn with_text(kind: InboxErrorKind, text: &'static str) -> Self {
+        Self {
+            text: Some(text),
+            ..Self::new(kind)
+        }
     }
 }
 
 impl fmt::Display for InboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            InboxErrorKind::Config(message) => message,
+        f.write_str(self.text.unwrap_or(match self.kind {
+            InboxErrorKind::Config => "a setting is out of its range",
             InboxErrorKind::Database => "the database failed",
             InboxErrorKind::Timeout => "the database did not answer in time",
             InboxErrorKind::NewerSchema => "the schema of the inbox is of a later version",
@@ -59,7 +80,8 @@ impl fmt::Display for InboxError {
             InboxErrorKind::TransactionOpen => {
                 "this run has a transaction already: use it, or drop it before you begin another"
             }
-        })
+            InboxErrorKind::WrongDatabase => "the inbox is on the other database",
+        }))
     }
 }
 
@@ -73,8 +95,8 @@ impl Error for InboxError {
 impl From<DatabaseError> for InboxError {
     fn from(error: DatabaseError) -> Self {
         Self {
-            kind: InboxErrorKind::Database,
             source: Some(error),
+            ..Self::new(InboxErrorKind::Database)
         }
     }
 }
@@ -82,8 +104,8 @@ impl From<DatabaseError> for InboxError {
 impl From<sqlx::Error> for InboxError {
     fn from(error: sqlx::Error) -> Self {
         Self {
-            kind: InboxErrorKind::Database,
             source: Some(DatabaseError::of(&error)),
+            ..Self::new(InboxErrorKind::Database)
         }
     }
 }

@@ -23,10 +23,11 @@ use crate::{
 /// | Answer | When |
 /// |---|---|
 /// | 200 | all events of the delivery are committed, were stored before, or are left out |
-/// | 503 | the database failed, or was slower than `store_timeout`. Meta redelivers |
+/// | 503 | the database failed, or was slower than `store_timeout`. Its commit may have succeeded all the same. Meta redelivers, and what was stored is not stored again |
 /// | 500 | the request did not pass through a `WebhookLayer` |
 ///
-/// Events about foreign accounts (`Notification::foreign`) are not stored.
+/// Events about foreign accounts (`Notification::foreign`) are not stored. The task of a large
+/// delivery yields after every 32 events or 64 KiB that it makes ready for the database.
 #[derive(Debug, Clone)]
 pub struct Receiver {
     inbox: Inbox,
@@ -86,10 +87,7 @@ async fn answer(inbox: &Inbox, notification: &Notification, app: &str) -> Status
 async fn store(inbox: &Inbox, notification: &Notification, app: &str) -> Result<(), InboxError> {
     let inner = &inbox.inner;
     let events = notification.events();
-    let wanted = events
-        .iter()
-        .filter(|event| inner.filter.stores(event.kind()));
-    let delivery = Delivery::new(wanted, app);
+    let delivery = Delivery::new(events, app, |kind| inner.filter.stores(kind)).await;
     let count = delivery.rows.len() as u64;
     inner.counting.ignored.add(events.len() as u64 - count);
     if count == 0 {

@@ -1,8 +1,9 @@
 //! Rows on their way into the database, and out of it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
+use tokio::task::yield_now;
 use tower_whatsapp::Event;
 
 use crate::conversation::{Place, bounded};
@@ -32,12 +33,43 @@ pub(crate) struct Delivery {
     pub(crate) aliases: Vec<(String, String)>,
 }
 
+/// Work since the task has yielded: see [`Step::end`].
+#[derive(Default)]
+struct Step {
+    events: usize,
+    bytes: usize,
+}
+
+impl Step {
+    /// 0.3 ms of work. With the 128 events of tokio's budget, it would be four times that.
+    const EVENTS: usize = 32;
+    /// An event may be as long as a delivery.
+    const BYTES: usize = 64 * 1024;
+
+    /// Notes an event. Yields if other tasks should have their turn.
+    async fn end(&mut self, bytes: usize) {
+        self.events += 1;
+        self.bytes += bytes;
+        if self.events >= Self::EVENTS || self.bytes >= Self::BYTES {
+            *self = Self::default();
+            yield_now().await;
+        }
+    }
+}
+
 impl Delivery {
-    pub(crate) fn new<'a>(events: impl Iterator<Item = &'a Event>, app: &str) -> Self {
+    /// Reads the events of the kinds that are stored.
+    pub(crate) async fn new(events: &[Event], app: &str, stores: impl Fn(&str) -> bool) -> Self {
         let app_text = bounded(app.to_owned());
-        let mut aliases: HashMap<String, String> = HashMap::new();
+        // Sorted, so that no step at the end takes long.
+        let mut aliases: BTreeMap<String, String> = BTreeMap::new();
         let mut rows = Vec::new();
+        let mut step = Step::default();
         for event in events {
+            if !stores(event.kind()) {
+                step.end(event.raw_bytes().len()).await;
+                continue;
+            }
             let place = Place::of(event, &app_text);
             let known = aliases.get(&place.conversation).cloned();
             let conversation = known.unwrap_or(place.conversation);
@@ -47,6 +79,8 @@ impl Delivery {
                     aliases.entry(new).or_insert(old);
                 }
             }
+            let body = event.to_queue();
+            let length = body.len();
             rows.push(NewRow {
                 key: key(event, app),
                 app: app_text.clone(),
@@ -59,11 +93,11 @@ impl Delivery {
                     let time = time.millis().min(LATEST);
                     i64::try_from(time).unwrap_or(i64::MAX)
                 }),
-                body: event.to_queue(),
+                body,
             });
+            step.end(length).await;
         }
-        let mut aliases: Vec<_> = aliases.into_iter().collect();
-        aliases.sort_unstable();
+        let aliases = aliases.into_iter().collect();
         Self { rows, aliases }
     }
 }
@@ -143,28 +177,34 @@ mod tests {
 
     use super::*;
 
-    fn row(timestamp: &str, app: &str) -> NewRow {
+    async fn row(timestamp: &str, app: &str) -> NewRow {
         let body = format!(
             r#"{{"entry":[{{"id":"9","changes":[{{"field":"messages","value":{{
             "metadata":{{"phone_number_id":"7"}},
             "messages":[{{"id":"w","from":"1","type":"text","timestamp":{timestamp}}}]}}}}]}}]}}"#
         );
         let notification = Notification::parse(body).unwrap();
-        let delivery = Delivery::new(notification.events().iter(), app);
+        let delivery = Delivery::new(notification.events(), app, |_| true).await;
         delivery.rows.into_iter().next().unwrap()
     }
 
-    #[test]
-    fn apps_that_share_an_inbox_have_keys_of_their_own() {
-        let [one, again, other] = ["a", "a", "b"].map(|app| row("1", app).key);
-        assert_eq!(one, again);
-        assert_ne!(one, other);
+    #[tokio::test]
+    async fn apps_that_share_an_inbox_have_keys_of_their_own() {
+        let one = row("1", "a").await.key;
+        assert_eq!(one, row("1", "a").await.key);
+        assert_ne!(one, row("1", "b").await.key);
     }
 
-    #[test]
-    fn a_time_that_no_database_can_show_is_the_latest() {
-        assert_eq!(row("253402300799", "a").time, i64::try_from(LATEST).ok());
+    #[tokio::test]
+    async fn a_time_that_no_database_can_show_is_the_latest() {
+        assert_eq!(
+            row("253402300799", "a").await.time,
+            i64::try_from(LATEST).ok()
+        );
         // In milliseconds: Meta writes both units.
-        assert_eq!(row("253402300800000", "a").time, i64::try_from(LATEST).ok());
+        assert_eq!(
+            row("253402300800000", "a").await.time,
+            i64::try_from(LATEST).ok()
+        );
     }
 }

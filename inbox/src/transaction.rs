@@ -55,11 +55,9 @@ macro_rules! begin {
             ///
             /// # Errors
             ///
-            /// If the database fails, or this run has a transaction already.
-            ///
-            /// # Panics
-            ///
-            /// If the inbox is not on Postgres.
+            /// If the database fails, if this run has a transaction already
+            /// ([`TransactionOpen`](InboxErrorKind::TransactionOpen)), or if the inbox is not on
+            /// Postgres ([`WrongDatabase`](InboxErrorKind::WrongDatabase)).
             #[cfg(feature = "postgres")]
             pub async fn begin_postgres(
                 &self,
@@ -67,7 +65,11 @@ macro_rules! begin {
                 let backend = match &self.run.inbox.inner.backend {
                     Backend::Postgres(backend) => backend,
                     #[cfg(feature = "sqlite")]
-                    Backend::Sqlite(_) => wrong_database(),
+                    Backend::Sqlite(_) => {
+                        return Err(InboxError::wrong_database(
+                            "this inbox is on SQLite: call `begin_sqlite`",
+                        ));
+                    }
                 };
                 let run = slot(&self.run)?;
                 Ok(InboxTransaction::new(backend.begin_run().await?, run))
@@ -77,11 +79,9 @@ macro_rules! begin {
             ///
             /// # Errors
             ///
-            /// If the database fails, or this run has a transaction already.
-            ///
-            /// # Panics
-            ///
-            /// If the inbox is not on SQLite.
+            /// If the database fails, if this run has a transaction already
+            /// ([`TransactionOpen`](InboxErrorKind::TransactionOpen)), or if the inbox is not on
+            /// SQLite ([`WrongDatabase`](InboxErrorKind::WrongDatabase)).
             #[cfg(feature = "sqlite")]
             pub async fn begin_sqlite(
                 &self,
@@ -89,7 +89,11 @@ macro_rules! begin {
                 let backend = match &self.run.inbox.inner.backend {
                     Backend::Sqlite(backend) => backend,
                     #[cfg(feature = "postgres")]
-                    Backend::Postgres(_) => wrong_database(),
+                    Backend::Postgres(_) => {
+                        return Err(InboxError::wrong_database(
+                            "this inbox is on Postgres: call `begin_postgres`",
+                        ));
+                    }
                 };
                 let run = slot(&self.run)?;
                 Ok(InboxTransaction::new(backend.begin_run().await?, run))
@@ -99,16 +103,6 @@ macro_rules! begin {
 }
 
 begin!(InboxEvent, InboxBatch);
-
-#[cfg(all(feature = "postgres", feature = "sqlite"))]
-/// A mistake of the host, in code that cannot have worked once.
-#[allow(
-    clippy::panic,
-    reason = "documented: the host's code names the other database"
-)]
-fn wrong_database() -> ! {
-    panic!("this inbox is on another database than the transaction that was asked for")
-}
 
 fn slot(run: &Arc<Run>) -> Result<Slot, InboxError> {
     run.slot()

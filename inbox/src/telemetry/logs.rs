@@ -32,6 +32,8 @@ pub(crate) struct Warnings {
     lost: RateLimit,
     dead: RateLimit,
     after_done: RateLimit,
+    task_panicked: RateLimit,
+    run_panicked: RateLimit,
 }
 
 /// Emits one event with the same fields as WARN, with the number left out before, or as DEBUG.
@@ -56,8 +58,8 @@ impl Warnings {
         warn_or_debug!(
             self.refused,
             { cause = cause(error) },
-            "answered a delivery with 503: its events could not be stored. Meta redelivers for 7 \
-             days"
+            "answered a delivery with 503: the database did not say that its events are stored. \
+             Meta redelivers for 7 days, and what was stored all the same is not stored again"
         );
     }
 
@@ -87,6 +89,25 @@ impl Warnings {
             { outcome, first_key = field::display(first_key) },
             "a handler ended without success after `done` of its transaction: its events are \
              handled and are not retried. Call `done` last"
+        );
+    }
+
+    pub(crate) fn task_panicked(&self, task: &'static str) {
+        warn_or_debug!(
+            self.task_panicked,
+            { task },
+            "a task of a worker panicked, and is started again: the panic says where. It may be \
+             one of a recorder of metrics"
+        );
+    }
+
+    pub(crate) fn run_panicked(&self) {
+        warn_or_debug!(
+            self.run_panicked,
+            { reason = "run_panicked" },
+            "a run panicked outside of its handler: its events are handled again when its lease \
+             has ended, and it counts as an attempt. The panic says where. It may be one of a \
+             recorder of metrics"
         );
     }
 

@@ -24,6 +24,10 @@ impl Warnings {
 
     pub(crate) fn failed_after_done(&self, _: &'static str, _: &[u8; 16]) {}
 
+    pub(crate) fn task_panicked(&self, _: &'static str) {}
+
+    pub(crate) fn run_panicked(&self) {}
+
     pub(crate) fn dead_letters(&self, _: &[Dead]) {}
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::Shared;
 use crate::{
@@ -19,6 +19,9 @@ pub(super) struct Completions {
     requests: mpsc::UnboundedSender<Request>,
 }
 
+/// Outlives a task that panics.
+pub(super) type Requests = Arc<Mutex<mpsc::UnboundedReceiver<Request>>>;
+
 pub(super) struct Request {
     completion: Completion,
     /// Whether the events are marked, or how the database failed.
@@ -27,9 +30,9 @@ pub(super) struct Request {
 
 impl Completions {
     /// There are never more requests than runs, so the channel needs no bound of its own.
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Request>) {
+    pub(super) fn new() -> (Self, Requests) {
         let (requests, received) = mpsc::unbounded_channel();
-        (Self { requests }, received)
+        (Self { requests }, Arc::new(Mutex::new(received)))
     }
 
     /// Marks events as done together with those of other runs, and ends the lease.
@@ -59,10 +62,8 @@ impl Completions {
 }
 
 /// Takes all requests that have come while the last transaction was committed.
-pub(super) async fn complete_forever(
-    shared: Arc<Shared>,
-    mut received: mpsc::UnboundedReceiver<Request>,
-) {
+pub(super) async fn complete_forever(shared: Arc<Shared>, received: Requests) {
+    let mut received = received.lock().await;
     let mut requests = Vec::new();
     while received.recv_many(&mut requests, MOST).await > 0 {
         let (completions, answers): (Vec<_>, Vec<_>) = requests

@@ -57,6 +57,10 @@ pub(super) async fn handle(
     term: Arc<Term>,
     stop: watch::Receiver<bool>,
 ) {
+    let _held = LetGoOnDrop {
+        shared: &shared,
+        lease: &lease,
+    };
     let recorded = async {
         let Some((batch, run)) = prepare(&shared, &lease, rows, &term).await else {
             return;
@@ -70,7 +74,18 @@ pub(super) async fn handle(
         // The result cannot be recorded any more: another worker may have the lane.
         () = term.ended() => shared.inbox.inner.lease_lost(),
     }
-    shared.leases.let_go(&lease);
+}
+
+/// A run that panics is not renewed any more: when its lease has ended, its lane is claimed again.
+struct LetGoOnDrop<'a> {
+    shared: &'a Shared,
+    lease: &'a Lease,
+}
+
+impl Drop for LetGoOnDrop<'_> {
+    fn drop(&mut self) {
+        self.shared.leases.let_go(self.lease);
+    }
 }
 
 /// Reads the rows. `None` if nothing is left to be handled.

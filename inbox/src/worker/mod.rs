@@ -2,6 +2,7 @@
 
 mod completions;
 mod handler;
+mod helpers;
 mod lane_run;
 mod leases;
 mod run_loop;
@@ -17,11 +18,15 @@ use crate::{
 
 use self::handler::Handler;
 
+/// Pause after an error of the database, or after a panic.
+const ERROR_PAUSE: Duration = Duration::from_millis(500);
+
 /// Runs a handler for the events of an inbox. Create one with [`Inbox::worker`] or
 /// [`Inbox::batch_worker`].
 ///
-/// Any number of workers, in any number of processes, share the work. Durations of more than a year
-/// count as a year.
+/// Any number of workers, in any number of processes, share the work. A setting out of its range
+/// counts as the nearest value in it, which each method names. Durations of more than a year count
+/// as a year.
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
@@ -59,7 +64,9 @@ pub(crate) struct Options {
     drain_timeout: Duration,
     poll_interval: Duration,
     purge_interval: Duration,
+    /// Events that a run gets at most.
     per_lane: usize,
+    is_in_batches: bool,
 }
 
 impl Worker {
@@ -70,7 +77,7 @@ impl Worker {
         V: Into<Verdict>,
         E: fmt::Display,
     {
-        Self::new(inbox, handler::one_by_one(handler), 1)
+        Self::new(inbox, handler::one_by_one(handler), None)
     }
 
     pub(crate) fn in_batches<H, F, V, E>(inbox: Inbox, handler: H) -> Self
@@ -80,10 +87,10 @@ impl Worker {
         V: Into<Verdict>,
         E: fmt::Display,
     {
-        Self::new(inbox, handler::in_batches(handler), 100)
+        Self::new(inbox, handler::in_batches(handler), Some(100))
     }
 
-    fn new(inbox: Inbox, handler: Handler, per_lane: usize) -> Self {
+    fn new(inbox: Inbox, handler: Handler, batch_limit: Option<usize>) -> Self {
         Self {
             inbox,
             handler,
@@ -96,13 +103,14 @@ impl Worker {
                 drain_timeout: Duration::from_secs(20),
                 poll_interval: Duration::from_secs(1),
                 purge_interval: Duration::from_secs(60),
-                per_lane,
+                per_lane: batch_limit.unwrap_or(1),
+                is_in_batches: batch_limit.is_some(),
             },
         }
     }
 
-    /// Maximum number of conversations that are handled at the same time. 16 by default, at least
-    /// 1.
+    /// Maximum number of conversations that are handled at the same time. 16 by default; 0 counts
+    /// as 1.
     ///
     /// Choose it by what the handler waits for: an LLM allows more, a database fewer.
     pub fn concurrency(mut self, conversations: usize) -> Self {
@@ -119,8 +127,9 @@ impl Worker {
         self
     }
 
-    /// Time after which another worker takes over from one that has died. 30 seconds by default,
-    /// at least 1 second.
+    /// Time after which another worker takes over from one that has died. 30 seconds by default;
+    /// less than 1 second counts as 1 second, or with the feature `testing` (for the tests of this
+    /// crate) less than 100 milliseconds as those.
     ///
     /// Renewed while the handler runs, so it does not limit the handler. A process that is paused
     /// or cut off from the database for longer loses its conversations, and what it still does is
@@ -138,7 +147,7 @@ impl Worker {
         self
     }
 
-    /// Number of runs after which an event becomes a dead letter. 10 by default, at least 1.
+    /// Number of runs after which an event becomes a dead letter. 10 by default; 0 counts as 1.
     ///
     /// A [`batch_worker`](Inbox::batch_worker) hands an event out alone after half of them, and
     /// with 1 always: otherwise one that fails would take its neighbours with it.
@@ -152,6 +161,8 @@ impl Worker {
     }
 
     /// Pause before the second run, and the longest pause. 1 second and 10 minutes by default.
+    ///
+    /// A `first` that is longer than `longest` counts as `longest`.
     ///
     /// The pause doubles with every run. Each is shortened by a random part of up to a half, so
     /// that what failed together is not retried together. The conversation waits meanwhile.
@@ -172,8 +183,8 @@ impl Worker {
         self
     }
 
-    /// Longest time between two looks at the database. 1 second by default, at least 10
-    /// milliseconds.
+    /// Longest time between two looks at the database. 1 second by default; less than 10
+    /// milliseconds counts as those.
     ///
     /// Only a fallback: new events wake the workers.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
@@ -181,11 +192,11 @@ impl Worker {
         self
     }
 
-    /// Maximum number of events in a batch. 100 by default, at least 2. Without effect unless the
-    /// worker is a [`batch_worker`](Inbox::batch_worker).
+    /// Maximum number of events in a batch. 100 by default; 0 counts as 1. Without effect unless
+    /// the worker is a [`batch_worker`](Inbox::batch_worker).
     pub fn batch_limit(mut self, events: usize) -> Self {
-        if self.options.per_lane > 1 {
-            self.options.per_lane = events.max(2);
+        if self.options.is_in_batches {
+            self.options.per_lane = events.max(1);
         }
         self
     }
@@ -197,6 +208,10 @@ impl Worker {
     /// longer than a quarter of `lease`, or that waits for a lock for 2 seconds (or half of that
     /// quarter), is such an error. Claims are tried again after half a second, results of handlers
     /// after pauses that double up to a sixth of `lease`.
+    ///
+    /// A panic outside of a handler, as in a recorder of metrics, does not end it either: the task
+    /// is started again, and events whose run panicked are handled again when their lease has
+    /// ended. Only where it claims events, such a panic is one of this method.
     ///
     /// Dropped earlier, it drops the running handlers; other workers take over when their leases
     /// have expired.
@@ -213,7 +228,7 @@ impl Worker {
     }
 }
 
-/// Renewals need some time, and no handler ends in none. Tests have less.
+/// Renewals need some time, and no handler ends in none. The tests of this crate have less.
 const SHORTEST: Duration = if cfg!(feature = "testing") {
     Duration::from_millis(100)
 } else {

@@ -1,31 +1,24 @@
 //! Claims lanes while there are slots, and ends in order.
 
 use std::{
+    future::pending,
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
 
 use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-    time::{Instant, sleep, timeout, timeout_at},
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::{Instant, timeout, timeout_at},
 };
 
-use super::{
-    Shared,
-    completions::{self, Request},
-    lane_run, leases,
-};
+use super::{ERROR_PAUSE, Shared, completions::Requests, helpers::Helpers, lane_run};
 use crate::{
-    backend::Backend,
     conversation::{BULK, MESSAGES},
     error::InboxError,
     row::{Failure, Lease, StoredRow},
 };
-
-/// Pause after an error of the database.
-const ERROR_PAUSE: Duration = Duration::from_millis(500);
 
 /// Pause after a claim that found nothing although a lane is due: somebody has locked it.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
@@ -34,55 +27,84 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 struct Slots {
     class: i16,
     limit: usize,
-    running: usize,
+    runs: JoinSet<()>,
     /// Whether a claim may find something.
     is_due: bool,
     /// When a lane becomes due of which is known.
     wake_at: Instant,
 }
 
+impl Slots {
+    fn new(class: i16, limit: usize) -> Self {
+        Self {
+            class,
+            limit,
+            runs: JoinSet::new(),
+            is_due: true,
+            wake_at: Instant::now(),
+        }
+    }
+
+    /// Waits for the end of a run, and frees the slots of all that have ended.
+    async fn free(&mut self, shared: &Shared) {
+        let Some(ended) = self.runs.join_next().await else {
+            return pending().await;
+        };
+        note_end(shared, &ended);
+        while let Some(ended) = self.runs.try_join_next() {
+            note_end(shared, &ended);
+        }
+        // The lanes may have more.
+        self.is_due = true;
+    }
+
+    async fn free_all(&mut self, shared: &Shared) {
+        while let Some(ended) = self.runs.join_next().await {
+            note_end(shared, &ended);
+        }
+    }
+}
+
+/// A run catches the panics of handlers, but not those of a recorder of metrics of the host.
+fn note_end(shared: &Shared, ended: &Result<(), JoinError>) {
+    if ended.as_ref().is_err_and(JoinError::is_panic) {
+        shared.inbox.inner.warnings.run_panicked();
+    }
+}
+
 /// Runs until `shutdown`, then drains.
 pub(super) async fn run(
     shared: Arc<Shared>,
-    completed: mpsc::UnboundedReceiver<Request>,
+    requests: Requests,
     shutdown: impl Future<Output = ()>,
 ) {
-    let mut shutdown = pin!(shutdown);
-    let mut helpers = JoinSet::new();
-    helpers.spawn(leases::renew_forever(Arc::clone(&shared)));
-    helpers.spawn(completions::complete_forever(
-        Arc::clone(&shared),
-        completed,
-    ));
-    helpers.spawn(purge_forever(Arc::clone(&shared)));
-    helpers.spawn(listen_forever(Arc::clone(&shared)));
+    let shutdown = pin!(shutdown);
+    let mut helpers = Helpers::start(Arc::clone(&shared), requests);
+    tokio::select! {
+        () = run_lanes(&shared, shutdown) => {}
+        never = helpers.watch() => match never {},
+    }
+}
+
+async fn run_lanes(shared: &Arc<Shared>, mut shutdown: Pin<&mut impl Future<Output = ()>>) {
     let mut woken = shared.inbox.inner.waker.subscribe();
     let (stop, stopped) = watch::channel(false);
-    let mut runs = JoinSet::new();
     let [messages, bulk] = shared.options.concurrency;
-    let mut slots = [(MESSAGES, messages), (BULK, bulk)].map(|(class, limit)| Slots {
-        class,
-        limit,
-        running: 0,
-        is_due: true,
-        wake_at: Instant::now(),
-    });
+    let mut slots =
+        [(MESSAGES, messages), (BULK, bulk)].map(|(class, limit)| Slots::new(class, limit));
     loop {
-        let claiming = claim_all(&shared, &mut slots, &mut runs, &stopped);
+        let claiming = claim_all(shared, &mut slots, &stopped);
         if is_over_after(claiming, shutdown.as_mut()).await {
             break;
         }
         let next = slots.iter().map(|slots| slots.wake_at).min();
         let next = next.unwrap_or_else(Instant::now);
+        let [messages, bulk] = &mut slots;
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(ended) = runs.join_next(), if !runs.is_empty() => {
-                note_end(&mut slots, &ended);
-                while let Some(ended) = runs.try_join_next() {
-                    note_end(&mut slots, &ended);
-                }
-            }
+            () = messages.free(shared) => {}
+            () = bulk.free(shared) => {}
             _ = woken.changed() => slots.iter_mut().for_each(|slots| slots.is_due = true),
             () = tokio::time::sleep_until(next) => {
                 let now = Instant::now();
@@ -92,7 +114,7 @@ pub(super) async fn run(
             }
         }
     }
-    drain(&shared, runs, &stop).await;
+    drain(shared, slots, &stop).await;
 }
 
 /// Waits for claims, and returns whether `shutdown` has resolved meanwhile. It goes on beside them,
@@ -113,38 +135,17 @@ async fn is_over_after(
     }
 }
 
-fn note_end(slots: &mut [Slots; 2], ended: &Result<i16, tokio::task::JoinError>) {
-    // A run catches the panics of handlers, so this is always `Ok`.
-    if let Ok(class) = ended {
-        for slots in slots.iter_mut().filter(|slots| slots.class == *class) {
-            slots.running = slots.running.saturating_sub(1);
-            // The lane may have more.
-            slots.is_due = true;
-        }
-    }
-}
-
 /// Claims for both classes, one after the other.
-async fn claim_all(
-    shared: &Arc<Shared>,
-    slots: &mut [Slots; 2],
-    runs: &mut JoinSet<i16>,
-    stopped: &watch::Receiver<bool>,
-) {
+async fn claim_all(shared: &Arc<Shared>, slots: &mut [Slots; 2], stopped: &watch::Receiver<bool>) {
     for slots in slots {
-        claim(shared, slots, runs, stopped).await;
+        claim(shared, slots, stopped).await;
     }
 }
 
 /// Claims as many lanes as there are free slots, and starts their runs.
-async fn claim(
-    shared: &Arc<Shared>,
-    slots: &mut Slots,
-    runs: &mut JoinSet<i16>,
-    stopped: &watch::Receiver<bool>,
-) {
+async fn claim(shared: &Arc<Shared>, slots: &mut Slots, stopped: &watch::Receiver<bool>) {
     let poll = shared.options.poll_interval;
-    let free = slots.limit - slots.running;
+    let free = slots.limit.saturating_sub(slots.runs.len());
     if free == 0 {
         // A run that ends makes it due.
         slots.wake_at = Instant::now() + poll;
@@ -164,7 +165,6 @@ async fn claim(
     };
     slots.is_due = claimed.len() == free;
     let found_nothing = claimed.is_empty();
-    slots.running += claimed.len();
     for Claimed {
         lease,
         rows,
@@ -173,11 +173,8 @@ async fn claim(
     {
         let term = shared.leases.hold(&lease, deadline);
         let (shared, stopped) = (Arc::clone(shared), stopped.clone());
-        let class = slots.class;
-        runs.spawn(async move {
-            lane_run::handle(shared, lease, rows, term, stopped).await;
-            class
-        });
+        let run = lane_run::handle(shared, lease, rows, term, stopped);
+        slots.runs.spawn(run);
     }
     slots.wake_at = Instant::now() + poll;
     if !slots.is_due {
@@ -242,61 +239,17 @@ async fn leased(shared: &Shared, class: i16, free: usize) -> Result<Vec<Claimed>
 }
 
 /// Waits for what is running. What takes too long is dropped, and its lease is given up.
-async fn drain(shared: &Shared, mut runs: JoinSet<i16>, stop: &watch::Sender<bool>) {
+async fn drain(shared: &Shared, mut slots: [Slots; 2], stop: &watch::Sender<bool>) {
     let end = Instant::now() + shared.options.drain_timeout;
-    let all = async { while runs.join_next().await.is_some() {} };
-    if timeout_at(end, all).await.is_ok() {
+    let mut all = pin!(async {
+        for slots in &mut slots {
+            slots.free_all(shared).await;
+        }
+    });
+    if timeout_at(end, &mut all).await.is_ok() {
         return;
     }
     stop.send_replace(true);
     // Long enough to give up the leases. Those that cannot be given up expire.
-    let all = async { while runs.join_next().await.is_some() {} };
     let _ = timeout(Duration::from_secs(5), all).await;
-}
-
-async fn purge_forever(shared: Arc<Shared>) {
-    loop {
-        // Sets the gauges.
-        if cfg!(feature = "metrics")
-            && let Err(error) = shared.inbox.status().await
-        {
-            shared.inbox.inner.database_failed("status", &error);
-        }
-        // Not all processes at once.
-        let pause = shared.options.purge_interval;
-        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-        if let Err(error) = shared.inbox.purge().await {
-            shared.inbox.inner.database_failed("purge", &error);
-        }
-    }
-}
-
-/// Wakes this worker when another process has stored something.
-async fn listen_forever(shared: Arc<Shared>) {
-    let inner = &shared.inbox.inner;
-    match &inner.backend {
-        #[cfg(feature = "postgres")]
-        Backend::Postgres(backend) => loop {
-            if let Err(error) = listen(inner, backend).await {
-                inner.database_failed("listen", &error);
-            }
-            sleep(ERROR_PAUSE).await;
-        },
-        #[cfg(feature = "sqlite")]
-        Backend::Sqlite(_) => {}
-    }
-}
-
-#[cfg(feature = "postgres")]
-async fn listen(
-    inner: &crate::inbox::Inner,
-    backend: &crate::backend::postgres::PostgresBackend,
-) -> Result<(), InboxError> {
-    let mut listener = backend.listen().await?;
-    loop {
-        // What was stored before it listened has notified nobody. A lost connection is opened again
-        // by the listener.
-        inner.waker.wake_local();
-        backend.notified(&mut listener).await?;
-    }
 }

@@ -1,5 +1,6 @@
-//! How many commits a run of many events takes, and what becomes of single ones. Both need the
-//! points for faults, which belong to a whole process, so this is one of its own.
+//! How many commits a run of many events takes, what becomes of single ones, and of panics and
+//! large deliveries. All need the points for faults, which belong to a whole process, so this is
+//! one of its own.
 
 #![cfg(test)]
 
@@ -7,6 +8,8 @@
 pub(crate) mod common;
 
 mod answers;
+mod panics;
+mod turns;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

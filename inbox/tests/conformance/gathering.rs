@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tower_whatsapp_inbox::{Inbox, InboxBatch, InboxEvent};
 
 use crate::{
-    common::{Db, message, messages, post, status, statuses, until, until_empty},
+    common::{Db, Journal, message, messages, post, status, statuses, until, until_empty},
     transactions::effect,
 };
 
@@ -368,19 +368,39 @@ pub(crate) async fn a_batch_ends_before_an_unreadable_event(db: &Db) {
     assert_eq!(*batches.lock().unwrap(), [["w0"]]);
 }
 
-/// The limit is that of the worker, and what is left makes the next batch.
+/// The limit is that of the worker, and what is left makes the next batch. No batch is empty, so a
+/// limit of 0 is one of 1.
 pub(crate) async fn a_batch_has_no_more_events_than_its_limit(db: &Db) {
     let inbox = db.inbox().await;
-    post(&inbox, burst(5)).await;
-    let batches = Batches::default();
-    let seen = batches.clone();
-    let worker = inbox.batch_worker(move |batch| {
-        seen.lock().unwrap().push(ids(&batch));
+    for limit in [2, 1, 0] {
+        let ids_of_burst: Vec<_> = (0..5).map(|n| format!("w{limit}-{n}")).collect();
+        let items = ids_of_burst.iter().zip(1..);
+        let items: Vec<_> = items.map(|(id, time)| message("491", id, time)).collect();
+        post(&inbox, messages(&items)).await;
+        let batches = Batches::default();
+        let seen = batches.clone();
+        let worker = inbox.batch_worker(move |batch| {
+            seen.lock().unwrap().push(ids(&batch));
+            async { Ok::<_, String>(()) }
+        });
+        worker.batch_limit(limit).run(until_empty(&inbox)).await;
+        let expected: Vec<_> = ids_of_burst.chunks(limit.max(1)).collect();
+        assert_eq!(*batches.lock().unwrap(), expected, "{limit}");
+    }
+}
+
+/// Its handler takes one event, so it is done with one.
+pub(crate) async fn a_worker_without_batches_has_no_limit_of_them(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, burst(3)).await;
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let worker = inbox.worker(move |event| {
+        seen.note(&event);
         async { Ok::<_, String>(()) }
     });
-    worker.batch_limit(2).run(until_empty(&inbox)).await;
-    let expected = [vec!["w0", "w1"], vec!["w2", "w3"], vec!["w4"]];
-    assert_eq!(*batches.lock().unwrap(), expected);
+    worker.batch_limit(3).run(until_empty(&inbox)).await;
+    assert_eq!(journal.ids(), ["w0", "w1", "w2"]);
 }
 
 fn burst(count: u64) -> String {

@@ -64,7 +64,8 @@ on_both! {
         an_event_that_failed_too_often_has_no_neighbours, a_poison_message_dies_alone,
         a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own,
         a_batch_of_single_attempts_is_handed_out_one_by_one,
-        a_batch_ends_before_an_unreadable_event, a_batch_has_no_more_events_than_its_limit;
+        a_batch_ends_before_an_unreadable_event, a_batch_has_no_more_events_than_its_limit,
+        a_worker_without_batches_has_no_limit_of_them;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
         a_renewal_does_not_shorten_a_lease, a_lane_that_was_leased_twice_is_renewed,
@@ -79,7 +80,8 @@ on_both! {
         what_is_over_has_no_content,
         a_held_conversation_is_woken_by_nothing,
         a_purge_removes_what_has_expired_and_nothing_else;
-    transactions: effects_and_mark_commit_together, a_run_has_one_transaction_at_a_time, without_done_nothing_is_written,
+    transactions: effects_and_mark_commit_together, a_transaction_of_the_other_database_is_an_error,
+        a_run_has_one_transaction_at_a_time, without_done_nothing_is_written,
         a_batch_is_done_by_one_commit, the_mark_is_fenced,
         a_transaction_that_its_handler_ended_is_not_done,
         what_follows_done_is_not_aborted,

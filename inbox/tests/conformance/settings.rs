@@ -120,9 +120,8 @@ pub(crate) async fn builder_settings_work_at_their_extremes_or_are_refused_by_na
         let inbox = match opened {
             Ok(inbox) => inbox,
             Err(error) => {
-                let InboxErrorKind::Config(text) = error.kind() else {
-                    panic!("{name}: {error}")
-                };
+                let text = error.to_string();
+                assert_eq!(error.kind(), InboxErrorKind::Config, "{name}: {text}");
                 assert!(
                     !is_accepted && text.contains(&format!("`{name}`")),
                     "{text}"

@@ -298,6 +298,44 @@ pub(crate) async fn a_run_has_one_transaction_at_a_time(db: &Db) {
     assert_eq!(inbox.counters().failed, 0);
 }
 
+/// The error names the method to call. The run may begin its transaction after it.
+pub(crate) async fn a_transaction_of_the_other_database_is_an_error(db: &Db) {
+    let inbox = db.inbox().await;
+    db.execute("CREATE TABLE effects (id TEXT)").await;
+    let is_sqlite = db.is_sqlite();
+    let check = move |error: Option<InboxError>| {
+        let error = error.expect("there is no such transaction");
+        assert_eq!(error.kind(), InboxErrorKind::WrongDatabase);
+        let right = if is_sqlite {
+            "`begin_sqlite`"
+        } else {
+            "`begin_postgres`"
+        };
+        assert!(error.to_string().contains(right), "{error}");
+    };
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let worker = inbox.worker(move |event: InboxEvent| async move {
+        check(match is_sqlite {
+            true => event.begin_postgres().await.err(),
+            false => event.begin_sqlite().await.err(),
+        });
+        effect(&event, is_sqlite, true).await
+    });
+    worker.run(until_empty(&inbox)).await;
+    post(&inbox, messages(&[message("491", "w2", 2)])).await;
+    let worker = inbox.batch_worker(move |batch: InboxBatch| async move {
+        check(match is_sqlite {
+            true => batch.begin_postgres().await.err(),
+            false => batch.begin_sqlite().await.err(),
+        });
+        Ok::<_, InboxError>(())
+    });
+    worker.run(until_empty(&inbox)).await;
+    assert_eq!(db.count(EFFECTS).await, 1);
+    let counters = inbox.counters();
+    assert_eq!((counters.failed, counters.handled), (0, 2));
+}
+
 /// A process that stops inside a transaction of the crate does not keep its locks. How long a
 /// transaction of a handler may idle is up to the host.
 pub(crate) async fn own_transactions_do_not_idle() {

@@ -81,6 +81,7 @@ async fn an_operator_sees_runs_and_what_to_act_on() {
     runs(&inbox, &lines).await;
     failures_after_done(&inbox, &lines).await;
     a_failing_worker(&inbox, &lines).await;
+    panics_of_a_worker(&inbox, &lines).await;
 
     let text = lines.with("").join("\n");
     for personal in ["4915550001", "wamid-canary", "a word of the handler"] {
@@ -190,4 +191,40 @@ async fn a_failing_worker(inbox: &Inbox, lines: &Lines) {
     set_hook(|_, _| Fault::None);
     let warning = lines.warning("an operation of a worker failed");
     assert!(warning.contains(r#"operation="claim""#), "{warning}");
+}
+
+/// What panics beside the handlers is told, with the name of the task.
+async fn panics_of_a_worker(inbox: &Inbox, lines: &Lines) {
+    let handled = inbox.counters().handled;
+    for (person, id) in [
+        ("4915550001", "wamid-canary-5"),
+        ("49155500012", "wamid-canary-6"),
+    ] {
+        let body = messages(&[message(person, id, 3)]);
+        assert_eq!(post(inbox, body).await, StatusCode::OK);
+    }
+    let panicked = Arc::new(Mutex::new(Vec::new()));
+    set_hook(move |point, moment| {
+        let is_one = moment == Moment::Before && [Point::Handle, Point::Complete].contains(&point);
+        let is_first = is_one && {
+            let mut panicked = panicked.lock().unwrap();
+            let is_first = !panicked.contains(&point);
+            panicked.push(point);
+            is_first
+        };
+        assert!(!is_first, "the panic of this test");
+        Fault::None
+    });
+    let worker = inbox.worker(|_| async { Ok::<_, String>(()) });
+    let all = until("both are done", async || {
+        inbox.counters().handled == handled + 2
+    });
+    worker.lease(Duration::from_secs(2)).run(all).await;
+    set_hook(|_, _| Fault::None);
+    let warning = lines.warning("a task of a worker panicked");
+    assert!(warning.contains(r#"task="complete""#), "{warning}");
+    let both = lines.with("a task of a worker panicked");
+    assert_eq!(both.len(), 1, "{both:?}");
+    let warning = lines.warning("a run panicked");
+    assert!(warning.contains(r#"reason="run_panicked""#), "{warning}");
 }
