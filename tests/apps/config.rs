@@ -232,15 +232,31 @@ fn directories() {
             .build()
             .map(drop)
     };
-    for zero in [
-        build(|resolver| resolver.time_to_live(Duration::ZERO)),
-        build(|resolver| resolver.unknown_time_to_live(Duration::ZERO)),
-        build(|resolver| resolver.lookup_timeout(Duration::ZERO)),
-        build(|resolver| resolver.capacity(0)),
-        build(|resolver| resolver.unknown_capacity(0)),
-        build(|resolver| resolver.lookups_per_second(0)),
+    for (setting, zero) in [
+        (
+            "time_to_live",
+            build(|resolver| resolver.time_to_live(Duration::ZERO)),
+        ),
+        (
+            "unknown_time_to_live",
+            build(|resolver| resolver.unknown_time_to_live(Duration::ZERO)),
+        ),
+        (
+            "lookup_timeout",
+            build(|resolver| resolver.lookup_timeout(Duration::ZERO)),
+        ),
+        ("capacity", build(|resolver| resolver.capacity(0))),
+        (
+            "unknown_capacity",
+            build(|resolver| resolver.unknown_capacity(0)),
+        ),
+        (
+            "lookups_per_second",
+            build(|resolver| resolver.lookups_per_second(0)),
+        ),
     ] {
-        assert_eq!(zero, Err(ConfigError::CachedResolver));
+        let text = zero.unwrap_err().to_string();
+        assert_eq!(text, format!("`{setting}`: must not be zero"));
     }
     assert_eq!(build(|resolver| resolver), Ok(()));
 }

@@ -1,29 +1,29 @@
 //! Checks that happen before the body is read: the handshake's query, the signature header, the
 //! lengths and the method.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, error::Error};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
-    Notification, Verified,
+    Notification, Rejection, Verified,
     secret::AppSecret,
     signature::{Signature, Verifier},
-    webhook::RequestBody,
+    webhook::{RejectionDetail, RequestBody, ResponseBody},
 };
 
 use test_support::{
     BODY_LIMIT, CHALLENGE, PATH, SECRET, TOKEN, handshake, json::one_text, layer, sign,
 };
 
-/// Status, headers and body of the response. The host responds with 302.
-async fn answer(
+/// The response of the layer. The host responds with 302.
+async fn respond(
     method: Method,
     uri: &str,
     headers: &[(&str, &str)],
-) -> (StatusCode, HeaderMap, Bytes) {
+) -> Response<ResponseBody<Full<Bytes>>> {
     let host = service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {
         let mut response = Response::new(Full::<Bytes>::default());
         *response.status_mut() = StatusCode::FOUND;
@@ -36,8 +36,16 @@ async fn answer(
         let name = http::HeaderName::try_from(*name).unwrap();
         request.headers_mut().append(name, value.parse().unwrap());
     }
-    let response = layer().layer(host).oneshot(request).await.unwrap();
-    let (parts, body) = response.into_parts();
+    layer().layer(host).oneshot(request).await.unwrap()
+}
+
+/// Status, headers and body of the response.
+async fn answer(
+    method: Method,
+    uri: &str,
+    headers: &[(&str, &str)],
+) -> (StatusCode, HeaderMap, Bytes) {
+    let (parts, body) = respond(method, uri, headers).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (parts.status, parts.headers, body)
 }
@@ -115,6 +123,52 @@ async fn a_delivery_has_one_signature() {
     for two in [[&good, &good], [&good, &bad], [&bad, &good]] {
         let headers = two.map(|value| (name, value.as_str()));
         assert!(posted(&headers).await.is_client_error(), "{two:?}");
+    }
+}
+
+/// A log of the whole chain of an error then tells it. No part of the request is in there.
+#[tokio::test]
+async fn the_source_of_a_rejection_is_what_exactly_was_wrong() {
+    let signature = "x-hub-signature-256";
+    let good = sign(SECRET, one_text());
+    let token = format!("hub.verify_token={TOKEN}");
+    let malformed = format!("hub.mode=subscribe&{token}&hub.challenge=%3Cb%3E");
+    for (method, query, headers, expected) in [
+        (
+            Method::GET,
+            "hub.mode=subscribe",
+            &[][..],
+            Some("hub.verify_token"),
+        ),
+        (Method::GET, "hub.mode=a&hub.mode=b", &[], Some("hub.mode")),
+        (Method::GET, &malformed, &[], Some("challenge")),
+        (
+            Method::POST,
+            "",
+            &[(signature, "sha256=ab")],
+            Some("64 characters"),
+        ),
+        (
+            Method::POST,
+            "",
+            &[(signature, &*good), (signature, &*good)],
+            Some("repeated"),
+        ),
+        (Method::POST, "", &[], None),
+        (Method::GET, "", &[], None),
+    ] {
+        let response = respond(method, &format!("{PATH}?{query}"), headers).await;
+        let rejection = response.extensions().get::<Rejection>().unwrap();
+        let source = rejection.source();
+        let found = source.map(|source| source.downcast_ref::<RejectionDetail>().copied());
+        assert_eq!(found, rejection.detail().map(Some), "{query} {headers:?}");
+        let text = source.map(ToString::to_string);
+        let is_told = match (&text, expected) {
+            (Some(text), Some(expected)) => text.contains(expected),
+            (None, None) => true,
+            _ => false,
+        };
+        assert!(is_told, "{query} {headers:?}: {text:?}");
     }
 }
 

@@ -105,20 +105,31 @@ impl CachedResolverBuilder {
     ///
     /// # Errors
     ///
-    /// Returns [`ConfigError::CachedResolver`] if a setting is zero.
+    /// Returns a [`ConfigError`] with the name of the setting if one is zero.
     pub fn build(self) -> Result<CachedResolver, ConfigError> {
         let settings = &self.settings;
         let durations = &settings.durations;
-        if durations.time_to_live.is_zero()
-            || durations.unknown_time_to_live.is_zero()
-            || durations.lookup_timeout.is_zero()
-            || settings.capacity == 0
-            || settings.unknown_capacity == 0
-            || settings.lookups_per_second == 0
-        {
-            return Err(ConfigError::CachedResolver);
+        let is_zero = [
+            (durations.time_to_live.is_zero(), ConfigError::TimeToLive),
+            (
+                durations.unknown_time_to_live.is_zero(),
+                ConfigError::UnknownTimeToLive,
+            ),
+            (
+                durations.lookup_timeout.is_zero(),
+                ConfigError::LookupTimeout,
+            ),
+            (settings.capacity == 0, ConfigError::Capacity),
+            (settings.unknown_capacity == 0, ConfigError::UnknownCapacity),
+            (
+                settings.lookups_per_second == 0,
+                ConfigError::LookupsPerSecond,
+            ),
+        ];
+        match is_zero.into_iter().find(|(is_zero, _)| *is_zero) {
+            Some((_, error)) => Err(error),
+            None => Ok(self.build_unchecked()),
         }
-        Ok(self.build_unchecked())
     }
 
     fn build_unchecked(self) -> CachedResolver {
