@@ -147,6 +147,8 @@ pub mod signature;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tokio")]
+mod time;
 mod unreserved;
 mod verified;
 pub mod webhook;

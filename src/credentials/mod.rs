@@ -250,7 +250,8 @@ impl Credentials {
         })
     }
 
-    /// Number of changes so far, for monitoring.
+    /// Number of successful calls so far that add, remove or replace secrets or tokens, for
+    /// monitoring. A replacement by the same ones counts too.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.shared.current.load().generation

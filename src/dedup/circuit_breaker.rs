@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::store::{Claim, Commit, Renewal, Store, StoreError, StoreErrorKind, Token};
 use crate::{
-    contain::{Contained, Panicked, contain},
+    contain::{Contained, Panicked, contain, contain_drop},
     event::EventKey,
     telemetry::{DedupTelemetry, Moment, StoreOperation},
 };
@@ -61,7 +61,7 @@ impl StoreFailures {
         self.count.fetch_add(1, Ordering::Relaxed);
         let last = self.lock().replace(Arc::clone(error));
         // An error of the host is not dropped under the lock.
-        drop(last);
+        contain_drop(last);
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<StoreError>>> {
@@ -172,8 +172,8 @@ impl<S: Store> CircuitBreaker<S> {
         if error.kind() == StoreErrorKind::Full {
             // A full store is reachable and answers in time.
             self.record_success();
-        } else if self.circuit().record_failure(&error) {
-            self.failures.telemetry.circuit(true);
+        } else {
+            self.record_failure(&error);
         }
         Err(CallFailure::Ambiguous(error))
     }
@@ -194,8 +194,20 @@ impl<S: Store> CircuitBreaker<S> {
     }
 
     fn record_success(&self) {
-        if self.circuit().record_success() {
+        let previous = std::mem::take(&mut *self.circuit());
+        let was_open = previous.open_until.is_some();
+        // An error of the host is not dropped under the lock.
+        contain_drop(previous);
+        if was_open {
             self.failures.telemetry.circuit(false);
+        }
+    }
+
+    fn record_failure(&self, error: &Arc<StoreError>) {
+        let (has_opened, previous) = self.circuit().record_failure(error);
+        contain_drop(previous);
+        if has_opened {
+            self.failures.telemetry.circuit(true);
         }
     }
 
@@ -219,23 +231,17 @@ impl Circuit {
         Ok(())
     }
 
-    /// Returns whether the circuit was open.
-    fn record_success(&mut self) -> bool {
-        let was_open = self.open_until.is_some();
-        *self = Self::default();
-        was_open
-    }
-
-    /// Returns whether this failure opened the circuit.
-    fn record_failure(&mut self, error: &Arc<StoreError>) -> bool {
+    /// Returns whether this failure opened the circuit, and the error of the one before. It is to
+    /// be dropped without the lock.
+    fn record_failure(&mut self, error: &Arc<StoreError>) -> (bool, Option<Arc<StoreError>>) {
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
-        self.last_error = Some(Arc::clone(error));
+        let previous = self.last_error.replace(Arc::clone(error));
         if self.consecutive_failures < FAILURE_THRESHOLD {
-            return false;
+            return (false, previous);
         }
         let was_open = self.open_until.is_some();
         self.open_until = Some(Instant::now() + OPEN_FOR);
-        !was_open
+        (!was_open, previous)
     }
 }
 
@@ -439,6 +445,52 @@ mod tests {
             assert_eq!(full, Err((true, StoreErrorKind::Full)));
         }
         assert_eq!(double.calls.load(Ordering::SeqCst), 10);
+    }
+
+    /// Looks at the circuit when it is dropped, as an error does whose `Drop` calls the store.
+    struct Probe {
+        breaker: &'static CircuitBreaker<&'static StoreDouble>,
+        is_free: std::sync::mpsc::Sender<bool>,
+    }
+
+    impl Drop for Probe {
+        fn drop(&mut self) {
+            let _ = self.is_free.send(self.breaker.circuit.try_lock().is_ok());
+        }
+    }
+
+    impl fmt::Debug for Probe {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Probe")
+        }
+    }
+
+    impl fmt::Display for Probe {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an error of the host")
+        }
+    }
+
+    impl Error for Probe {}
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_of_the_host_is_dropped_while_the_circuit_can_be_used() {
+        let breaker: &'static _ = Box::leak(Box::new(store().1));
+        let (is_free, dropped) = std::sync::mpsc::channel();
+        let fail = async |error| {
+            let answer = || ready(Err::<(), _>(error));
+            let failure = breaker.call(StoreOperation::Claim, answer).await;
+            assert!(failure.is_err());
+        };
+        for _ in 0..2 {
+            let is_free = is_free.clone();
+            fail(StoreError::unavailable(Probe { breaker, is_free })).await;
+        }
+        // The second failure was the first one's end.
+        assert_eq!(dropped.try_iter().collect::<Vec<_>>(), [true]);
+        // A full store counts as a success.
+        fail(StoreError::full()).await;
+        assert_eq!(dropped.try_iter().collect::<Vec<_>>(), [true]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,10 +9,8 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{
-    store::StoreError,
-    tracker::{Tracker, add_capped},
-};
+use super::{store::StoreError, tracker::Tracker};
+use crate::time::add_capped;
 
 /// Monitors the deliveries of a [`DedupLayer`](super::DedupLayer) and its clones, and shuts them
 /// down gracefully.

@@ -7,9 +7,9 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     shared::Shared,
     store::{Store, Token},
-    tracker::{InFlightGuard, add_capped},
+    tracker::InFlightGuard,
 };
-use crate::{event::EventKey, telemetry::EventOutcome};
+use crate::{event::EventKey, telemetry::EventOutcome, time::add_capped};
 
 /// Back-off between two attempts: doubles from the first pause to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

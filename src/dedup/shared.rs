@@ -12,9 +12,11 @@ use super::{
     config::{OnStoreError, Timeouts},
     deferrals::Deferrals,
     store::{Commit, Store, Token},
-    tracker::{Tracker, add_capped},
+    tracker::Tracker,
 };
-use crate::{event::EventKey, telemetry::EventOutcome, verified::Verified, webhook::Labels};
+use crate::{
+    event::EventKey, telemetry::EventOutcome, time::add_capped, verified::Verified, webhook::Labels,
+};
 
 /// Maximum number of events with a pending commit or release. Beyond it, leases expire on their
 /// own.

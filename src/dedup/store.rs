@@ -286,7 +286,7 @@ impl Error for StoreError {
 }
 
 /// For a store that several layers share, or that the host keeps a handle to.
-impl<S: Store> Store for Arc<S> {
+impl<S: Store + ?Sized> Store for Arc<S> {
     fn claim(
         &self,
         keys: &[EventKey],

@@ -22,14 +22,15 @@ use super::{
     run_handler::{HandlerOutcome, race, run_handler, wait_beside},
     shared::Shared,
     store::{Claim, Renewal, Store, Token},
-    tracker::{InFlightGuard, add_capped, count},
+    tracker::{InFlightGuard, count},
 };
 use crate::{
-    contain::{Contained, contain, contain_drop},
+    contain::{Contained, contain_drop},
     event::{EventKey, Notification},
     receive::Reservation,
     response::is_success,
     telemetry::{CutOff, EventOutcome, in_current_span},
+    time::add_capped,
     verified::Verified,
 };
 
@@ -154,8 +155,7 @@ impl<S: Store> Delivery<'_, S> {
         let Ok(claims) = claims else { return };
         self.claims = claims;
         if let Some(verified) = self.verified.filter(|_| self.claims.has_collision) {
-            // Calls the host's hook.
-            let _ = contain(|| verified.warnings().keys_collide());
+            verified.warnings().keys_collide();
         }
         let claimed = self.claim().await;
         self.note_deferrals();
@@ -386,8 +386,7 @@ impl<S: Store> Delivery<'_, S> {
         notification: &Notification,
     ) -> DeliveryResponse<R> {
         if let Some(verified) = self.verified {
-            // Calls the host's hook.
-            let _ = contain(|| verified.warnings().check_response(&response));
+            verified.warnings().check_response(&response);
         }
         let success = is_success(&response);
         let failure = response.extensions_mut().remove::<PartialFailure>();

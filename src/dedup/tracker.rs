@@ -173,9 +173,3 @@ impl Drop for InFlightGuard {
 pub(super) fn count(counter: &AtomicU64, more: usize) {
     counter.fetch_add(more as u64, Ordering::Relaxed);
 }
-
-/// Adds a duration, capped at one year so that the addition cannot overflow.
-pub(super) fn add_capped(time: Instant, duration: Duration) -> Instant {
-    const YEAR: Duration = Duration::from_secs(31_536_000);
-    time + duration.min(YEAR)
-}

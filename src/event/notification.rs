@@ -29,7 +29,8 @@ pub struct Notification {
     unprotected: bool,
 }
 
-/// Marks the delivery as read: the host keeps the events.
+/// Marks the delivery as read: the host keeps the events, and may answer before it reads them. It
+/// is not known who clones: axum's `Extension` for a handler, or a middleware all extensions.
 impl Clone for Notification {
     fn clone(&self) -> Self {
         self.mark_read();

@@ -14,7 +14,7 @@ use super::{
 };
 
 #[cfg(feature = "metrics")]
-use crate::telemetry;
+use crate::{contain::contain, telemetry};
 
 /// One quarter of the budget is reserved for small bodies.
 const RESERVED_DIVISOR: usize = 4;
@@ -33,6 +33,10 @@ pub(crate) struct Budget {
     evictable: AtomicUsize,
     /// Bytes of them that small ones hold.
     small: AtomicUsize,
+    /// Bytes taken from `free`, less those returned, that the recorder has not been told yet.
+    /// Wraps below zero.
+    #[cfg(feature = "metrics")]
+    unreported: AtomicUsize,
     /// Total bytes of incomplete bodies so far: the clock without tokio, see [`Moment`].
     #[cfg(not(feature = "tokio"))]
     received: std::sync::atomic::AtomicU64,
@@ -47,6 +51,8 @@ impl Budget {
             incomplete: Mutex::default(),
             evictable: AtomicUsize::new(0),
             small: AtomicUsize::new(0),
+            #[cfg(feature = "metrics")]
+            unreported: AtomicUsize::new(0),
             #[cfg(not(feature = "tokio"))]
             received: std::sync::atomic::AtomicU64::new(0),
         }
@@ -183,7 +189,7 @@ impl Budget {
             .is_ok();
         #[cfg(feature = "metrics")]
         if taken {
-            telemetry::memory_reserved(more);
+            self.unreported.fetch_add(more, Ordering::Relaxed);
         }
         taken
     }
@@ -196,12 +202,12 @@ impl Budget {
             .is_ok();
         #[cfg(feature = "metrics")]
         if taken {
-            telemetry::memory_reserved(free);
+            self.unreported.fetch_add(free, Ordering::Relaxed);
         }
         taken
     }
 
-    /// Returns the bytes of an incomplete body.
+    /// Returns the bytes of an incomplete body. The caller [reports](Self::report) it.
     pub(super) fn release_incomplete(&self, bytes: usize) {
         self.release(bytes);
         self.complete(bytes);
@@ -214,9 +220,25 @@ impl Budget {
     }
 
     fn release(&self, bytes: usize) {
-        #[cfg(feature = "metrics")]
-        telemetry::memory_released(bytes);
         self.free.fetch_add(bytes, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.unreported.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Tells the recorder of the host what was taken and returned since the last report.
+    ///
+    /// It is foreign code, so it is called without a lock and once the bytes are counted. It may
+    /// panic, here also in a `Drop` while another panic unwinds.
+    pub(super) fn report(&self) {
+        #[cfg(feature = "metrics")]
+        {
+            let change = self.unreported.swap(0, Ordering::Relaxed).cast_signed();
+            let _ = contain(|| match change {
+                0 => {}
+                1.. => telemetry::memory_reserved(change.unsigned_abs()),
+                _ => telemetry::memory_released(change.unsigned_abs()),
+            });
+        }
     }
 
     /// Evicts the slowest incomplete body, if it is slower than `speed`.
@@ -311,20 +333,23 @@ impl Reservation {
         if total <= self.bytes {
             return Ok(());
         }
-        if self.budget.grow_verified(self.bytes, total) {
-            self.bytes = total;
+        let grown = if self.budget.grow_verified(self.bytes, total) {
+            Ok(total)
         } else if self.budget.take_all_free(self.bytes) {
-            self.bytes = self.budget.total;
+            Ok(self.budget.total)
         } else {
-            return Err(ReceiveError::Budget);
-        }
-        Ok(())
+            Err(ReceiveError::Budget)
+        };
+        self.bytes = grown.unwrap_or(self.bytes);
+        self.budget.report();
+        grown.map(drop)
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.release(self.bytes);
+        self.budget.report();
     }
 }
 

@@ -123,6 +123,17 @@ impl Buffer {
 
     /// Appends `data` to the copy, leaving room for `more` bytes.
     fn append(&self, body: &IncompleteBody, data: &[u8], more: usize) -> Result<(), ReceiveError> {
+        let appended = self.append_locked(body, data, more);
+        self.budget.report();
+        appended
+    }
+
+    fn append_locked(
+        &self,
+        body: &IncompleteBody,
+        data: &[u8],
+        more: usize,
+    ) -> Result<(), ReceiveError> {
         let mut buffer = body.buffer()?;
         let length = buffer.bytes.len() + data.len();
         self.reserve(&mut buffer, length + more)?;
@@ -195,6 +206,7 @@ impl Drop for Buffer {
             self.budget.remove(body);
             drop(taken.bytes);
             self.budget.release_incomplete(taken.charged);
+            self.budget.report();
         }
     }
 }

@@ -16,7 +16,10 @@ mod with_tokio {
     use pin_project_lite::pin_project;
     use tokio::time::{Instant, Sleep, sleep_until};
 
-    use crate::receive::{error::ReceiveError, incomplete::Moment, limits::Limits};
+    use crate::{
+        receive::{error::ReceiveError, incomplete::Moment, limits::Limits},
+        time::add_capped,
+    };
 
     pin_project! {
         /// The timer of one body. Most bodies are complete at the first poll and never register it.
@@ -40,7 +43,7 @@ mod with_tokio {
             drop(sleep_until(started));
             Self {
                 timer: None,
-                end: after(started, limits.deadline),
+                end: add_capped(started, limits.deadline),
                 idle: limits.idle,
             }
         }
@@ -52,7 +55,7 @@ mod with_tokio {
             progress: bool,
         ) -> Poll<ReceiveError> {
             let mut this = self.project();
-            let next = || after(Instant::now(), *this.idle).min(*this.end);
+            let next = || add_capped(Instant::now(), *this.idle).min(*this.end);
             match this.timer.as_mut().as_pin_mut() {
                 None => this.timer.set(Some(sleep_until(next()))),
                 Some(timer) if progress => timer.reset(next()),
@@ -69,12 +72,6 @@ mod with_tokio {
                 ReceiveError::Deadline
             })
         }
-    }
-
-    /// Adds a duration, capped at one year so that the addition cannot overflow.
-    fn after(now: Instant, duration: Duration) -> Instant {
-        const YEAR: Duration = Duration::from_secs(31_536_000);
-        now + duration.min(YEAR)
     }
 }
 

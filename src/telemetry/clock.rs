@@ -6,8 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-const HAS_CLOCK: bool = !cfg!(all(target_family = "wasm", target_os = "unknown"));
+pub(crate) const HAS_CLOCK: bool = !cfg!(all(target_family = "wasm", target_os = "unknown"));
 
 /// A point in time, in nanoseconds since the first one of the process. Empty without telemetry.
 #[derive(Debug, Clone, Copy, Default)]

@@ -17,7 +17,6 @@ mod logs;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod observation;
-#[cfg(any(feature = "metrics", feature = "tracing"))]
 mod rate_limit;
 mod webhook;
 
@@ -27,8 +26,9 @@ pub(crate) use self::metrics::{memory_released, memory_reserved};
 pub(crate) use self::webhook::layer_missing;
 pub(crate) use self::{
     app::AppTelemetry,
-    clock::Moment,
+    clock::{HAS_CLOCK, Moment},
     observation::{Outcome, VerifiedDelivery},
+    rate_limit::RateLimit,
     webhook::{DeliveryTelemetry, WebhookTelemetry},
 };
 #[cfg(feature = "tokio")]

@@ -1,17 +1,18 @@
-//! Limits repeated log events of one kind.
+//! Limits repeated log events and warnings of one kind.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
+#[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::clock::Moment;
 
 /// Admits the first event of a kind, and after that one per interval.
 #[derive(Debug)]
-pub(super) struct RateLimit {
+pub(crate) struct RateLimit {
     interval: Duration,
-    /// [`Moment`] until which events are left out, in nanoseconds.
+    /// Time until which events are left out, in nanoseconds.
     closed_until: AtomicU64,
     left_out: AtomicU64,
 }
@@ -42,12 +43,18 @@ impl RateLimit {
     }
 
     /// The same as [`admit`](Self::admit), for callers that know the time.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(super) fn is_due(&self, now: Moment) -> bool {
-        now.nanos() >= self.closed_until.load(Ordering::Relaxed)
-            && self.admit_at(now.nanos()).is_some()
+        self.is_open_at(now.nanos()) && self.admit_at(now.nanos()).is_some()
     }
 
-    fn admit_at(&self, now: u64) -> Option<u64> {
+    /// Returns whether an event could be admitted, without counting one.
+    pub(crate) fn is_open_at(&self, now: u64) -> bool {
+        now >= self.closed_until.load(Ordering::Relaxed)
+    }
+
+    /// The same as [`admit`](Self::admit), by another clock, in nanoseconds.
+    pub(crate) fn admit_at(&self, now: u64) -> Option<u64> {
         let interval = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX);
         let closed_until = self.closed_until.load(Ordering::Relaxed);
         // Only one of several threads gets the turn.

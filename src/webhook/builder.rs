@@ -102,11 +102,11 @@ impl WebhookLayerBuilder {
 
     /// Path of the webhook. Requests to other paths pass through untouched and unverified.
     ///
-    /// It must start with `/` and have no query. It is compared byte by byte with the raw path of
-    /// the request as it reaches the layer: nothing is decoded, slashes and case are significant.
-    /// `{` and `}` are refused, because the path has no parameters; to resolve apps by name, see
-    /// [`app_resolver`](Self#method.app_resolver). `+` is refused, because Meta replaces it by a
-    /// space. The path does not make a handler safe: see
+    /// It must start with `/`, be ASCII, and have no query, fragment or `\`. It is compared byte by
+    /// byte with the raw path of the request as it reaches the layer: nothing is decoded, slashes
+    /// and case are significant. `{`, `}`, `*` and a segment that begins with `:` are refused,
+    /// because the path has no parameters (see [`app_resolver`](Self#method.app_resolver)), and `+`
+    /// because Meta replaces it by a space. The path does not make a handler safe: see
     /// [the module docs](crate::webhook#what-a-handler-may-trust).
     ///
     /// The secrets and tokens set on this builder belong to this path. Set either this or
@@ -344,9 +344,9 @@ impl WebhookLayerBuilder {
         self
     }
 
-    /// Calls `hook` for each detected mistake in the host's setup, once per kind. Default: writes
-    /// one line to standard error, unless a `tracing` subscriber takes it. A panic of the hook is
-    /// ignored.
+    /// Calls `hook` for each detected mistake in the host's setup, once per kind, or at most once a
+    /// minute for [`PathMissed`](SetupWarning::PathMissed). Default: writes one line to standard
+    /// error, unless a `tracing` subscriber takes it. A panic of the hook is ignored.
     ///
     /// ```
     /// use tower_whatsapp::WebhookLayer;

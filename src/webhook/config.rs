@@ -11,7 +11,6 @@ use super::{
     context::RequestContext,
     rejection::{Reason, Rejection, RejectionKind},
     routes::Routes,
-    setup_warning::SetupWarning,
     warning_reporter::WarningReporter,
 };
 #[cfg(feature = "admission")]
@@ -92,8 +91,8 @@ impl Config {
     pub(super) fn check_missed_path<B>(&self, request: &Request<B>) {
         let path = request.uri().path();
         if path.len() <= MAX_COMPARED_PATH
-            && !self.warnings.is_reported(SetupWarning::PathMissed)
             && (is_signed_post(request) || is_handshake(request))
+            && self.warnings.is_path_missed_due()
             && self.routes.has_similar(path)
         {
             self.warnings.report_path_missed(path, &self.routes);

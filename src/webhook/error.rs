@@ -4,8 +4,8 @@ use std::{error::Error, fmt};
 use crate::admission::AdmissionMisuse;
 use crate::credentials::CredentialsError;
 
-/// An invalid or missing setting of a [`WebhookLayer`](super::WebhookLayer) or an
-/// [`App`](super::App), found when it is built.
+/// An invalid or missing setting of a [`WebhookLayer`](super::WebhookLayer), an
+/// [`App`](super::App) or a `CachedResolver`, found when it is built.
 ///
 /// The error text begins with the name of the setting.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,9 +18,9 @@ pub enum ConfigError {
     PathMissing,
     /// `path` or `any_path` is set more than once, or two apps have the same path.
     PathConflict,
-    /// The path does not start with `/`, has a query or a fragment, or contains a character that
-    /// is not allowed in a path. Others than ASCII are percent-encoded by the caller, so no request
-    /// would match.
+    /// The path does not start with `/`, has a query or a fragment, or contains a backslash or
+    /// another character that is not allowed in a path. Others than ASCII are percent-encoded by
+    /// the caller, so no request would match.
     PathInvalid,
     /// The path contains a brace or a `*`, or one of its segments begins with `:`. Paths have no
     /// parameters; only the pattern of
@@ -75,8 +75,18 @@ pub enum ConfigError {
     AppResolverPattern,
     /// [`app_resolver`](super::WebhookLayerBuilder#method.app_resolver) is set more than once.
     AppResolverConflict,
-    /// The setting of this name of a `CachedResolver` is zero.
-    CachedResolver(&'static str),
+    /// The `time_to_live` of a `CachedResolver` is zero.
+    TimeToLive,
+    /// The `unknown_time_to_live` of a `CachedResolver` is zero.
+    UnknownTimeToLive,
+    /// The `lookup_timeout` of a `CachedResolver` is zero.
+    LookupTimeout,
+    /// The `capacity` of a `CachedResolver` is zero.
+    Capacity,
+    /// The `unknown_capacity` of a `CachedResolver` is zero.
+    UnknownCapacity,
+    /// The `lookups_per_second` of a `CachedResolver` are zero.
+    LookupsPerSecond,
     /// The [`body_limit`](super::WebhookLayerBuilder::body_limit) is 0 or more than 4,294,967,295
     /// bytes.
     BodyLimit,
@@ -160,9 +170,12 @@ impl fmt::Display for ConfigError {
                 "`app_resolver`: the pattern must be a path with exactly one segment `{app}`"
             }
             Self::AppResolverConflict => "`app_resolver`: must be set only once",
-            Self::CachedResolver(setting) => {
-                return write!(f, "`{setting}`: must not be zero in a `CachedResolver`");
-            }
+            Self::TimeToLive => "`time_to_live`: must not be zero",
+            Self::UnknownTimeToLive => "`unknown_time_to_live`: must not be zero",
+            Self::LookupTimeout => "`lookup_timeout`: must not be zero",
+            Self::Capacity => "`capacity`: must not be zero",
+            Self::UnknownCapacity => "`unknown_capacity`: must not be zero",
+            Self::LookupsPerSecond => "`lookups_per_second`: must not be zero",
             Self::BodyLimit => "`body_limit`: must be between 1 and 4294967295 bytes",
             Self::BodyDeadline => "`body_deadline`: must not be zero",
             Self::BodyIdleTimeout => "`body_idle_timeout`: must not be zero",

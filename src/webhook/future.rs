@@ -1,7 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -30,7 +30,8 @@ use crate::{
     telemetry::Outcome,
 };
 
-type Resolving = Pin<Box<dyn Future<Output = Result<App, RejectionKind>> + Send>>;
+/// The mutex is never locked: it makes the future `Sync`, and with it [`ResponseFuture`].
+type Resolving = Mutex<Pin<Box<dyn Future<Output = Result<App, RejectionKind>> + Send>>>;
 
 pin_project! {
     /// Response future of [`Webhook`](super::Webhook). Dropping it releases the memory of the body.
@@ -122,7 +123,7 @@ where
         config: Arc<Config>,
     ) -> Self {
         Self::Resolving {
-            resolving: Box::pin(resolving),
+            resolving: Mutex::new(Box::pin(resolving)),
             request: Some((intent, request, inner)),
             config,
         }
@@ -169,12 +170,7 @@ where
         loop {
             let next = match state.as_mut().project() {
                 StateProj::Respond { response } => {
-                    #[expect(
-                        clippy::expect_used,
-                        reason = "a future must not be polled after completion"
-                    )]
-                    let response = response.take().expect("polled after completion");
-                    return Poll::Ready(Ok(response.map(ResponseBody::from)));
+                    return Poll::Ready(Ok(take(response).map(ResponseBody::from)));
                 }
                 StateProj::PassThrough { call } => {
                     let response = ready!(call.poll(cx))?;
@@ -185,11 +181,9 @@ where
                     request,
                     config,
                 } => {
+                    let resolving = resolving.get_mut().unwrap_or_else(PoisonError::into_inner);
                     let resolved = ready!(resolving.as_mut().poll(cx));
-                    // Always present: this state is left below.
-                    let Some((intent, request, inner)) = request.take() else {
-                        return Poll::Pending;
-                    };
+                    let (intent, request, inner) = take(request);
                     let action = resolved
                         .map_err(Reason::from)
                         .and_then(|app| dispatch(intent, request, &app, config, context));
@@ -205,10 +199,7 @@ where
                     config,
                 } => {
                     let received = ready!(receive.poll(cx)).map_err(Reason::from);
-                    // Always present: this state is left below.
-                    let Some(head) = head.take() else {
-                        return Poll::Pending;
-                    };
+                    let head = take(head);
                     let delivery = received.and_then(|received| {
                         context.received_length = Some(received.body.len());
                         Delivery::new(received, expected, head, config)
@@ -222,20 +213,13 @@ where
                     }
                 }
                 StateProj::Parsing { delivery, config } => {
-                    let parsed = match delivery {
-                        Some(delivery) => delivery.parse(),
-                        // Unreachable: the state is left when the delivery is taken.
-                        None => return Poll::Pending,
-                    };
+                    let parsed = present(delivery).parse();
                     if let Ok(false) = parsed {
                         yield_now(cx);
                         return Poll::Pending;
                     }
-                    let delivery = delivery.take().ok_or(RejectionKind::NotJson.into());
-                    let accepted = parsed
-                        .and(delivery)
-                        .and_then(|delivery| delivery.accept(config));
-                    match accepted {
+                    let delivery = take(delivery);
+                    match parsed.and_then(|_| delivery.accept(config)) {
                         Ok(accepted) => State::Readying {
                             accepted: Some(accepted),
                             config: Arc::clone(config),
@@ -244,14 +228,8 @@ where
                     }
                 }
                 StateProj::Readying { accepted, config } => {
-                    let ready = match accepted {
-                        Some(accepted) => ready!(accepted.inner.poll_ready(cx)),
-                        None => Ok(()),
-                    };
-                    // Always present: this state is left below.
-                    let Some(accepted) = accepted.take() else {
-                        return Poll::Pending;
-                    };
+                    let ready = ready!(present(accepted).inner.poll_ready(cx));
+                    let accepted = take(accepted);
                     let called = match ready {
                         Ok(()) => accepted.call(config, context),
                         Err(error) => Err(config.on_inner_error(error)?.into()),
@@ -303,6 +281,27 @@ where
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }
+
+/// Returns what a state holds. It is present until it is taken, and then the state is left at once,
+/// unless the future has completed or panicked.
+#[expect(
+    clippy::expect_used,
+    reason = "a future must not be polled after completion"
+)]
+fn present<T>(held: &mut Option<T>) -> &mut T {
+    held.as_mut().expect(AFTER_COMPLETION)
+}
+
+/// Takes what a state holds, to leave the state or to complete: see [`present`].
+#[expect(
+    clippy::expect_used,
+    reason = "a future must not be polled after completion"
+)]
+fn take<T>(held: &mut Option<T>) -> T {
+    held.take().expect(AFTER_COMPLETION)
+}
+
+const AFTER_COMPLETION: &str = "polled after completion";
 
 fn outcome_of<R>(response: &Response<R>) -> Outcome {
     #[cfg(feature = "tokio")]

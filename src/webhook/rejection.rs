@@ -372,7 +372,13 @@ impl fmt::Display for Rejection {
     }
 }
 
-impl Error for Rejection {}
+/// The source is the [`detail`](Rejection::detail).
+impl Error for Rejection {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let detail = self.reason.detail.as_ref()?;
+        Some(detail)
+    }
+}
 
 impl fmt::Display for RejectionDetail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -383,6 +389,8 @@ impl fmt::Display for RejectionDetail {
         }
     }
 }
+
+impl Error for RejectionDetail {}
 
 impl Reason {
     /// Adds what is known of the request.

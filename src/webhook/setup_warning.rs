@@ -6,9 +6,9 @@ use std::fmt;
 ///
 /// In most of these cases the handshake succeeds, so the App Dashboard shows a healthy webhook
 /// while no delivery reaches the handler, its duplicates do, or a layer has no effect. Each kind is
-/// reported once for a layer and its clones, to
-/// [`on_setup_warning`](crate::WebhookLayerBuilder::on_setup_warning). A warning contains no data
-/// of the request.
+/// reported once for a layer and its clones, and [`PathMissed`](Self::PathMissed) again after a
+/// minute, to [`on_setup_warning`](crate::WebhookLayerBuilder::on_setup_warning). A warning
+/// contains no data of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SetupWarning {
@@ -27,12 +27,16 @@ pub enum SetupWarning {
     /// not send them again, and a `DedupLayer` has recorded them as handled. Usual causes are a
     /// fallback, a catch-all route or a maintenance page. A handler that reads only the body of
     /// the request is reported too.
+    ///
+    /// A clone counts as read, because a handler may hand it on and answer before anything reads
+    /// it. A middleware that clones all extensions of the request therefore hides this mistake.
     EventsIgnored,
     /// A handshake, or a POST with `X-Hub-Signature-256`, passed through unverified. Its path
     /// differs from that of the layer by its first segments or a trailing slash. Usual causes are
     /// the stage of an API gateway (`/prod/webhook`), and a layer on the other side of
     /// `Router::nest`. Anyone can send such a request, so on a public server the warning may be a
-    /// false alarm.
+    /// false alarm, and it is reported again, at most once a minute: that of a stranger must not
+    /// be the only one.
     PathMissed,
     /// An outer [`WebhookLayer`](crate::WebhookLayer) verified a delivery that this layer refused:
     /// two layers claim one path with different secrets. Give both secrets to one layer.
@@ -74,6 +78,9 @@ pub enum SetupWarning {
 }
 
 impl SetupWarning {
+    /// Number of kinds.
+    pub(super) const COUNT: usize = Self::KeysCollide as usize + 1;
+
     /// Returns the name of the warning in snake case (`route_missing`), for logs and metrics. The
     /// names are stable across versions of this crate.
     #[must_use]

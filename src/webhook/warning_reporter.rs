@@ -1,4 +1,4 @@
-//! Reports each kind of setup warning once: to the hook, the log or standard error.
+//! Reports setup warnings: to the hook, the log or standard error.
 
 use std::{
     fmt,
@@ -10,20 +10,35 @@ use std::{
 
 use http::Response;
 
+#[cfg(not(feature = "tokio"))]
+use std::time::Instant;
+#[cfg(feature = "tokio")]
+use tokio::time::Instant;
+
 use super::{rejection::Rejection, setup_warning::SetupWarning};
 use crate::{
     contain::contain,
     response::{self, Refusal},
-    telemetry::WebhookTelemetry,
+    telemetry::{HAS_CLOCK, RateLimit, WebhookTelemetry},
 };
 
 type OnSetupWarning = dyn Fn(SetupWarning) + Send + Sync;
 
-/// Reports each kind of warning once.
+/// Reports each kind of warning once, and those that strangers can cause once a minute.
+///
+/// Only the host's setup causes the first ones, so once is enough. If a stranger could use up the
+/// only report of a kind, the mistake of the host would never be reported.
+///
+/// Contains the panics of the host's recorder, subscriber and hook: see [`tell`](Self::tell).
 pub(crate) struct WarningReporter {
     hook: Option<Arc<OnSetupWarning>>,
     telemetry: Arc<WebhookTelemetry>,
+    /// The warnings that have been reported and are reported only once: see [`bit`].
     reported: AtomicU16,
+    /// Of [`SetupWarning::PathMissed`], the only kind that an unverified request can cause without
+    /// a mistake of the host.
+    path_missed: RateLimit,
+    built_at: Option<Instant>,
 }
 
 impl WarningReporter {
@@ -32,6 +47,8 @@ impl WarningReporter {
             hook,
             telemetry,
             reported: AtomicU16::new(0),
+            path_missed: RateLimit::default(),
+            built_at: HAS_CLOCK.then(Instant::now),
         }
     }
 
@@ -76,29 +93,44 @@ impl WarningReporter {
 
     #[cold]
     pub(super) fn report(&self, warning: SetupWarning) {
-        if self.is_first(warning) {
-            let is_logged = self.telemetry.setup_warning(warning);
-            self.call_hook(warning, is_logged);
+        let before = self.reported.fetch_or(bit(warning), Ordering::Relaxed);
+        if before & bit(warning) == 0 {
+            self.tell(warning, || self.telemetry.setup_warning(warning));
         }
+    }
+
+    /// Whether a missed path would be reported now.
+    pub(super) fn is_path_missed_due(&self) -> bool {
+        self.path_missed.is_open_at(self.uptime())
     }
 
     /// Reports a signed request whose path is similar to one of the layer's paths.
     #[cold]
     pub(super) fn report_path_missed(&self, path: &str, layer_paths: &dyn fmt::Display) {
-        if self.is_first(SetupWarning::PathMissed) {
-            let is_logged = self.telemetry.path_missed(path, layer_paths);
-            self.call_hook(SetupWarning::PathMissed, is_logged);
+        if self.path_missed.admit_at(self.uptime()).is_some() {
+            self.tell(SetupWarning::PathMissed, || {
+                self.telemetry.path_missed(path, layer_paths)
+            });
         }
     }
 
-    fn is_first(&self, warning: SetupWarning) -> bool {
-        self.reported.fetch_or(bit(warning), Ordering::Relaxed) & bit(warning) == 0
+    /// Nanoseconds since the layer was built. Always 0 where there is no clock: what is limited to
+    /// once a minute is then reported once.
+    fn uptime(&self) -> u64 {
+        let uptime = self.built_at.map(|built_at| {
+            let uptime = Instant::now().saturating_duration_since(built_at);
+            u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX)
+        });
+        uptime.unwrap_or_default()
     }
 
-    /// Without a hook and a log, the warning goes to standard error.
-    fn call_hook(&self, warning: SetupWarning, is_logged: bool) {
-        // A panic in `Service::call` would stop a `Buffer` around the layer for good. `eprintln`
-        // panics too, if standard error is closed.
+    /// Reports a warning. `log` returns whether a subscriber has seen it. Without a hook and a log,
+    /// the warning goes to standard error.
+    fn tell(&self, warning: SetupWarning, log: impl FnOnce() -> bool) {
+        // A panic in `Service::call` would stop a `Buffer` around the layer for good, and in the
+        // task of a `DedupLayer` it would lose the response.
+        let is_logged = contain(log).unwrap_or(false);
+        // `eprintln` panics too, if standard error is closed.
         let _ = contain(|| match &self.hook {
             Some(hook) => hook(warning),
             None if is_logged => {}
@@ -109,16 +141,14 @@ impl WarningReporter {
     /// Reports that two apps have one label, if `is_shared` says so.
     #[cfg(feature = "tokio")]
     pub(crate) fn check_label(&self, is_shared: impl FnOnce() -> bool) {
-        if !self.is_reported(SetupWarning::LabelShared) && is_shared() {
+        let reported = self.reported.load(Ordering::Relaxed);
+        if reported & bit(SetupWarning::LabelShared) == 0 && is_shared() {
             self.report(SetupWarning::LabelShared);
         }
     }
-
-    pub(super) fn is_reported(&self, warning: SetupWarning) -> bool {
-        self.reported.load(Ordering::Relaxed) & bit(warning) != 0
-    }
 }
 
-fn bit(warning: SetupWarning) -> u16 {
+const fn bit(warning: SetupWarning) -> u16 {
+    const { assert!(SetupWarning::COUNT <= u16::BITS as usize, "no bit left") };
     1 << warning as u16
 }

@@ -1,6 +1,6 @@
 //! App lookup by name, and how long results are cached.
 
-use std::{error::Error, future::poll_fn, pin::pin, task::Poll, time::Duration};
+use std::{error::Error, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use http::Request;
 use http_body_util::Full;
@@ -10,8 +10,8 @@ use tokio::{
     time::{advance, sleep},
 };
 use tower_whatsapp::{
-    RejectionKind, WebhookLayer,
-    webhook::{CachedResolver, CachedResolverBuilder, ResolverCounters},
+    App, RejectionKind, WebhookLayer,
+    webhook::{AppResolver, CachedResolver, CachedResolverBuilder, ResolveError, ResolverCounters},
 };
 
 use super::{
@@ -40,6 +40,36 @@ fn layer(tenants: &Tenants) -> WebhookLayer {
 }
 
 const UNKNOWN: RejectionKind = RejectionKind::AppUnknown;
+
+/// A resolver in an `Arc` is one too, and so is that of a trait object of the host.
+#[tokio::test]
+async fn a_shared_resolver_is_asked_through_its_pointer() {
+    trait Directory: Send + Sync {
+        fn find(&self, name: &str) -> Option<App>;
+    }
+
+    impl Directory for &'static str {
+        fn find(&self, name: &str) -> Option<App> {
+            (name == *self).then(|| app(name))
+        }
+    }
+
+    impl AppResolver for dyn Directory {
+        async fn resolve(&self, name: &str) -> Result<Option<App>, ResolveError> {
+            Ok(self.find(name))
+        }
+    }
+
+    let tenants = Arc::new(Tenants::of(&["a"]));
+    let directory: Arc<dyn Directory> = Arc::new("a");
+    for resolver in [CachedResolver::new(Arc::clone(&tenants)), directory.into()] {
+        let layer = WebhookLayer::builder().app_resolver("/{app}", resolver);
+        let layer = layer.build().unwrap();
+        assert_eq!(send(&layer, delivery("/a", "a")).await, delivered("a"));
+        assert_eq!(send(&layer, delivery("/b", "b")).await, refused(UNKNOWN));
+    }
+    assert_eq!(tenants.asked(), ["a", "b"]);
+}
 
 #[tokio::test(start_paused = true)]
 async fn an_app_is_looked_up_once_a_minute() {

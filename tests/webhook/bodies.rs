@@ -687,6 +687,11 @@ fn what_goes_between_threads_may() {
     send::<Webhook<Host>>();
     sync::<Webhook<Host>>();
     send::<ResponseFuture<Host, Script>>();
+    // As long as the host is, and its future and body.
+    type Ready = fn(
+        Request<RequestBody<Full<Bytes>>>,
+    ) -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>>;
+    sync::<ResponseFuture<tower::util::ServiceFn<Ready>, Full<Bytes>>>();
     send::<RequestBody<Script>>();
     send::<ResponseBody<Script>>();
     sync::<RequestBody<Full<Bytes>>>();

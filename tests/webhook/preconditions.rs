@@ -1,19 +1,18 @@
 //! Checks that happen before the body is read: the handshake's query, the signature header, the
 //! lengths and the method.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, error::Error};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
-    Notification, Verified,
+    Notification, Rejection, Verified,
     secret::AppSecret,
     signature::{Signature, Verifier},
     webhook::{
-        HandshakeParameter, MalformedHandshake, Rejection, RejectionDetail, RejectionKind,
-        RequestBody,
+        HandshakeParameter, MalformedHandshake, RejectionDetail, RejectionKind, RequestBody,
     },
 };
 
@@ -208,6 +207,52 @@ async fn a_delivery_has_one_signature() {
     for two in [[&good, &good], [&good, &bad], [&bad, &good]] {
         let headers = two.map(|value| (name, value.as_str()));
         assert!(posted(&headers).await.is_client_error(), "{two:?}");
+    }
+}
+
+/// A log of the whole chain of an error then tells it. No part of the request is in there.
+#[tokio::test]
+async fn the_source_of_a_rejection_is_what_exactly_was_wrong() {
+    let signature = "x-hub-signature-256";
+    let good = sign(SECRET, one_text());
+    let token = format!("hub.verify_token={TOKEN}");
+    let malformed = format!("hub.mode=subscribe&{token}&hub.challenge=%3Cb%3E");
+    for (method, query, headers, expected) in [
+        (
+            Method::GET,
+            "hub.mode=subscribe",
+            &[][..],
+            Some("hub.verify_token"),
+        ),
+        (Method::GET, "hub.mode=a&hub.mode=b", &[], Some("hub.mode")),
+        (Method::GET, &malformed, &[], Some("challenge")),
+        (
+            Method::POST,
+            "",
+            &[(signature, "sha256=ab")],
+            Some("64 characters"),
+        ),
+        (
+            Method::POST,
+            "",
+            &[(signature, &*good), (signature, &*good)],
+            Some("repeated"),
+        ),
+        (Method::POST, "", &[], None),
+        (Method::GET, "", &[], None),
+    ] {
+        let response = respond(method, &format!("{PATH}?{query}"), headers).await;
+        let rejection = response.extensions().get::<Rejection>().unwrap();
+        let source = rejection.source();
+        let found = source.map(|source| source.downcast_ref::<RejectionDetail>().copied());
+        assert_eq!(found, rejection.detail().map(Some), "{query} {headers:?}");
+        let text = source.map(ToString::to_string);
+        let is_told = match (&text, expected) {
+            (Some(text), Some(expected)) => text.contains(expected),
+            (None, None) => true,
+            _ => false,
+        };
+        assert!(is_told, "{query} {headers:?}: {text:?}");
     }
 }
 

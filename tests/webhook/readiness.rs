@@ -6,7 +6,8 @@ use std::{
     error::Error,
     fmt,
     future::{Ready, poll_fn},
-    pin::Pin,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -308,6 +309,59 @@ async fn an_error_of_readiness_counts_as_one_of_the_handler() {
     let error = layer.layer(NeverReady).oneshot(good()).await.unwrap_err();
     assert_eq!(error, OfTheHost);
     assert_eq!(layer.available_memory(), free);
+}
+
+/// Ready at once, and panics when it is called.
+#[derive(Clone)]
+struct Panics;
+
+impl Service<Inner> for Panics {
+    type Response = Response<Full<Bytes>>;
+    type Error = OfTheHost;
+    type Future = Ready<Result<Self::Response, OfTheHost>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), OfTheHost>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Inner) -> Self::Future {
+        panic!("a bug of the host")
+    }
+}
+
+/// A mistake of an executor, or of a combinator around the future. It shows, and does not hang.
+#[tokio::test]
+async fn a_response_future_that_has_ended_panics_when_it_is_polled_again() {
+    /// Whether one poll ends the future, or the text of its panic.
+    async fn poll_caught<F: Future>(mut future: Pin<&mut F>) -> Result<bool, String> {
+        let caught = poll_fn(|cx| {
+            let poll = AssertUnwindSafe(|| future.as_mut().poll(cx).is_ready());
+            Poll::Ready(catch_unwind(poll))
+        });
+        caught.await.map_err(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            text.unwrap_or_default()
+        })
+    }
+
+    /// Polls until the end, which is an output or a panic, and then once more.
+    async fn poll_beyond_the_end<F: Future>(future: F) -> Result<bool, String> {
+        let mut future = pin!(future);
+        while let Ok(false) = poll_caught(future.as_mut()).await {}
+        poll_caught(future).await
+    }
+
+    let propagate = test_support::builder().on_handler_error(OnHandlerError::Propagate);
+    let propagate = propagate.build().unwrap();
+    let completed = Err("polled after completion".to_owned());
+    let ended = poll_beyond_the_end(propagate.layer(NeverReady).call(good())).await;
+    assert_eq!(ended, completed);
+    let ended = poll_beyond_the_end(layer().layer(Panics).call(good())).await;
+    assert_eq!(ended, completed);
+    let refused = signed(String::new(), [Step::data(one_text())]);
+    let ended = poll_beyond_the_end(layer().layer(Panics).call(refused)).await;
+    assert_eq!(ended, completed);
 }
 
 /// gRPC responds with 200 and reports the failure elsewhere.

@@ -1,8 +1,11 @@
 //! Warnings about the setup that depend on what is between the layer and the handler.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use axum::{Router, extract::Request, middleware::map_request, routing::post};
+use axum::{Router, body::Body, extract::Request, middleware::map_request, routing::post};
 use http::{HeaderMap, StatusCode};
 use tower::ServiceExt as _;
 use tower_whatsapp::{
@@ -144,5 +147,51 @@ async fn each_status_says_whether_the_handler_was_reached() {
         let app = app.layer(warned.layer(SECRET));
         status(&app, signed(SECRET, one_text())).await;
         assert_eq!(warned.take(), expected, "{code}");
+    }
+}
+
+/// Anyone can send a request with a path like that of the layer. It does not use up the report of
+/// the path that Meta calls, and a flood of them does not fill the log. What needs a signature is
+/// reported once.
+#[tokio::test(start_paused = true)]
+async fn a_missed_path_is_reported_again_after_a_minute_and_other_mistakes_are_not() {
+    const SECOND: Duration = Duration::from_secs(1);
+
+    let warned = Warned::default();
+    let seen = Arc::clone(&warned.0);
+    let layer = builder()
+        .on_setup_warning(move |warning| seen.lock().unwrap().push(warning))
+        .build()
+        .unwrap();
+    // Clones share the limit.
+    let app = Router::new().layer(layer.clone());
+    let clone = Router::new().layer(layer);
+    let missed = [
+        ("GET", "/?hub.challenge=1"),
+        ("GET", "/wh/?hub.challenge=1"),
+        ("POST", "/prod/wh"),
+    ];
+    let miss = async || {
+        for app in [&app, &clone] {
+            for (method, path) in missed {
+                let request = Request::builder().method(method).uri(path);
+                let request = request.header("x-hub-signature-256", "");
+                let request = request.body(Body::empty()).unwrap();
+                assert_eq!(status(app, request).await, 404);
+            }
+        }
+    };
+    for minute in 0..3 {
+        miss().await;
+        assert_eq!(warned.take(), [SetupWarning::PathMissed], "{minute}");
+        tokio::time::advance(59 * SECOND).await;
+        miss().await;
+        assert_eq!(warned.take(), [], "{minute}");
+        tokio::time::advance(SECOND).await;
+    }
+    for expected in [&[SetupWarning::RouteMissing][..], &[]] {
+        assert_eq!(status(&app, signed(SECRET, one_text())).await, 404);
+        assert_eq!(warned.take(), expected);
+        tokio::time::advance(3600 * SECOND).await;
     }
 }

@@ -87,11 +87,15 @@ impl FromStr for Mix {
         let part = |part: &str| {
             let (name, weight) = part.split_once('=')?;
             let known = |traffic: &Traffic| traffic.as_str() == name;
-            let traffic = Traffic::ALL.into_iter().find(known)?;
+            let traffic = Traffic::ALL.iter().copied().find(known)?;
             Some((traffic, weight.parse().ok()?))
         };
         let parts: Option<Vec<_>> = text.split(',').map(part).collect();
-        let names = Traffic::ALL.map(Traffic::as_str).join(", ");
+        let names: Vec<_> = Traffic::ALL
+            .iter()
+            .map(|traffic| traffic.as_str())
+            .collect();
+        let names = names.join(", ");
         parts
             .map(Self)
             .ok_or_else(|| format!("write messages=4,statuses=1; the kinds are {names}"))

@@ -28,7 +28,7 @@ pub enum Traffic {
 
 impl Traffic {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: &'static [Self] = &[
         Self::Messages,
         Self::Statuses,
         Self::GroupStatuses,
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn every_kind_is_generated_and_batches_keep_the_keys() {
         let mut all = HashSet::new();
-        for traffic in Traffic::ALL {
+        for &traffic in Traffic::ALL {
             let kinds = kinds(&[(traffic, 1)]);
             assert!(kinds.len() > 1, "{traffic:?}: {kinds:?}");
             all.extend(kinds);

@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, pin::Pin};
+use std::{error::Error, fmt, pin::Pin, sync::Arc};
 
 use super::super::app::App;
 use crate::unreserved::is_unreserved;
@@ -53,6 +53,16 @@ pub trait AppResolver: Send + Sync + 'static {
     /// retries. [`CachedResolver::last_error`](super::CachedResolver::last_error) returns it.
     fn resolve(&self, name: &str)
     -> impl Future<Output = Result<Option<App>, ResolveError>> + Send;
+}
+
+/// For a resolver that several layers share, or that the host keeps a handle to.
+impl<A: AppResolver + ?Sized> AppResolver for Arc<A> {
+    fn resolve(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<App>, ResolveError>> + Send {
+        A::resolve(self, name)
+    }
 }
 
 /// Why an app could not be resolved.

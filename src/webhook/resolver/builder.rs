@@ -105,23 +105,29 @@ impl CachedResolverBuilder {
     ///
     /// # Errors
     ///
-    /// Returns [`ConfigError::CachedResolver`] with the name of a setting that is zero.
+    /// Returns a [`ConfigError`] with the name of the setting if one is zero.
     pub fn build(self) -> Result<CachedResolver, ConfigError> {
         let settings = &self.settings;
         let durations = &settings.durations;
         let is_zero = [
-            ("time_to_live", durations.time_to_live.is_zero()),
+            (durations.time_to_live.is_zero(), ConfigError::TimeToLive),
             (
-                "unknown_time_to_live",
                 durations.unknown_time_to_live.is_zero(),
+                ConfigError::UnknownTimeToLive,
             ),
-            ("lookup_timeout", durations.lookup_timeout.is_zero()),
-            ("capacity", settings.capacity == 0),
-            ("unknown_capacity", settings.unknown_capacity == 0),
-            ("lookups_per_second", settings.lookups_per_second == 0),
+            (
+                durations.lookup_timeout.is_zero(),
+                ConfigError::LookupTimeout,
+            ),
+            (settings.capacity == 0, ConfigError::Capacity),
+            (settings.unknown_capacity == 0, ConfigError::UnknownCapacity),
+            (
+                settings.lookups_per_second == 0,
+                ConfigError::LookupsPerSecond,
+            ),
         ];
-        match is_zero.into_iter().find(|(_, is_zero)| *is_zero) {
-            Some((setting, _)) => Err(ConfigError::CachedResolver(setting)),
+        match is_zero.into_iter().find(|(is_zero, _)| *is_zero) {
+            Some((_, error)) => Err(error),
             None => Ok(self.build_unchecked()),
         }
     }
