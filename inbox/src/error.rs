@@ -32,6 +32,9 @@ pub enum InboxErrorKind {
     /// The handler has begun a transaction already, and has neither finished nor dropped it. On
     /// SQLite the second would wait for the first, and so would all deliveries.
     TransactionOpen,
+    /// The rows of a delivery would take more than 64 MiB, and more than 16 times its body, because
+    /// its events share megabytes and each row has a copy. Meta sends nothing like it.
+    TooLarge,
     /// The inbox is on the other database than the transaction that was asked for. The text of the
     /// error says which method to call.
     WrongDatabase,
@@ -80,6 +83,7 @@ impl fmt::Display for InboxError {
             InboxErrorKind::TransactionOpen => {
                 "this run has a transaction already: use it, or drop it before you begin another"
             }
+            InboxErrorKind::TooLarge => "the events of a delivery take too much memory",
             InboxErrorKind::WrongDatabase => "the inbox is on the other database",
         }))
     }

@@ -87,7 +87,7 @@ async fn answer(inbox: &Inbox, notification: &Notification, app: &str) -> Status
 async fn store(inbox: &Inbox, notification: &Notification, app: &str) -> Result<(), InboxError> {
     let inner = &inbox.inner;
     let events = notification.events();
-    let delivery = Delivery::new(events, app, |kind| inner.filter.stores(kind)).await;
+    let delivery = Delivery::new(notification, app, |kind| inner.filter.stores(kind)).await?;
     let count = delivery.rows.len() as u64;
     inner.counting.ignored.add(events.len() as u64 - count);
     if count == 0 {

@@ -4,9 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use tokio::task::yield_now;
-use tower_whatsapp::Event;
+use tower_whatsapp::{Event, Notification};
 
-use crate::conversation::{Place, bounded};
+use crate::{
+    conversation::{Place, bounded},
+    error::{InboxError, InboxErrorKind},
+};
+
+/// Most bytes of the rows of a delivery, or 16 times its body if that is more. The most events that
+/// fit 4 MB take about 25 MB. More comes only of events that share megabytes: each row has a copy.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+const MAX_TIMES_BODY: usize = 16;
 
 /// The end of the year 9999: what both databases can show as a date.
 const LATEST: u64 = 253_402_300_799_000;
@@ -58,14 +66,21 @@ impl Step {
 }
 
 impl Delivery {
-    /// Reads the events of the kinds that are stored.
-    pub(crate) async fn new(events: &[Event], app: &str, stores: impl Fn(&str) -> bool) -> Self {
+    /// Reads the events of the kinds that are stored. Fails if their rows would take too much
+    /// memory.
+    pub(crate) async fn new(
+        notification: &Notification,
+        app: &str,
+        stores: impl Fn(&str) -> bool,
+    ) -> Result<Self, InboxError> {
+        let max_bytes = MAX_BYTES.max(notification.body().len().saturating_mul(MAX_TIMES_BODY));
+        let mut bytes = 0;
         let app_text = bounded(app.to_owned());
         // Sorted, so that no step at the end takes long.
         let mut aliases: BTreeMap<String, String> = BTreeMap::new();
         let mut rows = Vec::new();
         let mut step = Step::default();
-        for event in events {
+        for event in notification.events() {
             if !stores(event.kind()) {
                 step.end(event.raw_bytes().len()).await;
                 continue;
@@ -81,6 +96,10 @@ impl Delivery {
             }
             let body = event.to_queue();
             let length = body.len();
+            bytes += length;
+            if bytes > max_bytes {
+                return Err(InboxError::new(InboxErrorKind::TooLarge));
+            }
             rows.push(NewRow {
                 key: key(event, app),
                 app: app_text.clone(),
@@ -98,7 +117,7 @@ impl Delivery {
             step.end(length).await;
         }
         let aliases = aliases.into_iter().collect();
-        Self { rows, aliases }
+        Ok(Self { rows, aliases })
     }
 }
 
@@ -184,7 +203,7 @@ mod tests {
             "messages":[{{"id":"w","from":"1","type":"text","timestamp":{timestamp}}}]}}}}]}}]}}"#
         );
         let notification = Notification::parse(body).unwrap();
-        let delivery = Delivery::new(notification.events(), app, |_| true).await;
+        let delivery = Delivery::new(&notification, app, |_| true).await.unwrap();
         delivery.rows.into_iter().next().unwrap()
     }
 

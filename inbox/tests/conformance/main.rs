@@ -45,7 +45,7 @@ macro_rules! on_both {
 }
 
 on_both! {
-    receiving: everything_is_stored_before_200, a_redelivery_in_another_grouping_is_not_stored_again,
+    receiving: everything_is_stored_before_200, a_delivery_that_multiplies_is_refused, a_redelivery_in_another_grouping_is_not_stored_again,
         overlapping_deliveries_do_not_deadlock, what_is_forgotten_is_stored_again,
         indistinguishable_events_are_all_stored, kinds_are_left_out_at_the_door,
         each_event_of_a_delivery_is_counted_once,

@@ -43,6 +43,24 @@ pub(crate) async fn everything_is_stored_before_200(db: &Db) {
     assert_eq!(db.count(&left).await, 2);
 }
 
+/// Each row has a copy of what the events share, so memory would be without bound.
+pub(crate) async fn a_delivery_that_multiplies_is_refused(db: &Db) {
+    let inbox = db.inbox().await;
+    let long = "m".repeat(1024 * 1024);
+    let metadata = format!(r#"{{"phone_number_id":"7","more":"{long}"}}"#);
+    let sharing = |count: u64| {
+        let all: Vec<_> = (0..count)
+            .map(|n| status("491", &format!("w{n}"), n))
+            .collect();
+        statuses(&all).replace(r#"{"phone_number_id":"7"}"#, &metadata)
+    };
+    let answer = post(&inbox, sharing(65)).await;
+    assert_eq!(answer, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!((db.count(EVENTS).await, inbox.counters().refused), (0, 1));
+    assert_eq!(post(&inbox, sharing(5)).await, StatusCode::OK);
+    assert_eq!(db.count(EVENTS).await, 5);
+}
+
 pub(crate) async fn a_redelivery_in_another_grouping_is_not_stored_again(db: &Db) {
     let inbox = db.inbox().await;
     let all: Vec<_> = (0..10)
