@@ -220,7 +220,7 @@ async fn every_panel_shows_data_and_every_alert_is_valid() {
 
     let groups = prometheus.api("rules", &[]).await;
     let rules = groups["groups"][0]["rules"].as_array().unwrap();
-    assert_eq!(rules.len(), 5);
+    assert_eq!(rules.len(), 6);
     for rule in rules {
         let name = rule["name"].as_str().unwrap();
         assert_eq!(rule["health"], "ok", "{name}: {rule}");
