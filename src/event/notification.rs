@@ -100,12 +100,12 @@ impl Notification {
     /// Returns the events about other accounts or phone numbers than those that the
     /// [`App`](crate::App) lists.
     ///
-    /// They are not in [`events`](Self::events) and are not deduplicated. Empty for an app without
+    /// They are not in [`events`](Self::events). Empty for an app without
     /// [`accounts`](crate::webhook::AppBuilder::accounts) and
     /// [`phone_numbers`](crate::webhook::AppBuilder::phone_numbers).
     ///
-    /// With a `DedupLayer`, a delivery whose `events` were all handled before is answered without
-    /// calling the handler, even if it has foreign events.
+    /// A `DedupLayer` does not deduplicate them: it calls the handler for each delivery that has
+    /// some, with empty `events` if all of those were handled before.
     #[must_use]
     pub fn foreign(&self) -> &[Event] {
         self.mark_read();
@@ -232,14 +232,13 @@ impl Notification {
         }
     }
 
-    /// Moves the foreign events out of [`events`](Self::events). Both lists keep their order.
-    /// Asks once for each event. Returns the number of events moved.
+    /// Moves the foreign events out of [`events`](Self::events) of a delivery that was not filtered
+    /// yet. Both lists keep their order. Asks once for each event. Returns the number moved.
     pub(crate) fn separate_foreign(&mut self, mut is_foreign: impl FnMut(&Event) -> bool) -> usize {
         let Some(first) = self.events.iter().position(&mut is_foreign) else {
             return 0;
         };
-        let mut own = Vec::new();
-        let mut foreign = self.foreign.to_vec();
+        let (mut own, mut foreign) = (Vec::new(), Vec::new());
         for (at, event) in self.events.iter().enumerate() {
             let list = match at == first || at > first && is_foreign(event) {
                 true => &mut foreign,
@@ -248,9 +247,8 @@ impl Notification {
             list.push(event.clone());
         }
         self.events = own.into();
-        let moved = foreign.len() - self.foreign.len();
         self.foreign = foreign.into();
-        moved
+        self.foreign.len()
     }
 
     /// Parses the JSON that [`Event::to_queue`] wrote.

@@ -161,10 +161,14 @@ mod tests {
         )
     }
 
+    /// Validates in steps. The memory that is accounted for until the end is that of the document.
     fn stepwise(text: &[u8], step: usize) -> Result<Document, ParseError> {
         let mut validator = IncrementalValidator::new(Bytes::copy_from_slice(text), MAX_DEPTH)?;
         while !validator.advance(step)? {}
-        Ok(validator.into_document())
+        let memory = validator.memory();
+        let document = validator.into_document();
+        assert_eq!(memory, document.memory());
+        Ok(document)
     }
 
     proptest! {
