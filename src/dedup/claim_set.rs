@@ -52,6 +52,7 @@ pub(super) struct ClaimSet {
     pub(super) has_collision: bool,
     /// Number of events that are refused.
     pub(super) refused: usize,
+    has_foreign: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +92,7 @@ impl ClaimSet {
             has_stale: false,
             has_collision: false,
             refused: 0,
+            has_foreign: !notification.peek_foreign().is_empty(),
         };
         let mut to_compare = policy.key.as_ref().map_or(0, |_| COMPARED_PAIRS);
         for event in events {
@@ -215,11 +217,11 @@ impl ClaimSet {
         self.keys.get(&key)?.claim
     }
 
-    /// Whether there are events without a key, which are handled whenever they arrive unless they
-    /// are refused.
-    pub(super) fn has_unkeyed(&self) -> bool {
+    /// Whether there are events that are not deduplicated: foreign ones, and those without a key
+    /// unless they are refused.
+    pub(super) fn has_undeduplicated(&self) -> bool {
         let mut events = self.events.iter();
-        events.any(|event| event.key.is_none() && !event.refused)
+        self.has_foreign || events.any(|event| event.key.is_none() && !event.refused)
     }
 
     /// Whether there are events, and all of them are refused.

@@ -65,7 +65,7 @@
 //!
 //! | Situation | Response | Events |
 //! |---|---|---|
-//! | all events were handled before | 200, the handler is not called | |
+//! | all events were handled before, and none is [foreign](crate::Notification::foreign) | 200, the handler is not called | |
 //! | the handler responds with 2xx | its response, after the commit | done |
 //! | the handler responds with 2xx and a gRPC failure | 500, after the release | released |
 //! | the handler responds with another status | its own 5xx, else 500, after the release | released |

@@ -27,9 +27,9 @@ use crate::event::{Event, EventKey};
 ///
 /// If it has an event or a key that is not in the delivery, no event of the delivery is recorded as
 /// done, because an event that is handled twice is better than a lost one. The delivery is rejected
-/// as [`FailureUnmatched`](super::DedupRejectionKind::FailureUnmatched). Events that are
-/// [foreign](crate::Notification::foreign) to the app are ignored: the layer does not deduplicate
-/// them. If it is empty, the status alone decides.
+/// as [`FailureUnmatched`](super::DedupRejectionKind::FailureUnmatched). If it has only
+/// [foreign](crate::Notification::foreign) events, all others are recorded as done, and the handler
+/// gets the foreign ones again at the next delivery. If it is empty, the status alone decides.
 ///
 /// Only a `DedupLayer` can record the other events as done. Without one inside the `WebhookLayer`,
 /// the delivery is answered with 500, and all its events are handled again.

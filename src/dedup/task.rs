@@ -272,7 +272,7 @@ impl<S: Store> Delivery<'_, S> {
             }
             let unresolved = self.claims.unresolved();
             let Some(first) = unresolved.first() else {
-                return if self.claims.has_unkeyed() || self.claims.is_empty() {
+                return if self.claims.has_undeduplicated() || self.claims.is_empty() {
                     ClaimOutcome::Proceed { unprotected: false }
                 } else {
                     ClaimOutcome::Respond(WithoutHandler::AllDone)
