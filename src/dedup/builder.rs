@@ -76,7 +76,8 @@ impl<S: Store> DedupLayerBuilder<S> {
 
     /// Sets the function that returns the idempotency key of an event. Events with equal keys are
     /// handled once. An event with the key `None` is not deduplicated: it is handled whenever it
-    /// arrives.
+    /// arrives, unless the other events of its delivery are all in flight elsewhere. Then the
+    /// answer is 503.
     ///
     /// Default: [`Event::key_in`] the app for [distinguishable](Event::is_distinguishable) events,
     /// `None` for others.
@@ -86,9 +87,9 @@ impl<S: Store> DedupLayerBuilder<S> {
     /// subscribed apps, and each should handle it: a key that ignores the app makes one of the
     /// subscribed apps miss the event.
     ///
-    /// A key with less than the default key can lose events too. A message to a group has a status
-    /// for each participant under the same id, and a status with another timestamp is another
-    /// event.
+    /// A key that leaves out parts of the default key can lose events too. A message to a group has
+    /// a status for each participant under the same id, and a status with another timestamp is
+    /// another event.
     #[doc(alias = "idempotency")]
     pub fn key<F>(mut self, key: F) -> Self
     where
@@ -99,7 +100,7 @@ impl<S: Store> DedupLayerBuilder<S> {
     }
 
     /// Sets for how long a handled event is remembered. Default: 7 days and 1 hour. Meta repeats
-    /// for 7 days, and the hour is for clocks that differ.
+    /// for 7 days, and the hour is for clocks that differ. At least the [`lease`](Self::lease).
     ///
     /// With less than 7 days, retries that arrive after the window are handled again. An event is
     /// [stale](Event::is_stale) when it is older than the window less 10 minutes, even if Meta
@@ -174,7 +175,9 @@ impl<S: Store> DedupLayerBuilder<S> {
     /// seconds, which is below the timeouts of senders and proxies.
     ///
     /// At the deadline the delivery is answered with 503 while the handler goes on. Meta sends the
-    /// delivery again, and its events are usually done by then.
+    /// delivery again, and its events are usually done by then. It must be longer than the
+    /// [`store_timeout`](Self::store_timeout), and not shorter than that and the
+    /// [`in_flight_wait`](Self::in_flight_wait) together.
     pub fn response_deadline(mut self, deadline: Duration) -> Self {
         self.timeouts.response_deadline = deadline;
         self

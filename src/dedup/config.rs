@@ -18,7 +18,7 @@ const MIN_LEASE: Duration = Duration::from_secs(1);
 /// The host's own function for the key of an event. The second argument is the label of the app.
 pub(super) type KeyFn = dyn Fn(&Event, &str) -> Option<EventKey> + Send + Sync;
 
-/// What happens to a delivery while the store is unavailable.
+/// What happens to a delivery while the store is unavailable or full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnStoreError {

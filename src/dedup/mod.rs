@@ -73,7 +73,7 @@
 //! | the handler reports failed events | its own 5xx, else 500 | failed ones released, others done |
 //! | one of them is not in the delivery | its own 5xx, else 500 | released |
 //! | the [key] function panics | 500, the handler is not called | |
-//! | some events are in flight elsewhere | 503, after the others are handled | those claimed are done |
+//! | some events are in flight elsewhere | 503, after the claimed ones are handled; the handler is not called if none could be claimed | those claimed are done |
 //! | all events are in flight elsewhere | after a [wait], 200 if they are done then, else 503 | |
 //! | the [response deadline] passes | 503 | the handler goes on |
 //! | the [handler deadline] passes, counted from the claim | 503 | handler dropped, events released |
@@ -98,7 +98,7 @@
 //!
 //! **No event is lost.** A 200 means that the handler has responded with 2xx for every event of the
 //! delivery, now or before. This holds for any failure of the process, the store or the network,
-//! under three conditions:
+//! under these conditions:
 //!
 //! - The handler is done when it returns its response. Work that happens while the response body is
 //!   streamed comes after the commit, so a failure there releases nothing.
@@ -122,9 +122,9 @@
 //! - Its lease expires before the commit, and another holder claims it. That happens if the handler
 //!   blocks its thread or the process is suspended, or if the store is unavailable for longer than
 //!   a lease and the other holder is first when it is back. [`Counters::leases_lost`] and
-//!   [`Counters::fenced`] count the events of which the store reports it. If the other holder has
-//!   finished already, the store cannot tell: [`Counters::lease_overruns`] counts all events whose
-//!   lease was over.
+//!   [`Counters::fenced`] count the events for which the store reports this. If the other holder
+//!   has finished already, the store cannot tell: [`Counters::lease_overruns`] counts all events
+//!   whose lease was over.
 //! - The handler is dropped at its deadline or by a drain, and had done a part of its work by then
 //!   ([`Counters::timed_out`], [`Counters::aborted`]).
 //! - The store was unavailable, and you have chosen [`OnStoreError::Deliver`].

@@ -28,9 +28,10 @@ use crate::hex;
 /// | element of an unknown list | as below, and ids of the contact that it names, or of the only one |
 /// | anything else | phone number id, or entry id if there is none; entry time, list, JSON |
 ///
-/// A status or a call without its state or without its timestamp has its JSON in the key too. What
-/// is not listed here does not tell two events apart: two failures of a message in one second are
-/// one event, whatever their errors. A text that is not valid Unicode counts as its valid part.
+/// A status or a call without its state or without its timestamp has its JSON in the key too. Two
+/// events that differ only in other values have the same key: two failures of a message in one
+/// second are one event, whatever their errors. A text that is not valid Unicode counts as its
+/// valid part.
 ///
 /// All events with the same content, without an id and without a time, have the same key.
 /// [`Event::is_distinguishable`](super::Event::is_distinguishable) is false for them, and

@@ -37,7 +37,8 @@
 //!
 //! # Unknown data is kept
 //!
-//! Every signed delivery that is JSON reaches the host. What this version does not know arrives as
+//! Every signed delivery that is JSON reaches the host, unless it is nested deeper than 127 levels
+//! or you refuse foreign or stale events. What this version does not know arrives as
 //! [`Payload::Unknown`], or inside a known type as an absent key, an `Other` name or
 //! [`Content::Unknown`].
 //!
@@ -45,9 +46,11 @@
 //! - [`Event::unread`] lists the keys that the typed view does not read.
 //! - [`Event::raw`] has the JSON of the element exactly as it was received.
 //!
-//! An unknown key beside the lists of the envelope is an event of its own. Every key of every type
-//! is optional, because Meta leaves out each of them somewhere. A key with a value of the wrong
-//! type counts as absent and does not affect other keys.
+//! An unknown list or object beside the lists of the envelope is an event of its own. A text or
+//! number of at most 256 bytes beside events is read with [`Event::envelope_value`]. An object with
+//! more than 8 unknown keys is one event. Every key of every type is optional, because Meta leaves
+//! out each of them somewhere. A key with a value of the wrong type counts as absent and does not
+//! affect other keys.
 //!
 //! # Cost
 //!

@@ -263,11 +263,11 @@ impl AppBuilder {
     /// handler is still called, with empty `events`. To refuse such deliveries, see
     /// [`on_foreign_event`](Self::on_foreign_event).
     ///
-    /// An event names an account by the id of its entry or by `waba_info.waba_id` of an
-    /// `account_update`; one listed id is enough. In an `account_update` to a partner, the entry
-    /// is the partner's business portfolio. An event that names no account is handled, because
-    /// nothing shows that it belongs to another account. The samples of the dashboard's *Test*
-    /// button, whose account is `0`, are handled too.
+    /// An event names an account by the id of its entry, or by the `waba_info.waba_id` of an
+    /// `account_update` or a `partner_solutions` event; one listed id is enough. If such an event
+    /// is sent to a partner, its entry is the partner's business portfolio. An event that names no
+    /// account is handled, because nothing shows that it belongs to another account. Samples of the
+    /// dashboard's *Test* button have the account `0`, which counts as none.
     ///
     /// ```
     /// use tower_whatsapp::{App, Credentials};
@@ -297,7 +297,8 @@ impl AppBuilder {
     ///
     /// Events that name another phone number are set aside, as with [`accounts`](Self::accounts).
     /// Events about the account, such as `account_update` and template changes, name no phone
-    /// number and are handled. With both lists, an event is foreign if either list says so.
+    /// number and are handled. With both lists, an event is foreign if either list says so. Samples
+    /// of the dashboard's *Test* button have a phone number of Meta, and are set aside.
     #[doc(alias = "phone_number_id")]
     pub fn phone_numbers<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
         let ids = ids.into_iter().map(Into::into);

@@ -165,7 +165,8 @@ impl WebhookLayerBuilder {
         self
     }
 
-    /// Adds a path and its app. May be called any number of times; one app may have several paths.
+    /// Adds a path and its app. May be called any number of times. For several paths to one app,
+    /// pass clones of it: two `App`s with one label are refused.
     ///
     /// Paths are compared as described for [`path`](Self::path). A delivery is checked only under
     /// the secrets of the app of its path.
@@ -202,8 +203,7 @@ impl WebhookLayerBuilder {
     /// (4,194,304 bytes).
     ///
     /// Meta documents 3 MB and does not say whether that is MB or MiB. Refusing a genuine delivery
-    /// loses it, and a higher limit costs nothing because of the
-    /// [memory budget](Self::memory_budget).
+    /// loses it. Must fit three quarters of the [memory budget](Self::memory_budget).
     pub fn body_limit(mut self, bytes: usize) -> Self {
         self.limits.body = bytes;
         self
@@ -256,9 +256,9 @@ impl WebhookLayerBuilder {
     /// A body that arrives in one frame is not charged before its signature is verified. When the
     /// budget is used up, the slowest incomplete body is evicted for a faster or a verified one,
     /// and answered with 503 and `Retry-After: 1`. A body that can evict no other is answered in
-    /// the same way. The last quarter is reserved for bodies of up to 16 KiB, so that neither slow
-    /// handlers nor large bodies of strangers starve ordinary messages. A body is charged until its
-    /// request has been answered. A delivery that is alone in memory may exceed the budget.
+    /// the same way. The last quarter is reserved for deliveries that take up to 16 KiB, body and
+    /// index together, so that neither slow handlers nor large bodies of strangers starve ordinary
+    /// messages. A body is charged until its request is answered. One alone may exceed the limit.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.memory_budget = bytes;
         self

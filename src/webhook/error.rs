@@ -12,11 +12,13 @@ use crate::credentials::CredentialsError;
 #[non_exhaustive]
 pub enum ConfigError {
     /// None of [`path`](super::WebhookLayerBuilder::path),
-    /// [`any_path`](super::WebhookLayerBuilder::any_path) and
-    /// [`route`](super::WebhookLayerBuilder::route) is set, or secrets or tokens are set without a
-    /// path.
+    /// [`any_path`](super::WebhookLayerBuilder::any_path),
+    /// [`route`](super::WebhookLayerBuilder::route) and
+    /// [`app_resolver`](super::WebhookLayerBuilder#method.app_resolver) is set, or secrets or
+    /// tokens are set without a path.
     PathMissing,
-    /// `path` or `any_path` is set more than once, or two apps have the same path.
+    /// `path` or `any_path` is set more than once, two apps have the same path, or `any_path` is
+    /// set beside a route or a resolver.
     PathConflict,
     /// The path does not start with `/`, has a query or a fragment, or contains a backslash or
     /// another character that is not allowed in a path. Others than ASCII are percent-encoded by

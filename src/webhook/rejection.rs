@@ -175,7 +175,7 @@ impl Rejection {
 
     /// Length of the body in bytes, if it was received completely.
     ///
-    /// If it differs from the declared length although the signature does not match, something in
+    /// If the signature does not match and this differs from the declared length, something in
     /// front of this service changes bodies.
     #[must_use]
     pub fn received_length(&self) -> Option<usize> {

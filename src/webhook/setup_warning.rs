@@ -34,9 +34,9 @@ pub enum SetupWarning {
     /// A handshake, or a POST with `X-Hub-Signature-256`, passed through unverified. Its path
     /// differs from that of the layer by its first segments or a trailing slash. Usual causes are
     /// the stage of an API gateway (`/prod/webhook`), and a layer on the other side of
-    /// `Router::nest`. Anyone can send such a request, so on a public server the warning may be a
-    /// false alarm, and it is reported again, at most once a minute: that of a stranger must not
-    /// be the only one.
+    /// `Router::nest`. Up to three first segments are compared; a request to `/` counts too. Anyone
+    /// can send such a request, so on a public server the warning may be a false alarm. It repeats
+    /// at most once a minute, so that a stranger's request cannot use up the only report.
     PathMissed,
     /// An outer [`WebhookLayer`](crate::WebhookLayer) verified a delivery that this layer refused:
     /// two layers claim one path with different secrets. Give both secrets to one layer.
