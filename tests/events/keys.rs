@@ -363,6 +363,50 @@ const LITERALS: [&str; 3] = [
     "be15c771b2e0f031600cda7a5019c386",
 ];
 
+/// Parts are hashed at once, from a buffer or in steps, depending on their lengths.
+#[test]
+fn the_format_is_the_same_for_parts_of_any_length() {
+    let entry = |field: &str, value: &str| {
+        format!(
+            r#"{{"object":"whatsapp_business_account","entry":[{{"id":"9","time":1760000005,"changes":[{{"field":"{field}","value":{value}}}]}}]}}"#
+        )
+    };
+    let around = |edge: usize| edge - 100..edge + 100;
+    let lengths = [1, 2000, 70_000, 300_000];
+    for length in lengths.into_iter().chain(around(512)).chain(4090..4100) {
+        let text = "x".repeat(length);
+        let json = format!(r#"{{"event":"{text}"}}"#);
+        let account = [
+            Some("v1"),
+            Some(""),
+            Some("account_update"),
+            Some("9"),
+            None,
+            None,
+            Some(&json),
+        ];
+        let expected = hash(&account, Some(1_760_000_005_000));
+        let account = entry("account_update", &json);
+        assert_eq!(keys(&account)[0].to_string(), expected, "JSON of {length}");
+        for (id, kind) in [(&*text, "text"), ("wamid.A", &*text)] {
+            let message = format!(
+                r#"{{"metadata":{{"phone_number_id":"1"}},"messages":[{{"id":"{id}","type":"{kind}"}}]}}"#
+            );
+            let found = keys(&entry("messages", &message))[0].to_string();
+            let parts = [
+                Some("v1"),
+                Some(""),
+                Some("messages"),
+                Some("1"),
+                Some("msg"),
+                Some(id),
+                Some(kind),
+            ];
+            assert_eq!(found, hash(&parts, None), "parts of {length}");
+        }
+    }
+}
+
 /// The documented encoding, implemented again: each part with its length plus one, a missing part
 /// as zero, then an optional number.
 fn hash(parts: &[Option<&str>], number: Option<u64>) -> String {
