@@ -1160,12 +1160,12 @@ async fn what_has_passed_is_thrown_away_in_time() {
     }
     assert_eq!(store.len(), 100_000);
     advance(7 * HOUR).await;
-    // Each call sweeps its shard if that is due.
-    for number in 0..1_000_u64 {
+    // Each call sweeps its shard if that is due. So many keys leave out none of some 90 shards.
+    for number in 0..5_000_u64 {
         handle(&store, [1_000_000 + number], HOUR).await;
     }
-    assert_eq!(store.len(), 1_000);
-    assert_eq!(store.clone().len(), 1_000);
+    assert_eq!(store.len(), 5_000);
+    assert_eq!(store.clone().len(), 5_000);
 }
 
 /// Expired entries stay until the next sweep, however often the store is called.

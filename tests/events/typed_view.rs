@@ -354,6 +354,11 @@ fn what_is_said_of_a_group_beside_its_participants_is_an_event() {
             "reason":"invite_link","initiated_by":"business","errors":null,"removed_participants":[{"wa_id":"4915100000007"}]}]"#,
     );
     assert_eq!(participant(&event).initiated_by, Some("business"));
+    let outcomes = [first, failed, &event].map(|event| participant(event).outcome.unwrap());
+    assert_eq!(
+        outcomes.map(ParticipantOutcome::as_str),
+        ["added", "failed", "removed"]
+    );
 }
 
 #[test]
@@ -638,6 +643,28 @@ fn small_texts_and_numbers_beside_go_along_with_the_events() {
     events.iter().for_each(survives_copies);
     let event = only("account_update", r#""event":"DISABLED_UPDATE""#);
     assert_eq!(event.envelope_value("event"), Some("DISABLED_UPDATE"));
+}
+
+/// The same for each way in which a value can hold its elements.
+#[test]
+fn small_texts_go_along_with_the_events_of_every_field() {
+    for (field, elements) in [
+        ("messages", r#""statuses":[{"id":"a"}]"#),
+        ("standby", r#""standby":{"messages":[{"id":"a"}]}"#),
+        (
+            "group_lifecycle_update",
+            r#""groups":[{"group_id":"a","subject":"Rowing"}]"#,
+        ),
+        (
+            "history",
+            r#""history":[{"threads":[{"id":"1","messages":[{"id":"a"}]}]}]"#,
+        ),
+    ] {
+        let event = only(field, &format!(r#""waac_id":"77",{elements}"#));
+        assert_eq!(event.envelope_value("waac_id"), Some("77"), "{field}");
+        assert_eq!(event.unread(), ["value.waac_id"], "{field}");
+        survives_copies(&event);
+    }
 }
 
 #[test]
