@@ -367,6 +367,25 @@ fn in_chats_of_others_and_of_the_app() {
 }
 
 #[test]
+fn the_type_of_a_handover_names_its_control() {
+    let controls = ["control_passed", "control_taken", "control_shared"];
+    let objects = controls.map(|key| format!(r#""{key}":{{"metadata":"{key}"}}"#));
+    let metadata = |kind: &str, objects: &[String]| {
+        let value = format!(r#"{{"type":"{kind}",{}}}"#, objects.join(","));
+        let event = event("messaging_handovers", &value);
+        let control = payload!(event, Handover).control().unwrap();
+        control.metadata.unwrap().to_owned()
+    };
+    for (at, kind) in controls.into_iter().enumerate() {
+        assert_eq!(metadata(kind, &objects), kind);
+        // The object of another type is better than none.
+        let others = [&objects[..at], &objects[at + 1..]].concat();
+        let first = controls.into_iter().find(|other| *other != kind);
+        assert_eq!(Some(&*metadata(kind, &others)), first);
+    }
+}
+
+#[test]
 fn in_what_users_want_and_in_groups() {
     let preference = event(
         "user_preferences",

@@ -476,6 +476,8 @@ fn a_key_is_written_as_32_digits_and_read_again() {
     for bad in ["1", "null", "[0]", "{}"] {
         assert!(serde_json::from_str::<EventKey>(bad).is_err(), "{bad}");
     }
+    let error = "0".parse::<EventKey>().unwrap_err();
+    assert_eq!(error.to_string(), "an event key is 32 hexadecimal digits");
 }
 
 /// Events that differ in one part only, each in a part that a careless key omits.
