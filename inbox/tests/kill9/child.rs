@@ -185,19 +185,23 @@ fn handler(trap: Trap, journal: Arc<File>, is_sqlite: bool) -> impl Fn(InboxEven
             let id = event.event().id().unwrap().to_owned();
             let (person, number) = id.split_once(':').unwrap();
             let (person, number): (u64, u64) = (person.parse()?, number.parse()?);
-            (&*journal).write_all(format!("start {id}\n").as_bytes())?;
+            let note = |what: &str| {
+                let process = std::process::id();
+                (&*journal).write_all(format!("{what} {id} {process}\n").as_bytes())
+            };
+            note("start")?;
             trap.pass("in-handler");
             // Long enough to be renewed where that is what the child waits for.
             let is_slow = trap.label.ends_with("renew");
             sleep(Duration::from_millis(if is_slow { 60 } else { 1 })).await;
             if number % 5 == 0 && event.attempt() == 1 {
-                (&*journal).write_all(format!("fail {id}\n").as_bytes())?;
+                note("fail")?;
                 return Err("fails at first".into());
             }
             if person % 2 == 1 {
                 effect(&event, &id, is_sqlite, &trap).await?;
             }
-            (&*journal).write_all(format!("done {id}\n").as_bytes())?;
+            note("done")?;
             Ok(())
         })
     }
@@ -222,6 +226,12 @@ async fn effect(
         trap.pass("effect-written");
         transaction.done().await
     }
+}
+
+/// A line of the journal: what has happened, the event and the process.
+pub(crate) fn entry(line: &str) -> [&str; 3] {
+    let parts: Vec<&str> = line.split(' ').collect();
+    parts.try_into().unwrap()
 }
 
 fn name(point: Point, moment: Moment) -> String {

@@ -68,8 +68,26 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    pub(crate) fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// Stops all of its threads, and waits for that.
+    pub(crate) fn stop(&self) {
+        self.signal("-STOP");
+        let state = format!("/proc/{}/stat", self.id());
+        // After the name of the program, which has no space.
+        let is_running = || {
+            let state = std::fs::read_to_string(&state);
+            state.is_ok_and(|state| state.split(' ').nth(2) != Some("T"))
+        };
+        while is_running() {
+            std::thread::yield_now();
+        }
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
+        let id = self.id();
         assert!(
             Command::new("kill")
                 .args([signal, &id])
