@@ -6,7 +6,7 @@ use std::{error::Error, fmt, io};
 ///
 /// [`kind`](Self::kind) says what to do. The source is a [`DatabaseError`], which has no text from
 /// the database: such texts quote rows, and rows contain phone numbers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct InboxError {
     kind: InboxErrorKind,
     /// What the kind alone does not say.
@@ -18,8 +18,8 @@ pub struct InboxError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InboxErrorKind {
-    /// A setting is out of its range, or a name of a kind is unknown. The text of the error says
-    /// which.
+    /// A setting is out of its range, or `only` or `ignore` has an unknown kind. The text of the
+    /// error names the setting.
     Config,
     /// The database refused, failed, or could not be reached.
     Database,
@@ -64,6 +64,18 @@ impl InboxError {
         Self::with_text(InboxErrorKind::WrongDatabase, text)
     }
 
+    pub(crate) fn database(cause: DatabaseError) -> Self {
+        Self::caused(InboxErrorKind::Database, cause)
+    }
+
+    /// An error with what an operator can act on.
+    pub(crate) fn caused(kind: InboxErrorKind, cause: DatabaseError) -> Self {
+        Self {
+            source: Some(cause),
+            ..Self::new(kind)
+        }
+    }
+
     fn with_text(kind: InboxErrorKind, text: &'static str) -> Self {
         Self {
             text: Some(text),
@@ -95,22 +107,9 @@ impl Error for InboxError {
     }
 }
 
-#[cfg(feature = "sqlite")]
-impl From<DatabaseError> for InboxError {
-    fn from(error: DatabaseError) -> Self {
-        Self {
-            source: Some(error),
-            ..Self::new(InboxErrorKind::Database)
-        }
-    }
-}
-
 impl From<sqlx::Error> for InboxError {
     fn from(error: sqlx::Error) -> Self {
-        Self {
-            source: Some(DatabaseError::of(&error)),
-            ..Self::new(InboxErrorKind::Database)
-        }
+        Self::database(DatabaseError::of(&error))
     }
 }
 
@@ -133,8 +132,56 @@ impl DatabaseError {
     /// The file of the database is not the one that was opened.
     #[cfg(feature = "sqlite")]
     pub(crate) fn file_lost() -> Self {
+        Self::new("a file of the database was removed, moved or replaced: restart the service")
+    }
+
+    /// The time was over while a statement ran.
+    pub(crate) fn slow_statement() -> Self {
+        Self::new("a statement took too long")
+    }
+
+    /// The time was over before a connection was there.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn no_connection(pool_has_room: bool) -> Self {
+        Self::new(if pool_has_room {
+            "no connection could be opened"
+        } else {
+            NO_CONNECTION
+        })
+    }
+
+    /// The connection that writes was not free in time.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn writing_here() -> Self {
+        Self::new("another transaction of this process writes to the file")
+    }
+
+    /// Another process had the file for too long.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn writing_elsewhere() -> Self {
+        Self::new(WRITING_ELSEWHERE)
+    }
+
+    /// A task that asks the database has panicked, or its runtime ends.
+    pub(crate) fn driver() -> Self {
+        Self::new("an error of the driver")
+    }
+
+    /// What a test has asked for.
+    #[cfg(feature = "testing")]
+    pub(crate) fn injected() -> Self {
+        Self::new("a fault of a test")
+    }
+
+    /// A column has bytes that no version of this crate writes.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn unexpected_column() -> Self {
+        Self::new(UNEXPECTED_COLUMN)
+    }
+
+    fn new(what: &'static str) -> Self {
         Self {
-            what: "a file of the database was removed, moved or replaced: restart the service",
+            what,
             code: None,
             io: None,
         }
@@ -150,13 +197,13 @@ impl DatabaseError {
             }
             sqlx::Error::Io(error) => ("the connection failed", None, Some(error.kind())),
             sqlx::Error::Tls(_) => ("TLS failed", None, None),
-            sqlx::Error::PoolTimedOut => ("no connection of the pool became free", None, None),
+            sqlx::Error::PoolTimedOut => (NO_CONNECTION, None, None),
             sqlx::Error::PoolClosed => ("the pool is closed", None, None),
             sqlx::Error::Protocol(_) => ("an unexpected answer", None, None),
             sqlx::Error::RowNotFound => ("a row is missing", None, None),
             sqlx::Error::Configuration(_) => ("the address is not valid", None, None),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-                ("a column has an unexpected type", None, None)
+                (UNEXPECTED_COLUMN, None, None)
             }
             _ => ("an error of the driver", None, None),
         };
@@ -165,6 +212,9 @@ impl DatabaseError {
 }
 
 const UNKNOWN: &str = "an error from the database";
+const NO_CONNECTION: &str = "no connection of the pool became free, or none could be opened";
+const UNEXPECTED_COLUMN: &str = "a column has an unexpected type";
+const WRITING_ELSEWHERE: &str = "another process writes to the file";
 
 /// What an operator can act on, by SQLSTATE, which has five characters, or by result code of
 /// SQLite, which has up to four digits. Its lowest byte is the primary code.
@@ -175,6 +225,16 @@ fn meaning(code: &str) -> &'static str {
         ("57014", _) => "a statement took too long",
         ("53100", _) | (_, 13) => "the disk is full",
         ("25006", _) | (_, 8) => "the database is read-only",
+        ("42501", _) => "the user has not the right to do this",
+        ("42P01" | "3F000", _) => "a table or a schema is missing",
+        ("3D000", _) => "there is no database of this name",
+        ("28000" | "28P01", _) => "the server refuses the user or the password",
+        ("53300", _) => "the server has no connection left",
+        ("57P01" | "57P02" | "57P03", _) => "the server starts or shuts down",
+        ("40001" | "40P01", _) => "a conflict with another transaction",
+        (_, 5) => WRITING_ELSEWHERE,
+        (_, 6) => "another connection of this process has locked a table",
+        (_, 10) => "reading or writing the file failed",
         (_, 14) => "the file cannot be opened",
         (_, 11 | 26) => "the file is damaged, or no database",
         _ => UNKNOWN,
@@ -208,6 +268,16 @@ mod tests {
         let read_only = ["8", "1032", "1544", "25006"].map(meaning);
         assert_eq!(read_only, ["the database is read-only"; 4]);
         // The lowest byte of 23565 is 13.
-        assert_eq!(["5", "23565", "23505", "", "x"].map(meaning), [UNKNOWN; 5]);
+        assert_eq!(["23565", "23505", "", "x"].map(meaning), [UNKNOWN; 4]);
+        // The others are SQLITE_BUSY_RECOVERY and SQLITE_IOERR_WRITE.
+        let busy = ["5", "261"].map(meaning);
+        assert_eq!(busy, ["another process writes to the file"; 2]);
+        let broken = ["10", "778"].map(meaning);
+        assert_eq!(broken, ["reading or writing the file failed"; 2]);
+        for code in [
+            "28P01", "3D000", "40001", "40P01", "42501", "42P01", "53300", "57P01", "6",
+        ] {
+            assert_ne!(meaning(code), UNKNOWN, "{code}");
+        }
     }
 }

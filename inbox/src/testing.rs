@@ -55,7 +55,7 @@ mod hooks {
     };
 
     use super::Point;
-    use crate::error::{InboxError, InboxErrorKind};
+    use crate::error::{DatabaseError, InboxError};
 
     /// Before an operation, or after it with its answer on the way.
     #[allow(clippy::exhaustive_enums, reason = "for the tests of this crate only")]
@@ -94,7 +94,7 @@ mod hooks {
         let hook = HOOK.read().ok().and_then(|hook| hook.clone());
         match hook.map_or(Fault::None, |hook| hook(point, moment)) {
             Fault::None => Ok(()),
-            Fault::Error => Err(InboxError::new(InboxErrorKind::Database)),
+            Fault::Error => Err(InboxError::database(DatabaseError::injected())),
             Fault::Delay(time) => {
                 tokio::time::sleep(time).await;
                 Ok(())

@@ -1,6 +1,7 @@
 //! What the inbox asks of a database.
 
 mod migrations;
+mod phase;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
@@ -11,10 +12,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use self::phase::{Phase, Progress};
 use crate::{
-    error::{InboxError, InboxErrorKind},
+    error::{DatabaseError, InboxError, InboxErrorKind},
     row::{Delivery, Failure, Lease, StoredRow, millis},
     testing::{self, Point},
 };
@@ -36,28 +38,43 @@ const MIGRATION_LIMIT: Duration = Duration::from_secs(60);
 /// How long an operation may take. Without limits, whoever leaves a transaction open in a shell
 /// would stop workers and operators without a word.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(feature = "postgres"),
+    allow(dead_code, reason = "limits in a server")
+)]
 pub(crate) struct Limits {
-    /// Wait for a lock, in the server.
-    #[cfg_attr(
-        not(feature = "postgres"),
-        allow(dead_code, reason = "locks of a server")
-    )]
-    pub(crate) lock: Duration,
-    /// Everything, with the wait for a connection. The server ends each statement then too, so
-    /// that none is executed after its caller has given up.
-    pub(crate) whole: Duration,
+    start: Instant,
+    lock: Duration,
+    /// Everything, with the wait for a connection.
+    whole: Duration,
 }
 
 impl Limits {
-    /// Waits for a lock for a part of the time, so that the caller learns the cause.
+    /// Waits for a lock for a part of the time.
     fn of(whole: Duration) -> Self {
-        let lock = LOCK_WAIT.min(whole / 2);
-        Self { lock, whole }
+        Self {
+            lock: LOCK_WAIT.min(whole / 2),
+            ..Self::patient(whole)
+        }
     }
 
-    /// May wait for a lock until the limit of the whole operation.
+    /// May wait for a lock nearly until the limit of the whole operation.
     fn patient(whole: Duration) -> Self {
-        Self { lock: whole, whole }
+        let start = Instant::now();
+        Self {
+            start,
+            lock: whole,
+            whole,
+        }
+    }
+
+    /// Limits in the server: of the wait for a lock, and of a statement. They end before the whole
+    /// does, so that the caller learns the cause, and so that nothing is executed after its caller
+    /// has given up.
+    #[cfg(feature = "postgres")]
+    fn in_server(&self) -> [Duration; 2] {
+        let left = self.whole.saturating_sub(self.start.elapsed());
+        [self.lock.min(left - left / 5), left - left / 10]
     }
 }
 
@@ -163,24 +180,41 @@ pub(crate) enum Backend {
 macro_rules! ask {
     ($self:ident, $point:ident, $limits:expr, $method:ident($($argument:expr),*)) => {{
         let limits: Limits = $limits;
+        let progress = Progress::default();
         let asking = async {
             testing::before(Point::$point).await?;
             let answer = match $self {
                 #[cfg(feature = "postgres")]
-                Self::Postgres(backend) => backend.within(limits).$method($($argument),*).await,
+                Self::Postgres(backend) => backend.within(limits, &progress).$method($($argument),*).await,
                 #[cfg(feature = "sqlite")]
-                Self::Sqlite(backend) => backend.$method($($argument),*).await,
+                Self::Sqlite(backend) => backend.telling(&progress).$method($($argument),*).await,
             };
             testing::after(Point::$point).await?;
             answer
         };
         let in_time = timeout(limits.whole, asking).await;
-        in_time.unwrap_or(Err(InboxError::new(InboxErrorKind::Timeout)))
+        in_time.unwrap_or_else(|_| Err($self.timed_out(progress.phase())))
     }};
 }
 
 /// What workers ask has a limit of theirs, a part of the lease.
 impl Backend {
+    fn timed_out(&self, phase: Phase) -> InboxError {
+        let cause = match phase {
+            Phase::Start => return InboxError::new(InboxErrorKind::Timeout),
+            Phase::Statement => DatabaseError::slow_statement(),
+            Phase::Connection => match self {
+                #[cfg(feature = "postgres")]
+                Self::Postgres(backend) => backend.no_connection(),
+                #[cfg(feature = "sqlite")]
+                Self::Sqlite(_) => DatabaseError::writing_here(),
+            },
+            #[cfg(feature = "sqlite")]
+            Phase::OtherProcess => DatabaseError::writing_elsewhere(),
+        };
+        InboxError::caused(InboxErrorKind::Timeout, cause)
+    }
+
     pub(crate) async fn migrate(&self) -> Result<(), InboxError> {
         ask!(self, Migrate, Limits::patient(MIGRATION_LIMIT), migrate())
     }

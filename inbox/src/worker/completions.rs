@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::Shared;
 use crate::{
     backend::Completion,
-    error::{InboxError, InboxErrorKind},
+    error::{DatabaseError, InboxError},
     row::Lease,
 };
 
@@ -25,7 +25,7 @@ pub(super) type Requests = Arc<Mutex<mpsc::UnboundedReceiver<Request>>>;
 pub(super) struct Request {
     completion: Completion,
     /// Whether the events are marked, or how the database failed.
-    answer: oneshot::Sender<Result<bool, InboxErrorKind>>,
+    answer: oneshot::Sender<Result<bool, InboxError>>,
 }
 
 impl Completions {
@@ -47,11 +47,11 @@ impl Completions {
             lease: lease.clone(),
             keys: keys.to_vec(),
         };
-        let unanswered = || InboxError::new(InboxErrorKind::Database);
+        let unanswered = || InboxError::database(DatabaseError::driver());
         let request = Request { completion, answer };
         self.requests.send(request).map_err(|_| unanswered())?;
         let is_done = answered.await.map_err(|_| unanswered())?;
-        if is_done.map_err(InboxError::new)? {
+        if is_done? {
             return Ok(());
         }
         // The lease is lost, or a row is locked at the moment: asked alone, the database waits.
@@ -73,13 +73,13 @@ pub(super) async fn complete_forever(shared: Arc<Shared>, received: Requests) {
         let (inner, limit) = (&shared.inbox.inner, shared.limit());
         let backend = &inner.backend;
         let all = backend.complete_all(&completions, &inner.settings, limit);
-        let done = all.await.map_err(|error| error.kind());
+        let done = all.await;
         for (completion, answer) in completions.iter().zip(answers) {
             let is_done = done
                 .as_ref()
                 .map(|done| done.contains(&completion.lease.token));
             // A run that was dropped meanwhile does not wait.
-            let _ = answer.send(is_done.map_err(|kind| *kind));
+            let _ = answer.send(is_done.map_err(Clone::clone));
         }
     }
 }

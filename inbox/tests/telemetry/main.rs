@@ -5,6 +5,8 @@
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
 
+mod causes;
+
 use std::{
     io,
     sync::{Arc, Mutex},
@@ -21,7 +23,7 @@ use tracing_subscriber::filter::LevelFilter;
 use self::common::{Db, message, messages, post, until, until_empty};
 
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -35,7 +37,7 @@ impl io::Write for Lines {
 }
 
 impl Lines {
-    fn with(&self, part: &str) -> Vec<String> {
+    pub(crate) fn with(&self, part: &str) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         let found = text.lines().filter(|line| line.contains(part));
         found.map(str::to_owned).collect()
@@ -82,6 +84,9 @@ async fn an_operator_sees_runs_and_what_to_act_on() {
     failures_after_done(&inbox, &lines).await;
     a_failing_worker(&inbox, &lines).await;
     panics_of_a_worker(&inbox, &lines).await;
+    for db in [Db::sqlite().await, Db::own_postgres().await] {
+        causes::each_is_told(db, &lines).await;
+    }
 
     let text = lines.with("").join("\n");
     for personal in ["4915550001", "wamid-canary", "a word of the handler"] {
@@ -107,7 +112,7 @@ async fn refused_deliveries(inbox: &Inbox, lines: &Lines) {
     assert_eq!(found.len(), 3, "{found:?}");
     let warning = lines.warning("answered");
     assert!(
-        warning.contains(r#"cause="the database failed""#),
+        warning.contains(r#"cause="the database failed: a fault of a test""#),
         "{warning}"
     );
 }

@@ -7,13 +7,14 @@ mod transaction;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use sqlx::{PgConnection, PgPool, Row, postgres::PgListener, postgres::PgRow};
 use tokio::time::timeout;
 
 use super::{
-    Completion, Dead, DeadRow, LOCK_WAIT, Limits, OPERATOR_LIMIT, Outcome, PURGE_BATCH, Renewal,
+    Completion, Dead, DeadRow, Limits, OPERATOR_LIMIT, Outcome, PURGE_BATCH, Progress, Renewal,
     Settings, StatusRow, migrations,
 };
 use crate::{
@@ -23,6 +24,9 @@ use crate::{
 
 /// Channel of `NOTIFY`.
 const CHANNEL: &str = "whatsapp_inbox";
+
+/// Notifications only save time.
+const NOTIFY_LIMIT: Duration = Duration::from_secs(4);
 
 /// Key of the advisory lock under which one process migrates: the first bytes of SHA-256 of the
 /// name of this crate.
@@ -37,19 +41,25 @@ pub(crate) struct PostgresBackend {
     /// Payload of the notifications of this inbox, which has woken its own workers already.
     name: Arc<str>,
     limits: Limits,
+    progress: Progress,
 }
 
 impl PostgresBackend {
     pub(crate) fn new(pool: PgPool) -> Self {
         let name = format!("{:016x}", fastrand::u64(..)).into();
-        let limits = Limits::of(OPERATOR_LIMIT);
-        Self { pool, name, limits }
+        Self {
+            pool,
+            name,
+            limits: Limits::of(OPERATOR_LIMIT),
+            progress: Progress::default(),
+        }
     }
 
-    /// The same database, with these limits for each operation.
-    pub(crate) fn within(&self, limits: Limits) -> Self {
+    /// The same database for one operation, with its limits.
+    pub(super) fn within(&self, limits: Limits, progress: &Progress) -> Self {
         Self {
             limits,
+            progress: progress.clone(),
             ..self.clone()
         }
     }
@@ -105,8 +115,9 @@ impl PostgresBackend {
     /// Wakes the workers of other processes. A notification waits for the commits of others that
     /// notify.
     pub(crate) async fn notify(&self) -> Result<(), InboxError> {
+        let limited = self.within(Limits::of(NOTIFY_LIMIT), &Progress::default());
         let notifying = async {
-            let mut transaction = self.begin().await?;
+            let mut transaction = limited.begin().await?;
             sqlx::query("SELECT pg_notify($1, $2)")
                 .bind(CHANNEL)
                 .bind(&*self.name)
@@ -403,7 +414,7 @@ impl PostgresBackend {
 
 /// Notifications only save time, so neither they nor the wait for a connection may take long.
 async fn in_time<T>(asking: impl Future<Output = Result<T, InboxError>>) -> Result<T, InboxError> {
-    let answer = timeout(LOCK_WAIT * 2, asking).await;
+    let answer = timeout(NOTIFY_LIMIT, asking).await;
     answer.unwrap_or(Err(InboxError::new(InboxErrorKind::Timeout)))
 }
 

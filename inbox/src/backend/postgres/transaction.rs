@@ -6,7 +6,8 @@ use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Transaction};
 
 use super::{PostgresBackend, sql};
 use crate::{
-    error::{InboxError, InboxErrorKind},
+    backend::phase::Phase,
+    error::{DatabaseError, InboxError},
     row::millis,
 };
 
@@ -17,8 +18,10 @@ const IDLE_LIMIT: Duration = Duration::from_secs(10);
 impl PostgresBackend {
     /// Begins a transaction of this crate, with its limits.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, InboxError> {
-        let [idle, lock, statement] =
-            [IDLE_LIMIT, self.limits.lock, self.limits.whole].map(setting);
+        // Before the wait for a connection: they are part of the `BEGIN`. A wait that ends later
+        // than that has the phase as its cause.
+        let [lock, statement] = self.limits.in_server().map(setting);
+        let idle = setting(IDLE_LIMIT);
         // Only numbers, and one round trip.
         let statement = format!(
             "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}; \
@@ -42,8 +45,27 @@ impl PostgresBackend {
         statement: impl SqlSafeStr + Send + 'static,
     ) -> Result<Transaction<'static, Postgres>, InboxError> {
         let pool = self.pool.clone();
+        self.progress.enter(Phase::Connection);
         let begun = tokio::spawn(async move { pool.begin_with(statement).await }).await;
-        Ok(begun.map_err(|_| InboxError::new(InboxErrorKind::Database))??)
+        match begun {
+            Ok(Ok(transaction)) => {
+                self.progress.enter(Phase::Statement);
+                Ok(transaction)
+            }
+            Ok(Err(sqlx::Error::PoolTimedOut)) => Err(InboxError::database(self.no_connection())),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(InboxError::database(DatabaseError::driver())),
+        }
+    }
+
+    /// Why there was no connection in time, as far as the pool tells. Those that are being opened
+    /// count as part of it.
+    pub(crate) fn no_connection(&self) -> DatabaseError {
+        DatabaseError::no_connection(self.pool.size() < self.max_connections())
+    }
+
+    pub(crate) fn max_connections(&self) -> u32 {
+        self.pool.options().get_max_connections()
     }
 }
 

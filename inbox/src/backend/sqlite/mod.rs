@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use self::file_identity::FileIdentity;
-use super::{Completion, Dead, DeadRow, Outcome, PURGE_BATCH, Renewal, Settings, StatusRow};
+use super::{
+    Completion, Dead, DeadRow, Outcome, PURGE_BATCH, Phase, Progress, Renewal, Settings, StatusRow,
+};
 use crate::{
     conversation::MESSAGES,
-    error::{InboxError, InboxErrorKind},
+    error::{DatabaseError, InboxError, InboxErrorKind},
     row::{Delivery, Failure, Lease, StoredRow, millis},
 };
 
@@ -21,9 +23,19 @@ pub(crate) struct SqliteBackend {
     writer: SqlitePool,
     readers: SqlitePool,
     file: FileIdentity,
+    progress: Progress,
 }
 
 impl SqliteBackend {
+    /// The same file for one operation, which tells what it waits for.
+    pub(super) fn telling(&self, progress: &Progress) -> Self {
+        progress.enter(Phase::Statement);
+        Self {
+            progress: progress.clone(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) async fn store(
         &self,
         delivery: &Delivery,
@@ -445,5 +457,5 @@ fn stored(row: &SqliteRow) -> Result<StoredRow, InboxError> {
 fn key(row: &SqliteRow) -> Result<[u8; 16], InboxError> {
     let key: Vec<u8> = row.try_get("event_key")?;
     key.try_into()
-        .map_err(|_| InboxError::new(InboxErrorKind::Database))
+        .map_err(|_| InboxError::database(DatabaseError::unexpected_column()))
 }

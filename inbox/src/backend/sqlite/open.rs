@@ -11,10 +11,10 @@ use sqlx::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{FileIdentity, SqliteBackend, sql};
+use super::{FileIdentity, Phase, Progress, SqliteBackend, sql};
 use crate::{
-    backend::migrations,
-    error::{InboxError, InboxErrorKind},
+    backend::{Backend, migrations},
+    error::InboxError,
 };
 
 /// How long opening a file, a handler that begins a transaction, and a reader wait for writers.
@@ -51,13 +51,14 @@ impl SqliteBackend {
             Box::pin(async move { Ok(!connection.is_in_transaction()) })
         });
         let writer = open_file(writer, &options).await?;
-        let file = FileIdentity::new(path)?;
+        let file = FileIdentity::new(path).map_err(InboxError::database)?;
         let options = options.read_only(true).busy_timeout(BUSY_TIMEOUT);
         let readers = pool(READERS).connect_lazy_with(options);
         Ok(Self {
             writer,
             readers,
             file,
+            progress: Progress::default(),
         })
     }
 
@@ -105,12 +106,17 @@ impl SqliteBackend {
     ///
     /// Fails if what is written would not be found again.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, InboxError> {
+        self.progress.enter(Phase::Connection);
         loop {
             match self.writer.begin_with("BEGIN IMMEDIATE").await {
-                Err(error) if is_busy(&error) => sleep(BUSY_PAUSE).await,
+                Err(error) if is_busy(&error) => {
+                    self.progress.enter(Phase::OtherProcess);
+                    sleep(BUSY_PAUSE).await;
+                }
                 begun => {
                     let transaction = begun?;
-                    self.file.check()?;
+                    self.progress.enter(Phase::Statement);
+                    self.file.check().map_err(InboxError::database)?;
                     return Ok(transaction);
                 }
             }
@@ -120,8 +126,10 @@ impl SqliteBackend {
     /// Begins a transaction of a handler. [`complete_run`](super::complete_run) marks its events as
     /// done.
     pub(crate) async fn begin_run(&self) -> Result<Transaction<'static, Sqlite>, InboxError> {
-        let begun = timeout(ACQUIRE_TIMEOUT, self.begin()).await;
-        let mut transaction = begun.map_err(|_| InboxError::new(InboxErrorKind::Timeout))??;
+        let progress = Progress::default();
+        let begun = timeout(ACQUIRE_TIMEOUT, self.telling(&progress).begin()).await;
+        let timed_out = |_| Backend::Sqlite(self.clone()).timed_out(progress.phase());
+        let mut transaction = begun.map_err(timed_out)??;
         let savepoint = sqlx::query(sql::SAVEPOINT);
         savepoint.execute(&mut *transaction).await?;
         Ok(transaction)
