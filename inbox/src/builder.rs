@@ -154,7 +154,9 @@ impl InboxBuilder {
     ///
     /// Give the pool a connection for each delivery that is stored at the same time, one for each
     /// handler that uses a transaction, and 4 more. Fewer make deliveries and workers wait for each
-    /// other, and fewer than 3 are refused: one listens for as long as a worker runs.
+    /// other, and fewer than 3 are refused: one listens for as long as a worker runs. Set
+    /// `acquire_timeout` of the pool below [`store_timeout`](Self::store_timeout), so that a wait
+    /// for a connection ends with the delivery.
     ///
     /// # Errors
     ///

@@ -35,8 +35,8 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Events of which the database said that it has stored them. What was stored although the
-    /// answer was 503, because the database said so too late, is not among them.
+    /// Events whose commit the database confirmed within `store_timeout`. What was stored although
+    /// the answer was 503, because the database said so too late, is not among them.
     stored,
     /// Events that were delivered again and not stored again. Those that were stored although the
     /// answer was 503 are counted here when Meta redelivers them.
@@ -47,9 +47,10 @@ counters! {
     refused,
     /// Events that were handled.
     handled,
-    /// Runs of a handler that failed, panicked or took too long.
+    /// Runs of a handler that returned an error, panicked, took longer than `handler_timeout`, or
+    /// did not commit the transaction that they began. No verdict is a failure.
     failed,
-    /// Events that became dead letters.
+    /// Events that became dead letters, also by [`Verdict::Never`](crate::Verdict::Never).
     dead,
     /// Runs that were dropped because their lease was lost.
     lost,

@@ -54,7 +54,8 @@ impl DeadLetter {
         u32::try_from(self.row.attempts).unwrap_or(0)
     }
 
-    /// Returns what the handler said of the last failure, at most 500 characters.
+    /// Returns what the handler said of the last failure, at most 500 characters, or a text of this
+    /// crate if it has said nothing. The guide (`docs/inbox.md` in the repository) has those.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         self.row.error.as_deref()

@@ -1,4 +1,11 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tower_whatsapp::event::EventKey;
 
@@ -14,8 +21,13 @@ use crate::{
     telemetry,
     verdict::Verdict,
     wake::Waker,
-    worker::Worker,
+    worker::{Reason, Worker},
 };
+
+/// Connections beside those of handlers: one listens, the others renew leases, mark events as done
+/// and store deliveries.
+#[cfg(feature = "postgres")]
+const SPARE_CONNECTIONS: usize = 4;
 
 /// A durable inbox for the events of WhatsApp webhooks: see the [crate documentation](crate).
 ///
@@ -32,6 +44,27 @@ pub(crate) struct Inner {
     pub(crate) waker: Waker,
     pub(crate) counting: Counting,
     pub(crate) warnings: telemetry::Warnings,
+    pub(crate) handlers: Handlers,
+}
+
+/// Handlers that the workers of this process may run at the same time.
+#[derive(Debug, Default)]
+pub(crate) struct Handlers(AtomicUsize);
+
+impl Handlers {
+    /// Adds those of a worker, until the guard is dropped.
+    pub(crate) fn start(&self, most: usize) -> impl Drop + '_ {
+        struct Running<'a>(&'a AtomicUsize, usize);
+
+        impl Drop for Running<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(self.1, Ordering::Relaxed);
+            }
+        }
+
+        self.0.fetch_add(most, Ordering::Relaxed);
+        Running(&self.0, most)
+    }
 }
 
 impl Inbox {
@@ -76,6 +109,7 @@ impl Inbox {
                 waker: Waker::new(),
                 counting,
                 warnings: telemetry::Warnings::new(),
+                handlers: Handlers::default(),
             }),
         }
     }
@@ -124,13 +158,13 @@ impl Inbox {
 
     /// Asks the database how many events are waiting, for health checks and metrics.
     ///
-    /// Reads one row per lane with pending events and one index, so ask every few seconds and not
-    /// for every request.
+    /// Reads one row per lane with pending events, the index entry of every dead letter and one of
+    /// the oldest event, so ask every few seconds and not for every request.
     ///
     /// # Errors
     ///
-    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
-    /// longer than 2 seconds.
+    /// If the database fails, takes longer than 30 seconds, or (on Postgres) another transaction
+    /// holds a lock for longer than 2 seconds.
     pub async fn status(&self) -> Result<Status, InboxError> {
         let status = Status::new(&self.inner.backend.status().await?);
         telemetry::status(&status);
@@ -148,8 +182,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
-    /// longer than 2 seconds.
+    /// If the database fails, takes longer than 30 seconds, or (on Postgres) another transaction
+    /// holds a lock for longer than 2 seconds.
     pub async fn dead_letters(
         &self,
         after: u64,
@@ -165,8 +199,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
-    /// longer than 2 seconds.
+    /// If the database fails, takes longer than 30 seconds, or (on Postgres) another transaction
+    /// holds a lock for longer than 2 seconds.
     pub async fn replay(&self, keys: &[EventKey]) -> Result<u64, InboxError> {
         let replayed = self.inner.backend.replay(&to_bytes(keys)).await?;
         self.wake();
@@ -178,8 +212,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
-    /// longer than 2 seconds.
+    /// If the database fails, takes longer than 30 seconds, or (on Postgres) another transaction
+    /// holds a lock for longer than 2 seconds.
     pub async fn discard(&self, keys: &[EventKey]) -> Result<u64, InboxError> {
         let keep = self.inner.settings.keep;
         self.inner.backend.discard(&to_bytes(keys), keep).await
@@ -193,8 +227,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the database fails, takes longer than 30 seconds, or another transaction holds a lock for
-    /// longer than 2 seconds. What was removed until then stays removed.
+    /// If the database fails, takes longer than 30 seconds, or (on Postgres) another transaction
+    /// holds a lock for longer than 2 seconds. What was removed until then stays removed.
     pub async fn purge(&self) -> Result<(), InboxError> {
         while self.inner.backend.purge().await? >= crate::backend::PURGE_BATCH.unsigned_abs() {
             // Others get their turn.
@@ -225,6 +259,16 @@ impl Inbox {
 }
 
 impl Inner {
+    /// A handler begins a transaction: are there connections for as many as may do so?
+    #[cfg(feature = "postgres")]
+    pub(crate) fn check_pool(&self, connections: u32) {
+        let handlers = self.handlers.0.load(Ordering::Relaxed);
+        let needed = handlers.saturating_add(SPARE_CONNECTIONS);
+        if usize::try_from(connections).is_ok_and(|connections| connections < needed) {
+            self.warnings.small_pool(connections, needed);
+        }
+    }
+
     pub(crate) fn refused(&self, error: &InboxError) {
         self.counting.refused.add(1);
         self.warnings.refused(error);
@@ -240,10 +284,10 @@ impl Inner {
         self.warnings.lease_lost();
     }
 
-    pub(crate) fn dead_letters(&self, dead: &[Dead]) {
+    pub(crate) fn dead_letters(&self, dead: &[Dead], reason: Reason) {
         if !dead.is_empty() {
             self.counting.dead.add(dead.len() as u64);
-            self.warnings.dead_letters(dead);
+            self.warnings.dead_letters(dead, reason);
         }
     }
 }

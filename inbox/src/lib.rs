@@ -32,9 +32,10 @@
 //! # Guarantees
 //!
 //! - **200 means stored.** If the database is away, full, read-only or too slow, Meta gets 503 and
-//!   redelivers. Two groups get 200 and are not stored: kinds that [`InboxBuilder::ignore`] or
-//!   [`InboxBuilder::only`] leave out, and events in `Notification::foreign`. If the second is a
-//!   loss, set `OnForeignEvent::Refuse` in the app.
+//!   redelivers. A delivery whose rows would take too much memory gets 503 too
+//!   ([`InboxErrorKind::TooLarge`]); Meta sends nothing like it. Two groups get 200 and are not
+//!   stored: kinds that [`InboxBuilder::ignore`] or [`InboxBuilder::only`] leave out, and events in
+//!   `Notification::foreign`. If the second is a loss, set `OnForeignEvent::Refuse` in the app.
 //! - **Stored once.** A redelivery in any grouping is not stored again, until 7 days after the
 //!   event was handled. A `DedupLayer` is not needed. Events without an id and without a time
 //!   cannot be told from each other; each is stored.
@@ -124,7 +125,7 @@ pub use self::{
     status::Status,
     transaction::InboxTransaction,
     verdict::Verdict,
-    worker::Worker,
+    worker::{RunReport, Worker},
 };
 
 /// Runs the example of the README as a doctest.

@@ -24,7 +24,8 @@ use crate::{
 /// |---|---|
 /// | 200 | all events of the delivery are committed, were stored before, or are left out |
 /// | 503 | the database failed, or was slower than `store_timeout`. Its commit may have succeeded all the same. Meta redelivers, and what was stored is not stored again |
-/// | 500 | the request did not pass through a `WebhookLayer` |
+/// | 503 | the rows would take too much memory ([`TooLarge`](crate::InboxErrorKind::TooLarge)). The database is not asked, and Meta sends nothing like it |
+/// | 500 | the request did not pass through a `WebhookLayer`. A WARN says so (feature `tracing`) |
 ///
 /// Events about foreign accounts (`Notification::foreign`) are not stored. The task of a large
 /// delivery yields after every 32 events or 64 KiB that it makes ready for the database.
@@ -67,7 +68,10 @@ impl<B> Service<Request<B>> for Receiver {
             answer: Box::pin(async move {
                 match notification {
                     Some(notification) => answer(&inbox, &notification, &app).await,
-                    None => StatusCode::INTERNAL_SERVER_ERROR,
+                    None => {
+                        inbox.inner.warnings.layer_missing();
+                        StatusCode::INTERNAL_SERVER_ERROR
+                    }
                 }
             }),
         }

@@ -12,11 +12,13 @@ pub struct Status {
     pub bulk: u64,
     /// Lanes that a worker has at the moment.
     pub running: u64,
-    /// Lanes that wait for a retry.
+    /// Lanes that wait for a retry or for [`Verdict::NotBefore`](crate::Verdict::NotBefore), and
+    /// those that a shutdown has handed over until a worker takes them.
     pub retrying: u64,
     /// Dead letters.
     pub dead: u64,
-    /// Time since the arrival of the oldest pending event. `None` if nothing is pending.
+    /// Time since the arrival of the oldest pending event. `None` if nothing is pending. A replayed
+    /// event keeps its arrival.
     pub oldest: Option<Duration>,
 }
 

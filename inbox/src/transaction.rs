@@ -72,6 +72,7 @@ macro_rules! begin {
                     }
                 };
                 let run = slot(&self.run)?;
+                run.inbox.inner.check_pool(backend.max_connections());
                 Ok(InboxTransaction::new(backend.begin_run().await?, run))
             }
 

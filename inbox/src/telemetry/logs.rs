@@ -16,7 +16,7 @@ use tracing::{Instrument, Span, debug, field, info_span, instrument::Instrumente
 
 use tower_whatsapp::event::EventKey;
 
-use crate::{backend::Dead, error::InboxError, event::InboxBatch};
+use crate::{backend::Dead, error::InboxError, event::InboxBatch, worker::Reason};
 
 /// The target of all spans and events, for filters.
 const TARGET: &str = "tower_whatsapp_inbox";
@@ -34,6 +34,10 @@ pub(crate) struct Warnings {
     after_done: RateLimit,
     task_panicked: RateLimit,
     run_panicked: RateLimit,
+    run_failed: [RateLimit; Reason::COUNT],
+    layer_missing: RateLimit,
+    #[cfg(feature = "postgres")]
+    small_pool: RateLimit,
 }
 
 /// Emits one event with the same fields as WARN, with the number left out before, or as DEBUG.
@@ -58,8 +62,42 @@ impl Warnings {
         warn_or_debug!(
             self.refused,
             { cause = cause(error) },
-            "answered a delivery with 503: the database did not say that its events are stored. \
-             Meta redelivers for 7 days, and what was stored all the same is not stored again"
+            "answered a delivery with 503: its events are not stored, or the database did not say \
+             so in time. Meta redelivers for 7 days, and what was stored all the same is not \
+             stored again"
+        );
+    }
+
+    pub(crate) fn layer_missing(&self) {
+        warn_or_debug!(
+            self.layer_missing,
+            { reason = "layer_missing" },
+            "answered 500: this request reached the inbox without passing a WebhookLayer. If Meta \
+             sent it, the layer does not wrap this route, or is set to another path"
+        );
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn small_pool(&self, connections: u32, needed: usize) {
+        warn_or_debug!(
+            self.small_pool,
+            { connections, needed },
+            "the pool is smaller than the handlers of the workers need for their transactions: \
+             they wait for each other and for deliveries. Raise `max_connections` or lower \
+             `concurrency`"
+        );
+    }
+
+    /// The handler has said nothing of it.
+    pub(crate) fn run_failed(&self, reason: Reason, first: &[u8; 16]) {
+        let Some(limit) = self.run_failed.get(reason as usize) else {
+            return;
+        };
+        let first_key = EventKey::from_bytes(*first);
+        warn_or_debug!(
+            limit,
+            { reason = reason.text(), first_key = field::display(first_key) },
+            "a run failed: its events are retried, or become dead letters"
         );
     }
 
@@ -111,7 +149,7 @@ impl Warnings {
         );
     }
 
-    pub(crate) fn dead_letters(&self, dead: &[Dead]) {
+    pub(crate) fn dead_letters(&self, dead: &[Dead], reason: Reason) {
         let shown = |dead: &Dead| {
             let key = EventKey::from_bytes(dead.key);
             format!("{key} (attempt {})", dead.attempts)
@@ -119,7 +157,7 @@ impl Warnings {
         let letters: Vec<_> = dead.iter().take(LETTERS).map(shown).collect();
         warn_or_debug!(
             self.dead,
-            { count = dead.len(), letters = letters.join(", ") },
+            { reason = reason.text(), count = dead.len(), letters = letters.join(", ") },
             "events became dead letters: see `Inbox::dead_letters`, then replay or discard them"
         );
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{backend::Dead, error::InboxError, event::InboxBatch};
+use crate::{backend::Dead, error::InboxError, event::InboxBatch, worker::Reason};
 
 #[derive(Debug)]
 pub(crate) struct Warnings;
@@ -28,7 +28,14 @@ impl Warnings {
 
     pub(crate) fn run_panicked(&self) {}
 
-    pub(crate) fn dead_letters(&self, _: &[Dead]) {}
+    pub(crate) fn layer_missing(&self) {}
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn small_pool(&self, _: u32, _: usize) {}
+
+    pub(crate) fn run_failed(&self, _: Reason, _: &[u8; 16]) {}
+
+    pub(crate) fn dead_letters(&self, _: &[Dead], _: Reason) {}
 }
 
 pub(crate) fn run_span(_: &InboxBatch) -> NoSpan {

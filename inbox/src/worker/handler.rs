@@ -55,7 +55,8 @@ fn outcome<V: Into<Verdict>, E: fmt::Display>(result: Result<V, E>) -> Result<Ve
     match result.map(Into::into) {
         Ok(Verdict::Never(reason)) => Ok(Verdict::Never(bounded(&reason))),
         Ok(verdict) => Ok(verdict),
-        Err(error) => Err(bounded(&error.to_string())),
+        // With its causes, as `anyhow` and `eyre` write them.
+        Err(error) => Err(bounded(&format!("{error:#}"))),
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::Shared;
+use super::{Reason, Shared};
 use crate::{
     error::{InboxError, InboxErrorKind},
     event::{InboxBatch, StoredEvent},
@@ -21,15 +21,9 @@ use crate::{
 /// First pause between attempts to record what a run came to. The pauses double.
 const RECORD_PAUSE: Duration = Duration::from_millis(200);
 
-const UNREADABLE: &str = "the stored event cannot be read";
-const PROCESS_ENDED: &str = "the process ended while it was handled";
-const PANICKED: &str = "the handler panicked";
-const TIMED_OUT: &str = "the handler took longer than handler_timeout";
-const NOT_COMMITTED: &str = "the handler began a transaction and did not commit it";
-
 /// How a run ended.
 enum End {
-    Verdict(Result<Verdict, String>),
+    Verdict(Result<Verdict, Failed>),
     LeaseEnded,
     Stopped,
 }
@@ -47,6 +41,13 @@ impl End {
             Self::Stopped => "stopped",
         }
     }
+}
+
+/// Who says that a run has failed.
+enum Failed {
+    /// The handler, in its own words.
+    Handler(String),
+    Worker(Reason),
 }
 
 /// Handles the rows of a lane, and records the result while the lease lasts.
@@ -106,8 +107,9 @@ async fn prepare(
     if let Some(first) = rows.first()
         && i64::from(attempt(first)) > max_attempts
     {
-        let failure = never(PROCESS_ENDED);
-        record_failure(shared, lease, term, &[first.key], &failure, Tried::No).await;
+        let (reason, keys) = (Reason::ProcessEnded, &[first.key]);
+        let failure = never(reason.text());
+        record_failure(shared, lease, term, keys, &failure, reason, Tried::No).await;
         return None;
     }
     let mut keys = Vec::with_capacity(rows.len());
@@ -125,8 +127,10 @@ async fn prepare(
                 break;
             }
             // Perhaps written by a later version, which retries it.
-            let failure = shared.failure(attempt, Some(UNREADABLE));
-            record_failure(shared, lease, term, &[key], &failure, Tried::No).await;
+            let (reason, keys) = (Reason::Unreadable, &[key]);
+            shared.inbox.inner.warnings.run_failed(reason, &key);
+            let failure = shared.failure(attempt, Some(reason.text()));
+            record_failure(shared, lease, term, keys, &failure, reason, Tried::No).await;
             return None;
         };
         keys.push(key);
@@ -181,11 +185,11 @@ async fn run_handler(
     let end = tokio::select! {
         biased;
         result = &mut task => End::Verdict(match result {
-            Ok(verdict) => verdict,
-            Err(_) => Err(PANICKED.to_owned()),
+            Ok(verdict) => verdict.map_err(Failed::Handler),
+            Err(_) => Err(Failed::Worker(Reason::Panicked)),
         }),
         () = term.ended() => End::LeaseEnded,
-        () = too_late => End::Verdict(Err(TIMED_OUT.to_owned())),
+        () = too_late => End::Verdict(Err(Failed::Worker(Reason::TimedOut))),
         _ = stop.wait_for(|stop| *stop) => End::Stopped,
     };
     drop(abort);
@@ -229,7 +233,9 @@ async fn settle(shared: &Shared, run: &Run, term: &Term, end: End) {
         false => Tried::No,
     };
     let verdict = match end {
-        End::Verdict(Ok(Verdict::Done)) if run.is_open() => Err(NOT_COMMITTED.to_owned()),
+        End::Verdict(Ok(Verdict::Done)) if run.is_open() => {
+            Err(Failed::Worker(Reason::NotCommitted))
+        }
         End::Verdict(verdict) => verdict,
         End::LeaseEnded => {
             shared.inbox.inner.lease_lost();
@@ -242,29 +248,36 @@ async fn settle(shared: &Shared, run: &Run, term: &Term, end: End) {
             let complete = || shared.completions.complete(shared, lease, keys);
             match record(shared, term, Tried::No, complete).await {
                 Recorded::Now(()) => counting.handled.add(count),
-                Recorded::Before => count_outcome(shared, keys, tried).await,
+                Recorded::Before => count_outcome(shared, keys, Reason::OtherRun, tried).await,
                 Recorded::Lost => {}
             }
         }
         Ok(Verdict::NotBefore(delay)) => {
-            let failure = Failure::unattempted(delay);
-            record_failure(shared, lease, term, keys, &failure, tried).await;
+            let (failure, reason) = (Failure::unattempted(delay), Reason::OtherRun);
+            record_failure(shared, lease, term, keys, &failure, reason, tried).await;
         }
         Ok(Verdict::Again) => {
-            counting.failed.add(1);
             let failure = Failure {
                 delay: Duration::ZERO,
                 ..shared.failure(1, None)
             };
-            record_failure(shared, lease, term, keys, &failure, tried).await;
+            record_failure(shared, lease, term, keys, &failure, Reason::Again, tried).await;
         }
-        Ok(Verdict::Never(reason)) => {
-            record_failure(shared, lease, term, keys, &never(&reason), tried).await;
+        Ok(Verdict::Never(text)) => {
+            let (failure, reason) = (never(&text), Reason::Never);
+            record_failure(shared, lease, term, keys, &failure, reason, tried).await;
         }
-        Err(error) => {
+        Err(failed) => {
             counting.failed.add(1);
-            let failure = shared.failure(run.attempt, Some(&error));
-            record_failure(shared, lease, term, keys, &failure, tried).await;
+            let (text, reason) = match &failed {
+                Failed::Handler(text) => (text.as_str(), Reason::Error),
+                Failed::Worker(reason) => (reason.text(), *reason),
+            };
+            if let (Failed::Worker(reason), Some(first)) = (&failed, keys.first()) {
+                shared.inbox.inner.warnings.run_failed(*reason, first);
+            }
+            let failure = shared.failure(run.attempt, Some(text));
+            record_failure(shared, lease, term, keys, &failure, reason, tried).await;
         }
     }
 }
@@ -301,24 +314,25 @@ async fn record_failure(
     term: &Term,
     keys: &[[u8; 16]],
     failure: &Failure<'_>,
+    reason: Reason,
     tried: Tried,
 ) {
     let (backend, limit) = (&shared.inbox.inner.backend, shared.limit());
     let fail = || backend.fail(lease, keys, failure, limit);
     match record(shared, term, tried, fail).await {
-        Recorded::Now(dead) => shared.inbox.inner.dead_letters(&dead),
-        Recorded::Before => count_outcome(shared, keys, tried).await,
+        Recorded::Now(dead) => shared.inbox.inner.dead_letters(&dead, reason),
+        Recorded::Before => count_outcome(shared, keys, reason, tried).await,
         Recorded::Lost => {}
     }
 }
 
 /// Counts what was recorded by a write whose answer was lost.
-async fn count_outcome(shared: &Shared, keys: &[[u8; 16]], tried: Tried) {
+async fn count_outcome(shared: &Shared, keys: &[[u8; 16]], reason: Reason, tried: Tried) {
     let inner = &shared.inbox.inner;
     match inner.backend.outcome(keys, shared.limit()).await {
         Ok(outcome) => {
             inner.counting.handled.add(outcome.done);
-            inner.dead_letters(&outcome.dead);
+            inner.dead_letters(&outcome.dead, reason);
             if tried == Tried::Perhaps && outcome.done == 0 {
                 inner.lease_lost();
             }

@@ -5,9 +5,14 @@ mod handler;
 mod helpers;
 mod lane_run;
 mod leases;
+mod reason;
 mod run_loop;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use crate::{
     event::{InboxBatch, InboxEvent},
@@ -17,6 +22,7 @@ use crate::{
 };
 
 use self::handler::Handler;
+pub(crate) use self::reason::Reason;
 
 /// Pause after an error of the database, or after a panic.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
@@ -174,8 +180,9 @@ impl Worker {
     /// Time that running handlers have at shutdown. 20 seconds by default. Those that are still
     /// running then are dropped, and another worker runs them again at once.
     ///
-    /// Handing them over takes up to 5 seconds more. By default, Kubernetes kills 30 seconds after
-    /// SIGTERM, which leaves time for both; Docker kills after 10, so raise its limit
+    /// It counts from the moment at which `shutdown` resolves, also while the database does not
+    /// answer. Handing runs over takes up to 5 seconds more. By default, Kubernetes kills 30
+    /// seconds after SIGTERM, which leaves time for both. Docker kills after 10, so raise its limit
     /// (`stop_grace_period`) or lower this one. What is killed runs again when its
     /// [`lease`](Self::lease) has expired, and this run counts as an attempt.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
@@ -201,31 +208,45 @@ impl Worker {
         self
     }
 
-    /// Runs the worker until `shutdown` resolves, then finishes what is running.
+    /// Runs the worker until `shutdown` resolves, then finishes what is running. Returns how many
+    /// runs did not finish within [`drain_timeout`](Self::drain_timeout).
     ///
     /// Errors of the database do not end it: it tries again, and counts them in
     /// [`Counters::database_errors`](crate::Counters::database_errors). An operation that takes
-    /// longer than a quarter of `lease`, or that waits for a lock for 2 seconds (or half of that
-    /// quarter), is such an error. Claims are tried again after half a second, results of handlers
-    /// after pauses that double up to a sixth of `lease`.
+    /// longer than a quarter of `lease`, or that waits for a lock of Postgres for 2 seconds (or
+    /// half of that quarter), is such an error. A purge and the gauges have 30 seconds. Claims are
+    /// tried again after half a second, results of handlers after pauses that double up to a sixth
+    /// of `lease`.
     ///
     /// A panic outside of a handler, as in a recorder of metrics, does not end it either: the task
     /// is started again, and events whose run panicked are handled again when their lease has
-    /// ended. Only where it claims events, such a panic is one of this method.
+    /// ended. A panic while events are claimed propagates out of `run`.
     ///
     /// Dropped earlier, it drops the running handlers; other workers take over when their leases
     /// have expired.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> RunReport {
         let (completions, requests) = completions::Completions::new();
+        let inner = Arc::clone(&self.inbox.inner);
+        let _running = inner.handlers.start(self.options.concurrency[0]);
         let shared = Arc::new(Shared {
             inbox: self.inbox,
             handler: self.handler,
             options: self.options,
             leases: leases::Leases::default(),
             completions,
+            is_over: AtomicBool::new(false),
         });
-        run_loop::run(shared, requests, shutdown).await;
+        run_loop::run(shared, requests, shutdown).await
     }
+}
+
+/// How a [`Worker`] has ended: see [`Worker::run`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct RunReport {
+    /// Runs that were dropped at the end of [`Worker::drain_timeout`]. Their events are handed to
+    /// another worker.
+    pub dropped: u64,
 }
 
 /// Renewals need some time, and no handler ends in none. The tests of this crate have less.
@@ -247,6 +268,8 @@ struct Shared {
     options: Options,
     leases: leases::Leases,
     completions: completions::Completions,
+    /// `shutdown` has resolved: nothing more is claimed.
+    is_over: AtomicBool,
 }
 
 impl Shared {

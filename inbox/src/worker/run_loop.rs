@@ -3,7 +3,7 @@
 use std::{
     future::pending,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{ERROR_PAUSE, Shared, completions::Requests, helpers::Helpers, lane_run};
+use super::{ERROR_PAUSE, RunReport, Shared, completions::Requests, helpers::Helpers, lane_run};
 use crate::{
     conversation::{BULK, MESSAGES},
     error::InboxError,
@@ -77,32 +77,35 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     requests: Requests,
     shutdown: impl Future<Output = ()>,
-) {
+) -> RunReport {
     let shutdown = pin!(shutdown);
     let mut helpers = Helpers::start(Arc::clone(&shared), requests);
     tokio::select! {
-        () = run_lanes(&shared, shutdown) => {}
+        report = run_lanes(&shared, shutdown) => report,
         never = helpers.watch() => match never {},
     }
 }
 
-async fn run_lanes(shared: &Arc<Shared>, mut shutdown: Pin<&mut impl Future<Output = ()>>) {
+async fn run_lanes(
+    shared: &Arc<Shared>,
+    mut shutdown: Pin<&mut impl Future<Output = ()>>,
+) -> RunReport {
     let mut woken = shared.inbox.inner.waker.subscribe();
     let (stop, stopped) = watch::channel(false);
     let [messages, bulk] = shared.options.concurrency;
     let mut slots =
         [(MESSAGES, messages), (BULK, bulk)].map(|(class, limit)| Slots::new(class, limit));
-    loop {
+    let end = loop {
         let claiming = claim_all(shared, &mut slots, &stopped);
-        if is_over_after(claiming, shutdown.as_mut()).await {
-            break;
+        if let Some(end) = end_while(shared, claiming, shutdown.as_mut()).await {
+            break end;
         }
         let next = slots.iter().map(|slots| slots.wake_at).min();
         let next = next.unwrap_or_else(Instant::now);
         let [messages, bulk] = &mut slots;
         tokio::select! {
             biased;
-            () = &mut shutdown => break,
+            () = &mut shutdown => break Instant::now() + shared.options.drain_timeout,
             () = messages.free(shared) => {}
             () = bulk.free(shared) => {}
             _ = woken.changed() => slots.iter_mut().for_each(|slots| slots.is_due = true),
@@ -113,31 +116,38 @@ async fn run_lanes(shared: &Arc<Shared>, mut shutdown: Pin<&mut impl Future<Outp
                 }
             }
         }
-    }
-    drain(shared, slots, &stop).await;
+    };
+    drain(shared, slots, end, &stop).await
 }
 
-/// Waits for claims, and returns whether `shutdown` has resolved meanwhile. It goes on beside them,
-/// because it may have the connection that they wait for: SQLite has one that writes.
-async fn is_over_after(
+/// Waits for claims. If `shutdown` resolves meanwhile, returns the end of `drain_timeout`, which
+/// counts from then. `shutdown` goes on beside the claims, because it may have the connection that
+/// they wait for: SQLite has one that writes.
+async fn end_while(
+    shared: &Shared,
     claiming: impl Future<Output = ()>,
     shutdown: Pin<&mut impl Future<Output = ()>>,
-) -> bool {
+) -> Option<Instant> {
     let mut claiming = pin!(claiming);
     tokio::select! {
         biased;
-        () = &mut claiming => false,
+        () = &mut claiming => None,
         () = shutdown => {
-            // Not dropped: nobody would know of the leases.
-            claiming.await;
-            true
+            let end = Instant::now() + shared.options.drain_timeout;
+            shared.is_over.store(true, Ordering::Relaxed);
+            // Not dropped at once: nobody would know of the leases, which then have to expire.
+            let _ = timeout_at(end, claiming).await;
+            Some(end)
         }
     }
 }
 
-/// Claims for both classes, one after the other.
+/// Claims for both classes, one after the other, until the worker is to end.
 async fn claim_all(shared: &Arc<Shared>, slots: &mut [Slots; 2], stopped: &watch::Receiver<bool>) {
     for slots in slots {
+        if shared.is_over.load(Ordering::Relaxed) {
+            return;
+        }
         claim(shared, slots, stopped).await;
     }
 }
@@ -177,7 +187,7 @@ async fn claim(shared: &Arc<Shared>, slots: &mut Slots, stopped: &watch::Receive
         slots.runs.spawn(run);
     }
     slots.wake_at = Instant::now() + poll;
-    if !slots.is_due {
+    if !slots.is_due && !shared.is_over.load(Ordering::Relaxed) {
         let backend = &shared.inbox.inner.backend;
         // Without an answer, the next poll finds out.
         if let Ok(Some(pause)) = backend.next_wake(slots.class, shared.limit()).await {
@@ -239,17 +249,24 @@ async fn leased(shared: &Shared, class: i16, free: usize) -> Result<Vec<Claimed>
 }
 
 /// Waits for what is running. What takes too long is dropped, and its lease is given up.
-async fn drain(shared: &Shared, mut slots: [Slots; 2], stop: &watch::Sender<bool>) {
-    let end = Instant::now() + shared.options.drain_timeout;
-    let mut all = pin!(async {
-        for slots in &mut slots {
-            slots.free_all(shared).await;
-        }
-    });
-    if timeout_at(end, &mut all).await.is_ok() {
-        return;
+async fn drain(
+    shared: &Shared,
+    mut slots: [Slots; 2],
+    end: Instant,
+    stop: &watch::Sender<bool>,
+) -> RunReport {
+    if timeout_at(end, free_all(shared, &mut slots)).await.is_ok() {
+        return RunReport::default();
     }
+    let dropped = slots.iter().map(|slots| slots.runs.len() as u64).sum();
     stop.send_replace(true);
     // Long enough to give up the leases. Those that cannot be given up expire.
-    let _ = timeout(Duration::from_secs(5), all).await;
+    let _ = timeout(Duration::from_secs(5), free_all(shared, &mut slots)).await;
+    RunReport { dropped }
+}
+
+async fn free_all(shared: &Shared, slots: &mut [Slots; 2]) {
+    for slots in slots {
+        slots.free_all(shared).await;
+    }
 }

@@ -9,6 +9,7 @@ pub(crate) mod common;
 
 mod answers;
 mod panics;
+mod shutdown;
 mod turns;
 
 use std::{

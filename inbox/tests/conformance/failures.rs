@@ -177,6 +177,41 @@ pub(crate) async fn verdicts_are_obeyed(db: &Db) {
     let letters = inbox.dead_letters(0, 10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].error(), Some("a reason"));
+    // None of them is a failure.
+    let counters = inbox.counters();
+    assert_eq!(
+        (counters.failed, counters.handled, counters.dead),
+        (0, 2, 1)
+    );
+}
+
+/// As `anyhow` and `eyre` write it: they have the causes in the alternate form only.
+pub(crate) async fn the_causes_of_an_error_are_kept(db: &Db) {
+    struct Failed;
+
+    impl std::fmt::Display for Failed {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(if f.alternate() { "it: why" } else { "it" })
+        }
+    }
+
+    let inbox = db.inbox().await;
+    for is_batch in [false, true] {
+        post(
+            &inbox,
+            messages(&[message("491", &format!("{is_batch}"), 1)]),
+        )
+        .await;
+        let worker = if is_batch {
+            inbox.batch_worker(|_| async { Err::<(), _>(Failed) })
+        } else {
+            inbox.worker(|_| async { Err::<(), _>(Failed) })
+        };
+        worker.max_attempts(1).run(until_empty(&inbox)).await;
+    }
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    let errors: Vec<_> = letters.iter().map(DeadLetter::error).collect();
+    assert_eq!(errors, [Some("it: why"); 2]);
 }
 
 /// A verdict without a reason does not hide the reason of the failure before it.

@@ -422,5 +422,5 @@ async fn run_with<T>(
     let shutdown = async {
         let _ = finish.await;
     };
-    tokio::join!(worker.run(shutdown), work)
+    tokio::join!(async { _ = worker.run(shutdown).await }, work)
 }

@@ -19,7 +19,8 @@ pub(crate) async fn running_handlers_finish(db: &Db) {
     let shutdown = async {
         let _ = started.await;
     };
-    worker.run(shutdown).await;
+    let report = worker.run(shutdown).await;
+    assert_eq!(report.dropped, 0);
     // The one that ran is done, the other was not started.
     let status = inbox.status().await.unwrap();
     assert_eq!(
@@ -50,7 +51,8 @@ pub(crate) async fn what_does_not_finish_is_handed_over(db: &Db) {
     let (worker, started) = slow(&inbox, LONG);
     let worker = worker.drain_timeout(Duration::from_millis(100)).lease(LONG);
     let start = Instant::now();
-    worker.run(async { drop(started.await) }).await;
+    let report = worker.run(async { drop(started.await) }).await;
+    assert_eq!(report.dropped, 1);
     // At once, not when the lease has expired, and not as an attempt.
     let other = db.inbox().await;
     let worker = other.worker(|event: InboxEvent| async move {

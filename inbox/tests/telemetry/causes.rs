@@ -5,13 +5,13 @@ use std::{os::unix::net::UnixListener, sync::Arc, time::Duration};
 use http::StatusCode;
 use tokio::sync::{mpsc, watch};
 use tower_whatsapp_inbox::{
-    Inbox, InboxEvent,
+    Inbox, InboxError, InboxEvent,
     testing::{Fault, Moment, Point, set_hook},
 };
 
 use crate::{
     Lines,
-    common::{Db, message, messages, post},
+    common::{Db, message, messages, post, until_empty},
 };
 
 /// Shorter than anything that makes a delivery wait here.
@@ -35,6 +35,7 @@ pub(crate) async fn each_is_told(db: Db, lines: &Lines) {
         a_lock_is_held(&db, lines).await;
         a_statement_is_slow(&db, lines).await;
         the_pool_is_in_use(&db, lines).await;
+        the_pool_is_small(&db, lines).await;
         the_server_is_away(db, lines).await;
     }
 }
@@ -143,6 +144,32 @@ async fn the_pool_is_in_use(db: &Db, lines: &Lines) {
         let case = Case { inbox, lines };
         case.refused("no connection of the pool became free").await;
     }
+}
+
+/// Handlers with transactions would wait for each other. Those without need no connection.
+async fn the_pool_is_small(db: &Db, lines: &Lines) {
+    let told = || lines.with("the pool is smaller").len();
+    // The pools of these tests have 10.
+    for (concurrency, begins, is_told) in [(6, true, 0), (7, false, 0), (7, true, 1)] {
+        let inbox = db.inbox().await;
+        // One that has ended does not count.
+        let ended = inbox.worker(|_| async { Ok::<_, String>(()) });
+        ended.concurrency(100).run(async {}).await;
+        let body = messages(&[message("4915550001", &format!("{concurrency}{begins}"), 1)]);
+        assert_eq!(post(&inbox, body).await, StatusCode::OK);
+        let worker = inbox.worker(move |event: InboxEvent| async move {
+            if begins {
+                event.begin_postgres().await?.done().await?;
+            }
+            Ok::<_, InboxError>(())
+        });
+        let known = told();
+        let worker = worker.concurrency(concurrency);
+        worker.run(until_empty(&inbox)).await;
+        assert_eq!(told() - known, is_told, "{concurrency} {begins}");
+    }
+    lines.warning("the pool is smaller than the handlers");
+    assert_eq!(lines.with("connections=10 needed=11").len(), 1);
 }
 
 async fn the_server_is_away(mut db: Db, lines: &Lines) {

@@ -6,6 +6,7 @@
 pub(crate) mod common;
 
 mod causes;
+mod reasons;
 
 use std::{
     io,
@@ -13,7 +14,8 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
+use http::{Request, StatusCode};
+use tower::ServiceExt;
 use tower_whatsapp_inbox::{
     Inbox, InboxEvent, Verdict,
     testing::{Fault, Moment, Point, set_hook},
@@ -44,14 +46,14 @@ impl Lines {
     }
 
     #[track_caller]
-    fn only(&self, part: &str) -> String {
+    pub(crate) fn only(&self, part: &str) -> String {
         self.one(part, &self.with(part))
     }
 
     /// The one WARN with this text. The spans of a request may stand before the target: those of
     /// the layer, if it is built with its feature `tracing`.
     #[track_caller]
-    fn warning(&self, text: &str) -> String {
+    pub(crate) fn warning(&self, text: &str) -> String {
         let mut found = self.with(&format!("tower_whatsapp_inbox: {text}"));
         found.retain(|line| line.split_whitespace().nth(1) == Some("WARN"));
         self.one(text, &found)
@@ -87,6 +89,10 @@ async fn an_operator_sees_runs_and_what_to_act_on() {
     for db in [Db::sqlite().await, Db::own_postgres().await] {
         causes::each_is_told(db, &lines).await;
     }
+    for db in [Db::sqlite().await, Db::postgres().await] {
+        reasons::each_is_told(&db, &lines).await;
+    }
+    requests_without_the_layer(&inbox, &lines).await;
 
     let text = lines.with("").join("\n");
     for personal in ["4915550001", "wamid-canary", "a word of the handler"] {
@@ -151,7 +157,10 @@ async fn runs(inbox: &Inbox, lines: &Lines) {
     lines.only(r#"outcome="failed""#);
     let dead = lines.warning("events became dead letters");
     let letters = inbox.dead_letters(0, 10).await.unwrap();
-    let told = format!(r#"count=1 letters="{} (attempt 1)""#, letters[0].key());
+    let told = format!(
+        r#"reason="the handler failed" count=1 letters="{} (attempt 1)""#,
+        letters[0].key()
+    );
     assert!(dead.contains(&told), "{dead}");
 }
 
@@ -232,4 +241,15 @@ async fn panics_of_a_worker(inbox: &Inbox, lines: &Lines) {
     assert_eq!(both.len(), 1, "{both:?}");
     let warning = lines.warning("a run panicked");
     assert!(warning.contains(r#"reason="run_panicked""#), "{warning}");
+}
+
+/// Meta gets 500 for as long as the route is wrong, so somebody has to be told.
+async fn requests_without_the_layer(inbox: &Inbox, lines: &Lines) {
+    for _ in 0..3 {
+        let answer = inbox.receiver().oneshot(Request::new(())).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    let warning = lines.warning("answered 500");
+    assert!(warning.contains(r#"reason="layer_missing""#), "{warning}");
+    assert_eq!(lines.with("answered 500").len(), 3);
 }
