@@ -14,7 +14,7 @@ use std::{
 use proptest::{collection::vec, prelude::*};
 use tokio::{
     task::{JoinSet, yield_now},
-    time::{Instant, advance},
+    time::{Instant, advance, sleep},
 };
 use tower_whatsapp::{
     dedup::{Claim, Commit, MemoryStore, Renewal, Store, StoreError, StoreErrorKind, Token},
@@ -23,8 +23,13 @@ use tower_whatsapp::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Delay of a call that makes a lease of two seconds expire before it can be looked at.
+const SLOW: Duration = Duration::from_millis(500);
+/// The same for a lease of half a minute.
+const TOO_SLOW: Duration = Duration::from_secs(9);
 
 #[tokio::test(start_paused = true)]
 async fn the_store_in_memory_conforms() {
@@ -111,18 +116,52 @@ async fn conformance_catches_every_broken_store() {
     let without_byte = (0..16).map(|place| (Fault::KeyWithoutByte(place), "rule"));
     let mut missed = Vec::new();
     for (fault, rule) in broken.into_iter().chain(without_byte) {
-        let run = tokio::spawn(conformance(Simple::new(Some(fault)))).await;
-        let Err(error) = run else {
+        let Some(message) = failure(Simple::new(Some(fault))).await else {
             missed.push(fault);
             continue;
         };
-        let panic = error.into_panic();
-        let message = panic.downcast_ref::<String>().map(String::as_str);
-        let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap();
         println!("{fault:?}: {message}");
         assert!(message.contains(rule), "{fault:?}: {message}");
     }
     assert_eq!(missed, [], "not caught");
+}
+
+#[tokio::test(start_paused = true)]
+async fn conformance_catches_early_expiry_in_a_slow_store() {
+    for (fault, rule) in [
+        (Fault::ShortLeaseHalved, "the lease"),
+        (Fault::ShortWindowHalved, "rule 4"),
+    ] {
+        let store = Simple::new(Some(fault)).slow(SLOW);
+        let message = failure(store).await;
+        assert!(
+            message
+                .as_deref()
+                .is_some_and(|message| message.contains(rule) && message.contains("quarters")),
+            "{fault:?}: {message:?}"
+        );
+    }
+}
+
+/// What cannot be observed in time has not been checked.
+#[tokio::test(start_paused = true)]
+async fn conformance_fails_a_store_that_is_too_slow_to_check() {
+    for fault in [Fault::SlowClaims, Fault::SlowCommits] {
+        let message = failure(Simple::new(Some(fault))).await;
+        assert!(
+            message
+                .as_deref()
+                .is_some_and(|message| message.contains("too slow to tell")),
+            "{fault:?}: {message:?}"
+        );
+    }
+}
+
+/// Runs the suite. Returns the message of its panic.
+async fn failure(store: Simple) -> Option<String> {
+    let panic = tokio::spawn(conformance(store)).await.err()?.into_panic();
+    let message = panic.downcast_ref::<String>().cloned();
+    message.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
 }
 
 /// Faults of a store.
@@ -172,9 +211,11 @@ enum Fault {
     /// Renewals add to the lease, instead of starting it again.
     RenewAdds,
     LeaseInWholeSeconds,
+    ShortLeaseHalved,
     LeaseAtMostHour,
     RenewAtMostHour,
     WindowInWholeSeconds,
+    ShortWindowHalved,
     WindowAtMostMinute,
     WindowAtMostHour,
     WindowInU16Seconds,
@@ -190,12 +231,17 @@ enum Fault {
     RenewHangs,
     CommitHangs,
     ReleaseHangs,
+    /// Claims under a lease of more than a second and less than a minute take [`TOO_SLOW`].
+    SlowClaims,
+    /// The same for commits.
+    SlowCommits,
 }
 
 /// A store that breaks exactly one rule.
 struct Simple {
     states: Mutex<HashMap<Vec<u8>, State>>,
     fault: Option<Fault>,
+    delay: Duration,
 }
 
 #[derive(Clone, Copy)]
@@ -210,10 +256,17 @@ impl Simple {
         Self {
             states: Mutex::default(),
             fault,
+            delay: Duration::ZERO,
         }
     }
 
+    /// Delays each call.
+    fn slow(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
     async fn hang(&self, fault: Fault) {
+        sleep(self.delay).await;
         if self.has(fault) {
             std::future::pending::<()>().await;
         }
@@ -266,6 +319,7 @@ impl Simple {
     fn lease(&self, lease: Duration) -> Duration {
         match self.fault {
             Some(Fault::LeaseShortened) => lease / 2,
+            Some(Fault::ShortLeaseHalved) if lease < MINUTE => lease / 2,
             Some(Fault::LeaseInWholeSeconds) => Duration::from_secs(lease.as_secs()),
             Some(Fault::LeaseAtMostHour) => lease.min(HOUR),
             _ => lease,
@@ -276,8 +330,9 @@ impl Simple {
     fn window(&self, window: Duration) -> Duration {
         match self.fault {
             Some(Fault::WindowShortened) => window / 2,
+            Some(Fault::ShortWindowHalved) if window < MINUTE => window / 2,
             Some(Fault::WindowInWholeSeconds) => Duration::from_secs(window.as_secs()),
-            Some(Fault::WindowAtMostMinute) => window.min(Duration::from_secs(60)),
+            Some(Fault::WindowAtMostMinute) => window.min(MINUTE),
             Some(Fault::WindowAtMostHour) => window.min(HOUR),
             Some(Fault::WindowInU16Seconds) => {
                 Duration::from_secs((window.as_secs() as u16).into())
@@ -307,6 +362,9 @@ impl Store for Simple {
         self.hang(Fault::ClaimHangs).await;
         if self.has(Fault::Fails) {
             return Err(StoreError::unavailable("on purpose"));
+        }
+        if self.has(Fault::SlowClaims) && lease > SECOND && lease < MINUTE {
+            sleep(TOO_SLOW).await;
         }
         let lease = self.lease(lease);
         let mut claims = Vec::new();
@@ -410,6 +468,10 @@ impl Store for Simple {
         self.hang(Fault::CommitHangs).await;
         let mut commits = Vec::new();
         let first = keys.first().map(|(_, window)| *window);
+        if self.has(Fault::SlowCommits) && first.is_some_and(|time| time > SECOND && time < MINUTE)
+        {
+            sleep(TOO_SLOW).await;
+        }
         for (key, window) in keys {
             let mut window = *window;
             if self.has(Fault::OneWindowForAll) {

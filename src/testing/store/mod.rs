@@ -27,7 +27,8 @@ use crate::dedup::Store;
 /// with NUL, 0xFF and other values that a text column may not keep. About 12,000 keys are left
 /// behind. They expire within two minutes, except three that take up to a week.
 ///
-/// It takes about 5 seconds. A slow machine does not make it fail. A store may round leases and
+/// It takes about 5 seconds. On a slow machine it takes up to 45 seconds longer. It fails with "too
+/// slow to tell" if two calls then still take more than 7 seconds. A store may round leases and
 /// windows up by less than a second. Paused time works for a store that uses [`tokio::time`], but
 /// not for one with its own clock.
 ///
