@@ -207,6 +207,14 @@ impl Troubled {
                 .end(&mut self.servers.lock().unwrap(), self.key);
         });
     }
+
+    /// Checks that a write during the fault has failed, if the fault makes all calls fail.
+    fn was_there(&self, stack: &Stack<RedisStore>) {
+        let unavailable = Answer::later(DedupRejectionKind::StoreUnavailable);
+        if self.trouble.at_the_claim() == unavailable {
+            assert!(stack.handle.counters().store_failures > 0);
+        }
+    }
 }
 
 /// A store timeout of a second, so that a busy machine does not matter.
@@ -286,6 +294,7 @@ async fn at_the_commit(trouble: Trouble) {
     assert_eq!(stack.send(&text("A")).await, Answer::good());
     redis.end();
     is_done(&stack, 1).await;
+    redis.was_there(&stack);
 }
 
 async fn at_the_release(trouble: Trouble) {
@@ -307,6 +316,7 @@ async fn at_the_release(trouble: Trouble) {
     assert_eq!(stack.send(&text("A")).await, refused);
     redis.end();
     stack.rest().await;
+    redis.was_there(&stack);
     assert_eq!(stack.held(&text("A")).await, [Held::Absent]);
     // No lease has to expire first.
     assert_eq!(retried(&stack, &text("A")).await, 0);
