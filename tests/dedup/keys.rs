@@ -403,26 +403,50 @@ async fn what_is_beside_a_refused_event_is_handled() {
     stack.rest().await;
 }
 
-/// Old by nature, of unknown age, or without a window.
+/// Samples that are old by nature: what an account had before it was connected.
+const OLD_BY_NATURE: [&str; 10] = [
+    "history_text",
+    "history_answer",
+    "history_placeholder",
+    "history_unavailable",
+    "history_media",
+    "history_media_echo",
+    "history_progress",
+    "history_declined",
+    "app_contact_added",
+    "app_contact_removed",
+];
+/// Samples of unknown age: they have no timestamp, or none that the library reads.
+const OF_UNKNOWN_AGE: [&str; 7] = [
+    "error",
+    "unknown_shape",
+    "unknown_field",
+    "call_error",
+    "group_error",
+    "app_echo_error",
+    "echo_error",
+];
+
 #[tokio::test(start_paused = true)]
 async fn what_is_never_stale() {
     let year = Duration::from_secs(365 * 24 * 60 * 60);
-    let mut exempt = 0;
+    let mut exempt = Vec::new();
     for (name, sample) in sample::all() {
         let sample = sample.lenient().timestamp(now() - year.as_secs());
-        let notification = sample.notification();
-        let events = notification.events();
-        let is_exempt = events.iter().all(|event| {
-            matches!(event.field(), Some("history" | "smb_app_state_sync"))
-                || event.timestamp().is_none()
-        });
         let stack = Stack::with(Host::good(), |builder| builder.on_stale(OnStale::Refuse));
         let answer = stack.send(&sample).await;
-        assert_eq!(answer == Answer::good(), is_exempt, "{name}: {answer:?}");
-        exempt += usize::from(is_exempt);
+        if answer == Answer::good() {
+            exempt.push(name);
+        } else {
+            let refused = Answer::own(403, DedupRejectionKind::Stale);
+            assert_eq!(answer, refused, "{name}");
+        }
         stack.rest().await;
     }
-    assert!(exempt >= 2, "{exempt}");
+    let mut expected = [&OLD_BY_NATURE[..], &OF_UNKNOWN_AGE].concat();
+    expected.sort_unstable();
+    exempt.sort_unstable();
+    assert_eq!(exempt, expected);
 }
 
 /// The age of events without a key is that of the window, and they are refused like others.
