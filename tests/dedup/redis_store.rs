@@ -430,7 +430,7 @@ async fn a_handshake_that_takes_longer_than_callers_wait() {
 /// The runtime in which the attempt to connect began is alive, and nobody drives it: that of a
 /// test, or of a thread that is blocked.
 #[test]
-#[ignore = "needs redis-server: cargo test --all-features --test redis -- --ignored"]
+#[ignore = "needs redis-server: cargo test --all-features --test dedup redis_store -- --ignored"]
 fn an_attempt_in_a_runtime_that_nobody_drives() {
     let runtime = || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -451,12 +451,10 @@ fn an_attempt_in_a_runtime_that_nobody_drives() {
     runtime().block_on(async {
         // Callers that wait for less than the attempt may take, and one that waits as long as it
         // takes.
-        let began = Instant::now();
         let patient = timeout(PATIENCE, store.check());
         let (failures, checked) = tokio::join!(recovers(&store), patient);
         checked.unwrap().unwrap();
         assert!(failures > 0);
-        assert!(began.elapsed() < Duration::from_secs(4));
     });
     drop(idle);
 }

@@ -1,9 +1,12 @@
 //! Handlers that run longer than their lease.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, mpsc},
+    time::Duration,
+};
 
 use tokio::{
-    task::consume_budget,
+    task::{consume_budget, yield_now},
     time::{Instant, sleep_until},
 };
 use tower_whatsapp::dedup::{Claim, DedupRejectionKind, Store, Token};
@@ -235,17 +238,26 @@ async fn a_busy_handler_is_renewed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_done_twice_is_counted() {
     for first_says in [http::StatusCode::OK, http::StatusCode::BAD_GATEWAY] {
-        let host = Host::new(move |call, _| async move {
-            if call == 1 {
-                std::thread::sleep(millis(1600));
-                return says(first_says);
-            }
-            good()
+        let (release, blocked) = mpsc::channel::<()>();
+        let blocked = Mutex::new(blocked);
+        let host = Host::new(move |call, _| {
+            let blocks = call == 1;
+            // Blocks the thread, so that no renewal runs beside it.
+            let says_now = if blocks && blocked.lock().unwrap().recv().is_ok() {
+                says(first_says)
+            } else {
+                good()
+            };
+            async { says_now }
         });
         let stack = Stack::with(host, |builder| builder.lease(seconds(1)));
         let first = stack.spawn(&text("A"));
+        while stack.host.calls() == 0 {
+            yield_now().await;
+        }
         tokio::time::sleep(millis(1200)).await;
         assert_eq!(stack.send(&text("A")).await, Answer::good());
+        release.send(()).unwrap();
         assert_eq!(first.await.unwrap().status, first_says.as_u16());
         stack.rest().await;
         assert_eq!(
