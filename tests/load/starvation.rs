@@ -49,6 +49,9 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// The bodies start evenly within this time.
 const START: Duration = Duration::from_secs(3);
 
+/// Minimum number of open bodies when the genuine deliveries begin.
+const LEAST_OPEN: usize = BODIES * 9 / 10;
+
 /// Genuine deliveries: one message of 0.7 kB, tried once; and 500 kB in pieces, as over a line of
 /// 10 Mbit/s, tried three times.
 const ORDINARY: usize = 700;
@@ -89,7 +92,7 @@ async fn attack(version: u32, piece: usize, seconds: u32) -> Vec<String> {
     let server = Server::start(&[format!("events={events}")]);
 
     let tally = Arc::new(Tally::default());
-    let strangers = strangers(server.port, version, piece, &tally).await;
+    let mut strangers = strangers(server.port, version, piece, &tally).await;
     sleep(START + Duration::from_secs(1)).await;
     let open = tally.open();
     let before = tally.bytes.load(Ordering::Relaxed);
@@ -101,7 +104,7 @@ async fn attack(version: u32, piece: usize, seconds: u32) -> Vec<String> {
     let rate =
         (tally.bytes.load(Ordering::Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
     let still_open = tally.open();
-    drop(strangers);
+    let panics = stop(&mut strangers).await;
     let end = server.figures().await;
 
     let bound = match version {
@@ -117,6 +120,21 @@ async fn attack(version: u32, piece: usize, seconds: u32) -> Vec<String> {
         mebibytes(bound)
     );
     let mut complaints = Vec::new();
+    // Otherwise nothing was attacked. All small bodies are open at once; the large ones fill the
+    // budget, so most of them are evicted.
+    let [begun, evicted] =
+        [&tally.begun, &tally.refused].map(|count| count.load(Ordering::Relaxed));
+    if begun < LEAST_OPEN || (piece == PIECE && open < LEAST_OPEN) {
+        complaints.push(format!(
+            "HTTP/{version}, {piece}: only {begun} bodies, {open} of them open"
+        ));
+    }
+    if piece == LARGE_PIECE && evicted == 0 {
+        complaints.push(format!("HTTP/{version}, {piece}: nothing was evicted"));
+    }
+    if panics > 0 {
+        complaints.push(format!("HTTP/{version}, {piece}: {panics} panics"));
+    }
     for (name, answers, least) in [
         ("0.7 kB", &small, ORDINARY_LEAST),
         ("500 kB", &big, LARGE_LEAST),
@@ -308,6 +326,16 @@ async fn strangers(port: u16, version: u32, piece: usize, tally: &Arc<Tally>) ->
         }
     }
     bodies
+}
+
+/// Ends the attack. Returns how many of its tasks panicked.
+async fn stop(strangers: &mut JoinSet<()>) -> usize {
+    strangers.abort_all();
+    let mut panics = 0;
+    while let Some(ended) = strangers.join_next().await {
+        panics += usize::from(ended.is_err_and(|error| error.is_panic()));
+    }
+    panics
 }
 
 async fn body_over_http2(
