@@ -12,7 +12,10 @@ use std::{
 };
 
 use test_support::redis::Server;
-use tokio::{task::block_in_place, time::sleep};
+use tokio::{
+    task::block_in_place,
+    time::{sleep, timeout},
+};
 
 use crate::{
     client::Connection,
@@ -29,8 +32,14 @@ const EVENTS: usize = 3;
 const PACE: Duration = Duration::from_millis(10);
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Duration without faults, before and after the outage.
+/// Duration without faults before the outage.
 const CALM: Duration = Duration::from_secs(3);
+
+/// Maximum time from the end of the outage until deliveries are accepted again, and none is
+/// refused. The circuit may stay open for a second after the server is back.
+const RECOVERED: Duration = Duration::from_secs(10);
+/// Duration of the watch for refusals after the outage. Longer than [`RECOVERED`].
+const WATCH: Duration = Duration::from_secs(12);
 
 /// Allowed growth of a process: file descriptors, and memory in KiB. Pending writes
 /// account for at most 3 MiB.
@@ -111,11 +120,15 @@ async fn outage(time: Duration, way: Way, policy: &str) -> bool {
     }
     let back = Instant::now();
     sent.over.store(true, Ordering::SeqCst);
-    sleep(CALM).await;
+    sleep(WATCH).await;
     sent.stop.store(true, Ordering::SeqCst);
     let mut deliveries = 0;
     for sender in senders {
-        deliveries += sender.await.unwrap();
+        let Ok(sent) = timeout(WATCH, sender).await else {
+            println!("{way:?}, {policy}: deliveries are still refused");
+            return false;
+        };
+        deliveries += sent.unwrap();
     }
     let after = resources(&servers);
 
@@ -123,8 +136,9 @@ async fn outage(time: Duration, way: Way, policy: &str) -> bool {
     let lost = deliveries * EVENTS - runs.events;
     let since = |at: &Mutex<Option<Instant>>| {
         let at = *at.lock().unwrap();
-        at.map_or(0, |at| at.saturating_duration_since(back).as_millis())
+        at.map(|at| at.saturating_duration_since(back))
     };
+    let [first_good, last_refused] = [&sent.first_good, &sent.last_refused].map(since);
     println!(
         "away for {} s ({way:?}, {policy}): {} lost, {} extra of {} events, {} of them after they were recorded; {} refused, slowest answer {} ms; \
          back after {} ms, nothing refused after {} ms",
@@ -135,10 +149,15 @@ async fn outage(time: Duration, way: Way, policy: &str) -> bool {
         runs.after_commit,
         sent.refused.load(Ordering::SeqCst),
         sent.slowest.lock().unwrap().as_millis(),
-        since(&sent.first_good),
-        since(&sent.last_refused),
+        first_good.unwrap_or_default().as_millis(),
+        last_refused.unwrap_or_default().as_millis(),
     );
-    let mut good = lost == 0;
+    let recovers = first_good.is_some_and(|time| time <= RECOVERED)
+        && last_refused.is_none_or(|time| time <= RECOVERED);
+    if !recovers {
+        println!("  not back within {} s", RECOVERED.as_secs());
+    }
+    let mut good = lost == 0 && recovers;
     for (server, at) in servers.into_iter().zip(0..) {
         let [before, meanwhile, after] = [&before[at], &meanwhile[at], &after[at]];
         println!("  before {before}, meanwhile {meanwhile}, after {after}");
