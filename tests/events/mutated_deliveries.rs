@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 use test_support::mutants::{MUTATIONS, Node, OWN, Random, bodies, variable};
-use test_support::oracle::{self, elements, missing};
+use test_support::oracle::{self, elements, missing, surplus};
 use test_support::repetitions;
 
 use tower_whatsapp::{Notification, Payload};
@@ -76,14 +76,18 @@ fn no_mutant_is_refused_and_no_element_of_it_is_lost() {
 
 /// Shows that the oracle detects faults.
 #[test]
-fn a_loss_would_be_noticed() {
+fn a_loss_or_a_surplus_would_be_noticed() {
     let body = OWN[0];
     let notification = Notification::parse(body).unwrap();
     let wanted = elements(&Node::parse(body));
     assert_eq!(wanted.len(), 2);
     assert_eq!(missing(&wanted, notification.events()), None);
     assert!(missing(&wanted, &notification.events()[1..]).is_some());
-    // A duplicated element must be found twice.
+    assert_eq!(surplus(&wanted, notification.events()), None);
+    assert!(surplus(&wanted[1..], notification.events()).is_some());
+    // A duplicated element must be found twice, and others once.
+    let events = [notification.events(), notification.events()].concat();
+    assert!(surplus(&wanted, &events).is_some());
     let twice = [wanted.clone(), wanted].concat();
     assert!(missing(&twice, notification.events()).is_some());
 }

@@ -36,6 +36,9 @@ pub fn check(body: &str, name: &str) -> Option<(Notification, usize)> {
     if let Some(lost) = missing(&wanted, notification.events()) {
         panic!("lost {lost}: {name}: {body}");
     }
+    if let Some(extra) = surplus(&wanted, notification.events()) {
+        panic!("not in the body, or twice: {extra}: {name}: {body}");
+    }
     for event in notification.events() {
         look_at(event, body, name);
     }
@@ -91,6 +94,28 @@ pub fn missing(wanted: &[String], events: &[Event]) -> Option<String> {
             _ => true,
         })
         .cloned()
+}
+
+/// A message or status that occurs more often among the events than in the body.
+pub fn surplus(wanted: &[String], events: &[Event]) -> Option<String> {
+    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
+    for element in wanted {
+        *left.entry(element).or_default() += 1;
+    }
+    let is_element = |event: &&Event| {
+        matches!(event.field(), None | Some("messages"))
+            && matches!(event.payload(), Payload::Message(_) | Payload::Status(_))
+    };
+    events.iter().filter(is_element).find_map(|event| {
+        let text = Node::parse(event.raw()).write();
+        match left.get_mut(text.as_str()) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                None
+            }
+            _ => Some(text),
+        }
+    })
 }
 
 /// Messages and statuses of a body, found by a walk over the tree.
