@@ -77,14 +77,15 @@ fn of_dedup(
 /// The builds with the least and the most.
 type Extremes = [fn() -> Built; 2];
 
-/// Each is refused by name or works.
-const SETTINGS: [(&str, Extremes); 22] = [
+/// And whether each is accepted. The others are refused by name.
+const SETTINGS: [(&str, Extremes, [bool; 2]); 22] = [
     (
         "body_limit",
         [
             || of_layer(|layer| layer.body_limit(0)),
             || of_layer(|layer| layer.body_limit(usize::MAX)),
         ],
+        [false, false],
     ),
     (
         "body_deadline",
@@ -92,6 +93,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_layer(|layer| layer.body_deadline(ZERO)),
             || of_layer(|layer| layer.body_deadline(MAX)),
         ],
+        [false, true],
     ),
     (
         "body_idle_timeout",
@@ -99,6 +101,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_layer(|layer| layer.body_idle_timeout(ZERO)),
             || of_layer(|layer| layer.body_idle_timeout(MAX)),
         ],
+        [false, true],
     ),
     (
         "memory_budget",
@@ -106,6 +109,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_layer(|layer| layer.memory_budget(0)),
             || of_layer(|layer| layer.memory_budget(usize::MAX)),
         ],
+        [false, true],
     ),
     (
         "body_limit",
@@ -113,6 +117,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_app(|app| app.body_limit(0)),
             || of_app(|app| app.body_limit(usize::MAX)),
         ],
+        [false, false],
     ),
     (
         "body_deadline",
@@ -120,6 +125,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_app(|app| app.body_deadline(ZERO)),
             || of_app(|app| app.body_deadline(MAX)),
         ],
+        [false, true],
     ),
     (
         "body_idle_timeout",
@@ -127,6 +133,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_app(|app| app.body_idle_timeout(ZERO)),
             || of_app(|app| app.body_idle_timeout(MAX)),
         ],
+        [false, true],
     ),
     (
         "time_to_live",
@@ -134,6 +141,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_resolver(|resolver| resolver.time_to_live(ZERO)),
             || of_resolver(|resolver| resolver.time_to_live(MAX)),
         ],
+        [false, true],
     ),
     (
         "unknown_time_to_live",
@@ -141,6 +149,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_resolver(|resolver| resolver.unknown_time_to_live(ZERO)),
             || of_resolver(|resolver| resolver.unknown_time_to_live(MAX)),
         ],
+        [false, true],
     ),
     (
         "capacity",
@@ -148,6 +157,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_resolver(|resolver| resolver.capacity(0)),
             || of_resolver(|resolver| resolver.capacity(usize::MAX)),
         ],
+        [false, true],
     ),
     (
         "unknown_capacity",
@@ -155,6 +165,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_resolver(|resolver| resolver.unknown_capacity(0)),
             || of_resolver(|resolver| resolver.unknown_capacity(usize::MAX)),
         ],
+        [false, true],
     ),
     (
         "lookups_per_second",
@@ -162,6 +173,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_resolver(|resolver| resolver.lookups_per_second(0)),
             || of_resolver(|resolver| resolver.lookups_per_second(u32::MAX)),
         ],
+        [false, true],
     ),
     (
         "lookup_timeout",
@@ -169,6 +181,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_resolver(|resolver| resolver.lookup_timeout(ZERO)),
             || of_resolver(|resolver| resolver.lookup_timeout(MAX)),
         ],
+        [false, true],
     ),
     (
         "window",
@@ -176,6 +189,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_dedup(|dedup| dedup.window(ZERO)),
             || of_dedup(|dedup| dedup.window(MAX)),
         ],
+        [false, true],
     ),
     (
         "status_window",
@@ -183,6 +197,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_dedup(|dedup| dedup.status_window(ZERO)),
             || of_dedup(|dedup| dedup.status_window(MAX)),
         ],
+        [false, true],
     ),
     (
         "lease",
@@ -190,6 +205,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_dedup(|dedup| dedup.lease(ZERO)),
             || of_dedup(|dedup| dedup.lease(MAX)),
         ],
+        [false, false],
     ),
     (
         "handler_deadline",
@@ -197,6 +213,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_dedup(|dedup| dedup.handler_deadline(ZERO)),
             || of_dedup(|dedup| dedup.handler_deadline(MAX)),
         ],
+        [false, true],
     ),
     (
         "response_deadline",
@@ -204,6 +221,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_dedup(|dedup| dedup.response_deadline(ZERO)),
             || of_dedup(|dedup| dedup.response_deadline(MAX)),
         ],
+        [false, true],
     ),
     (
         "in_flight_wait",
@@ -211,6 +229,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_dedup(|dedup| dedup.in_flight_wait(ZERO)),
             || of_dedup(|dedup| dedup.in_flight_wait(MAX).response_deadline(MAX)),
         ],
+        [true, true],
     ),
     (
         "in_flight_waiters",
@@ -218,6 +237,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_dedup(|dedup| dedup.in_flight_waiters(0)),
             || of_dedup(|dedup| dedup.in_flight_waiters(usize::MAX)),
         ],
+        [true, true],
     ),
     (
         "store_timeout",
@@ -225,6 +245,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
             || of_dedup(|dedup| dedup.store_timeout(ZERO)),
             || of_dedup(|dedup| dedup.store_timeout(MAX)),
         ],
+        [false, false],
     ),
     (
         "store_timeout",
@@ -240,6 +261,7 @@ const SETTINGS: [(&str, Extremes); 22] = [
                 })
             },
         ],
+        [true, true],
     ),
 ];
 
@@ -298,7 +320,7 @@ fn settings(source: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn no_setting_is_left_out() {
     let simulated = OF_SIMULATOR.iter().map(|(name, _)| *name);
-    let tested: Vec<_> = (SETTINGS.iter().map(|(name, _)| *name).chain(simulated)).collect();
+    let tested: Vec<_> = (SETTINGS.iter().map(|(name, ..)| *name).chain(simulated)).collect();
     let all: Vec<_> = SOURCES.iter().flat_map(|source| settings(source)).collect();
     assert!(all.len() > 25, "{all:?}");
     for name in all {
@@ -308,9 +330,11 @@ fn no_setting_is_left_out() {
 
 #[tokio::test(start_paused = true)]
 async fn every_setting_works_at_its_extremes_or_is_refused_by_name() {
-    for (name, extremes) in SETTINGS {
-        for (which, extreme) in ["least", "most"].into_iter().zip(extremes) {
-            let (webhook, dedup) = match extreme() {
+    for (name, extremes, accepted) in SETTINGS {
+        for (at, which) in ["least", "most"].into_iter().enumerate() {
+            let built = extremes[at]();
+            assert_eq!(built.is_ok(), accepted[at], "{which} {name}");
+            let (webhook, dedup) = match built {
                 Ok(built) => built,
                 Err(error) => {
                     assert!(error.contains(&format!("`{name}`")), "{name}: {error}");
