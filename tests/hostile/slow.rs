@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::Request;
-use test_support::{SECRET, Script, Step, builder, layer, sign};
-use tokio::time::Instant;
+use test_support::{PATIENCE, SECRET, Script, Step, builder, layer, sign};
+use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 use tower_whatsapp::{
     Rejection,
@@ -137,20 +137,20 @@ async fn b16_b17_over_sockets() {
             let free = subject.layer.available_memory();
             let address = serve(subject.bare()).await;
             let start = Instant::now();
-            let reply = if version == 1 {
-                let mut connection = Http1::connect(address).await;
-                let reply = connection.exchange(&sent).await;
-                assert!(connection.is_closed().await, "{kind:?}");
-                reply
-            } else {
-                http2(address, &sent).await
-            };
+            let reply = timeout(PATIENCE, async {
+                if version == 1 {
+                    let mut connection = Http1::connect(address).await;
+                    let reply = connection.exchange(&sent).await;
+                    assert!(connection.is_closed().await, "{kind:?}");
+                    reply
+                } else {
+                    http2(address, &sent).await
+                }
+            });
+            assert_eq!(reply.await.unwrap().unwrap().status, 408);
+            // Not sooner. How much later depends on the machine.
             let elapsed = start.elapsed().as_millis();
-            assert_eq!(reply.unwrap().status, 408);
-            assert!(
-                (millis..millis + 2000).contains(&elapsed),
-                "{kind:?}: {elapsed}"
-            );
+            assert!(elapsed >= millis, "{kind:?}: {elapsed}");
             let (seen, rejections) = subject.log.take();
             assert_eq!((seen.len(), rejections), (0, vec![kind]));
             returned(&subject, free, "slow").await;
