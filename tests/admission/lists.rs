@@ -60,7 +60,6 @@ fn v6() -> impl Strategy<Value = (IpNet, String)> {
 }
 
 proptest! {
-    // Scales with PROPTEST_CASES: 2048 cases by default.
     #![proptest_config(ProptestConfig { cases: test_support::repetitions(2048) as u32, ..ProptestConfig::default() })]
 
     #[test]
