@@ -79,20 +79,21 @@ async fn webhook(State(webhook): State<Webhook>, request: Request) -> Response {
         return StatusCode::FORBIDDEN.into_response();
     }
     let body: Value = serde_json::from_slice(&body).unwrap();
-    let message = &body["entry"][0]["changes"][0]["value"]["messages"][0];
-    if fault == Fault::UnknownKind && message["type"] == "hologram" {
+    let messages = &body["entry"][0]["changes"][0]["value"]["messages"];
+    let messages = messages.as_array().unwrap();
+    if fault == Fault::UnknownKind && messages[0]["type"] == "hologram" {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     }
     if fault == Fault::Slow {
         tokio::time::sleep(Duration::from_millis(1100)).await;
     }
     let mut handled = webhook.handled.lock().unwrap();
-    let is_new = handled.0.insert(message["id"].as_str().unwrap().to_owned());
-    if !is_new && fault == Fault::RepeatRefused {
-        return StatusCode::CONFLICT.into_response();
-    }
-    if is_new || fault == Fault::Twice {
-        handled.1 += 1;
+    for message in messages {
+        let is_new = handled.0.insert(message["id"].as_str().unwrap().to_owned());
+        if !is_new && fault == Fault::RepeatRefused {
+            return StatusCode::CONFLICT.into_response();
+        }
+        handled.1 += usize::from(is_new || fault == Fault::Twice);
     }
     match fault {
         Fault::Created => StatusCode::CREATED.into_response(),
@@ -250,7 +251,8 @@ async fn a_good_server_has_nothing_to_mend() {
         );
     let authority = Authority::new("an authority");
     let identity = authority.sign(CertificateRequest::server(&["127.0.0.1"]));
-    let ca = Directory::new("doctor-good").write("ca.pem", &authority.pem());
+    let files = Directory::new("doctor-good");
+    let ca = files.write("ca.pem", &authority.pem());
     let address = serve_tls(&identity, app.clone()).await;
     let count = format!("https://{address}/count");
     let url = format!("https://{address}/webhook");
@@ -326,7 +328,7 @@ async fn each_fault_is_named_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_run_is_not_taken_for_repeats() {
+async fn each_run_sends_eight_new_messages() {
     let address = serve(by_hand(Fault::None)).await;
     let url = format!("http://{address}/webhook");
     let mut counts = Vec::new();
@@ -338,14 +340,15 @@ async fn a_second_run_is_not_taken_for_repeats() {
         let (_, count) = send(address, http::Version::HTTP_11, request, "").await;
         counts.push(count.parse::<usize>().unwrap());
     }
-    let first = counts[0];
-    assert_eq!(counts, [first, 2 * first, 3 * first]);
+    // A service may answer each of them. Ids differ, so that a second run is not taken for repeats.
+    assert_eq!(counts, [8, 16, 24]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_expires_within_two_weeks_is_a_warning() {
     let authority = Authority::new("an authority");
-    let ca = Directory::new("doctor-expiry").write("ca.pem", &authority.pem());
+    let files = Directory::new("doctor-expiry");
+    let ca = files.write("ca.pem", &authority.pem());
     for (days, warnings) in [
         (1, &["certificate_expires"][..]),
         (13, &["certificate_expires"]),
@@ -375,11 +378,13 @@ async fn urls_with_a_query_or_an_ipv6_address_are_called_as_they_are() {
         .layer(layer);
     let address = serve(app.clone()).await;
     let mut urls = vec![format!("http://{address}/webhook?tenant=7")];
-    // Some machines have no IPv6.
-    if let Ok(listener) = TcpListener::bind("[::1]:0").await {
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async { axum::serve(listener, app).await });
-        urls.push(format!("http://{address}/webhook?tenant=7"));
+    match TcpListener::bind("[::1]:0").await {
+        Ok(listener) => {
+            let address = listener.local_addr().unwrap();
+            tokio::spawn(async { axum::serve(listener, app).await });
+            urls.push(format!("http://{address}/webhook?tenant=7"));
+        }
+        Err(error) => test_support::not_run(format_args!("doctor over IPv6: {error}")),
     }
     for url in urls {
         let diagnosis = Diagnosis::of(url.clone(), &[], &ENV).await;
@@ -406,7 +411,8 @@ async fn a_wrong_certificate_is_named_and_gets_no_secret() {
     let authority = Authority::new("an authority");
     let intermediate = authority.intermediate("an intermediate");
     let stranger = Authority::new("a stranger");
-    let ca = Directory::new("doctor-wrong").write("ca.pem", &authority.pem());
+    let files = Directory::new("doctor-wrong");
+    let ca = files.write("ca.pem", &authority.pem());
     for (name, identity) in [
         (
             "certificate_expired",
