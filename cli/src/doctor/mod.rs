@@ -47,7 +47,8 @@ async fn check(args: &DoctorArgs, findings: &mut Findings) -> Result<(), Failure
             true => args.tls.roots()?,
             false => RootCertStore::empty(),
         };
-        // Secrets are not sent to a server whose certificate is wrong.
+        // Secrets are not sent to a server whose certificate is wrong, or in clear over the
+        // Internet.
         if network::check_tls(&args.url, address, roots, findings).await? {
             let prober = Prober {
                 client: client::without_reuse(config),
@@ -60,8 +61,8 @@ async fn check(args: &DoctorArgs, findings: &mut Findings) -> Result<(), Failure
         } else {
             findings.note(
                 "stopped",
-                "no secret is sent to a server with a wrong certificate, so the rest is not checked",
-                "mend the certificate, and run the doctor again",
+                "no secret is sent without a good certificate, so the rest is not checked",
+                "mend the certificate or the URL, and run the doctor again",
             );
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -34,19 +35,17 @@ use crate::{
 /// Returns an address that accepts connections.
 pub(super) async fn connect(url: &Uri, findings: &mut Findings) -> Option<SocketAddr> {
     let (host, port) = client::host_and_port(url);
-    let found = timeout(PATIENCE, lookup_host((host, port))).await;
-    let addresses: BTreeSet<_> = match found {
-        Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(error)) => {
+    let addresses = match resolve(lookup_host((host, port))).await {
+        Ok(addresses) => addresses,
+        Err(problem) => {
             findings.error(
                 "dns",
-                format!("{host} has no address: {error}"),
+                format!("{host} {problem}"),
                 "Meta cannot find the server",
                 "add an A or AAAA record for the name, or correct the URL",
             );
             return None;
         }
-        Err(_) => BTreeSet::new(),
     };
     let listed: Vec<_> = addresses
         .iter()
@@ -92,6 +91,22 @@ pub(super) async fn connect(url: &Uri, findings: &mut Findings) -> Option<Socket
     first
 }
 
+/// Waits for the addresses of a host. The error says what is wrong with it.
+async fn resolve(
+    lookup: impl Future<Output = io::Result<impl Iterator<Item = SocketAddr>>>,
+) -> Result<BTreeSet<SocketAddr>, String> {
+    let found = timeout(PATIENCE, lookup)
+        .await
+        .map_err(|_| "cannot be resolved: no answer within 5 s".to_owned())?;
+    let addresses: BTreeSet<_> = found
+        .map_err(|error| format!("has no address: {error}"))?
+        .collect();
+    match addresses.is_empty() {
+        true => Err("has no address".to_owned()),
+        false => Ok(addresses),
+    }
+}
+
 /// Whether Meta could reach it. Not the special ranges of IANA's registries.
 fn is_public(address: IpAddr) -> bool {
     // `::ffff:10.0.0.1` is 10.0.0.1.
@@ -130,7 +145,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
 }
 
-/// Returns whether the certificate is good. Without TLS it is not checked.
+/// Returns whether secrets may be sent: if the certificate is good, or without TLS to an address
+/// that is not public.
 pub(super) async fn check_tls(
     url: &Uri,
     address: SocketAddr,
@@ -138,7 +154,8 @@ pub(super) async fn check_tls(
     findings: &mut Findings,
 ) -> Result<bool, Failure> {
     if !client::uses_tls(url) {
-        if is_public(address.ip()) {
+        let is_public = is_public(address.ip());
+        if is_public {
             findings.error(
                 "no_tls",
                 "the URL begins with http://",
@@ -148,7 +165,7 @@ pub(super) async fn check_tls(
         } else {
             findings.note("no_tls", "no TLS, so the certificate is not checked", "");
         }
-        return Ok(true);
+        return Ok(!is_public);
     }
     let (host, _) = client::host_and_port(url);
     let name = ServerName::try_from(host.to_owned())
@@ -271,6 +288,41 @@ impl ServerCertVerifier for Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// No test can listen on a public address. This needs no connection.
+    #[tokio::test]
+    async fn without_tls_no_secret_is_sent_to_a_public_address() {
+        let url = Uri::from_static("http://example.com/webhook");
+        for (address, may_send) in [
+            ("1.1.1.1:80", false),
+            ("[2606:4700::1111]:80", false),
+            ("127.0.0.1:80", true),
+            ("192.168.0.1:80", true),
+        ] {
+            let mut findings = Findings::new(true);
+            let address = address.parse().unwrap();
+            let checked = check_tls(&url, address, RootCertStore::empty(), &mut findings).await;
+            assert_eq!(checked.unwrap(), may_send, "{address}");
+            assert_eq!(findings.errors, usize::from(!may_send), "{address}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_without_an_answer_or_an_address_is_an_error() {
+        type Found = io::Result<std::vec::IntoIter<SocketAddr>>;
+        let late = resolve(std::future::pending::<Found>()).await;
+        assert_eq!(
+            late.unwrap_err(),
+            "cannot be resolved: no answer within 5 s"
+        );
+        let none = resolve(async { Found::Ok(Vec::new().into_iter()) }).await;
+        assert_eq!(none.unwrap_err(), "has no address");
+        let failed = resolve(async { Found::Err(io::Error::other("x")) }).await;
+        assert_eq!(failed.unwrap_err(), "has no address: x");
+        let address: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        let found = resolve(async { Found::Ok(vec![address].into_iter()) }).await;
+        assert_eq!(found, Ok(BTreeSet::from([address])));
+    }
 
     #[test]
     fn special_ranges_are_not_public() {
