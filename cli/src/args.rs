@@ -43,6 +43,8 @@ pub(crate) enum Command {
 /// has types for all parts of the event) and `unread` (paths of the keys that they do not read). A
 /// body that is not JSON gets one line with `file` and `error`. One without events is named on
 /// standard error.
+///
+/// Exit code: 0 if all bodies were parsed, 1 if one cannot be read or parsed, 2 for wrong options.
 #[derive(ClapArgs, Debug)]
 #[command(after_help = "Example: whatsapp-webhook inspect delivery.json | jq .unread")]
 pub(crate) struct InspectArgs {

@@ -16,8 +16,13 @@ const STANDARD_INPUT: &str = "standard input";
 
 pub(crate) fn run(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let inspected = for_each_body(&args.files, |name, body| inspect(name, body, &mut out));
-    output::written(inspected.and_then(|code| out.flush().map(|()| code)))
+    let mut all_parsed = true;
+    let inspected = for_each_body(&args.files, |name, body| {
+        all_parsed &= inspect(name, body, &mut out)?;
+        Ok(())
+    });
+    let read = output::written(inspected.and_then(|code| out.flush().map(|()| code)))?;
+    Ok(if all_parsed { read } else { ExitCode::FAILURE })
 }
 
 /// Reads each file, or standard input if there is none or the name is `-`.
@@ -59,7 +64,8 @@ pub(crate) fn for_each_body(
     Ok(code)
 }
 
-fn inspect(file: Option<&str>, body: Vec<u8>, out: &mut impl Write) -> io::Result<()> {
+/// Returns whether the body was parsed.
+fn inspect(file: Option<&str>, body: Vec<u8>, out: &mut impl Write) -> io::Result<bool> {
     match Notification::parse(body) {
         Ok(notification) => {
             if notification.events().is_empty() {
@@ -67,14 +73,15 @@ fn inspect(file: Option<&str>, body: Vec<u8>, out: &mut impl Write) -> io::Resul
                 let name = file.unwrap_or(STANDARD_INPUT);
                 output::report(format_args!("whatsapp-webhook: no event in {name}"));
             }
-            notification
-                .events()
-                .iter()
-                .try_for_each(|event| write!(out, "{}", output::json_line(&describe(file, event))?))
+            for event in notification.events() {
+                write!(out, "{}", output::json_line(&describe(file, event))?)?;
+            }
+            Ok(true)
         }
         Err(error) => {
             let line = json!({ "file": file, "error": error.to_string() });
-            write!(out, "{}", output::json_line(&line)?)
+            write!(out, "{}", output::json_line(&line)?)?;
+            Ok(false)
         }
     }
 }

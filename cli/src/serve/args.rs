@@ -7,7 +7,7 @@ use clap::Args;
 /// It prints the callback URL and the verify token for Meta's dashboard, and the address of the
 /// page. The page shows the bodies of messages: keep its address to yourself. The webhook and the
 /// page have a port each, so that a tunnel to the webhook does not publish the page. Nothing is
-/// stored on disk or sent elsewhere.
+/// stored on disk, and nothing is sent elsewhere, except what you resend.
 ///
 /// On loopback every user and program of the machine can open the page. It can also have any body
 /// signed with the app secret, and sent to an address of its choice.

@@ -47,7 +47,7 @@ fn inspect_reads_standard_input() {
     );
 
     let (code, lines, stderr) = inspect(&[], b"\xff");
-    assert_eq!((code, &*stderr), (Some(0), ""));
+    assert_eq!((code, &*stderr), (Some(1), ""));
     assert_eq!(
         lines,
         [serde_json::json!({"file": null, "error": "the body is not UTF-8"})]
@@ -103,12 +103,18 @@ fn inspect_goes_on_after_a_bad_file() {
             ]
         );
     };
+    // A body that cannot be parsed changes the exit code. An unknown event does not.
+    assert_eq!(inspect(&[batch, empty, text], b"").0, Some(0));
     let (code, lines, stderr) = inspect(&[batch, empty, broken, text], b"");
-    assert_eq!(code, Some(0));
+    assert_eq!(code, Some(1));
     assert_eq!(stderr, format!("whatsapp-webhook: no event in {empty}\n"));
     expected(&lines);
 
-    // An unreadable file changes the exit code, but not the output for the others.
+    // Neither does an unreadable file change the output for the others.
+    assert_eq!(
+        inspect(&[&files.path("missing.json"), text], b"").0,
+        Some(1)
+    );
     let (missing, directory) = (&*files.path("missing.json"), &*files.path("."));
     let (code, lines, stderr) = inspect(&[missing, batch, directory, broken, text], b"");
     assert_eq!(code, Some(1));
