@@ -88,5 +88,6 @@ async fn wrong_settings_are_one_line() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains(words), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
     }
 }
