@@ -1,6 +1,6 @@
 //! Checks that comparing a secret takes the same number of instructions for a right and a wrong
-//! value, wherever the first wrong byte is. Counted by valgrind's callgrind, so the result does not
-//! depend on the machine.
+//! value, wherever the first wrong byte is, and whatever the length of the configured token is.
+//! Counted by valgrind's callgrind, so the result does not depend on the machine.
 //!
 //! `scripts/constant_time` runs it in release mode. Under `cargo test` it does nothing, because
 //! valgrind may be missing and debug builds are not representative.
@@ -17,16 +17,27 @@ use tower_whatsapp::{
 const BODY: &[u8] = br#"{"object":"whatsapp_business_account","entry":[]}"#;
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const TOKEN: &[u8] = b"a token of thirty-two characters";
+/// A wrong token.
+const CANDIDATE: &[u8] = &[b'x'; 32];
 
 /// Index of the wrong byte out of 32, or "right".
-const CASES: [&str; 5] = ["right", "0", "15", "30", "31"];
+const BYTES: &[&str] = &["right", "0", "15", "30", "31"];
+/// Length of the configured token. The candidate has 32 bytes and is wrong.
+const LENGTHS: &[&str] = &["8", "31", "32", "33", "512"];
 
 /// Maximum difference in instructions between a right and a wrong value.
 const MAX_VERDICT_COST: u64 = 2;
 
-/// The comparisons under test. The last one is a control that must fail: it returns
-/// at the first difference.
-const SUBJECTS: [&str; 4] = ["signature", "second secret", "token", "control"];
+/// The comparisons under test, and their cases. The controls must fail: they return at the first
+/// difference.
+const SUBJECTS: [(&str, &[&str]); 6] = [
+    ("signature", BYTES),
+    ("second secret", BYTES),
+    ("token", BYTES),
+    ("token length", LENGTHS),
+    ("control", BYTES),
+    ("control length", LENGTHS),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -51,9 +62,9 @@ fn main() -> ExitCode {
 
 fn check() -> Result<bool, Box<dyn Error>> {
     let mut good = true;
-    for subject in SUBJECTS {
+    for (subject, cases) in SUBJECTS {
         let mut counts = Vec::new();
-        for case in CASES {
+        for &case in cases {
             let count = bench_support::instructions_per_round(&[subject, case], [1000, 3000])?;
             counts.push(count);
             println!("{subject:<16}{case:<8}{count:>10}");
@@ -69,10 +80,10 @@ fn check() -> Result<bool, Box<dyn Error>> {
                 .map(|(most, least)| most - least)
         };
         // All wrong values must cost the same. The verdict is public, so a right value may differ
-        // by a few instructions.
-        let constant =
-            spread(wrong) == Some(0) && spread(&[*right, wrong[0]]) <= Some(MAX_VERDICT_COST);
-        let expected = subject != "control";
+        // by a few instructions. All lengths have a wrong value.
+        let verdict = if cases == BYTES { MAX_VERDICT_COST } else { 0 };
+        let constant = spread(wrong) == Some(0) && spread(&[*right, wrong[0]]) <= Some(verdict);
+        let expected = !subject.starts_with("control");
         good &= constant == expected;
         println!(
             "{subject:<16}{}, as it {} be",
@@ -123,6 +134,20 @@ fn work(subject: &str, case: &str, rounds: &str) -> Result<(), Box<dyn Error>> {
                 assert_eq!(black_box(verdict), is_right);
             }
         }
+        "token length" => {
+            let token = VerifyToken::new(configured(case)?)?;
+            for _ in 0..rounds {
+                let verdict = token.matches(black_box(CANDIDATE));
+                assert!(!black_box(verdict));
+            }
+        }
+        "control length" => {
+            let token = configured(case)?;
+            for _ in 0..rounds {
+                let verdict = black_box(token.as_slice()) == black_box(CANDIDATE);
+                assert!(!black_box(verdict));
+            }
+        }
         _ => {
             let mut candidate = TOKEN.to_vec();
             spoil(&mut candidate, 1)?;
@@ -134,6 +159,14 @@ fn work(subject: &str, case: &str, rounds: &str) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// A token of this many bytes. It differs from [`CANDIDATE`] in the last byte that both have.
+fn configured(length: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let length: usize = length.parse()?;
+    let mut token = vec![b'x'; length];
+    token[length.min(CANDIDATE.len()) - 1] = b'y';
+    Ok(token)
 }
 
 fn tag() -> Result<Vec<u8>, Box<dyn Error>> {
