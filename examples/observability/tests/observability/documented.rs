@@ -45,6 +45,12 @@ pub(crate) fn rejections() -> BTreeSet<String> {
     rows.iter().flat_map(|cells| code(&cells[0])).collect()
 }
 
+/// The names in the table of alerts.
+pub(crate) fn alerts() -> Vec<String> {
+    let rows = table("| alert |");
+    rows.iter().map(|cells| code(&cells[0]).remove(0)).collect()
+}
+
 /// The cells of the table with this head.
 fn table(head: &str) -> Vec<Vec<String>> {
     let rows: Vec<_> = PAGE

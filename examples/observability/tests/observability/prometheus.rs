@@ -17,7 +17,10 @@ use test_support::{
 };
 use tokio::time::sleep;
 
-use crate::service::{Service, accepted, get, now, refused, send_to, signed, text};
+use crate::{
+    documented,
+    service::{Service, accepted, get, now, refused, send_to, signed, text},
+};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -219,8 +222,12 @@ async fn every_panel_shows_data_and_every_alert_is_valid() {
     assert!(empty.is_empty(), "{empty:#?}");
 
     let groups = prometheus.api("rules", &[]).await;
-    let rules = groups["groups"][0]["rules"].as_array().unwrap();
-    assert_eq!(rules.len(), 6);
+    let groups = groups["groups"].as_array().unwrap();
+    let rules = groups
+        .iter()
+        .map(|group| group["rules"].as_array().unwrap());
+    let rules: Vec<_> = rules.flatten().collect();
+    assert_eq!(rules.len(), 15);
     for rule in rules {
         let name = rule["name"].as_str().unwrap();
         assert_eq!(rule["health"], "ok", "{name}: {rule}");
@@ -234,16 +241,24 @@ async fn every_panel_shows_data_and_every_alert_is_valid() {
     }
 }
 
+#[test]
+fn alerts_are_those_of_the_documentation() {
+    let rules = fs::read_to_string(format!("{ROOT}/docs/alerts.yml")).unwrap();
+    let names = rules
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("- alert: "));
+    assert_eq!(names.collect::<Vec<_>>(), documented::alerts());
+}
+
 /// What each alert waits for, and that none fires in normal operation.
 #[test]
 #[ignore = "needs promtool of prometheus"]
 fn alerts_fire_when_they_should() {
-    let cases = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/observability/alerts.yml"
-    );
+    let cases = ["alerts", "refusals"]
+        .map(|name| format!("{ROOT}/examples/observability/tests/observability/{name}.yml"));
     let output = Command::new("promtool")
-        .args(["test", "rules", cases])
+        .args(["test", "rules"])
+        .args(cases)
         .output()
         .unwrap();
     let [stdout, stderr] =
