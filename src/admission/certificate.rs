@@ -3,8 +3,8 @@ use std::net::IpAddr;
 use http::{Extensions, HeaderMap};
 
 use super::{
-    certificate_header::CertificateHeader, error::Refused, peer_certificate::PeerCertificate,
-    proxies::TrustedProxies,
+    certificate_header::CertificateHeader, certificate_problem::CertificateProblem,
+    peer_certificate::PeerCertificate, proxies::TrustedProxies,
 };
 
 /// Common name of the client certificate that Meta presents (Meta, "Webhooks: getting started",
@@ -91,16 +91,16 @@ impl ClientCertificate {
         proxies: Option<&TrustedProxies>,
         headers: &HeaderMap,
         extensions: &Extensions,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), CertificateProblem> {
         let is_admitted = match &self.header {
             None => {
-                let presented: &PeerCertificate =
-                    extensions.get().ok_or(Refused::CertificateMissing)?;
+                let presented = extensions.get::<PeerCertificate>();
+                let presented = presented.ok_or(CertificateProblem::NotPresented)?;
                 presented.common_name() == Some(&*self.common_name)
             }
             Some(header) => {
                 if !peer.zip(proxies).is_some_and(|(peer, it)| it.has(peer)) {
-                    return Err(Refused::CertificateMissing);
+                    return Err(CertificateProblem::UntrustedPeer);
                 }
                 header.reported_name(headers)? == self.common_name.as_bytes()
             }
@@ -108,7 +108,7 @@ impl ClientCertificate {
         if is_admitted {
             Ok(())
         } else {
-            Err(Refused::Certificate)
+            Err(CertificateProblem::CommonName)
         }
     }
 }

@@ -3,7 +3,7 @@ use std::{error::Error, fmt};
 use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName};
 
-use super::{distinguished_name, error::Refused, peer_certificate};
+use super::{certificate_problem::CertificateProblem, distinguished_name, peer_certificate};
 use crate::hex;
 
 /// Maximum length of a header, bytes. A certificate has 1 to 3 kB in base64, and three times that
@@ -262,15 +262,14 @@ impl CertificateHeader {
     }
 
     /// Returns the common name that the headers report.
-    pub(super) fn reported_name(&self, headers: &HeaderMap) -> Result<Vec<u8>, Refused> {
-        let value = match single_value(headers, &self.name) {
-            Some(value) if !is_unset(value) => value,
-            None if headers.contains_key(&self.name) => return Err(Refused::Certificate),
-            Some(_) | None => return Err(Refused::CertificateMissing),
-        };
+    pub(super) fn reported_name(&self, headers: &HeaderMap) -> Result<Vec<u8>, CertificateProblem> {
+        let value = single_value(headers, &self.name)?;
+        if is_unset(value) {
+            return Err(CertificateProblem::HeaderMissing);
+        }
         for (verdict, expected) in &self.verdicts {
-            if single_value(headers, verdict) != Some(expected.as_bytes()) {
-                return Err(Refused::Certificate);
+            if single_value(headers, verdict) != Ok(expected.as_bytes()) {
+                return Err(CertificateProblem::NotVerified);
             }
         }
         match self.format {
@@ -284,7 +283,7 @@ impl CertificateHeader {
             Format::Info => info(value),
             Format::Elements { element, of } => return element_of(value, element, of),
         }
-        .ok_or(Refused::Certificate)
+        .ok_or(CertificateProblem::HeaderMalformed)
     }
 
     fn elements(element: usize, of: usize) -> Self {
@@ -310,10 +309,19 @@ impl fmt::Display for ElementError {
 impl Error for ElementError {}
 
 /// Returns the value of a header that is present exactly once and not too long.
-fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+fn single_value<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<&'a [u8], CertificateProblem> {
     let mut values = headers.get_all(name).iter();
-    let value = values.next()?.as_bytes();
-    (values.next().is_none() && value.len() <= MAX_HEADER_LENGTH).then_some(value)
+    let value = values.next().ok_or(CertificateProblem::HeaderMissing)?;
+    if values.next().is_some() {
+        return Err(CertificateProblem::HeaderRepeated);
+    }
+    if value.len() > MAX_HEADER_LENGTH {
+        return Err(CertificateProblem::HeaderTooLong);
+    }
+    Ok(value.as_bytes())
 }
 
 /// Returns whether there is no certificate: HAProxy and Cloudflare then write an empty value, and
@@ -366,10 +374,10 @@ fn info(value: &[u8]) -> Option<Vec<u8>> {
 
 /// Returns the common name in one element of `X-Forwarded-Client-Cert`, which must have `of`
 /// elements.
-fn element_of(value: &[u8], element: usize, of: usize) -> Result<Vec<u8>, Refused> {
+fn element_of(value: &[u8], element: usize, of: usize) -> Result<Vec<u8>, CertificateProblem> {
     let (mut rest, mut count, mut found) = (Some(value), 0, None);
     while let Some(text) = rest {
-        let (pairs, after) = pairs(text).ok_or(Refused::Certificate)?;
+        let (pairs, after) = pairs(text).ok_or(CertificateProblem::HeaderMalformed)?;
         count += 1;
         if count == element {
             found = Some(pairs);
@@ -378,7 +386,7 @@ fn element_of(value: &[u8], element: usize, of: usize) -> Result<Vec<u8>, Refuse
     }
     if count < of {
         // One of the proxies received no certificate.
-        return Err(Refused::CertificateMissing);
+        return Err(CertificateProblem::ElementMissing);
     }
     let name = match found.filter(|_| count == of) {
         Some(Pairs {
@@ -391,7 +399,7 @@ fn element_of(value: &[u8], element: usize, of: usize) -> Result<Vec<u8>, Refuse
         }) => distinguished_name::common_name(subject),
         _ => None,
     };
-    name.ok_or(Refused::Certificate)
+    name.ok_or(CertificateProblem::HeaderMalformed)
 }
 
 /// The pairs of an element that are used.

@@ -4,6 +4,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "client-certificate")]
+use super::certificate_problem::CertificateProblem;
 use super::prefix::BadPrefix;
 
 /// Number of invalid lines that an error describes. Further ones are only counted.
@@ -57,9 +59,7 @@ pub(crate) enum Refused {
     AddressUnknown,
     Address,
     #[cfg(feature = "client-certificate")]
-    CertificateMissing,
-    #[cfg(feature = "client-certificate")]
-    Certificate,
+    Certificate(CertificateProblem),
 }
 
 /// Admission settings that contradict each other, or that have no effect.

@@ -28,6 +28,8 @@ mod certificate;
 #[cfg(feature = "client-certificate")]
 mod certificate_header;
 #[cfg(feature = "client-certificate")]
+mod certificate_problem;
+#[cfg(feature = "client-certificate")]
 mod distinguished_name;
 mod error;
 mod forwarded_for;
@@ -54,6 +56,7 @@ pub use self::watch::ListWatch;
 pub use self::{
     certificate::ClientCertificate,
     certificate_header::{CertificateHeader, ElementError},
+    certificate_problem::CertificateProblem,
     peer_certificate::{CertificateError, PeerCertificate},
 };
 pub(crate) use self::{

@@ -16,7 +16,8 @@ pub enum AdmissionPolicy {
     /// A caller must pass all rules that are set.
     #[default]
     All,
-    /// A caller must pass at least one of the two rules. Both must be set.
+    /// A caller must pass at least one of the two rules. Both must be set. If neither is passed,
+    /// the reason of the rejection is that of the certificate.
     Any,
 }
 
@@ -88,10 +89,10 @@ impl Admission {
             }
         });
         #[cfg(feature = "client-certificate")]
-        let by_certificate = self
-            .certificate
-            .as_ref()
-            .map(|certificate| certificate.check(peer, self.proxies.as_ref(), headers, extensions));
+        let by_certificate = self.certificate.as_ref().map(|certificate| {
+            (certificate.check(peer, self.proxies.as_ref(), headers, extensions))
+                .map_err(Refused::Certificate)
+        });
         #[cfg(not(feature = "client-certificate"))]
         let by_certificate = None;
         self.policy.combine(by_address, by_certificate)
@@ -117,11 +118,13 @@ impl AdmissionPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::CertificateProblem;
 
     #[test]
     fn both_policies_combine_all_results() {
         const NO: Option<Result<(), Refused>> = Some(Err(Refused::Address));
-        const NOT: Option<Result<(), Refused>> = Some(Err(Refused::Certificate));
+        const REFUSED: Refused = Refused::Certificate(CertificateProblem::CommonName);
+        const NOT: Option<Result<(), Refused>> = Some(Err(REFUSED));
         const YES: Option<Result<(), Refused>> = Some(Ok(()));
         for (policy, address, certificate, expected) in [
             (AdmissionPolicy::All, None, None, Ok(())),
@@ -129,19 +132,19 @@ mod tests {
             (AdmissionPolicy::All, None, YES, Ok(())),
             (AdmissionPolicy::All, YES, YES, Ok(())),
             (AdmissionPolicy::All, NO, None, Err(Refused::Address)),
-            (AdmissionPolicy::All, None, NOT, Err(Refused::Certificate)),
+            (AdmissionPolicy::All, None, NOT, Err(REFUSED)),
             (AdmissionPolicy::All, NO, YES, Err(Refused::Address)),
-            (AdmissionPolicy::All, YES, NOT, Err(Refused::Certificate)),
+            (AdmissionPolicy::All, YES, NOT, Err(REFUSED)),
             (AdmissionPolicy::All, NO, NOT, Err(Refused::Address)),
             (AdmissionPolicy::Any, None, None, Ok(())),
             (AdmissionPolicy::Any, YES, None, Ok(())),
             (AdmissionPolicy::Any, None, YES, Ok(())),
             (AdmissionPolicy::Any, YES, YES, Ok(())),
             (AdmissionPolicy::Any, NO, None, Err(Refused::Address)),
-            (AdmissionPolicy::Any, None, NOT, Err(Refused::Certificate)),
+            (AdmissionPolicy::Any, None, NOT, Err(REFUSED)),
             (AdmissionPolicy::Any, NO, YES, Ok(())),
             (AdmissionPolicy::Any, YES, NOT, Ok(())),
-            (AdmissionPolicy::Any, NO, NOT, Err(Refused::Certificate)),
+            (AdmissionPolicy::Any, NO, NOT, Err(REFUSED)),
         ] {
             let found = policy.combine(address, certificate);
             assert_eq!(found, expected, "{policy:?} {address:?} {certificate:?}");

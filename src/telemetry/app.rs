@@ -28,6 +28,10 @@ pub(crate) struct AppTelemetry {
     #[cfg(feature = "tracing")]
     pub(super) refused: RateLimit,
     #[cfg(feature = "tracing")]
+    pub(super) failed: RateLimit,
+    #[cfg(feature = "tracing")]
+    pub(super) abandoned: RateLimit,
+    #[cfg(feature = "tracing")]
     pub(super) test_deliveries: RateLimit,
     /// Deliveries that are looked at closely.
     #[cfg(any(feature = "metrics", feature = "tracing"))]

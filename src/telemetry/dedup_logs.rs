@@ -117,8 +117,8 @@ pub(super) fn circuit(is_open: bool) {
     if is_open {
         warn!(
             target: TARGET,
-            "the store of handled events has failed several times in a row: it is called once a \
-             second until it works again"
+            "the store of handled events has failed several times in a row: until a call succeeds, \
+             it is called at most once a second, and only while deliveries arrive"
         );
     } else {
         info!(target: TARGET, "the store of handled events works again");

@@ -195,10 +195,10 @@ pub(super) fn delivery(delivery: &VerifiedDelivery<'_>, now: Moment) -> Span {
     span
 }
 
-/// The end of a delivery, inside its span.
+/// The end of a delivery, inside its span. Without an `app`, another line tells of it.
 pub(super) fn answered(
     span: &Span,
-    limit: &RateLimit,
+    app: Option<&AppTelemetry>,
     outcome: Outcome,
     status: Option<StatusCode>,
     handler: Duration,
@@ -210,16 +210,31 @@ pub(super) fn answered(
         span.record("status", status);
     }
     let _entered = span.enter();
-    if outcome == Outcome::Refused {
-        warn_or_debug!(
-            limit.admit(),
-            { status },
+    let warning = app.and_then(|app| match outcome {
+        Outcome::Acknowledged | Outcome::Deferred => None,
+        Outcome::Refused => Some((
+            &app.refused,
             "the handler did not answer a verified delivery with 2xx, so Meta sends it again: see \
-             what the handler itself logged"
-        );
-    } else {
+             what the handler itself logged",
+        )),
+        Outcome::Failed => Some((
+            &app.failed,
+            "the handler of a verified delivery panicked, or the inner service returned an error, \
+             so Meta sends it again: see the panic message, or log the error with \
+             `tower::util::MapErrLayer` inside of the layer",
+        )),
+        Outcome::Abandoned => Some((
+            &app.abandoned,
+            "the sender disconnected before the response to a verified delivery, so Meta sends it \
+             again: the handler is too slow. Without a `DedupLayer` it was dropped. Make it faster, \
+             or put slow work into a queue",
+        )),
+    });
+    let Some((limit, text)) = warning else {
         debug!(target: TARGET, status, "the delivery is {}", outcome.name());
-    }
+        return;
+    };
+    warn_or_debug!(limit.admit(), { status }, text);
 }
 
 pub(super) fn unread_key(kind: &str, path: &str) {
@@ -269,8 +284,9 @@ fn advice(kind: RejectionKind) -> &'static str {
              otherwise a scanner"
         }
         RejectionKind::HandshakeMode => {
-            "refused a callback URL check (handshake) whose hub.mode is not `subscribe`: it \
-             did not come from Meta"
+            "refused a callback URL check (handshake) whose hub.mode is not `subscribe`, although \
+             its verify token is right: if you did not send it, somebody knows the token, so \
+             change it"
         }
         RejectionKind::HandshakeToken => {
             "refused a callback URL check (handshake) with a wrong hub.verify_token. If you \
@@ -291,19 +307,22 @@ fn advice(kind: RejectionKind) -> &'static str {
              name"
         }
         RejectionKind::CertificateMissing => {
-            "refused a delivery without a client certificate: a stranger, or the TLS server or \
-             proxy does not request one and pass it on"
+            "refused a delivery without a client certificate: see `detail`. A stranger, a proxy that \
+             `trusted_proxies` does not name, or a TLS server or proxy that does not request one \
+             and pass it on"
         }
         RejectionKind::CertificateRefused => {
-            "refused a delivery whose client certificate is not verified or has another subject: a \
-             stranger, or the proxy does not verify against Meta's certificate authority"
+            "refused a delivery because of its client certificate: see `detail`. A stranger, or the \
+             proxy does not verify against Meta's certificate authority, or writes another header \
+             than the layer reads"
         }
         RejectionKind::AppUnknown => {
             "refused a request because the app resolver knows no app of the name in the path"
         }
         RejectionKind::AppResolverUnavailable => {
-            "answered 503 because the app resolver failed, timed out or reached a limit: see \
-             `CachedResolver::last_error`"
+            "answered 503 because the app resolver failed, timed out or reached a limit: \
+             `CachedResolver::counters` tells which, and `last_error` has the cause of the last \
+             failure"
         }
         RejectionKind::SignatureMissing => {
             "refused a delivery without X-Hub-Signature-256: a stranger, or a proxy that removes \
@@ -341,8 +360,9 @@ fn advice(kind: RejectionKind) -> &'static str {
              connection"
         }
         RejectionKind::NotJson => {
-            "refused a body with a valid signature that is not JSON: Meta does not send this, so \
-             something else knows the app secret"
+            "refused a body with a valid signature that could not be parsed: see `detail`. Meta \
+             sends UTF-8 and JSON, so if it is neither, something else knows the app secret: rotate \
+             it. If it is nested too deeply, it may be genuine"
         }
         RejectionKind::AccountRefused => {
             "refused a delivery about an account or phone number that the app does not list: add \

@@ -125,7 +125,7 @@ pub(super) fn describe() {
         );
         describe_gauge!(
             "whatsapp_store_circuits_open",
-            "Circuit breakers that are open: their stores are not called."
+            "Circuit breakers that are open: each store gets at most one call a second, and only while deliveries arrive."
         );
         describe_gauge!(
             "whatsapp_store_entries",

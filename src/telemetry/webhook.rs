@@ -174,6 +174,16 @@ impl DeliveryTelemetry {
     }
 
     pub(crate) fn answered(&mut self, outcome: Outcome, status: Option<StatusCode>) {
+        self.end(outcome, status, false);
+    }
+
+    /// Reports that the inner service returned an error. A rejection that follows has a line of its
+    /// own.
+    pub(crate) fn failed(&mut self, is_rejected: bool) {
+        self.end(Outcome::Failed, None, is_rejected);
+    }
+
+    fn end(&mut self, outcome: Outcome, status: Option<StatusCode>, is_rejected: bool) {
         #[cfg(any(feature = "metrics", feature = "tracing"))]
         {
             self.is_answered = true;
@@ -182,8 +192,8 @@ impl DeliveryTelemetry {
             super::metrics::answered(&self.app, outcome, handler);
             #[cfg(feature = "tracing")]
             {
-                let limit = &self.app_telemetry.refused;
-                logs::answered(&self.span, limit, outcome, status, handler);
+                let app = (!is_rejected).then_some(&*self.app_telemetry);
+                logs::answered(&self.span, app, outcome, status, handler);
             }
         }
     }

@@ -82,7 +82,7 @@ impl<S> Delivery<S> {
         signer.secret_label()?;
         let body_bytes = received.reservation.bytes().max(received.body.len());
         Ok(Self {
-            validator: Notification::begin(received.body).map_err(|_| RejectionKind::NotJson)?,
+            validator: Notification::begin(received.body)?,
             signer,
             reservation: received.reservation,
             body_bytes,
@@ -97,8 +97,7 @@ impl<S> Delivery<S> {
         if self.validator.is_complete() {
             return Ok(true);
         }
-        let is_complete = self.validator.advance(PARSED_PER_POLL);
-        let is_complete = is_complete.map_err(|_| RejectionKind::NotJson)?;
+        let is_complete = self.validator.advance(PARSED_PER_POLL)?;
         let is_small = self.body_bytes <= PARSED_PER_POLL;
         if is_complete && is_small {
             return Ok(true);

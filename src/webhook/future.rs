@@ -262,9 +262,9 @@ where
                         return Poll::Ready(Ok(response));
                     }
                     Err(error) => {
-                        in_handler.telemetry.answered(Outcome::Failed, None);
-                        let kind = config.on_inner_error(error)?;
-                        State::respond(config.reject(kind, context))
+                        let kind = config.on_inner_error(error);
+                        in_handler.telemetry.failed(kind.is_ok());
+                        State::respond(config.reject(kind?, context))
                     }
                 },
             };

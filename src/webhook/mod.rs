@@ -109,6 +109,7 @@ mod labels;
 mod layer;
 mod preconditions;
 mod rejection;
+mod rejection_detail;
 #[cfg(feature = "apps")]
 mod resolver;
 mod routes;
@@ -139,7 +140,8 @@ pub use self::{
     event_filter::OnForeignEvent,
     future::ResponseFuture,
     layer::WebhookLayer,
-    rejection::{Rejection, RejectionDetail, RejectionKind},
+    rejection::{Rejection, RejectionKind},
+    rejection_detail::RejectionDetail,
     service::Webhook,
     setup_warning::SetupWarning,
 };

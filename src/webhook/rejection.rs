@@ -3,13 +3,11 @@ use std::{error::Error, fmt, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
-use super::{app::App, context::RequestContext};
+use super::{app::App, context::RequestContext, rejection_detail::RejectionDetail};
 #[cfg(feature = "admission")]
 use crate::admission::Refused;
 use crate::{
-    handshake::{HandshakeError, HandshakeParameter, MalformedHandshake},
-    receive::ReceiveError,
-    signature::{MalformedSignature, SignatureError},
+    event::ParseError, handshake::HandshakeError, receive::ReceiveError, signature::SignatureError,
 };
 
 /// The methods of a webhook path.
@@ -82,7 +80,8 @@ pub enum RejectionKind {
     AddressUnknown,
     /// The client address is not in the allow list. 403; the body is not read.
     AddressRefused,
-    /// The sender presented no client certificate. 403; the body is not read.
+    /// The sender presented no client certificate, or the proxy that reports it is not trusted.
+    /// 403; the body is not read.
     CertificateMissing,
     /// The client certificate was not verified, or has another subject. 403; the body is not read.
     CertificateRefused,
@@ -112,7 +111,7 @@ pub enum RejectionKind {
     /// Reading the body failed: the connection broke, or the framing is invalid. 400.
     BodyBroken,
     /// The signature is valid and the body is not JSON, or nested deeper than 127. 422, so that
-    /// Meta retries.
+    /// Meta retries. The [`detail`](Rejection::detail) says which.
     NotJson,
     /// The signature is valid, an event names an account or phone number that the app does not
     /// list, and the app [refuses](super::OnForeignEvent::Refuse) such deliveries. 403, so that
@@ -121,18 +120,6 @@ pub enum RejectionKind {
     /// The inner service failed with an error instead of answering a verified delivery. 503: see
     /// [`on_handler_error`](crate::WebhookLayerBuilder::on_handler_error).
     HandlerFailed,
-}
-
-/// What exactly was wrong, for kinds that have several causes. `Display` is a text for logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RejectionDetail {
-    /// The parameter that is missing or repeated.
-    Parameter(HandshakeParameter),
-    /// What is wrong with the query or the challenge.
-    Handshake(MalformedHandshake),
-    /// What is wrong with the signature header.
-    Signature(MalformedSignature),
 }
 
 impl Rejection {
@@ -380,18 +367,6 @@ impl Error for Rejection {
     }
 }
 
-impl fmt::Display for RejectionDetail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Parameter(parameter) => parameter.fmt(f),
-            Self::Handshake(problem) => problem.fmt(f),
-            Self::Signature(problem) => problem.fmt(f),
-        }
-    }
-}
-
-impl Error for RejectionDetail {}
-
 impl Reason {
     /// Adds what is known of the request.
     pub(super) fn into_rejection(self, context: &RequestContext) -> Rejection {
@@ -457,15 +432,28 @@ impl From<SignatureError> for Reason {
 #[cfg(feature = "admission")]
 impl From<Refused> for Reason {
     fn from(refused: Refused) -> Self {
-        let kind = match refused {
-            Refused::AddressUnknown => RejectionKind::AddressUnknown,
-            Refused::Address => RejectionKind::AddressRefused,
+        match refused {
+            Refused::AddressUnknown => RejectionKind::AddressUnknown.into(),
+            Refused::Address => RejectionKind::AddressRefused.into(),
             #[cfg(feature = "client-certificate")]
-            Refused::CertificateMissing => RejectionKind::CertificateMissing,
-            #[cfg(feature = "client-certificate")]
-            Refused::Certificate => RejectionKind::CertificateRefused,
-        };
-        kind.into()
+            Refused::Certificate(problem) => Self {
+                kind: if problem.is_missing() {
+                    RejectionKind::CertificateMissing
+                } else {
+                    RejectionKind::CertificateRefused
+                },
+                detail: Some(RejectionDetail::Certificate(problem)),
+            },
+        }
+    }
+}
+
+impl From<ParseError> for Reason {
+    fn from(error: ParseError) -> Self {
+        Self {
+            kind: RejectionKind::NotJson,
+            detail: Some(RejectionDetail::Parse(error)),
+        }
     }
 }
 

@@ -2,5 +2,6 @@
 #![cfg(test)]
 
 mod capture;
+mod deliveries;
 mod metrics;
 mod setups;

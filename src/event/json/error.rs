@@ -1,7 +1,7 @@
 use std::{error::Error, fmt};
 
 /// The reason a body could not be parsed. Contains no part of the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParseError {
     /// The body is not UTF-8.
