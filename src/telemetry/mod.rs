@@ -10,6 +10,9 @@ mod clock;
 mod dedup;
 #[cfg(all(feature = "tokio", feature = "tracing"))]
 mod dedup_logs;
+#[cfg(all(feature = "tokio", feature = "metrics", feature = "tracing"))]
+#[cfg(test)]
+mod documented;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod drift;
 #[cfg(feature = "tracing")]

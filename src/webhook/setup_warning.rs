@@ -79,7 +79,7 @@ pub enum SetupWarning {
 
 impl SetupWarning {
     /// Number of kinds.
-    pub(super) const COUNT: usize = Self::KeysCollide as usize + 1;
+    pub(crate) const COUNT: usize = Self::KeysCollide as usize + 1;
 
     /// Returns the name of the warning in snake case (`route_missing`), for logs and metrics. The
     /// names are stable across versions of this crate.

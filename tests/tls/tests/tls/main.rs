@@ -12,6 +12,7 @@ mod headers;
 mod https;
 mod names;
 mod platforms;
+mod problems;
 mod simulated_meta;
 
 /// The name in Meta's certificate, repeated here so that a test fails if the crate's
