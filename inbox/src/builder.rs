@@ -125,8 +125,9 @@ impl InboxBuilder {
     ///
     /// For processes of one machine. The file must not be on a network file system. Two more files
     /// are beside it (`-wal`, `-shm`); all three belong together. If one of them is removed, moved
-    /// or replaced while the inbox is open, deliveries are answered with 503 until the service is
-    /// restarted: SQLite itself would go on writing to a file that nobody finds again.
+    /// or replaced while the inbox is open, also if another process makes it anew, deliveries are
+    /// answered with 503 until the service is restarted: SQLite itself would go on writing to a
+    /// file that nobody finds again.
     ///
     /// # Errors
     ///

@@ -51,9 +51,11 @@ impl SqliteBackend {
             Box::pin(async move { Ok(!connection.is_in_transaction()) })
         });
         let writer = open_file(writer, &options).await?;
-        let file = FileIdentity::new(path)?;
         let options = options.read_only(true).busy_timeout(BUSY_TIMEOUT);
-        let readers = pool(READERS).connect_lazy_with(options);
+        // One stays open, so that SQLite never removes the log, also if the writer is replaced.
+        let readers = pool(READERS).connect_with(options).await?;
+        sqlx::query(sql::HAS_SCHEMA).execute(&readers).await?;
+        let file = FileIdentity::new(path)?;
         Ok(Self {
             writer,
             readers,
