@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
 
+mod durability;
 mod failures;
 mod files;
 mod gathering;
@@ -181,6 +182,11 @@ async fn operators_are_told_of_locks() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_of_a_transaction_do_not_stay() {
     limits::settings_of_a_transaction_do_not_stay().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_is_on_the_disk_of_the_server() {
+    durability::what_is_stored_is_on_the_disk_of_the_server().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,10 @@ pub(super) const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 /// In the transaction of a handler: it is there as long as the transaction is.
 pub(super) const BEGIN_RUN: &str = "BEGIN; SAVEPOINT whatsapp_inbox";
 
+/// Follows the settings of a transaction.
+pub(super) const DURABLE: &str = "; SELECT set_config('synchronous_commit', 'local', true)
+    WHERE current_setting('synchronous_commit') = 'off'";
+
 pub(super) const RELEASE_SAVEPOINT: &str = "RELEASE SAVEPOINT whatsapp_inbox";
 
 /// Where a migration would make the tables.

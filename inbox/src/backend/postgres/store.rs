@@ -20,7 +20,7 @@ impl PostgresBackend {
         let numbers: Vec<_> = rows.iter().map(|row| row.number.as_deref()).collect();
         let (new, old): (Vec<_>, Vec<_>) = delivery.aliases.iter().cloned().unzip();
         let (quiet, longest) = settings.gather_millis();
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_durable().await?;
         if !delivery.aliases.is_empty() {
             lock_names(&mut transaction).await?;
         }
