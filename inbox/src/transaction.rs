@@ -24,6 +24,8 @@ use crate::{
 /// connection that writes, so the receiver waits meanwhile. On Postgres it holds a connection of
 /// the pool.
 ///
+/// On Postgres it is at `READ COMMITTED`, whatever the default of the role or the database is.
+///
 /// The server does not limit how long it idles, so a process that is paused or cut off keeps the
 /// locks of this transaction. Set `idle_in_transaction_session_timeout` in the options of the pool
 /// to more than the longest pause of your handlers between two statements. The crate's own

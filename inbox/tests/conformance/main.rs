@@ -190,6 +190,11 @@ async fn what_is_stored_is_on_the_disk_of_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_default_isolation_does_not_matter() {
+    durability::the_default_isolation_does_not_matter().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn renames_do_not_deadlock() {
     renames::renames_do_not_deadlock().await;
 }

@@ -1,10 +1,20 @@
 //! The statements. Each is one transaction at `READ COMMITTED`, or part of one.
 
+/// The default of a role or a database may be another level. A statement that has waited for a row
+/// would fail then, and one after a lock would not see what others have committed before.
+macro_rules! begin {
+    () => {
+        "BEGIN ISOLATION LEVEL READ COMMITTED"
+    };
+}
+
+pub(super) const BEGIN: &str = begin!();
+
 /// Until the end of the transaction.
 pub(super) const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 
 /// In the transaction of a handler: it is there as long as the transaction is.
-pub(super) const BEGIN_RUN: &str = "BEGIN; SAVEPOINT whatsapp_inbox";
+pub(super) const BEGIN_RUN: &str = concat!(begin!(), "; SAVEPOINT whatsapp_inbox");
 
 /// Follows the settings of a transaction.
 pub(super) const DURABLE: &str = "; SELECT set_config('synchronous_commit', 'local', true)

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Transaction};
 
-use super::{PostgresBackend, sql};
+use super::{
+    PostgresBackend,
+    sql::{self, BEGIN},
+};
 use crate::{
     error::{InboxError, InboxErrorKind},
     row::millis,
@@ -34,7 +37,7 @@ impl PostgresBackend {
             [IDLE_LIMIT, self.limits.lock, self.limits.whole].map(setting);
         // Only numbers, and one round trip.
         let statement = format!(
-            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}; \
+            "{BEGIN}; SET LOCAL idle_in_transaction_session_timeout = {idle}; \
              SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}{more}"
         );
         self.begin_with(AssertSqlSafe(statement)).await
