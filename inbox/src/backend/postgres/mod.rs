@@ -434,8 +434,9 @@ pub(crate) async fn complete_run(
     keys: &[[u8; 16]],
     settings: &Settings,
 ) -> Result<(), InboxError> {
-    let release = sqlx::query(sql::RELEASE_SAVEPOINT);
-    release.execute(&mut *connection).await?;
+    // Several statements, so not a prepared one.
+    let begin = sqlx::raw_sql(sql::BEGIN_MARK);
+    begin.execute(&mut *connection).await?;
     complete_in(connection, lease, keys, settings).await
 }
 

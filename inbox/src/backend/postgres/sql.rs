@@ -20,7 +20,10 @@ pub(super) const BEGIN_RUN: &str = concat!(begin!(), "; SAVEPOINT whatsapp_inbox
 pub(super) const DURABLE: &str = "; SELECT set_config('synchronous_commit', 'local', true)
     WHERE current_setting('synchronous_commit') = 'off'";
 
-pub(super) const RELEASE_SAVEPOINT: &str = "RELEASE SAVEPOINT whatsapp_inbox";
+/// The mark locks the conversation until the commit. A process that is paused or cut off between
+/// them must not keep it, whatever limits the host has set.
+pub(super) const BEGIN_MARK: &str = "RELEASE SAVEPOINT whatsapp_inbox;
+    SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '10s'";
 
 /// Where a migration would make the tables.
 pub(super) const HAS_SCHEMA: &str = "SELECT
