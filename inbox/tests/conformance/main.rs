@@ -200,6 +200,11 @@ async fn renames_do_not_deadlock() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_index_depends_on_a_language() {
+    schema::no_index_depends_on_a_language().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_without_create_opens_a_schema_that_is_there() {
     schema::a_user_without_create_opens_a_schema_that_is_there().await;
 }

@@ -104,6 +104,22 @@ pub(crate) async fn a_later_schema_is_refused_before_anything_is_written(db: &Db
     drop(writer);
 }
 
+/// The rules of a language change with the operating system, and damage indexes that follow them: a
+/// conversation would have two lanes. Columns without an index are compared with those that have one.
+pub(crate) async fn no_index_depends_on_a_language() {
+    let db = Db::postgres().await;
+    drop(db.inbox().await);
+    let of_a_language = "SELECT count(*) FROM pg_index, unnest(indcollation::oid[]) AS used
+        WHERE indrelid::regclass::text LIKE 'whatsapp_inbox_%'
+            AND used <> 0 AND used <> '\"C\"'::regcollation";
+    assert_eq!(db.count(of_a_language).await, 0);
+    let names = "SELECT count(*) FROM information_schema.columns
+        WHERE table_name LIKE 'whatsapp_inbox_%'
+            AND column_name IN ('lane', 'alias', 'conversation')
+            AND collation_name IS DISTINCT FROM 'C'";
+    assert_eq!(db.count(names).await, 0);
+}
+
 /// Migrations are run by another user than the service.
 pub(crate) async fn a_user_without_create_opens_a_schema_that_is_there() {
     let db = Db::postgres().await;

@@ -73,7 +73,7 @@ aliases AS (
     FROM unnest($10::text[], $11::text[]) AS n (alias, conversation)
     LEFT JOIN whatsapp_inbox_alias a ON a.alias = n.conversation
     WHERE n.alias <> coalesce(a.conversation, n.conversation)
-    ORDER BY n.alias
+    ORDER BY n.alias COLLATE \"C\"
     ON CONFLICT (alias) DO NOTHING
 )
 SELECT count(*) FROM fresh";
@@ -98,7 +98,7 @@ pub(super) const WAITS: &str =
 pub(super) const LOCK_BOTH: &str = "
 INSERT INTO whatsapp_inbox_lane AS l (lane, class, pending, last_at, wake_at)
 SELECT lane, 0, 0, now(), 'infinity' FROM unnest(ARRAY[$1, $2]::text[]) AS name (lane)
-ORDER BY lane
+ORDER BY lane COLLATE \"C\"
 ON CONFLICT (lane) DO UPDATE SET lane = excluded.lane
 RETURNING lane, held";
 
