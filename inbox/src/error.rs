@@ -25,7 +25,7 @@ pub enum InboxErrorKind {
     Database,
     /// The database did not answer in time. What was asked may have been done.
     Timeout,
-    /// The schema was made by a later version of this crate.
+    /// The schema was made by a later version of this crate, and this one does not work with it.
     NewerSchema,
     /// Another worker has the conversation: the lease was lost. Nothing was written.
     LeaseLost,

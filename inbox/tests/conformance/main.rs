@@ -95,6 +95,7 @@ on_both! {
         builder_settings_work_at_their_extremes_or_are_refused_by_name,
         a_verdict_with_any_pause_is_obeyed;
     schema: two_processes_migrate_at_once, a_later_schema_is_refused,
+        a_later_schema_that_works_with_older_code_is_opened,
         a_later_schema_is_refused_before_anything_is_written, the_count_of_a_lane_heals,
         forgotten_events_are_found;
 }

@@ -8,6 +8,9 @@ use crate::{
     order::changed,
 };
 
+/// What a version adds with which older code does not work.
+const LATER: &str = "INSERT INTO whatsapp_inbox_schema (version, oldest_code) VALUES (1000, 1000)";
+
 pub(crate) async fn two_processes_migrate_at_once(db: &Db) {
     let opening = (0..6).map(|_| db.open(Inbox::builder()));
     let inboxes: Vec<_> = futures_join(opening).await;
@@ -66,10 +69,23 @@ async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
         .collect()
 }
 
+/// While a later version is rolled out, and when it is rolled back, older processes start too.
+pub(crate) async fn a_later_schema_that_works_with_older_code_is_opened(db: &Db) {
+    drop(db.inbox().await);
+    db.execute(
+        "INSERT INTO whatsapp_inbox_schema (version, oldest_code) VALUES (999, 999), (1000, 1)",
+    )
+    .await;
+    let inbox = db.inbox().await;
+    let stored = post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    assert_eq!(stored, StatusCode::OK);
+    let versions = "SELECT count(*) FROM whatsapp_inbox_schema";
+    assert_eq!(db.count(versions).await, 3);
+}
+
 pub(crate) async fn a_later_schema_is_refused(db: &Db) {
     drop(db.inbox().await);
-    db.execute("INSERT INTO whatsapp_inbox_schema (version) VALUES (1000)")
-        .await;
+    db.execute(LATER).await;
     let error = db.open(Inbox::builder()).await.unwrap_err();
     assert_eq!(error.kind(), InboxErrorKind::NewerSchema);
 }
@@ -77,8 +93,7 @@ pub(crate) async fn a_later_schema_is_refused(db: &Db) {
 /// An older version does not touch what a later one has made.
 pub(crate) async fn a_later_schema_is_refused_before_anything_is_written(db: &Db) {
     drop(db.inbox().await);
-    db.execute("INSERT INTO whatsapp_inbox_schema (version) VALUES (1000)")
-        .await;
+    db.execute(LATER).await;
     let opening = async {
         if let Db::Postgres { server, name } = db {
             db.execute(

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::{
     Completion, Dead, DeadRow, LOCK_WAIT, Limits, OPERATOR_LIMIT, Outcome, PURGE_BATCH, Renewal,
-    Settings, StatusRow, migrations,
+    Settings, StatusRow, migrations, migrations::Found,
 };
 use crate::{
     error::{InboxError, InboxErrorKind},
@@ -71,13 +71,15 @@ impl PostgresBackend {
         sqlx::query(migrations::POSTGRES_VERSIONS)
             .execute(&mut *transaction)
             .await?;
-        let version: Option<i32> = sqlx::query_scalar(sql::VERSION)
-            .fetch_one(&mut *transaction)
+        let found = sqlx::query_as(sql::VERSION)
+            .fetch_optional(&mut *transaction)
             .await?;
-        for (version, migration) in migrations::missing(migrations::POSTGRES, version)? {
-            sqlx::raw_sql(migration).execute(&mut *transaction).await?;
-            sqlx::query("INSERT INTO whatsapp_inbox_schema (version) VALUES ($1)")
+        for (version, migration) in migrations::missing(migrations::POSTGRES, found)? {
+            let statements = sqlx::raw_sql(migration.statements);
+            statements.execute(&mut *transaction).await?;
+            sqlx::query(sql::ADD_VERSION)
                 .bind(version)
+                .bind(migration.oldest_code)
                 .execute(&mut *transaction)
                 .await?;
         }
@@ -87,15 +89,15 @@ impl PostgresBackend {
 
     /// The version of the schema in which the crate would make its tables. `None` if it is not
     /// there.
-    async fn version(&self) -> Result<Option<i32>, InboxError> {
+    async fn version(&self) -> Result<Option<Found>, InboxError> {
         let mut transaction = self.begin().await?;
         let is_there: bool = sqlx::query_scalar(sql::HAS_SCHEMA)
             .fetch_one(&mut *transaction)
             .await?;
         let mut version = None;
         if is_there {
-            version = sqlx::query_scalar(sql::VERSION)
-                .fetch_one(&mut *transaction)
+            version = sqlx::query_as(sql::VERSION)
+                .fetch_optional(&mut *transaction)
                 .await?;
         }
         transaction.commit().await?;

@@ -29,7 +29,11 @@ pub(super) const BEGIN_MARK: &str = "RELEASE SAVEPOINT whatsapp_inbox;
 pub(super) const HAS_SCHEMA: &str = "SELECT
     to_regclass(quote_ident(current_schema()) || '.whatsapp_inbox_schema') IS NOT NULL";
 
-pub(super) const VERSION: &str = "SELECT max(version) FROM whatsapp_inbox_schema";
+pub(super) const VERSION: &str = "SELECT version, oldest_code FROM whatsapp_inbox_schema
+    ORDER BY version DESC LIMIT 1";
+
+pub(super) const ADD_VERSION: &str =
+    "INSERT INTO whatsapp_inbox_schema (version, oldest_code) VALUES ($1, $2)";
 
 /// Stores a delivery. `nextval` numbers the events in the order of the body; the rows are inserted
 /// in the order of their keys, so that overlapping deliveries do not deadlock.

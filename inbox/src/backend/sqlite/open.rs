@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{FileIdentity, SqliteBackend, sql};
 use crate::{
-    backend::migrations,
+    backend::migrations::{self, Found},
     error::{InboxError, InboxErrorKind},
 };
 
@@ -76,13 +76,15 @@ impl SqliteBackend {
         sqlx::query(migrations::SQLITE_VERSIONS)
             .execute(&mut *transaction)
             .await?;
-        let version: Option<i32> = sqlx::query_scalar(sql::VERSION)
-            .fetch_one(&mut *transaction)
+        let found = sqlx::query_as(sql::VERSION)
+            .fetch_optional(&mut *transaction)
             .await?;
-        for (version, migration) in migrations::missing(migrations::SQLITE, version)? {
-            sqlx::raw_sql(migration).execute(&mut *transaction).await?;
-            sqlx::query("INSERT INTO whatsapp_inbox_schema (version) VALUES (?1)")
+        for (version, migration) in migrations::missing(migrations::SQLITE, found)? {
+            let statements = sqlx::raw_sql(migration.statements);
+            statements.execute(&mut *transaction).await?;
+            sqlx::query(sql::ADD_VERSION)
                 .bind(version)
+                .bind(migration.oldest_code)
                 .execute(&mut *transaction)
                 .await?;
         }
@@ -91,15 +93,15 @@ impl SqliteBackend {
     }
 
     /// The version of the schema. `None` if it is not there.
-    async fn version(&self) -> Result<Option<i32>, InboxError> {
+    async fn version(&self) -> Result<Option<Found>, InboxError> {
         let is_there: bool = sqlx::query_scalar(sql::HAS_SCHEMA)
             .fetch_one(&self.readers)
             .await?;
         if !is_there {
             return Ok(None);
         }
-        Ok(sqlx::query_scalar(sql::VERSION)
-            .fetch_one(&self.readers)
+        Ok(sqlx::query_as(sql::VERSION)
+            .fetch_optional(&self.readers)
             .await?)
     }
 

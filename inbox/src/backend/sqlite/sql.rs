@@ -12,7 +12,11 @@ macro_rules! now {
 pub(super) const HAS_SCHEMA: &str =
     "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'whatsapp_inbox_schema')";
 
-pub(super) const VERSION: &str = "SELECT max(version) FROM whatsapp_inbox_schema";
+pub(super) const VERSION: &str = "SELECT version, oldest_code FROM whatsapp_inbox_schema
+    ORDER BY version DESC LIMIT 1";
+
+pub(super) const ADD_VERSION: &str =
+    "INSERT INTO whatsapp_inbox_schema (version, oldest_code) VALUES (?1, ?2)";
 
 /// In the transaction of a handler: it is there as long as the transaction is.
 pub(super) const SAVEPOINT: &str = "SAVEPOINT whatsapp_inbox";
