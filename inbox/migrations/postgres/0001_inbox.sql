@@ -71,3 +71,6 @@ CREATE TABLE whatsapp_inbox_alias (
     conversation text COLLATE "C" NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+
+CREATE INDEX whatsapp_inbox_alias_conversation ON whatsapp_inbox_alias (conversation);
+CREATE INDEX whatsapp_inbox_alias_created ON whatsapp_inbox_alias (created_at);

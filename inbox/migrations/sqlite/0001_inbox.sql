@@ -67,3 +67,6 @@ CREATE TABLE whatsapp_inbox_alias (
     conversation TEXT NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX whatsapp_inbox_alias_conversation ON whatsapp_inbox_alias (conversation);
+CREATE INDEX whatsapp_inbox_alias_created ON whatsapp_inbox_alias (created_at);

@@ -82,6 +82,13 @@ aliases AS (
 )
 SELECT count(*) FROM fresh";
 
+/// Those of the names under which events wait, or to which other names lead.
+pub(super) const TO_JOIN: &str = "
+SELECT n.name FROM unnest($1::text[]) WITH ORDINALITY AS n (name, position)
+WHERE EXISTS (SELECT 1 FROM whatsapp_inbox_event e WHERE e.lane = n.name AND e.state = 0)
+    OR EXISTS (SELECT 1 FROM whatsapp_inbox_alias a WHERE a.conversation = n.name)
+ORDER BY n.position";
+
 /// Names that led to a new name lead to the conversation that it stands for, which is returned.
 pub(super) const REPOINT: &str = "
 WITH place AS (

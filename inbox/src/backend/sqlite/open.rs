@@ -163,6 +163,24 @@ fn is_busy(error: &sqlx::Error) -> bool {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn changed_names_are_found_by_an_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let inbox = SqliteBackend::open(&dir.path().join("inbox.db"))
+            .await
+            .unwrap();
+        inbox.migrate().await.unwrap();
+        for statement in [sql::PLACE, sql::REPOINT, sql::PURGE_ALIASES] {
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain)
+                .fetch_all(&inbox.readers)
+                .await
+                .unwrap();
+            let scans = plan.iter().any(|(.., step)| step.starts_with("SCAN"));
+            assert!(!plan.is_empty() && !scans, "{plan:?}");
+        }
+    }
+
     /// What a cancelled caller leaves behind does not hold up the next one.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_begin_that_was_given_up_does_not_wait_on() {
