@@ -55,6 +55,11 @@ impl InboxError {
         }
     }
 
+    /// Whether the database has answered that it cannot read what is stored.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.source.as_ref().is_some_and(DatabaseError::is_damage)
+    }
+
     pub(crate) fn config(text: &'static str) -> Self {
         Self::with_text(InboxErrorKind::Config, text)
     }
@@ -140,6 +145,15 @@ impl DatabaseError {
         }
     }
 
+    fn is_damage(&self) -> bool {
+        match self.code() {
+            // Data that do not fit, and damaged data or an error inside of the server.
+            Some(code) if code.len() == 5 => code.starts_with("22") || code.starts_with("XX"),
+            Some(code) => code.parse::<u32>().is_ok_and(|code| code & 0xff == 11),
+            None => self.what == UNREADABLE_COLUMN,
+        }
+    }
+
     fn of(error: &sqlx::Error) -> Self {
         let (what, code, io) = match error {
             sqlx::Error::Database(error) => {
@@ -156,7 +170,7 @@ impl DatabaseError {
             sqlx::Error::RowNotFound => ("a row is missing", None, None),
             sqlx::Error::Configuration(_) => ("the address is not valid", None, None),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-                ("a column has an unexpected type", None, None)
+                (UNREADABLE_COLUMN, None, None)
             }
             _ => ("an error of the driver", None, None),
         };
@@ -165,6 +179,7 @@ impl DatabaseError {
 }
 
 const UNKNOWN: &str = "an error from the database";
+const UNREADABLE_COLUMN: &str = "a column has an unexpected type";
 
 /// What an operator can act on, by SQLSTATE, which has five characters, or by result code of
 /// SQLite, which has up to four digits. Its lowest byte is the primary code.
@@ -199,6 +214,22 @@ impl Error for DatabaseError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn damage_is_told_from_what_passes() {
+        let is_damage = |code: &str| {
+            let code = Some(code.to_owned());
+            let (what, io) = (UNKNOWN, None);
+            DatabaseError { what, code, io }.is_damage()
+        };
+        // The last is SQLITE_CORRUPT_INDEX.
+        for code in ["XX000", "XX001", "22008", "11", "779"] {
+            assert!(is_damage(code), "{code}");
+        }
+        for code in ["55P03", "57014", "57P01", "40001", "53100", "5", "13", "10"] {
+            assert!(!is_damage(code), "{code}");
+        }
+    }
 
     #[test]
     fn codes_have_a_meaning() {

@@ -235,6 +235,11 @@ impl Inner {
         self.warnings.database_failed(operation, error);
     }
 
+    pub(crate) fn event_damaged(&self, key: &[u8; 16], error: &InboxError) {
+        self.counting.database_errors.add(1);
+        self.warnings.event_damaged(key, error);
+    }
+
     pub(crate) fn lease_lost(&self) {
         self.counting.lost.add(1);
         self.warnings.lease_lost();

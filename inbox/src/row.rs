@@ -151,6 +151,20 @@ pub(crate) struct StoredRow {
     pub(crate) body: Vec<u8>,
 }
 
+impl StoredRow {
+    /// An event that the database cannot read: without a body, like one of an unknown form.
+    pub(crate) fn unreadable(key: [u8; 16], attempts: i32) -> Self {
+        Self {
+            key,
+            attempts,
+            app: String::new(),
+            conversation: String::new(),
+            age: 0,
+            body: Vec::new(),
+        }
+    }
+}
+
 /// What becomes of events that were not handled.
 pub(crate) struct Failure<'a> {
     /// Before this time has passed, the lane is not handed out.

@@ -4,7 +4,7 @@
 -- One row per event that waits, was handled within the window, or is a dead letter.
 CREATE TABLE whatsapp_inbox_event (
     -- `Event::key_in` the app, 16 bytes. Random for events that are not distinguishable.
-    event_key bytea PRIMARY KEY,
+    event_key bytea PRIMARY KEY CHECK (octet_length(event_key) = 16),
     -- Arrival: events of one delivery are numbered in the order of its body.
     seq bigint NOT NULL,
     -- Label of the app whose secret signed the delivery.

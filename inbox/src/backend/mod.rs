@@ -219,6 +219,15 @@ impl Backend {
         ask!(self, Fetch, Limits::of(limit), fetch(lanes, per_lane))
     }
 
+    /// Returns key and attempts of the first event of a lane, without the event.
+    pub(crate) async fn first(
+        &self,
+        lane: &str,
+        limit: Duration,
+    ) -> Result<Option<([u8; 16], i32)>, InboxError> {
+        ask!(self, Fetch, Limits::of(limit), first(lane))
+    }
+
     /// Marks events as done and ends the lease.
     pub(crate) async fn complete(
         &self,

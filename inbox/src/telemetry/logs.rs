@@ -29,6 +29,7 @@ const LETTERS: usize = 3;
 pub(crate) struct Warnings {
     refused: RateLimit,
     database: RateLimit,
+    damaged: RateLimit,
     lost: RateLimit,
     dead: RateLimit,
     after_done: RateLimit,
@@ -68,6 +69,16 @@ impl Warnings {
             self.database,
             { operation, cause = cause(error) },
             "an operation of a worker failed in the database, and is tried again"
+        );
+    }
+
+    pub(crate) fn event_damaged(&self, key: &[u8; 16], error: &InboxError) {
+        let first_key = EventKey::from_bytes(*key);
+        warn_or_debug!(
+            self.damaged,
+            { first_key = field::display(first_key), cause = cause(error) },
+            "the database cannot read an event: it counts as failed, and its conversation waits. \
+             Check the disk, and mend or delete the row"
         );
     }
 

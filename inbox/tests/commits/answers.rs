@@ -283,3 +283,34 @@ async fn lanes_whose_events_could_not_be_read_are_not_kept() {
         }
     }
 }
+
+/// A claim whose events were not read is no run, and those before it were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_is_given_back_forgets_no_crash() {
+    static FETCHES: AtomicU64 = AtomicU64::new(0);
+    let _points = POINTS.lock().await;
+    for db in [Db::sqlite().await, Db::postgres().await] {
+        let inbox = db.inbox().await;
+        post(&inbox, messages(&[message("491", "w1", 1)])).await;
+        // Two processes have ended while they handled it.
+        db.execute("UPDATE whatsapp_inbox_lane SET claims = 2")
+            .await;
+        FETCHES.store(0, Ordering::SeqCst);
+        set_hook(|point, moment| match (point, moment) {
+            (Point::Fetch, Moment::Before) if FETCHES.fetch_add(1, Ordering::SeqCst) == 0 => {
+                Fault::Error
+            }
+            _ => Fault::None,
+        });
+        let worker = inbox.worker(|event: InboxEvent| async move {
+            match event.attempt() {
+                3 => Ok(Verdict::Done),
+                attempt => Err(format!("attempt {attempt}")),
+            }
+        });
+        worker.max_attempts(9).run(until_empty(&inbox)).await;
+        set_hook(|_, _| Fault::None);
+        let counters = inbox.counters();
+        assert_eq!((counters.handled, counters.failed), (1, 0));
+    }
+}

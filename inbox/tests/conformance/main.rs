@@ -76,7 +76,8 @@ on_both! {
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
         dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, the_last_reason_is_kept, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped,
-        an_unreadable_event_is_retried_later_and_later, the_pause_doubles_up_to_the_longest;
+        an_unreadable_event_is_retried_later_and_later,
+        an_event_that_the_database_cannot_read_holds_up_nobody_else, the_pause_doubles_up_to_the_longest;
     operators: each_state_of_a_lane_is_told, ages_and_times_are_told_in_their_units,
         what_is_over_has_no_content,
         a_held_conversation_is_woken_by_nothing,

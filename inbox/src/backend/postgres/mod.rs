@@ -1,5 +1,6 @@
 //! The inbox on PostgreSQL 13 or later.
 
+mod fetch;
 mod sql;
 mod store;
 mod transaction;
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{InboxError, InboxErrorKind},
-    row::{Failure, Lease, StoredRow, millis},
+    row::{Failure, Lease, millis},
 };
 
 /// Channel of `NOTIFY`.
@@ -159,21 +160,6 @@ impl PostgresBackend {
         rows.iter().map(lease).collect()
     }
 
-    pub(crate) async fn fetch(
-        &self,
-        lanes: &[String],
-        per_lane: i64,
-    ) -> Result<Vec<(String, StoredRow)>, InboxError> {
-        let mut transaction = self.begin().await?;
-        let rows = sqlx::query(sql::FETCH)
-            .bind(lanes)
-            .bind(per_lane)
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        rows.iter().map(stored).collect()
-    }
-
     pub(crate) async fn complete(
         &self,
         lease: &Lease,
@@ -245,6 +231,7 @@ impl PostgresBackend {
             .bind(i64::try_from(dead.len()).unwrap_or(i64::MAX))
             .bind(is_alive)
             .bind(if is_alive { millis(failure.delay) } else { 0 })
+            .bind(keys.is_empty())
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -463,17 +450,4 @@ async fn complete_in(
         Some(_) => Ok(()),
         None => Err(InboxError::new(InboxErrorKind::LeaseLost)),
     }
-}
-
-fn stored(row: &PgRow) -> Result<(String, StoredRow), InboxError> {
-    let body: Option<Vec<u8>> = row.try_get("body")?;
-    let event = StoredRow {
-        key: row.try_get("event_key")?,
-        app: row.try_get("app")?,
-        conversation: row.try_get("conversation")?,
-        attempts: row.try_get("attempts")?,
-        age: row.try_get("age")?,
-        body: body.unwrap_or_default(),
-    };
-    Ok((row.try_get("lane")?, event))
 }

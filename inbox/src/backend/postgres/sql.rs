@@ -155,6 +155,11 @@ CROSS JOIN LATERAL (
 ) e
 ORDER BY l.position, e.event_time, e.seq";
 
+/// Without the columns that may be damaged: the body is stored apart.
+pub(super) const FIRST: &str = "
+SELECT event_key, attempts FROM whatsapp_inbox_event
+WHERE lane = $1 AND state = 0 ORDER BY event_time, seq LIMIT 1";
+
 /// Marks events as done and ends the lease. The lane decides on its own row whether it is empty.
 pub(super) const COMPLETE: &str = "
 WITH released AS (
@@ -266,10 +271,12 @@ RETURNING event_key, state, attempts";
 pub(super) const OUTCOME: &str = "
 SELECT event_key, state::bigint, attempts FROM whatsapp_inbox_event WHERE event_key = ANY ($1)";
 
-/// Part of a transaction that has locked the lane.
+/// Part of a transaction that has locked the lane. `$5`: nothing was handled, so the claim has not
+/// been, and those before it have.
 pub(super) const FAIL_LANE: &str = "
 UPDATE whatsapp_inbox_lane SET
-    pending = pending - $2, owner = NULL, claims = 0, held = $3,
+    pending = pending - $2, owner = NULL, held = $3,
+    claims = CASE WHEN $5 THEN greatest(claims - 1, 0) ELSE 0 END,
     first_at = CASE WHEN pending > $2 THEN coalesce(first_at, now()) END,
     wake_at = CASE WHEN pending <= $2 THEN 'infinity'
         ELSE now() + $4 * interval '1 millisecond' END

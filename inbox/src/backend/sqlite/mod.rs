@@ -134,6 +134,15 @@ impl SqliteBackend {
         Ok(found)
     }
 
+    /// Reads what is needed to fail the first event of a lane.
+    pub(crate) async fn first(&self, lane: &str) -> Result<Option<([u8; 16], i32)>, InboxError> {
+        let first = sqlx::query(sql::FIRST).bind(lane);
+        let Some(row) = first.fetch_optional(&self.readers).await? else {
+            return Ok(None);
+        };
+        Ok(Some((key(&row)?, row.try_get("attempts")?)))
+    }
+
     pub(crate) async fn complete(
         &self,
         lease: &Lease,
@@ -202,6 +211,7 @@ impl SqliteBackend {
             .bind(i64::try_from(dead.len()).unwrap_or(i64::MAX))
             .bind(alive)
             .bind(if alive { millis(failure.delay) } else { 0 })
+            .bind(keys.is_empty())
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;

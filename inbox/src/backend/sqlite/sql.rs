@@ -91,6 +91,11 @@ pub(super) const FETCH: &str = concat!(
     FROM whatsapp_inbox_event WHERE lane = ?1 AND state = 0 ORDER BY event_time, seq LIMIT ?2"
 );
 
+/// Without the column that may be damaged: the end of a long body is stored apart.
+pub(super) const FIRST: &str = "
+    SELECT event_key, attempts FROM whatsapp_inbox_event
+    WHERE lane = ?1 AND state = 0 ORDER BY event_time, seq LIMIT 1";
+
 /// `?3`: events that are done, `?4` and `?5`: quiet and longest time of gathering.
 pub(super) const RELEASE: &str = concat!(
     "UPDATE whatsapp_inbox_lane SET
@@ -141,9 +146,10 @@ pub(super) const FAIL_EVENT: &str = concat!(
 pub(super) const OUTCOME: &str =
     "SELECT state, attempts FROM whatsapp_inbox_event WHERE event_key = ?1";
 
+/// `?5`: nothing was handled, so the claim has not been, and those before it have.
 pub(super) const FAIL_LANE: &str = concat!(
     "UPDATE whatsapp_inbox_lane SET
-        pending = pending - ?2, owner = NULL, claims = 0, held = ?3,
+        pending = pending - ?2, owner = NULL, held = ?3, claims = iif(?5, max(claims - 1, 0), 0),
         first_at = CASE WHEN pending > ?2 THEN coalesce(first_at, ",
     now!(),
     ") END,
