@@ -89,7 +89,7 @@ pub(crate) struct Completion {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Renewal {
     Renewed,
-    /// Somebody has locked the lane. Its lease ends when it would have.
+    /// Somebody has locked the lane.
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "locks of a row"))]
     Locked,
 }
@@ -290,6 +290,17 @@ impl Backend {
     ) -> Result<HashMap<Vec<u8>, Renewal>, InboxError> {
         let lease = millis(lease);
         ask!(self, Renew, Limits::of(limit), renew(leases, lease))
+    }
+
+    /// Renews one lease, and waits for its lane. Returns whether it was still there.
+    pub(crate) async fn renew_one(
+        &self,
+        held: &Lease,
+        lease: Duration,
+        limit: Duration,
+    ) -> Result<bool, InboxError> {
+        let lease = millis(lease);
+        ask!(self, Renew, Limits::of(limit), renew_one(held, lease))
     }
 
     pub(crate) async fn recount(&self, lease: &Lease, limit: Duration) -> Result<(), InboxError> {

@@ -177,6 +177,11 @@ async fn a_locked_table_costs_no_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_that_others_lock_in_turn_is_renewed() {
+    limits::a_lane_that_others_lock_in_turn_is_renewed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_are_told_of_locks() {
     limits::operators_are_told_of_locks().await;
 }

@@ -280,6 +280,19 @@ impl PostgresBackend {
         Ok(kept.into_iter().map(renewal).collect())
     }
 
+    /// Renews a lease when its lane is free, and returns whether it was still there.
+    pub(crate) async fn renew_one(&self, held: &Lease, lease: i64) -> Result<bool, InboxError> {
+        let mut transaction = self.begin().await?;
+        let renewed = sqlx::query(sql::RENEW_ONE)
+            .bind(&held.lane)
+            .bind(&held.token)
+            .bind(lease)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(renewed.rows_affected() > 0)
+    }
+
     /// Corrects the count of a lane without events, and ends its lease.
     pub(crate) async fn recount(&self, lease: &Lease) -> Result<(), InboxError> {
         let mut transaction = self.begin().await?;

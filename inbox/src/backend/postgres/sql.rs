@@ -249,6 +249,11 @@ FROM whatsapp_inbox_lane l
 JOIN mine ON l.lane = mine.lane AND l.owner = mine.owner
 LEFT JOIN renewed ON renewed.lane = l.lane";
 
+/// The same for one lease, with a wait for its lane.
+pub(super) const RENEW_ONE: &str = "
+UPDATE whatsapp_inbox_lane SET wake_at = greatest(wake_at, now() + $3 * interval '1 millisecond')
+WHERE lane = $1 AND owner = $2";
+
 pub(super) const LOCK: &str =
     "SELECT claims FROM whatsapp_inbox_lane WHERE lane = $1 AND owner = $2 FOR UPDATE";
 

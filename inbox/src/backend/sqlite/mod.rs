@@ -254,6 +254,12 @@ impl SqliteBackend {
         Ok(kept)
     }
 
+    /// Renews a lease, and returns whether it was still there.
+    pub(crate) async fn renew_one(&self, held: &Lease, lease: i64) -> Result<bool, InboxError> {
+        let kept = self.renew(std::slice::from_ref(held), lease).await?;
+        Ok(kept.contains_key(&held.token))
+    }
+
     /// Corrects the count of a lane without events, and ends its lease.
     pub(crate) async fn recount(&self, lease: &Lease) -> Result<(), InboxError> {
         let mut transaction = self.begin().await?;
