@@ -58,7 +58,8 @@ on_both! {
         a_changed_id_stays_in_its_conversation, a_late_announcement_joins_what_waits, a_busy_conversation_does_not_starve_others;
     renames: opposite_renames_end_in_one_conversation,
         what_follows_a_change_in_its_delivery_needs_no_move,
-        what_is_being_handled_is_not_moved;
+        what_is_being_handled_is_not_moved,
+        a_dead_letter_is_replayed_in_its_renamed_conversation;
     gathering: a_burst_is_one_call, the_longest_time_ends_a_burst, statuses_do_not_gather,
         what_arrives_during_a_run_is_gathered,
         a_batch_that_fails_is_handed_out_one_by_one,

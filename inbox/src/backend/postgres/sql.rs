@@ -357,13 +357,20 @@ SELECT seq, event_key, app, kind, conversation, attempts, last_error,
     (extract(epoch FROM finished_at) * 1000)::bigint AS finished, body
 FROM whatsapp_inbox_event WHERE state = 2 AND seq > $1 ORDER BY seq LIMIT $2";
 
+/// The conversation may have got another name since. A lane is its name after a prefix.
 pub(super) const REPLAY: &str = "
 WITH again AS (
-    UPDATE whatsapp_inbox_event SET state = 0, attempts = 0, finished_at = NULL
-    WHERE event_key IN (
-        SELECT event_key FROM whatsapp_inbox_event WHERE event_key = ANY ($1) AND state = 2
-        ORDER BY event_key FOR UPDATE)
-    RETURNING lane, class
+    UPDATE whatsapp_inbox_event e SET state = 0, attempts = 0, finished_at = NULL,
+        conversation = c.name,
+        lane = left(e.lane, length(e.lane) - length(e.conversation)) || c.name
+    FROM (
+        SELECT o.event_key, coalesce(a.conversation, o.conversation) AS name
+        FROM whatsapp_inbox_event o
+        LEFT JOIN whatsapp_inbox_alias a ON a.alias = o.conversation
+        WHERE o.event_key = ANY ($1) AND o.state = 2
+        ORDER BY o.event_key FOR UPDATE OF o) c
+    WHERE e.event_key = c.event_key
+    RETURNING e.lane, e.class
 ),
 lanes AS (
     INSERT INTO whatsapp_inbox_lane AS l (lane, class, pending, first_at, last_at, wake_at)

@@ -233,8 +233,16 @@ pub(super) const DEAD: &str = "
         finished_at AS finished, body
     FROM whatsapp_inbox_event WHERE state = 2 AND seq > ?1 ORDER BY seq LIMIT ?2";
 
+/// The conversation may have got another name since. A lane is its name after a prefix.
 pub(super) const REPLAY_EVENT: &str = "
-    UPDATE whatsapp_inbox_event SET state = 0, attempts = 0, finished_at = NULL
+    UPDATE whatsapp_inbox_event SET state = 0, attempts = 0, finished_at = NULL,
+        conversation = c.name,
+        lane = substr(lane, 1, length(lane) - length(conversation)) || c.name
+    FROM (
+        SELECT coalesce(a.conversation, o.conversation) AS name
+        FROM whatsapp_inbox_event o
+        LEFT JOIN whatsapp_inbox_alias a ON a.alias = o.conversation
+        WHERE o.event_key = ?1) c
     WHERE event_key = ?1 AND state = 2
     RETURNING lane, class";
 
