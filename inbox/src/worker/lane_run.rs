@@ -22,7 +22,7 @@ use crate::{
 const RECORD_PAUSE: Duration = Duration::from_millis(200);
 
 const UNREADABLE: &str = "the stored event cannot be read";
-const PROCESS_ENDED: &str = "the process ended while it was handled";
+const RUN_LOST: &str = "its lease was lost or its process ended while it was handled";
 const PANICKED: &str = "the handler panicked";
 const TIMED_OUT: &str = "the handler took longer than handler_timeout";
 const NOT_COMMITTED: &str = "the handler began a transaction and did not commit it";
@@ -106,7 +106,13 @@ async fn prepare(
     if let Some(first) = rows.first()
         && i64::from(attempt(first)) > max_attempts
     {
-        let failure = never(PROCESS_ENDED);
+        // Without a run that was lost, `max_attempts` has become less since the last failure, whose
+        // reason is the true one.
+        let lost = (lease.claims > 1).then_some(RUN_LOST);
+        let failure = Failure {
+            error: lost,
+            ..never("")
+        };
         record_failure(shared, lease, term, &[first.key], &failure, Tried::No).await;
         return None;
     }

@@ -203,6 +203,25 @@ pub(crate) async fn the_last_reason_is_kept(db: &Db) {
     assert_eq!((letter.attempts(), letter.error()), (3, Some("a reason")));
 }
 
+/// No process has ended: the service was started again with a lower limit.
+pub(crate) async fn fewer_attempts_than_before_keep_the_last_reason(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let failing = || {
+        let worker = inbox.worker(|_| async { Err::<(), _>("a reason") });
+        worker.backoff(Duration::ZERO, Duration::ZERO)
+    };
+    let often = until("it has failed often", async || inbox.counters().failed >= 5);
+    failing().max_attempts(1_000_000).run(often).await;
+    failing().max_attempts(3).run(until_empty(&inbox)).await;
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    let [letter] = letters.as_slice() else {
+        panic!("{letters:?}")
+    };
+    assert_eq!(letter.error(), Some("a reason"));
+    assert!(letter.attempts() >= 5, "{}", letter.attempts());
+}
+
 pub(crate) async fn a_panic_is_a_failure(db: &Db) {
     let inbox = db.inbox().await;
     post(&inbox, messages(&[message("491", "w1", 1)])).await;

@@ -75,7 +75,8 @@ on_both! {
         a_run_that_was_recorded_is_no_attempt_of_the_next,
         a_dead_letter_counts_runs_that_ended_with_their_process;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
-        dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, the_last_reason_is_kept, a_panic_is_a_failure,
+        dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, the_last_reason_is_kept,
+        fewer_attempts_than_before_keep_the_last_reason, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped,
         an_unreadable_event_is_retried_later_and_later,
         an_event_that_the_database_cannot_read_holds_up_nobody_else, the_pause_doubles_up_to_the_longest;
