@@ -55,6 +55,12 @@ impl InboxError {
         }
     }
 
+    /// Whether the database has answered that it does not do what was asked, so that nothing of the
+    /// transaction is there. It may have been about a single row.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.source.as_ref().is_some_and(DatabaseError::is_refusal)
+    }
+
     /// Whether the database has answered that it cannot read what is stored.
     pub(crate) fn is_damage(&self) -> bool {
         self.source.as_ref().is_some_and(DatabaseError::is_damage)
@@ -145,6 +151,18 @@ impl DatabaseError {
         }
     }
 
+    fn is_refusal(&self) -> bool {
+        match self.code() {
+            // The server or its disk goes away, perhaps after the commit.
+            Some(code) if code.len() == 5 => !["08", "57", "58"]
+                .iter()
+                .any(|class| code.starts_with(class)),
+            // The same: SQLITE_IOERR.
+            Some(code) => code.parse::<u32>().is_ok_and(|code| code & 0xff != 10),
+            None => false,
+        }
+    }
+
     fn is_damage(&self) -> bool {
         match self.code() {
             // Data that do not fit, and damaged data or an error inside of the server.
@@ -229,6 +247,21 @@ mod tests {
         for code in ["55P03", "57014", "57P01", "40001", "53100", "5", "13", "10"] {
             assert!(!is_damage(code), "{code}");
         }
+    }
+
+    #[test]
+    fn what_may_have_been_committed_is_no_refusal() {
+        let is_refusal = |code: Option<&str>| {
+            let (what, io, code) = (UNKNOWN, None, code.map(str::to_owned));
+            DatabaseError { what, code, io }.is_refusal()
+        };
+        for code in ["XX001", "23514", "40001", "55P03", "P0001", "11", "1811"] {
+            assert!(is_refusal(Some(code)), "{code}");
+        }
+        for code in ["08006", "57P01", "57014", "58030", "10", "1546", ""] {
+            assert!(!is_refusal(Some(code)), "{code}");
+        }
+        assert!(!is_refusal(None));
     }
 
     #[test]
