@@ -9,6 +9,7 @@ use tokio::{
 
 use super::Shared;
 use crate::{
+    conversation::Place,
     error::{InboxError, InboxErrorKind},
     event::{InboxBatch, StoredEvent},
     row::{Failure, Lease, StoredRow},
@@ -119,6 +120,7 @@ async fn prepare(
     let mut keys = Vec::with_capacity(rows.len());
     let mut events = Vec::with_capacity(rows.len());
     let mut most = 0;
+    let mut person = None;
     for row in rows {
         let (key, attempt) = (row.key, attempt(&row));
         // It may be what the others fail on, or the process dies of.
@@ -135,6 +137,11 @@ async fn prepare(
             record_failure(shared, lease, term, &[key], &failure, Tried::No).await;
             return None;
         };
+        // After a change of number, two persons may share a conversation: see `conversation`.
+        let its_person = Place::of(event.event(), event.app()).conversation;
+        if *person.get_or_insert_with(|| its_person.clone()) != its_person {
+            break;
+        }
         keys.push(key);
         events.push(event);
         most = most.max(attempt);

@@ -66,7 +66,7 @@ on_both! {
         an_event_that_failed_too_often_has_no_neighbours, a_poison_message_dies_alone,
         a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own,
         a_batch_of_single_attempts_is_handed_out_one_by_one,
-        a_batch_ends_before_an_unreadable_event, a_batch_has_no_more_events_than_its_limit,
+        a_batch_ends_before_an_unreadable_event, a_batch_is_of_one_person, a_batch_has_no_more_events_than_its_limit,
         a_worker_without_batches_has_no_limit_of_them;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,

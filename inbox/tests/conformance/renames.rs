@@ -215,7 +215,13 @@ pub(crate) async fn renames_do_not_deadlock() {
             log.matches("still waiting").count()
         );
         assert_eq!(deadlocks, 0);
-        until_empty(&inbox).await;
+        // The people share few conversations, and no batch, so it would take a minute to handle all.
+        let stuck = "SELECT count(*) FROM (
+                SELECT lane, count(*) AS waiting FROM whatsapp_inbox_event WHERE state = 0
+                GROUP BY lane) e
+            LEFT JOIN whatsapp_inbox_lane l USING (lane)
+            WHERE l.pending IS DISTINCT FROM e.waiting OR l.wake_at = 'infinity'";
+        assert_eq!(db.count(stuck).await, 0);
     };
     worker.run(host).await;
     assert_eq!(inbox.counters().refused, 0);
