@@ -219,6 +219,11 @@ async fn a_user_without_create_opens_a_schema_that_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runtime_that_ends_takes_no_later_notification_with_it() {
+    shutdown::a_runtime_that_ends_takes_no_later_notification_with_it().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_store_timeout_is_waited_for() {
     receiving::the_store_timeout_is_waited_for().await;
 }
