@@ -159,8 +159,9 @@ impl InboxBuilder {
     ///
     /// # Errors
     ///
-    /// If a setting is out of its range, the pool has fewer than 3 connections, or the database
-    /// cannot be reached or migrated.
+    /// If a setting is out of its range, the pool has fewer than 3 connections, the tables are in
+    /// another schema of the `search_path` than the first, or the database cannot be reached or
+    /// migrated.
     #[cfg(feature = "postgres")]
     pub async fn postgres(self, pool: sqlx::PgPool) -> Result<Inbox, InboxError> {
         self.check()?;

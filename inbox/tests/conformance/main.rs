@@ -209,6 +209,11 @@ async fn renames_do_not_deadlock() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_schema_is_not_made_beside_the_first() {
+    schema::a_second_schema_is_not_made_beside_the_first().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_index_depends_on_a_language() {
     schema::no_index_depends_on_a_language().await;
 }

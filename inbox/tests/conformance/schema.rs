@@ -119,8 +119,41 @@ pub(crate) async fn a_later_schema_is_refused_before_anything_is_written(db: &Db
     drop(writer);
 }
 
+/// Somebody has put another schema first, or has made the one that is first: what waits would not
+/// be found any more.
+pub(crate) async fn a_second_schema_is_not_made_beside_the_first() {
+    let db = Db::postgres().await;
+    let Db::Postgres { name, .. } = &db else {
+        unreachable!()
+    };
+    let inbox = db.inbox().await;
+    let stored = post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    assert_eq!(stored, StatusCode::OK);
+    db.execute(&format!(
+        "CREATE SCHEMA other; ALTER DATABASE {name} SET search_path = other, public"
+    ))
+    .await;
+    let error = db.open(Inbox::builder()).await.unwrap_err();
+    assert_eq!(error.kind(), InboxErrorKind::Config);
+    assert!(error.to_string().contains("search_path"), "{error}");
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'other'";
+    assert_eq!(db.count(tables).await, 0);
+    db.execute(&format!(
+        "ALTER DATABASE {name} SET search_path = public, other"
+    ))
+    .await;
+    let inbox = db.inbox().await;
+    assert_eq!(inbox.status().await.unwrap().messages, 1);
+    // Alone, the other one may have an inbox of its own.
+    db.execute(&format!("ALTER DATABASE {name} SET search_path = other"))
+        .await;
+    let inbox = db.inbox().await;
+    assert_eq!(inbox.status().await.unwrap().messages, 0);
+}
+
 /// The rules of a language change with the operating system, and damage indexes that follow them: a
-/// conversation would have two lanes. Columns without an index are compared with those that have one.
+/// conversation would have two lanes. Columns without an index are compared with those that have
+/// one.
 pub(crate) async fn no_index_depends_on_a_language() {
     let db = Db::postgres().await;
     drop(db.inbox().await);

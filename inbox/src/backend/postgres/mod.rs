@@ -92,9 +92,15 @@ impl PostgresBackend {
     /// there.
     async fn version(&self) -> Result<Option<Found>, InboxError> {
         let mut transaction = self.begin().await?;
-        let is_there: bool = sqlx::query_scalar(sql::HAS_SCHEMA)
+        let (is_there, is_elsewhere): (bool, bool) = sqlx::query_as(sql::HAS_SCHEMA)
             .fetch_one(&mut *transaction)
             .await?;
+        if is_elsewhere {
+            return Err(InboxError::config(
+                "the tables of an inbox are in another schema of the `search_path` than the first: \
+                 put that schema first, or leave it out",
+            ));
+        }
         let mut version = None;
         if is_there {
             version = sqlx::query_as(sql::VERSION)

@@ -26,8 +26,11 @@ pub(super) const BEGIN_MARK: &str = "RELEASE SAVEPOINT whatsapp_inbox;
     SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '10s'";
 
 /// Where a migration would make the tables.
-pub(super) const HAS_SCHEMA: &str = "SELECT
-    to_regclass(quote_ident(current_schema()) || '.whatsapp_inbox_schema') IS NOT NULL";
+///
+/// And whether they are in another schema, which statements would find.
+pub(super) const HAS_SCHEMA: &str = "SELECT here IS NOT NULL, here IS DISTINCT FROM found
+    FROM (SELECT to_regclass(quote_ident(current_schema()) || '.whatsapp_inbox_schema') AS here,
+        to_regclass('whatsapp_inbox_schema') AS found) s";
 
 pub(super) const VERSION: &str = "SELECT version, oldest_code FROM whatsapp_inbox_schema
     ORDER BY version DESC LIMIT 1";
