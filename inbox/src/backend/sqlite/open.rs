@@ -1,7 +1,8 @@
 //! Opens the file, migrates it and begins transactions.
 
 use std::{
-    path::Path,
+    fs,
+    path::{self, Path},
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::{FileIdentity, SqliteBackend, sql};
 use crate::{
     backend::migrations::{self, Found},
-    error::{InboxError, InboxErrorKind},
+    error::{DatabaseError, InboxError, InboxErrorKind},
 };
 
 /// How long opening a file, a handler that begins a transaction, and a reader wait for writers.
@@ -31,8 +32,10 @@ const READERS: u32 = 4;
 
 impl SqliteBackend {
     pub(crate) async fn open(path: &Path) -> Result<Self, InboxError> {
+        // What is relative means the same file for later connections.
+        let path = path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let options = SqliteConnectOptions::new()
-            .filename(path)
+            .filename(&path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // A commit is on the disk before Meta gets its 200.
@@ -51,11 +54,15 @@ impl SqliteBackend {
             Box::pin(async move { Ok(!connection.is_in_transaction()) })
         });
         let writer = open_file(writer, &options).await?;
+        // And a link to it too.
+        let path = fs::canonicalize(&path).map_err(|_| DatabaseError::file_lost())?;
+        let options = options.filename(&path);
+        writer.set_connect_options(options.clone());
         let options = options.read_only(true).busy_timeout(BUSY_TIMEOUT);
         // One stays open, so that SQLite never removes the log, also if the writer is replaced.
         let readers = pool(READERS).connect_with(options).await?;
         sqlx::query(sql::HAS_SCHEMA).execute(&readers).await?;
-        let file = FileIdentity::new(path)?;
+        let file = FileIdentity::new(&path)?;
         Ok(Self {
             writer,
             readers,
@@ -162,6 +169,42 @@ fn is_busy(error: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each connection of the pools is opened when it is needed.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn later_connections_open_the_same_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = std::env::current_dir().unwrap();
+        let [relative, link] = ["relative", "link"].map(|name| dir.path().join(name));
+        for place in [&relative, &link] {
+            fs::create_dir(place).unwrap();
+        }
+        std::os::unix::fs::symlink(relative.join("inbox.db"), link.join("inbox.db")).unwrap();
+        std::env::set_current_dir(&relative).unwrap();
+        let by_name = SqliteBackend::open(Path::new("inbox.db")).await.unwrap();
+        std::env::set_current_dir(&before).unwrap();
+        let by_link = SqliteBackend::open(&link.join("inbox.db")).await.unwrap();
+        fs::remove_file(link.join("inbox.db")).unwrap();
+        by_name.migrate().await.unwrap();
+        for inbox in [by_name, by_link] {
+            // The connection that writes is replaced.
+            let writer = inbox.writer.acquire().await.unwrap();
+            writer.close().await.unwrap();
+            let writer = inbox.writer.acquire().await.unwrap();
+            let mut all = vec![writer];
+            for _ in 0..READERS {
+                all.push(inbox.readers.acquire().await.unwrap());
+            }
+            for mut connection in all {
+                let there: bool = sqlx::query_scalar(sql::HAS_SCHEMA)
+                    .fetch_one(&mut *connection)
+                    .await
+                    .unwrap();
+                assert!(there);
+            }
+        }
+    }
 
     #[tokio::test]
     async fn changed_names_are_found_by_an_index() {
