@@ -56,7 +56,7 @@ on_both! {
     order: each_conversation_is_in_order_and_one_at_a_time, conversations_run_at_the_same_time,
         meta_s_time_comes_before_arrival, statuses_do_not_hold_up_messages, each_class_has_slots_of_its_own,
         a_changed_id_stays_in_its_conversation, a_late_announcement_joins_what_waits, a_busy_conversation_does_not_starve_others;
-    renames: opposite_renames_end_in_one_conversation,
+    renames: a_kind_that_is_not_stored_changes_names, opposite_renames_end_in_one_conversation,
         what_follows_a_change_in_its_delivery_needs_no_move,
         what_is_being_handled_is_not_moved,
         a_dead_letter_is_replayed_in_its_renamed_conversation;

@@ -124,6 +124,32 @@ pub(crate) async fn what_is_being_handled_is_not_moved(db: &Db) {
     assert_eq!(db.count(busy).await, 0);
 }
 
+/// Meta announces some changes by kinds that a bot does not want.
+pub(crate) async fn a_kind_that_is_not_stored_changes_names(db: &Db) {
+    let builder = Inbox::builder().only(["message"]);
+    let inbox = db.open(builder).await.unwrap();
+    let announced = r#"{"entry":[{"id":"1","changes":[{"field":"user_id_update","value":{
+        "metadata":{"phone_number_id":"7"},"user_id_update":[
+        {"wa_id":"491","user_id":{"previous":"US.1","current":"US.2"}}]}}]}]}"#;
+    post(&inbox, messages(&[from("US.1", "w1", 1)])).await;
+    // Before its announcement.
+    post(&inbox, messages(&[from("US.2", "w2", 2)])).await;
+    assert_eq!(post(&inbox, announced).await, StatusCode::OK);
+    post(&inbox, messages(&[from("US.2", "w3", 3)])).await;
+    let counters = inbox.counters();
+    assert_eq!((counters.stored, counters.ignored), (3, 1));
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let worker = inbox.worker(move |event| {
+        seen.note(&event);
+        async { Ok::<_, String>(()) }
+    });
+    worker.run(until_empty(&inbox)).await;
+    let all = journal.by_conversation();
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(all["/7/user/US.1"], ["w1", "w2", "w3"]);
+}
+
 /// Its conversation goes on under the old name, and so do its statuses.
 pub(crate) async fn a_dead_letter_is_replayed_in_its_renamed_conversation(db: &Db) {
     let inbox = db.inbox().await;
@@ -215,7 +241,7 @@ pub(crate) async fn renames_do_not_deadlock() {
             log.matches("still waiting").count()
         );
         assert_eq!(deadlocks, 0);
-        // The people share few conversations, and no batch, so it would take a minute to handle all.
+        // To handle all would take a minute: the people share few conversations, and no batch.
         let stuck = "SELECT count(*) FROM (
                 SELECT lane, count(*) AS waiting FROM whatsapp_inbox_event WHERE state = 0
                 GROUP BY lane) e
