@@ -24,6 +24,9 @@ use crate::{
 /// connection that writes, so the receiver waits meanwhile. On Postgres it holds a connection of
 /// the pool.
 ///
+/// Leave `search_path` and the role as they are, or set them back: [`done`](Self::done) has to find
+/// the tables of the inbox, and fails otherwise.
+///
 /// On Postgres it is at `READ COMMITTED`, whatever the default of the role or the database is.
 ///
 /// The server does not limit how long it idles, so a process that is paused or cut off keeps the
