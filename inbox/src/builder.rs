@@ -94,7 +94,7 @@ impl InboxBuilder {
     }
 
     /// Stores these kinds of events only. All others are answered with 200, counted and dropped.
-    /// Further calls add kinds.
+    /// Further calls add kinds. Changes of ids that other kinds announce are noted all the same.
     ///
     /// The names are those of `Event::kind`. Events that a later version of Meta's API adds are of
     /// kind `unknown` until this crate knows them.
@@ -125,8 +125,9 @@ impl InboxBuilder {
     ///
     /// For processes of one machine. The file must not be on a network file system. Two more files
     /// are beside it (`-wal`, `-shm`); all three belong together. If one of them is removed, moved
-    /// or replaced while the inbox is open, deliveries are answered with 503 until the service is
-    /// restarted: SQLite itself would go on writing to a file that nobody finds again.
+    /// or replaced while the inbox is open, also if another process makes a new one, deliveries are
+    /// answered with 503 until the service is restarted: SQLite itself would go on writing to a
+    /// file that nobody finds again.
     ///
     /// # Errors
     ///
@@ -160,8 +161,9 @@ impl InboxBuilder {
     ///
     /// # Errors
     ///
-    /// If a setting is out of its range, the pool has fewer than 3 connections, or the database
-    /// cannot be reached or migrated.
+    /// If a setting is out of its range, the pool has fewer than 3 connections, the tables are in
+    /// another schema of the `search_path` than the first, or the database cannot be reached or
+    /// migrated.
     #[cfg(feature = "postgres")]
     pub async fn postgres(self, pool: sqlx::PgPool) -> Result<Inbox, InboxError> {
         self.check()?;

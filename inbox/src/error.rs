@@ -25,7 +25,7 @@ pub enum InboxErrorKind {
     Database,
     /// The database did not answer in time. What was asked may have been done.
     Timeout,
-    /// The schema was made by a later version of this crate.
+    /// The schema was made by a later version of this crate, and this one does not work with it.
     NewerSchema,
     /// Another worker has the conversation: the lease was lost. Nothing was written.
     LeaseLost,
@@ -53,6 +53,17 @@ impl InboxError {
             text: None,
             source: None,
         }
+    }
+
+    /// Whether the database has answered that it does not do what was asked, so that nothing of the
+    /// transaction is there. It may have been about a single row.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.source.as_ref().is_some_and(DatabaseError::is_refusal)
+    }
+
+    /// Whether the database has answered that it cannot read what is stored.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.source.as_ref().is_some_and(DatabaseError::is_damage)
     }
 
     pub(crate) fn config(text: &'static str) -> Self {
@@ -176,7 +187,7 @@ impl DatabaseError {
     /// A column has bytes that no version of this crate writes.
     #[cfg(feature = "sqlite")]
     pub(crate) fn unexpected_column() -> Self {
-        Self::new(UNEXPECTED_COLUMN)
+        Self::new(UNREADABLE_COLUMN)
     }
 
     fn new(what: &'static str) -> Self {
@@ -184,6 +195,27 @@ impl DatabaseError {
             what,
             code: None,
             io: None,
+        }
+    }
+
+    fn is_refusal(&self) -> bool {
+        match self.code() {
+            // The server or its disk goes away, perhaps after the commit.
+            Some(code) if code.len() == 5 => !["08", "57", "58"]
+                .iter()
+                .any(|class| code.starts_with(class)),
+            // The same: SQLITE_IOERR.
+            Some(code) => code.parse::<u32>().is_ok_and(|code| code & 0xff != 10),
+            None => false,
+        }
+    }
+
+    fn is_damage(&self) -> bool {
+        match self.code() {
+            // Data that do not fit, and damaged data or an error inside of the server.
+            Some(code) if code.len() == 5 => code.starts_with("22") || code.starts_with("XX"),
+            Some(code) => code.parse::<u32>().is_ok_and(|code| code & 0xff == 11),
+            None => self.what == UNREADABLE_COLUMN,
         }
     }
 
@@ -203,7 +235,7 @@ impl DatabaseError {
             sqlx::Error::RowNotFound => ("a row is missing", None, None),
             sqlx::Error::Configuration(_) => ("the address is not valid", None, None),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-                (UNEXPECTED_COLUMN, None, None)
+                (UNREADABLE_COLUMN, None, None)
             }
             _ => ("an error of the driver", None, None),
         };
@@ -213,7 +245,7 @@ impl DatabaseError {
 
 const UNKNOWN: &str = "an error from the database";
 const NO_CONNECTION: &str = "no connection of the pool became free, or none could be opened";
-const UNEXPECTED_COLUMN: &str = "a column has an unexpected type";
+const UNREADABLE_COLUMN: &str = "a column has an unexpected type";
 const WRITING_ELSEWHERE: &str = "another process writes to the file";
 
 /// What an operator can act on, by SQLSTATE, which has five characters, or by result code of
@@ -259,6 +291,37 @@ impl Error for DatabaseError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn damage_is_told_from_what_passes() {
+        let is_damage = |code: &str| {
+            let code = Some(code.to_owned());
+            let (what, io) = (UNKNOWN, None);
+            DatabaseError { what, code, io }.is_damage()
+        };
+        // The last is SQLITE_CORRUPT_INDEX.
+        for code in ["XX000", "XX001", "22008", "11", "779"] {
+            assert!(is_damage(code), "{code}");
+        }
+        for code in ["55P03", "57014", "57P01", "40001", "53100", "5", "13", "10"] {
+            assert!(!is_damage(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_committed_is_no_refusal() {
+        let is_refusal = |code: Option<&str>| {
+            let (what, io, code) = (UNKNOWN, None, code.map(str::to_owned));
+            DatabaseError { what, code, io }.is_refusal()
+        };
+        for code in ["XX001", "23514", "40001", "55P03", "P0001", "11", "1811"] {
+            assert!(is_refusal(Some(code)), "{code}");
+        }
+        for code in ["08006", "57P01", "57014", "58030", "10", "1546", ""] {
+            assert!(!is_refusal(Some(code)), "{code}");
+        }
+        assert!(!is_refusal(None));
+    }
 
     #[test]
     fn codes_have_a_meaning() {

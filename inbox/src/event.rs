@@ -115,8 +115,12 @@ impl StoredEvent {
 
     /// Returns the conversation: app, phone number id, and group, user id or WhatsApp id.
     ///
-    /// Stays the same when Meta announces that the user id or the number has changed. Contains
-    /// personal data, so keep it out of logs.
+    /// Stays the same when Meta announces that the user id or the number has changed, for 90 days.
+    /// Contains personal data, so keep it out of logs.
+    ///
+    /// It is no address. If Meta sends no user ids, somebody else may get the old number within
+    /// these days: both persons have one conversation then. Answer the sender of the message; a
+    /// batch has events of one of them only.
     #[must_use]
     pub fn conversation(&self) -> &str {
         &self.0.conversation

@@ -244,16 +244,35 @@ impl Inbox {
         if let Backend::Postgres(backend) = &self.inner.backend
             && self.inner.waker.start_sending()
         {
-            let (backend, inner) = (backend.clone(), Arc::clone(&self.inner));
+            let backend = backend.clone();
+            let mut sending = Sending {
+                inner: Arc::clone(&self.inner),
+                is_over: false,
+            };
             tokio::spawn(async move {
-                loop {
+                while !sending.is_over {
                     // A lost notification costs one polling interval.
                     let _ = backend.notify().await;
-                    if !inner.waker.sent() {
-                        break;
-                    }
+                    sending.is_over = !sending.inner.waker.sent();
                 }
             });
+        }
+    }
+}
+
+/// The turn of one task to notify other processes. The next has it, also if this one ends early
+/// with its runtime.
+#[cfg(feature = "postgres")]
+struct Sending {
+    inner: Arc<Inner>,
+    is_over: bool,
+}
+
+#[cfg(feature = "postgres")]
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.inner.waker.given_up();
         }
     }
 }
@@ -277,6 +296,11 @@ impl Inner {
     pub(crate) fn database_failed(&self, operation: &'static str, error: &InboxError) {
         self.counting.database_errors.add(1);
         self.warnings.database_failed(operation, error);
+    }
+
+    pub(crate) fn event_damaged(&self, key: &[u8; 16], error: &InboxError) {
+        self.counting.database_errors.add(1);
+        self.warnings.event_damaged(key, error);
     }
 
     pub(crate) fn lease_lost(&self) {

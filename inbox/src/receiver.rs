@@ -94,7 +94,7 @@ async fn store(inbox: &Inbox, notification: &Notification, app: &str) -> Result<
     let delivery = Delivery::new(notification, app, |kind| inner.filter.stores(kind)).await?;
     let count = delivery.rows.len() as u64;
     inner.counting.ignored.add(events.len() as u64 - count);
-    if count == 0 {
+    if delivery.rows.is_empty() && delivery.aliases.is_empty() {
         return Ok(());
     }
     let stored = inner.backend.store(&delivery, &inner.settings).await?;

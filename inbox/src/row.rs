@@ -66,8 +66,8 @@ impl Step {
 }
 
 impl Delivery {
-    /// Reads the events of the kinds that are stored. Fails if their rows would take too much
-    /// memory.
+    /// Reads the events of the kinds that are stored, and the changes of names of all kinds. Fails
+    /// if the rows would take too much memory.
     pub(crate) async fn new(
         notification: &Notification,
         app: &str,
@@ -81,10 +81,7 @@ impl Delivery {
         let mut rows = Vec::new();
         let mut step = Step::default();
         for event in notification.events() {
-            if !stores(event.kind()) {
-                step.end(event.raw_bytes().len()).await;
-                continue;
-            }
+            // Also of kinds that are not stored: they may change a name.
             let place = Place::of(event, &app_text);
             let known = aliases.get(&place.conversation).cloned();
             let conversation = known.unwrap_or(place.conversation);
@@ -93,6 +90,10 @@ impl Delivery {
                 if new != old {
                     aliases.entry(new).or_insert(old);
                 }
+            }
+            if !stores(event.kind()) {
+                step.end(event.raw_bytes().len()).await;
+                continue;
             }
             let body = event.to_queue();
             let length = body.len();
@@ -149,6 +150,20 @@ pub(crate) struct StoredRow {
     /// Milliseconds between arrival and now.
     pub(crate) age: i64,
     pub(crate) body: Vec<u8>,
+}
+
+impl StoredRow {
+    /// An event that the database cannot read: without a body, like one of an unknown form.
+    pub(crate) fn unreadable(key: [u8; 16], attempts: i32) -> Self {
+        Self {
+            key,
+            attempts,
+            app: String::new(),
+            conversation: String::new(),
+            age: 0,
+            body: Vec::new(),
+        }
+    }
 }
 
 /// What becomes of events that were not handled.

@@ -67,6 +67,13 @@ impl Term {
         self.note(COMMITTING);
     }
 
+    /// A transaction was begun. If the one before was dropped in its commit, it may be committed.
+    fn begun(&self) {
+        let (noted, order) = (&self.transaction, Ordering::AcqRel);
+        let _ = noted.compare_exchange(COMMITTING, UNCONFIRMED, order, Ordering::Acquire);
+        self.note(OPEN);
+    }
+
     fn commit(&self) {
         self.deadline.send_modify(|end| {
             self.transaction.store(COMMITTED, Ordering::Release);
@@ -149,7 +156,7 @@ impl Run {
     }
 
     pub(crate) fn begun(&self) {
-        self.term.note(OPEN);
+        self.term.begun();
     }
 
     /// The mark and the commit follow.

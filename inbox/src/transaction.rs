@@ -24,10 +24,16 @@ use crate::{
 /// connection that writes, so the receiver waits meanwhile. On Postgres it holds a connection of
 /// the pool.
 ///
+/// Leave `search_path` and the role as they are, or set them back: [`done`](Self::done) has to find
+/// the tables of the inbox, and fails otherwise.
+///
+/// On Postgres it is at `READ COMMITTED`, whatever the default of the role or the database is.
+///
 /// The server does not limit how long it idles, so a process that is paused or cut off keeps the
 /// locks of this transaction. Set `idle_in_transaction_session_timeout` in the options of the pool
 /// to more than the longest pause of your handlers between two statements. The crate's own
-/// transactions have a limit of 10 seconds.
+/// transactions have a limit of 10 seconds, and so has [`done`](Self::done): it also waits no
+/// longer for a lock.
 ///
 /// ```
 /// use tower_whatsapp_inbox::{InboxError, InboxEvent};

@@ -51,6 +51,12 @@ impl Waker {
         previous == Ok(IDLE)
     }
 
+    /// Whoever had to send the notifications has ended before.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn given_up(&self) {
+        self.remote.store(IDLE, Ordering::Release);
+    }
+
     /// Returns whether another notification has to follow.
     #[cfg(feature = "postgres")]
     pub(crate) fn sent(&self) -> bool {

@@ -1,7 +1,10 @@
+-- Names are compared byte by byte: an index that follows the rules of a language is damaged when a
+-- new version of the operating system changes them.
+
 -- One row per event that waits, was handled within the window, or is a dead letter.
 CREATE TABLE whatsapp_inbox_event (
     -- `Event::key_in` the app, 16 bytes. Random for events that are not distinguishable.
-    event_key bytea PRIMARY KEY,
+    event_key bytea PRIMARY KEY CHECK (octet_length(event_key) = 16),
     -- Arrival: events of one delivery are numbered in the order of its body.
     seq bigint NOT NULL,
     -- Label of the app whose secret signed the delivery.
@@ -11,9 +14,9 @@ CREATE TABLE whatsapp_inbox_event (
     -- Id of the business phone number (`phone_number_id`).
     number text,
     -- App, number and person or group. PERSONAL DATA: contains user ids and phone numbers.
-    conversation text NOT NULL,
+    conversation text COLLATE "C" NOT NULL,
     -- Events of one lane are handled one at a time, in the order of (event_time, seq).
-    lane text NOT NULL,
+    lane text COLLATE "C" NOT NULL,
     -- 0: messages and what belongs with them, 1: bulk (statuses, history).
     class smallint NOT NULL,
     -- Meta's time of the event; the time of arrival if it has none.
@@ -43,7 +46,7 @@ CREATE INDEX whatsapp_inbox_event_dead ON whatsapp_inbox_event (seq) WHERE state
 
 -- One row per lane with pending events, and for a while after.
 CREATE TABLE whatsapp_inbox_lane (
-    lane text PRIMARY KEY,
+    lane text COLLATE "C" PRIMARY KEY,
     class smallint NOT NULL,
     -- Pending events of the lane.
     pending integer NOT NULL,
@@ -64,7 +67,10 @@ CREATE INDEX whatsapp_inbox_lane_wake ON whatsapp_inbox_lane (class, wake_at);
 
 -- Conversations whose user id or number has changed. PERSONAL DATA.
 CREATE TABLE whatsapp_inbox_alias (
-    alias text PRIMARY KEY,
-    conversation text NOT NULL,
+    alias text COLLATE "C" PRIMARY KEY,
+    conversation text COLLATE "C" NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+
+CREATE INDEX whatsapp_inbox_alias_conversation ON whatsapp_inbox_alias (conversation);
+CREATE INDEX whatsapp_inbox_alias_created ON whatsapp_inbox_alias (created_at);

@@ -2,7 +2,7 @@
 -- Times are Unix milliseconds.
 CREATE TABLE whatsapp_inbox_event (
     -- `Event::key_in` the app, 16 bytes. Random for events that are not distinguishable.
-    event_key BLOB NOT NULL UNIQUE,
+    event_key BLOB NOT NULL UNIQUE CHECK (length(event_key) = 16),
     -- Arrival: events of one delivery are numbered in the order of its body.
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     -- Label of the app whose secret signed the delivery.
@@ -67,3 +67,6 @@ CREATE TABLE whatsapp_inbox_alias (
     conversation TEXT NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX whatsapp_inbox_alias_conversation ON whatsapp_inbox_alias (conversation);
+CREATE INDEX whatsapp_inbox_alias_created ON whatsapp_inbox_alias (created_at);

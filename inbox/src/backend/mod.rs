@@ -106,7 +106,7 @@ pub(crate) struct Completion {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Renewal {
     Renewed,
-    /// Somebody has locked the lane. Its lease ends when it would have.
+    /// Somebody has locked the lane.
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "locks of a row"))]
     Locked,
 }
@@ -253,6 +253,15 @@ impl Backend {
         ask!(self, Fetch, Limits::of(limit), fetch(lanes, per_lane))
     }
 
+    /// Returns key and attempts of the first event of a lane, without the event.
+    pub(crate) async fn first(
+        &self,
+        lane: &str,
+        limit: Duration,
+    ) -> Result<Option<([u8; 16], i32)>, InboxError> {
+        ask!(self, Fetch, Limits::of(limit), first(lane))
+    }
+
     /// Marks events as done and ends the lease.
     pub(crate) async fn complete(
         &self,
@@ -315,6 +324,17 @@ impl Backend {
     ) -> Result<HashMap<Vec<u8>, Renewal>, InboxError> {
         let lease = millis(lease);
         ask!(self, Renew, Limits::of(limit), renew(leases, lease))
+    }
+
+    /// Renews one lease, and waits for its lane. Returns whether it was still there.
+    pub(crate) async fn renew_one(
+        &self,
+        held: &Lease,
+        lease: Duration,
+        limit: Duration,
+    ) -> Result<bool, InboxError> {
+        let lease = millis(lease);
+        ask!(self, Renew, Limits::of(limit), renew_one(held, lease))
     }
 
     pub(crate) async fn recount(&self, lease: &Lease, limit: Duration) -> Result<(), InboxError> {

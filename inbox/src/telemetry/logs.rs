@@ -1,12 +1,13 @@
 //! Spans and log events (feature `tracing`).
 //!
 //! An operator must act on WARN. A database that is away fails many operations a second, so there
-//! is at most one WARN per minute, kind and inbox; those in between are DEBUG.
+//! is at most one WARN per minute, kind, operation and inbox; those in between are DEBUG.
 
 use std::{
+    collections::HashMap,
     error::Error,
     sync::{
-        LazyLock,
+        Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -28,7 +29,8 @@ const LETTERS: usize = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Warnings {
     refused: RateLimit,
-    database: RateLimit,
+    database: PerOperation,
+    damaged: RateLimit,
     lost: RateLimit,
     dead: RateLimit,
     after_done: RateLimit,
@@ -103,9 +105,19 @@ impl Warnings {
 
     pub(crate) fn database_failed(&self, operation: &'static str, error: &InboxError) {
         warn_or_debug!(
-            self.database,
+            self.database.of(operation),
             { operation, cause = cause(error) },
             "an operation of a worker failed in the database, and is tried again"
+        );
+    }
+
+    pub(crate) fn event_damaged(&self, key: &[u8; 16], error: &InboxError) {
+        let first_key = EventKey::from_bytes(*key);
+        warn_or_debug!(
+            self.damaged,
+            { first_key = field::display(first_key), cause = cause(error) },
+            "the database cannot read an event: it counts as failed, and its conversation waits. \
+             Check the disk, and mend or delete the row"
         );
     }
 
@@ -202,6 +214,17 @@ pub(crate) fn in_span<F: Future>(span: &Span, future: F) -> Instrumented<F> {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A limit for each operation of a worker: they fail for reasons of their own.
+#[derive(Debug, Default)]
+struct PerOperation(Mutex<HashMap<&'static str, Arc<RateLimit>>>);
+
+impl PerOperation {
+    fn of(&self, operation: &'static str) -> Arc<RateLimit> {
+        let mut limits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(limits.entry(operation).or_default())
+    }
 }
 
 /// Admits the first event of a kind, and after that one per minute.

@@ -20,6 +20,8 @@ impl Warnings {
 
     pub(crate) fn database_failed(&self, _: &'static str, _: &InboxError) {}
 
+    pub(crate) fn event_damaged(&self, _: &[u8; 16], _: &InboxError) {}
+
     pub(crate) fn lease_lost(&self) {}
 
     pub(crate) fn failed_after_done(&self, _: &'static str, _: &[u8; 16]) {}

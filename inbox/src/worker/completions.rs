@@ -1,6 +1,6 @@
 //! Marks events of several runs as done in one transaction: it is the commit that takes time.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -54,7 +54,8 @@ impl Completions {
         if is_done? {
             return Ok(());
         }
-        // The lease is lost, or a row is locked at the moment: asked alone, the database waits.
+        // The lease is lost, a row is locked at the moment, or the mark of one of the runs was
+        // refused: asked alone, the database waits, and refuses that one only.
         let (inner, limit) = (&shared.inbox.inner, shared.limit());
         let backend = &inner.backend;
         backend.complete(lease, keys, &inner.settings, limit).await
@@ -73,7 +74,10 @@ pub(super) async fn complete_forever(shared: Arc<Shared>, received: Requests) {
         let (inner, limit) = (&shared.inbox.inner, shared.limit());
         let backend = &inner.backend;
         let all = backend.complete_all(&completions, &inner.settings, limit);
-        let done = all.await;
+        let done = match all.await {
+            Err(error) if error.is_refusal() => Ok(HashSet::new()),
+            done => done,
+        };
         for (completion, answer) in completions.iter().zip(answers) {
             let is_done = done
                 .as_ref()

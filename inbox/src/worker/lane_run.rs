@@ -9,6 +9,7 @@ use tokio::{
 
 use super::{Reason, Shared};
 use crate::{
+    conversation::Place,
     error::{InboxError, InboxErrorKind},
     event::{InboxBatch, StoredEvent},
     row::{Failure, Lease, StoredRow},
@@ -107,14 +108,21 @@ async fn prepare(
     if let Some(first) = rows.first()
         && i64::from(attempt(first)) > max_attempts
     {
-        let (reason, keys) = (Reason::ProcessEnded, &[first.key]);
-        let failure = never(reason.text());
+        // Without a run that was lost, `max_attempts` has become less since the last failure, whose
+        // reason is the true one.
+        let (reason, keys) = (Reason::RunLost, &[first.key]);
+        let lost = (lease.claims > 1).then_some(reason.text());
+        let failure = Failure {
+            error: lost,
+            ..never("")
+        };
         record_failure(shared, lease, term, keys, &failure, reason, Tried::No).await;
         return None;
     }
     let mut keys = Vec::with_capacity(rows.len());
     let mut events = Vec::with_capacity(rows.len());
     let mut most = 0;
+    let mut person = None;
     for row in rows {
         let (key, attempt) = (row.key, attempt(&row));
         // It may be what the others fail on, or the process dies of.
@@ -133,6 +141,11 @@ async fn prepare(
             record_failure(shared, lease, term, keys, &failure, reason, Tried::No).await;
             return None;
         };
+        // After a change of number, two persons may share a conversation: see `conversation`.
+        let its_person = Place::of(event.event(), event.app()).conversation;
+        if *person.get_or_insert_with(|| its_person.clone()) != its_person {
+            break;
+        }
         keys.push(key);
         events.push(event);
         most = most.max(attempt);

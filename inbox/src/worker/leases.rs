@@ -79,18 +79,44 @@ pub(super) async fn renew_forever(shared: Arc<Shared>) {
         let backend = &shared.inbox.inner.backend;
         match backend.renew(&held, lease, shared.limit()).await {
             Ok(kept) => {
-                for lease in &held {
-                    let Some(term) = shared.leases.term(lease) else {
+                let mut locked = Vec::new();
+                for lease in held {
+                    let Some(term) = shared.leases.term(&lease) else {
                         continue;
                     };
                     match kept.get(&lease.token) {
                         Some(Renewal::Renewed) => term.renew(deadline),
-                        Some(Renewal::Locked) => {}
+                        Some(Renewal::Locked) => locked.push(lease),
                         None => term.lose(),
                     }
                 }
+                renew_locked(&shared, locked).await;
             }
             Err(error) => shared.inbox.inner.database_failed("renew", &error),
+        }
+    }
+}
+
+/// Waits for lanes that others have locked, one after the other. Deliveries that come in close
+/// sequence lock a lane nearly always, and let go of it for those who wait.
+///
+/// Ends before the next renewals are due. What was locked for longer is tried again then, in
+/// another order; its lease ends when it would have.
+async fn renew_locked(shared: &Shared, mut locked: Vec<Lease>) {
+    let lease = shared.options.lease;
+    let end = Instant::now() + shared.limit();
+    fastrand::shuffle(&mut locked);
+    for held in locked {
+        let now = Instant::now();
+        let Some(term) = shared.leases.term(&held).filter(|_| now < end) else {
+            continue;
+        };
+        let backend = &shared.inbox.inner.backend;
+        match backend.renew_one(&held, lease, shared.limit() / 2).await {
+            Ok(true) => term.renew(now + lease),
+            Ok(false) => term.lose(),
+            // Still locked. If the database is away, the next renewals tell of it.
+            Err(_) => {}
         }
     }
 }

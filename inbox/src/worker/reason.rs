@@ -3,7 +3,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
     Unreadable,
-    ProcessEnded,
+    RunLost,
     Panicked,
     TimedOut,
     NotCommitted,
@@ -21,7 +21,7 @@ impl Reason {
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::Unreadable => "the stored event cannot be read",
-            Self::ProcessEnded => "the process ended while it was handled",
+            Self::RunLost => "its lease was lost or its process ended while it was handled",
             Self::Panicked => "the handler panicked",
             Self::TimedOut => "the handler took longer than handler_timeout",
             Self::NotCommitted => "the handler began a transaction and did not commit it",

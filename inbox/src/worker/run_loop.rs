@@ -220,12 +220,11 @@ async fn leased(shared: &Shared, class: i16, free: usize) -> Result<Vec<Claimed>
     let fetching = backend.fetch(&lanes, shared.options.per_lane, shared.limit());
     let rows = match fetching.await {
         Ok(rows) => rows,
+        Err(error) if error.is_damage() => {
+            return Ok(one_by_one(shared, leases, deadline).await);
+        }
         Err(error) => {
-            // Given up, as far as the database is there, so that nobody waits for them to expire.
-            for lease in &leases {
-                let failure = Failure::unattempted(Duration::ZERO);
-                let _ = backend.fail(lease, &[], &failure, ERROR_PAUSE).await;
-            }
+            give_up(shared, &leases).await;
             return Err(error);
         }
     };
@@ -246,6 +245,56 @@ async fn leased(shared: &Shared, class: i16, free: usize) -> Result<Vec<Claimed>
         }
     }
     Ok(claimed)
+}
+
+/// Given up, as far as the database is there, so that nobody waits for them to expire.
+async fn give_up(shared: &Shared, leases: &[Lease]) {
+    let backend = &shared.inbox.inner.backend;
+    for lease in leases {
+        let failure = Failure::unattempted(Duration::ZERO);
+        let _ = backend.fail(lease, &[], &failure, ERROR_PAUSE).await;
+    }
+}
+
+/// Reads the events of each lane alone, because those of one cannot be read: the others go on.
+async fn one_by_one(shared: &Shared, leases: Vec<Lease>, deadline: Instant) -> Vec<Claimed> {
+    let mut claimed = Vec::new();
+    for lease in leases {
+        match alone(shared, &lease).await {
+            Ok(rows) => claimed.push(Claimed {
+                lease,
+                rows,
+                deadline,
+            }),
+            Err(error) => {
+                shared.inbox.inner.database_failed("claim", &error);
+                give_up(shared, &[lease]).await;
+            }
+        }
+    }
+    claimed
+}
+
+/// Reads the first events of a lane, or the first alone. If that cannot be read, it has no body,
+/// and the run will count as failed.
+async fn alone(shared: &Shared, lease: &Lease) -> Result<Vec<StoredRow>, InboxError> {
+    let (inner, limit) = (&shared.inbox.inner, shared.limit());
+    let lanes = [lease.lane.clone()];
+    let mut failed = None;
+    for per_lane in [shared.options.per_lane, 1] {
+        match inner.backend.fetch(&lanes, per_lane, limit).await {
+            Ok(rows) => return Ok(rows.into_iter().map(|(_, row)| row).collect()),
+            Err(error) if error.is_damage() => failed = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    let Some((key, attempts)) = inner.backend.first(&lease.lane, limit).await? else {
+        return Ok(Vec::new());
+    };
+    if let Some(error) = failed {
+        inner.event_damaged(&key, &error);
+    }
+    Ok(vec![StoredRow::unreadable(key, attempts)])
 }
 
 /// Waits for what is running. What takes too long is dropped, and its lease is given up.

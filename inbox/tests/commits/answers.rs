@@ -283,3 +283,76 @@ async fn lanes_whose_events_could_not_be_read_are_not_kept() {
         }
     }
 }
+
+/// A claim whose events were not read is no run, and those before it were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_is_given_back_forgets_no_crash() {
+    static FETCHES: AtomicU64 = AtomicU64::new(0);
+    let _points = POINTS.lock().await;
+    for db in [Db::sqlite().await, Db::postgres().await] {
+        let inbox = db.inbox().await;
+        post(&inbox, messages(&[message("491", "w1", 1)])).await;
+        // Two processes have ended while they handled it.
+        db.execute("UPDATE whatsapp_inbox_lane SET claims = 2")
+            .await;
+        FETCHES.store(0, Ordering::SeqCst);
+        set_hook(|point, moment| match (point, moment) {
+            (Point::Fetch, Moment::Before) if FETCHES.fetch_add(1, Ordering::SeqCst) == 0 => {
+                Fault::Error
+            }
+            _ => Fault::None,
+        });
+        let worker = inbox.worker(|event: InboxEvent| async move {
+            match event.attempt() {
+                3 => Ok(Verdict::Done),
+                attempt => Err(format!("attempt {attempt}")),
+            }
+        });
+        worker.max_attempts(9).run(until_empty(&inbox)).await;
+        set_hook(|_, _| Fault::None);
+        let counters = inbox.counters();
+        assert_eq!((counters.handled, counters.failed), (1, 0));
+    }
+}
+
+/// The handler has given up the wait for its commit, which has happened, and begins another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_was_given_up_may_have_happened() {
+    let _points = POINTS.lock().await;
+    for db in [Db::sqlite().await, Db::postgres().await] {
+        let inbox = db.inbox().await;
+        db.execute("CREATE TABLE effects (id TEXT)").await;
+        post(&inbox, messages(&[message("491", "w1", 1)])).await;
+        let committed = Arc::new(tokio::sync::Notify::new());
+        let notify = committed.clone();
+        set_hook(move |point, moment| match (point, moment) {
+            (Point::Commit, Moment::After) => {
+                notify.notify_one();
+                Fault::Delay(PATIENCE)
+            }
+            _ => Fault::None,
+        });
+        let is_sqlite = db.is_sqlite();
+        let worker = inbox.worker(move |event: InboxEvent| {
+            let committed = committed.clone();
+            async move {
+                tokio::select! {
+                    done = effect(&event, is_sqlite) => panic!("answered: {done:?}"),
+                    () = committed.notified() => {}
+                }
+                if is_sqlite {
+                    drop(event.begin_sqlite().await.unwrap());
+                } else {
+                    drop(event.begin_postgres().await.unwrap());
+                }
+                Err::<(), _>("given up")
+            }
+        });
+        let worker = worker.lease(PATIENCE * 4);
+        worker.run(until_empty(&inbox)).await;
+        set_hook(|_, _| Fault::None);
+        assert_eq!(db.count(EFFECTS).await, 1);
+        let counters = inbox.counters();
+        assert_eq!((counters.handled, counters.lost), (1, 0));
+    }
+}

@@ -129,3 +129,68 @@ async fn a_lane_that_was_leased_twice_is_done_once() {
         until_empty(&inbox).await;
     }
 }
+
+/// A damaged row, or a trigger of the host: the database refuses the mark of one event.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_that_is_refused_fails_no_other() {
+    let _points = POINTS.lock().await;
+    for db in [Db::sqlite().await, Db::postgres().await] {
+        let inbox = db.inbox().await;
+        let all: Vec<_> = (0..10)
+            .map(|n| message(&format!("49{n}"), &format!("w{n}"), 1))
+            .collect();
+        assert_eq!(post(&inbox, messages(&all)).await, StatusCode::OK);
+        db.execute(if db.is_sqlite() {
+            "CREATE TRIGGER refuse BEFORE UPDATE ON whatsapp_inbox_event
+            WHEN NEW.state = 1 AND NEW.lane = '/7/wa/491'
+            BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        } else {
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+                AS $$BEGIN RAISE EXCEPTION 'refused'; END$$;
+            CREATE TRIGGER refuse BEFORE UPDATE ON whatsapp_inbox_event FOR EACH ROW
+                WHEN (NEW.state = 1 AND NEW.lane = '/7/wa/491') EXECUTE FUNCTION refuse()"
+        })
+        .await;
+        MARKS.store(0, Ordering::Relaxed);
+        // The first mark is slow, so that the others are together in the next transaction.
+        set_hook(|point, moment| match (point, moment) {
+            (Point::Complete, Moment::Before) => match MARKS.fetch_add(1, Ordering::Relaxed) {
+                0 => Fault::Delay(Duration::from_secs(1)),
+                _ => Fault::None,
+            },
+            _ => Fault::None,
+        });
+        let (open, gate) = tokio::sync::watch::channel("");
+        let journal = Journal::default();
+        let seen = journal.clone();
+        let worker = inbox.worker(move |event| {
+            seen.note(&event);
+            let mut gate = gate.clone();
+            async move {
+                let id = event.event().id().unwrap();
+                let opened = gate.wait_for(|open| *open == "all" || *open == id);
+                opened.await.map(drop)
+            }
+        });
+        let host = async {
+            until("all run", async || journal.len() == 10).await;
+            open.send_replace("w0");
+            until("it is being marked", async || {
+                MARKS.load(Ordering::Relaxed) == 1
+            })
+            .await;
+            open.send_replace("all");
+            until("the others are done", async || {
+                inbox.counters().handled == 9
+            })
+            .await;
+            // Of the one that is refused: each time after a longer pause.
+            let errors = inbox.counters().database_errors;
+            assert!(errors < 8, "{errors} errors");
+        };
+        let worker = worker.drain_timeout(Duration::ZERO);
+        worker.lease(Duration::from_secs(60)).run(host).await;
+        set_hook(|_, _| Fault::None);
+        assert_eq!(inbox.counters().handled, 9);
+    }
+}

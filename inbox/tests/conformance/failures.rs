@@ -238,6 +238,25 @@ pub(crate) async fn the_last_reason_is_kept(db: &Db) {
     assert_eq!((letter.attempts(), letter.error()), (3, Some("a reason")));
 }
 
+/// No process has ended: the service was started again with a lower limit.
+pub(crate) async fn fewer_attempts_than_before_keep_the_last_reason(db: &Db) {
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let failing = || {
+        let worker = inbox.worker(|_| async { Err::<(), _>("a reason") });
+        worker.backoff(Duration::ZERO, Duration::ZERO)
+    };
+    let often = until("it has failed often", async || inbox.counters().failed >= 5);
+    failing().max_attempts(1_000_000).run(often).await;
+    failing().max_attempts(3).run(until_empty(&inbox)).await;
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    let [letter] = letters.as_slice() else {
+        panic!("{letters:?}")
+    };
+    assert_eq!(letter.error(), Some("a reason"));
+    assert!(letter.attempts() >= 5, "{}", letter.attempts());
+}
+
 pub(crate) async fn a_panic_is_a_failure(db: &Db) {
     let inbox = db.inbox().await;
     post(&inbox, messages(&[message("491", "w1", 1)])).await;
@@ -383,4 +402,52 @@ pub(crate) async fn the_pause_doubles_up_to_the_longest(db: &Db) {
         .poll_interval(Duration::from_millis(50))
         .run(host)
         .await;
+}
+
+/// A claim takes several lanes, and reads all of them at once. A time that is out of every range
+/// stands for a page that is damaged.
+pub(crate) async fn an_event_that_the_database_cannot_read_holds_up_nobody_else(db: &Db) {
+    let inbox = db.inbox().await;
+    let items: Vec<_> = (0..6)
+        .map(|n| message(&format!("49{}", n % 2), &format!("w{n}"), n))
+        .collect();
+    post(&inbox, messages(&items)).await;
+    let damage = async |event: &str| {
+        let time = match db.is_sqlite() {
+            true => "-9223372036854775808",
+            false => "'infinity'",
+        };
+        db.execute(&format!(
+            "UPDATE whatsapp_inbox_event SET received_at = {time} WHERE event_key = ({event})"
+        ))
+        .await;
+    };
+    // The second of its conversation: the first is handled, and the third is too.
+    damage(
+        "SELECT event_key FROM whatsapp_inbox_event WHERE lane = '/7/wa/490'
+        ORDER BY event_time LIMIT 1 OFFSET 1",
+    )
+    .await;
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let worker = inbox.batch_worker(move |batch| {
+        batch.events().iter().for_each(|event| seen.note(event));
+        async { Ok::<_, String>(()) }
+    });
+    let worker = worker.max_attempts(3);
+    let host = until("the others are handled", async || journal.len() == 5);
+    worker
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .run(host)
+        .await;
+    let all = journal.by_conversation();
+    assert_eq!(all["/7/wa/490"], ["w0", "w4"]);
+    assert_eq!(all["/7/wa/491"], ["w1", "w3", "w5"]);
+    let letters = inbox.dead_letters(0, 10).await.unwrap();
+    let [letter] = letters.as_slice() else {
+        panic!("{letters:?}")
+    };
+    assert_eq!(letter.attempts(), 3);
+    assert!(letter.error().unwrap().contains("cannot be read"));
+    assert_eq!(inbox.counters().dead, 1);
 }

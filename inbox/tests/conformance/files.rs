@@ -9,11 +9,19 @@ use crate::common::{message, messages, post};
 
 type Tamper = fn(&Path);
 
+/// Another file under the same name.
+#[cfg(unix)]
+fn make_again(file: &Path) {
+    let content = fs::read(file).unwrap();
+    fs::remove_file(file).unwrap();
+    fs::write(file, content).unwrap();
+}
+
 /// Nobody would find again what SQLite writes to a file that has no name any more.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_file_that_is_gone_is_503() {
-    let cases: [(&str, Tamper); 5] = [
+    let cases: [(&str, Tamper); 8] = [
         ("the database is removed", |file| {
             fs::remove_file(file).unwrap();
         }),
@@ -30,6 +38,16 @@ async fn a_file_that_is_gone_is_503() {
         }),
         ("the log is removed", |file| {
             fs::remove_file(file.with_extension("db-wal")).unwrap();
+        }),
+        // By any process that reads the file afterwards.
+        ("the log is made again", |file| {
+            make_again(&file.with_extension("db-wal"));
+        }),
+        ("the index of the log is removed", |file| {
+            fs::remove_file(file.with_extension("db-shm")).unwrap();
+        }),
+        ("the index of the log is made again", |file| {
+            make_again(&file.with_extension("db-shm"));
         }),
     ];
     for (case, tamper) in cases {

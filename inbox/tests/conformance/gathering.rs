@@ -424,3 +424,34 @@ async fn run_with<T>(
     };
     tokio::join!(async { _ = worker.run(shutdown).await }, work)
 }
+
+/// One has changed the number, and somebody else has got the old one: they share a conversation.
+pub(crate) async fn a_batch_is_of_one_person(db: &Db) {
+    let inbox = db.inbox().await;
+    let changed = r#"{"from":"491","id":"w0","timestamp":"1","type":"system","system":
+        {"type":"user_changed_number","wa_id":"492"}}"#;
+    let items = [
+        changed.to_owned(),
+        message("492", "w1", 2),
+        message("492", "w2", 3),
+        message("491", "w3", 4),
+        message("491", "w4", 5),
+        message("492", "w5", 6),
+    ];
+    post(&inbox, messages(&items)).await;
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let seen = batches.clone();
+    let worker = inbox.batch_worker(move |batch| {
+        let ids = batch.events().iter().map(|event| event.event().id());
+        let ids: Vec<_> = ids.map(|id| id.unwrap().to_owned()).collect();
+        let conversation = batch.conversation().to_owned();
+        seen.lock().unwrap().push((conversation, ids));
+        async { Ok::<_, String>(()) }
+    });
+    worker.run(until_empty(&inbox)).await;
+    let batches = batches.lock().unwrap();
+    assert!(batches.iter().all(|(name, _)| name == "/7/wa/491"));
+    let ids: Vec<_> = batches.iter().map(|(_, ids)| ids.as_slice()).collect();
+    let expected: [&[&str]; 4] = [&["w0"], &["w1", "w2"], &["w3", "w4"], &["w5"]];
+    assert_eq!(ids, expected);
+}

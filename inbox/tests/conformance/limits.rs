@@ -136,6 +136,40 @@ pub(crate) async fn a_locked_table_costs_no_attempt() {
     assert_eq!(attempts.try_iter().collect::<Vec<_>>(), [1, 1]);
 }
 
+/// As deliveries do that come in close sequence: the lane is free for those who wait for it only.
+pub(crate) async fn a_lane_that_others_lock_in_turn_is_renewed() {
+    let db = Db::postgres().await;
+    let inbox = db.inbox().await;
+    post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    let journal = Journal::default();
+    let seen = journal.clone();
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let worker = inbox.worker(move |event| {
+        seen.note(&event);
+        let mut gate = gate.clone();
+        async move { gate.wait_for(|is_open| *is_open).await.map(drop) }
+    });
+    let host = async {
+        until("it runs", async || journal.len() == 1).await;
+        let pool = db.postgres_pool().await;
+        let wake_at = "SELECT (extract(epoch FROM wake_at) * 1000)::bigint
+            FROM whatsapp_inbox_lane";
+        let ends = db.count(wake_at).await;
+        let locked = lock(&pool, "SELECT 1 FROM whatsapp_inbox_lane FOR UPDATE").await;
+        until("a renewal waits, or none ever did", async || {
+            db.count(WAITING).await > 0 || inbox.counters().lost > 0
+        })
+        .await;
+        assert_eq!(inbox.counters().lost, 0);
+        locked.rollback().await.unwrap();
+        until("it is renewed", async || db.count(wake_at).await > ends).await;
+        open.send_replace(true);
+        until_empty(&inbox).await;
+    };
+    worker.lease(Duration::from_secs(6)).run(host).await;
+    assert_eq!((inbox.counters().handled, inbox.counters().lost), (1, 0));
+}
+
 /// What is not in time is an error, not a hang.
 pub(crate) async fn operators_are_told_of_locks() {
     let db = Db::postgres().await;

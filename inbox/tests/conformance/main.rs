@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
 
+mod durability;
 mod failures;
 mod files;
 mod gathering;
@@ -55,16 +56,17 @@ on_both! {
     order: each_conversation_is_in_order_and_one_at_a_time, conversations_run_at_the_same_time,
         meta_s_time_comes_before_arrival, statuses_do_not_hold_up_messages, each_class_has_slots_of_its_own,
         a_changed_id_stays_in_its_conversation, a_late_announcement_joins_what_waits, a_busy_conversation_does_not_starve_others;
-    renames: opposite_renames_end_in_one_conversation,
+    renames: a_kind_that_is_not_stored_changes_names, opposite_renames_end_in_one_conversation,
         what_follows_a_change_in_its_delivery_needs_no_move,
-        what_is_being_handled_is_not_moved;
+        what_is_being_handled_is_not_moved,
+        a_dead_letter_is_replayed_in_its_renamed_conversation;
     gathering: a_burst_is_one_call, the_longest_time_ends_a_burst, statuses_do_not_gather,
         what_arrives_during_a_run_is_gathered,
         a_batch_that_fails_is_handed_out_one_by_one,
         an_event_that_failed_too_often_has_no_neighbours, a_poison_message_dies_alone,
         a_message_that_kills_its_process_dies_alone, a_batch_has_a_key_of_its_own,
         a_batch_of_single_attempts_is_handed_out_one_by_one,
-        a_batch_ends_before_an_unreadable_event, a_batch_has_no_more_events_than_its_limit,
+        a_batch_ends_before_an_unreadable_event, a_batch_is_of_one_person, a_batch_has_no_more_events_than_its_limit,
         a_worker_without_batches_has_no_limit_of_them;
     leases: a_handler_longer_than_the_lease_runs_once, a_dead_worker_is_replaced,
         a_stranger_cannot_finish_a_run, a_message_that_kills_its_process_becomes_a_dead_letter,
@@ -73,9 +75,11 @@ on_both! {
         a_run_that_was_recorded_is_no_attempt_of_the_next,
         a_dead_letter_counts_runs_that_ended_with_their_process;
     failures: a_failure_is_retried_later, a_new_message_does_not_shorten_the_pause, a_dead_letter_frees_its_conversation,
-        dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, the_causes_of_an_error_are_kept, the_last_reason_is_kept, a_panic_is_a_failure,
+        dead_letters_are_replayed_and_discarded, verdicts_are_obeyed, the_causes_of_an_error_are_kept, the_last_reason_is_kept,
+        fewer_attempts_than_before_keep_the_last_reason, a_panic_is_a_failure,
         a_handler_that_hangs_is_dropped,
-        an_unreadable_event_is_retried_later_and_later, the_pause_doubles_up_to_the_longest;
+        an_unreadable_event_is_retried_later_and_later,
+        an_event_that_the_database_cannot_read_holds_up_nobody_else, the_pause_doubles_up_to_the_longest;
     operators: each_state_of_a_lane_is_told, ages_and_times_are_told_in_their_units,
         what_is_over_has_no_content,
         a_held_conversation_is_woken_by_nothing,
@@ -94,6 +98,7 @@ on_both! {
         builder_settings_work_at_their_extremes_or_are_refused_by_name,
         a_verdict_with_any_pause_is_obeyed;
     schema: two_processes_migrate_at_once, a_later_schema_is_refused,
+        a_later_schema_that_works_with_older_code_is_opened,
         a_later_schema_is_refused_before_anything_is_written, the_count_of_a_lane_heals,
         forgotten_events_are_found;
 }
@@ -174,6 +179,11 @@ async fn a_locked_table_costs_no_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_that_others_lock_in_turn_is_renewed() {
+    limits::a_lane_that_others_lock_in_turn_is_renewed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_are_told_of_locks() {
     limits::operators_are_told_of_locks().await;
 }
@@ -184,13 +194,38 @@ async fn settings_of_a_transaction_do_not_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_is_on_the_disk_of_the_server() {
+    durability::what_is_stored_is_on_the_disk_of_the_server().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_default_isolation_does_not_matter() {
+    durability::the_default_isolation_does_not_matter().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn renames_do_not_deadlock() {
     renames::renames_do_not_deadlock().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_schema_is_not_made_beside_the_first() {
+    schema::a_second_schema_is_not_made_beside_the_first().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_index_depends_on_a_language() {
+    schema::no_index_depends_on_a_language().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_without_create_opens_a_schema_that_is_there() {
     schema::a_user_without_create_opens_a_schema_that_is_there().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runtime_that_ends_takes_no_later_notification_with_it() {
+    shutdown::a_runtime_that_ends_takes_no_later_notification_with_it().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

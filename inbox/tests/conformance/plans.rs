@@ -1,4 +1,5 @@
-//! What claims cost with many waiting events, by the plans that PostgreSQL itself logs.
+//! What claims and changes of names cost with many waiting events and names, by what PostgreSQL
+//! itself logs.
 //!
 //! `INBOX_WAITING=1000000` makes them a million.
 
@@ -8,14 +9,23 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use test_support::postgres::Server;
 use tower_whatsapp_inbox::{Inbox, InboxEvent};
 
-use crate::common::{message, messages, post};
+use crate::{
+    common::{message, messages, pg_pool, post},
+    order::{changed, from},
+};
 
 /// Statements of the hot path, by a part of their texts.
-const HOT: [(&str, &str); 4] = [
+const HOT: [(&str, &str); 7] = [
     ("claim", "due AS ("),
     ("fetch", "CROSS JOIN LATERAL"),
     ("complete", "released AS ("),
     ("next", "wake_at < 'infinity'"),
+    (
+        "names to join",
+        "unnest($1::text[]) WITH ORDINALITY AS n (name",
+    ),
+    ("names that lead to a name", "repointed AS ("),
+    ("purge of names", "DELETE FROM whatsapp_inbox_alias"),
 ];
 
 fn waiting() -> u64 {
@@ -128,13 +138,19 @@ async fn plans(waiting: u64) -> Plans {
         INSERT INTO whatsapp_inbox_lane (lane, class, pending, first_at, last_at, wake_at)
         SELECT lane, 0, count(*), now(), now(), now() FROM whatsapp_inbox_event
         WHERE lane LIKE 'c%' GROUP BY lane;
+        INSERT INTO whatsapp_inbox_alias (alias, conversation)
+        SELECT 'n' || n, 'c' || n FROM generate_series(1, {waiting} / 10) AS n;
         ANALYZE"
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(fill))
         .execute(&pool)
         .await
         .unwrap();
+    // Under the name that is announced.
+    post(&inbox, messages(&[from("US.2", "w2", 1)])).await;
     let before = server.log().len();
+    post(&inbox, messages(&[changed("US.1", "US.2", "w3", 2)])).await;
+    inbox.purge().await.unwrap();
     let worker = inbox.worker(|_: InboxEvent| async {
         tokio::time::sleep(Duration::from_millis(1)).await;
         Ok::<_, String>(())
@@ -151,6 +167,40 @@ async fn plans(waiting: u64) -> Plans {
         .skip(1)
         .filter_map(plan)
         .collect()
+}
+
+/// A change of a name of which nothing waits takes no statement of its own: a delivery with many
+/// would not be stored in time, also when it is redelivered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_announcements_are_stored_by_few_statements() {
+    let server = tokio::task::spawn_blocking(|| Server::with(&["fsync=off", "log_statement=all"]));
+    let server = server.await.unwrap();
+    let pool = pg_pool(&server, "postgres", 3).await;
+    let inbox = Inbox::postgres(pool).await.unwrap();
+    let names = 200;
+    let all: Vec<_> = (0..names)
+        .map(|n| {
+            changed(
+                &format!("US.{n}a"),
+                &format!("US.{n}b"),
+                &format!("w{n}"),
+                n,
+            )
+        })
+        .collect();
+    for delivery in ["first", "redelivery"] {
+        let before = server.log().len();
+        let stored = post(&inbox, messages(&all)).await;
+        assert_eq!(stored, http::StatusCode::OK, "{delivery}");
+        let log = server.log();
+        // The worker of notifications may be behind.
+        let transactions = log[before..].matches("BEGIN").count();
+        assert!(
+            (2..10).contains(&transactions),
+            "{delivery}: {transactions}"
+        );
+    }
+    assert_eq!(inbox.status().await.unwrap().messages, names);
 }
 
 fn plan(text: &str) -> Option<(&'static str, String)> {

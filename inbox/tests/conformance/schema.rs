@@ -8,6 +8,9 @@ use crate::{
     order::changed,
 };
 
+/// What a version adds with which older code does not work.
+const LATER: &str = "INSERT INTO whatsapp_inbox_schema (version, oldest_code) VALUES (1000, 1000)";
+
 pub(crate) async fn two_processes_migrate_at_once(db: &Db) {
     let opening = (0..6).map(|_| db.open(Inbox::builder()));
     let inboxes: Vec<_> = futures_join(opening).await;
@@ -66,10 +69,23 @@ async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
         .collect()
 }
 
+/// While a later version is rolled out, and when it is rolled back, older processes start too.
+pub(crate) async fn a_later_schema_that_works_with_older_code_is_opened(db: &Db) {
+    drop(db.inbox().await);
+    db.execute(
+        "INSERT INTO whatsapp_inbox_schema (version, oldest_code) VALUES (999, 999), (1000, 1)",
+    )
+    .await;
+    let inbox = db.inbox().await;
+    let stored = post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    assert_eq!(stored, StatusCode::OK);
+    let versions = "SELECT count(*) FROM whatsapp_inbox_schema";
+    assert_eq!(db.count(versions).await, 3);
+}
+
 pub(crate) async fn a_later_schema_is_refused(db: &Db) {
     drop(db.inbox().await);
-    db.execute("INSERT INTO whatsapp_inbox_schema (version) VALUES (1000)")
-        .await;
+    db.execute(LATER).await;
     let error = db.open(Inbox::builder()).await.unwrap_err();
     assert_eq!(error.kind(), InboxErrorKind::NewerSchema);
 }
@@ -77,8 +93,7 @@ pub(crate) async fn a_later_schema_is_refused(db: &Db) {
 /// An older version does not touch what a later one has made.
 pub(crate) async fn a_later_schema_is_refused_before_anything_is_written(db: &Db) {
     drop(db.inbox().await);
-    db.execute("INSERT INTO whatsapp_inbox_schema (version) VALUES (1000)")
-        .await;
+    db.execute(LATER).await;
     let opening = async {
         if let Db::Postgres { server, name } = db {
             db.execute(
@@ -102,6 +117,55 @@ pub(crate) async fn a_later_schema_is_refused_before_anything_is_written(db: &Db
     let error = opening.await.unwrap_err();
     assert_eq!(error.kind(), InboxErrorKind::NewerSchema);
     drop(writer);
+}
+
+/// Somebody has put another schema first, or has made the one that is first: what waits would not
+/// be found any more.
+pub(crate) async fn a_second_schema_is_not_made_beside_the_first() {
+    let db = Db::postgres().await;
+    let Db::Postgres { name, .. } = &db else {
+        unreachable!()
+    };
+    let inbox = db.inbox().await;
+    let stored = post(&inbox, messages(&[message("491", "w1", 1)])).await;
+    assert_eq!(stored, StatusCode::OK);
+    db.execute(&format!(
+        "CREATE SCHEMA other; ALTER DATABASE {name} SET search_path = other, public"
+    ))
+    .await;
+    let error = db.open(Inbox::builder()).await.unwrap_err();
+    assert_eq!(error.kind(), InboxErrorKind::Config);
+    assert!(error.to_string().contains("search_path"), "{error}");
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'other'";
+    assert_eq!(db.count(tables).await, 0);
+    db.execute(&format!(
+        "ALTER DATABASE {name} SET search_path = public, other"
+    ))
+    .await;
+    let inbox = db.inbox().await;
+    assert_eq!(inbox.status().await.unwrap().messages, 1);
+    // Alone, the other one may have an inbox of its own.
+    db.execute(&format!("ALTER DATABASE {name} SET search_path = other"))
+        .await;
+    let inbox = db.inbox().await;
+    assert_eq!(inbox.status().await.unwrap().messages, 0);
+}
+
+/// The rules of a language change with the operating system, and damage indexes that follow them: a
+/// conversation would have two lanes. Columns without an index are compared with those that have
+/// one.
+pub(crate) async fn no_index_depends_on_a_language() {
+    let db = Db::postgres().await;
+    drop(db.inbox().await);
+    let of_a_language = "SELECT count(*) FROM pg_index, unnest(indcollation::oid[]) AS used
+        WHERE indrelid::regclass::text LIKE 'whatsapp_inbox_%'
+            AND used <> 0 AND used <> '\"C\"'::regcollation";
+    assert_eq!(db.count(of_a_language).await, 0);
+    let names = "SELECT count(*) FROM information_schema.columns
+        WHERE table_name LIKE 'whatsapp_inbox_%'
+            AND column_name IN ('lane', 'alias', 'conversation')
+            AND collation_name IS DISTINCT FROM 'C'";
+    assert_eq!(db.count(names).await, 0);
 }
 
 /// Migrations are run by another user than the service.

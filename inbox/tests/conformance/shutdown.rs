@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::{sync::oneshot, time::sleep};
 use tower_whatsapp_inbox::{Inbox, InboxEvent, Verdict, Worker};
 
-use crate::common::{Db, message, messages, post, until, until_empty};
+use crate::common::{Db, PATIENCE, message, messages, post, until, until_empty};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -175,4 +175,41 @@ async fn wake(receiver: &Inbox, worker: &Inbox) -> Duration {
     };
     worker.poll_interval(LONG).run(shutdown).await;
     waits.await.unwrap()
+}
+
+/// Its own is lost. The next one is of a runtime that goes on.
+pub(crate) async fn a_runtime_that_ends_takes_no_later_notification_with_it() {
+    let db = Db::postgres().await;
+    let (receiver, working) = (db.inbox().await, db.inbox().await);
+    let worker = working.worker(|_| async { Ok::<_, String>(()) });
+    let host = async {
+        until("it listens", async || {
+            let listens = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
+            db.count(listens).await > 0
+        })
+        .await;
+        // Once it has been woken, it claims nothing more by itself.
+        let stored = post(&receiver, messages(&[message("490", "w0", 1)])).await;
+        assert_eq!(stored, StatusCode::OK);
+        until("it is woken", async || working.counters().handled == 1).await;
+        let other = receiver.clone();
+        let ended = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            // Ends with the answer, before the task that notifies has begun.
+            runtime.block_on(async {
+                let stored = post(&other, messages(&[message("491", "w1", 1)])).await;
+                assert_eq!(stored, StatusCode::OK);
+            });
+        });
+        ended.await.unwrap();
+        let stored = post(&receiver, messages(&[message("492", "w2", 1)])).await;
+        assert_eq!(stored, StatusCode::OK);
+        until("all are handled", async || working.counters().handled == 3).await;
+    };
+    let worker = worker.poll_interval(PATIENCE * 10);
+    worker.run(host).await;
 }

@@ -336,21 +336,25 @@ pub(crate) async fn a_transaction_of_the_other_database_is_an_error(db: &Db) {
     assert_eq!((counters.failed, counters.handled), (0, 2));
 }
 
-/// A process that stops inside a transaction of the crate does not keep its locks. How long a
-/// transaction of a handler may idle is up to the host.
+/// A process that stops inside a transaction of the crate does not keep its locks, nor does one
+/// that stops between a mark and its commit. How long the transaction of a handler may idle before
+/// is up to the host.
 pub(crate) async fn own_transactions_do_not_idle() {
     let db = Db::postgres().await;
     let inbox = db.inbox().await;
     db.execute(
         "CREATE TABLE effects (id TEXT);
-        CREATE TABLE seen (state smallint, idle text);
+        CREATE TABLE seen (what text, idle text, lock text);
         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             INSERT INTO seen VALUES (
-                NEW.state, current_setting('idle_in_transaction_session_timeout'));
+                coalesce(to_jsonb(NEW)->>'state', 'effect'),
+                current_setting('idle_in_transaction_session_timeout'),
+                current_setting('lock_timeout'));
             RETURN NULL;
         END $$;
         CREATE TRIGGER see AFTER UPDATE ON whatsapp_inbox_event
-        FOR EACH ROW EXECUTE FUNCTION see()",
+        FOR EACH ROW EXECUTE FUNCTION see();
+        CREATE TRIGGER see AFTER INSERT ON effects FOR EACH ROW EXECUTE FUNCTION see()",
     )
     .await;
     post(&inbox, messages(&[message("491", "w1", 1)])).await;
@@ -362,8 +366,10 @@ pub(crate) async fn own_transactions_do_not_idle() {
     });
     let worker = worker.backoff(Duration::ZERO, Duration::ZERO);
     worker.run(until_empty(&inbox)).await;
-    let own = "SELECT count(*) FROM seen WHERE state = 0 AND idle = '10s'";
+    let own = "SELECT count(*) FROM seen WHERE what = '0' AND idle = '10s'";
     assert_eq!(db.count(own).await, 1);
-    let host = "SELECT count(*) FROM seen WHERE state = 1 AND idle = '0'";
+    let host = "SELECT count(*) FROM seen WHERE what = 'effect' AND idle = '0' AND lock = '0'";
     assert_eq!(db.count(host).await, 1);
+    let mark = "SELECT count(*) FROM seen WHERE what = '1' AND idle = '10s' AND lock = '10s'";
+    assert_eq!(db.count(mark).await, 1);
 }

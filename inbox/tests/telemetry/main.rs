@@ -10,7 +10,10 @@ mod reasons;
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -191,20 +194,42 @@ async fn failures_after_done(inbox: &Inbox, lines: &Lines) {
     assert!(both[1].contains(r#"outcome="again""#), "{both:?}");
 }
 
+/// Each operation is told: they fail for reasons of their own.
 async fn a_failing_worker(inbox: &Inbox, lines: &Lines) {
-    set_hook(|point, _| match point {
-        Point::Claim => Fault::Error,
+    let body = messages(&[message("4915550001", "wamid-canary-7", 3)]);
+    assert_eq!(post(inbox, body).await, StatusCode::OK);
+    let claims = AtomicU32::new(0);
+    set_hook(move |point, moment| match (point, moment) {
+        (Point::Claim, Moment::Before) if claims.fetch_add(1, Ordering::Relaxed) > 1 => {
+            Fault::Error
+        }
+        (Point::Complete, Moment::Before) => Fault::Error,
         _ => Fault::None,
     });
     let worker = inbox.worker(|_| async { Ok::<_, String>(()) });
-    let failed = until("claims fail", async || inbox.counters().database_errors > 2);
+    let failed = async {
+        until("both fail often", async || {
+            let told = |operation: &str| lines.with(&format!("operation=\"{operation}\"")).len();
+            told("claim") > 2 && told("record") > 1
+        })
+        .await;
+        set_hook(|_, _| Fault::None);
+        until_empty(inbox).await;
+    };
     worker
         .poll_interval(Duration::from_millis(10))
         .run(failed)
         .await;
-    set_hook(|_, _| Fault::None);
-    let warning = lines.warning("an operation of a worker failed");
-    assert!(warning.contains(r#"operation="claim""#), "{warning}");
+    let mut told = lines.with("an operation of a worker failed");
+    told.retain(|line| line.split_whitespace().nth(1) == Some("WARN"));
+    for operation in ["claim", "record"] {
+        let operation = format!("operation=\"{operation}\"");
+        let of_this: Vec<_> = told
+            .iter()
+            .filter(|line| line.contains(&operation))
+            .collect();
+        assert_eq!(of_this.len(), 1, "{told:?}");
+    }
 }
 
 /// What panics beside the handlers is told, with the name of the task.

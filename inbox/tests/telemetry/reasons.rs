@@ -23,7 +23,10 @@ const FAILED: [(&str, &str); 4] = [
 
 /// Reasons of dead letters.
 const DEAD: [(&str, &str); 4] = [
-    ("killed", "the process ended while it was handled"),
+    (
+        "killed",
+        "its lease was lost or its process ended while it was handled",
+    ),
     ("fails", "the handler failed"),
     ("again", "the handler returned Verdict::Again"),
     ("never", "the handler returned Verdict::Never"),

@@ -1,5 +1,6 @@
 //! The inbox on PostgreSQL 13 or later.
 
+mod fetch;
 mod sql;
 mod store;
 mod transaction;
@@ -15,11 +16,11 @@ use tokio::time::timeout;
 
 use super::{
     Completion, Dead, DeadRow, Limits, OPERATOR_LIMIT, Outcome, PURGE_BATCH, Progress, Renewal,
-    Settings, StatusRow, migrations,
+    Settings, StatusRow, migrations, migrations::Found,
 };
 use crate::{
     error::{InboxError, InboxErrorKind},
-    row::{Failure, Lease, StoredRow, millis},
+    row::{Failure, Lease, millis},
 };
 
 /// Channel of `NOTIFY`.
@@ -81,13 +82,15 @@ impl PostgresBackend {
         sqlx::query(migrations::POSTGRES_VERSIONS)
             .execute(&mut *transaction)
             .await?;
-        let version: Option<i32> = sqlx::query_scalar(sql::VERSION)
-            .fetch_one(&mut *transaction)
+        let found = sqlx::query_as(sql::VERSION)
+            .fetch_optional(&mut *transaction)
             .await?;
-        for (version, migration) in migrations::missing(migrations::POSTGRES, version)? {
-            sqlx::raw_sql(migration).execute(&mut *transaction).await?;
-            sqlx::query("INSERT INTO whatsapp_inbox_schema (version) VALUES ($1)")
+        for (version, migration) in migrations::missing(migrations::POSTGRES, found)? {
+            let statements = sqlx::raw_sql(migration.statements);
+            statements.execute(&mut *transaction).await?;
+            sqlx::query(sql::ADD_VERSION)
                 .bind(version)
+                .bind(migration.oldest_code)
                 .execute(&mut *transaction)
                 .await?;
         }
@@ -97,15 +100,21 @@ impl PostgresBackend {
 
     /// The version of the schema in which the crate would make its tables. `None` if it is not
     /// there.
-    async fn version(&self) -> Result<Option<i32>, InboxError> {
+    async fn version(&self) -> Result<Option<Found>, InboxError> {
         let mut transaction = self.begin().await?;
-        let is_there: bool = sqlx::query_scalar(sql::HAS_SCHEMA)
+        let (is_there, is_elsewhere): (bool, bool) = sqlx::query_as(sql::HAS_SCHEMA)
             .fetch_one(&mut *transaction)
             .await?;
+        if is_elsewhere {
+            return Err(InboxError::config(
+                "the tables of an inbox are in another schema of the `search_path` than the first: \
+                 put that schema first, or leave it out",
+            ));
+        }
         let mut version = None;
         if is_there {
-            version = sqlx::query_scalar(sql::VERSION)
-                .fetch_one(&mut *transaction)
+            version = sqlx::query_as(sql::VERSION)
+                .fetch_optional(&mut *transaction)
                 .await?;
         }
         transaction.commit().await?;
@@ -166,21 +175,6 @@ impl PostgresBackend {
             })
         };
         rows.iter().map(lease).collect()
-    }
-
-    pub(crate) async fn fetch(
-        &self,
-        lanes: &[String],
-        per_lane: i64,
-    ) -> Result<Vec<(String, StoredRow)>, InboxError> {
-        let mut transaction = self.begin().await?;
-        let rows = sqlx::query(sql::FETCH)
-            .bind(lanes)
-            .bind(per_lane)
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        rows.iter().map(stored).collect()
     }
 
     pub(crate) async fn complete(
@@ -254,6 +248,7 @@ impl PostgresBackend {
             .bind(i64::try_from(dead.len()).unwrap_or(i64::MAX))
             .bind(is_alive)
             .bind(if is_alive { millis(failure.delay) } else { 0 })
+            .bind(keys.is_empty())
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -300,6 +295,19 @@ impl PostgresBackend {
             (token, renewal)
         };
         Ok(kept.into_iter().map(renewal).collect())
+    }
+
+    /// Renews a lease when its lane is free, and returns whether it was still there.
+    pub(crate) async fn renew_one(&self, held: &Lease, lease: i64) -> Result<bool, InboxError> {
+        let mut transaction = self.begin().await?;
+        let renewed = sqlx::query(sql::RENEW_ONE)
+            .bind(&held.lane)
+            .bind(&held.token)
+            .bind(lease)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(renewed.rows_affected() > 0)
     }
 
     /// Corrects the count of a lane without events, and ends its lease.
@@ -445,8 +453,9 @@ pub(crate) async fn complete_run(
     keys: &[[u8; 16]],
     settings: &Settings,
 ) -> Result<(), InboxError> {
-    let release = sqlx::query(sql::RELEASE_SAVEPOINT);
-    release.execute(&mut *connection).await?;
+    // Several statements, so not a prepared one.
+    let begin = sqlx::raw_sql(sql::BEGIN_MARK);
+    begin.execute(&mut *connection).await?;
     complete_in(connection, lease, keys, settings).await
 }
 
@@ -471,17 +480,4 @@ async fn complete_in(
         Some(_) => Ok(()),
         None => Err(InboxError::new(InboxErrorKind::LeaseLost)),
     }
-}
-
-fn stored(row: &PgRow) -> Result<(String, StoredRow), InboxError> {
-    let body: Option<Vec<u8>> = row.try_get("body")?;
-    let event = StoredRow {
-        key: row.try_get("event_key")?,
-        app: row.try_get("app")?,
-        conversation: row.try_get("conversation")?,
-        attempts: row.try_get("attempts")?,
-        age: row.try_get("age")?,
-        body: body.unwrap_or_default(),
-    };
-    Ok((row.try_get("lane")?, event))
 }

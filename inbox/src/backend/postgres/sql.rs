@@ -1,18 +1,42 @@
 //! The statements. Each is one transaction at `READ COMMITTED`, or part of one.
 
+/// The default of a role or a database may be another level. A statement that has waited for a row
+/// would fail then, and one after a lock would not see what others have committed before.
+macro_rules! begin {
+    () => {
+        "BEGIN ISOLATION LEVEL READ COMMITTED"
+    };
+}
+
+pub(super) const BEGIN: &str = begin!();
+
 /// Until the end of the transaction.
 pub(super) const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 
 /// In the transaction of a handler: it is there as long as the transaction is.
-pub(super) const BEGIN_RUN: &str = "BEGIN; SAVEPOINT whatsapp_inbox";
+pub(super) const BEGIN_RUN: &str = concat!(begin!(), "; SAVEPOINT whatsapp_inbox");
 
-pub(super) const RELEASE_SAVEPOINT: &str = "RELEASE SAVEPOINT whatsapp_inbox";
+/// Follows the settings of a transaction.
+pub(super) const DURABLE: &str = "; SELECT set_config('synchronous_commit', 'local', true)
+    WHERE current_setting('synchronous_commit') = 'off'";
+
+/// The mark locks the conversation until the commit. A process that is paused or cut off between
+/// them must not keep it, whatever limits the host has set.
+pub(super) const BEGIN_MARK: &str = "RELEASE SAVEPOINT whatsapp_inbox;
+    SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '10s'";
 
 /// Where a migration would make the tables.
-pub(super) const HAS_SCHEMA: &str = "SELECT
-    to_regclass(quote_ident(current_schema()) || '.whatsapp_inbox_schema') IS NOT NULL";
+///
+/// And whether they are in another schema, which statements would find.
+pub(super) const HAS_SCHEMA: &str = "SELECT here IS NOT NULL, here IS DISTINCT FROM found
+    FROM (SELECT to_regclass(quote_ident(current_schema()) || '.whatsapp_inbox_schema') AS here,
+        to_regclass('whatsapp_inbox_schema') AS found) s";
 
-pub(super) const VERSION: &str = "SELECT max(version) FROM whatsapp_inbox_schema";
+pub(super) const VERSION: &str = "SELECT version, oldest_code FROM whatsapp_inbox_schema
+    ORDER BY version DESC LIMIT 1";
+
+pub(super) const ADD_VERSION: &str =
+    "INSERT INTO whatsapp_inbox_schema (version, oldest_code) VALUES ($1, $2)";
 
 /// Stores a delivery. `nextval` numbers the events in the order of the body; the rows are inserted
 /// in the order of their keys, so that overlapping deliveries do not deadlock.
@@ -56,10 +80,17 @@ aliases AS (
     FROM unnest($10::text[], $11::text[]) AS n (alias, conversation)
     LEFT JOIN whatsapp_inbox_alias a ON a.alias = n.conversation
     WHERE n.alias <> coalesce(a.conversation, n.conversation)
-    ORDER BY n.alias
+    ORDER BY n.alias COLLATE \"C\"
     ON CONFLICT (alias) DO NOTHING
 )
 SELECT count(*) FROM fresh";
+
+/// Those of the names under which events wait, or to which other names lead.
+pub(super) const TO_JOIN: &str = "
+SELECT n.name FROM unnest($1::text[]) WITH ORDINALITY AS n (name, position)
+WHERE EXISTS (SELECT 1 FROM whatsapp_inbox_event e WHERE e.lane = n.name AND e.state = 0)
+    OR EXISTS (SELECT 1 FROM whatsapp_inbox_alias a WHERE a.conversation = n.name)
+ORDER BY n.position";
 
 /// Names that led to a new name lead to the conversation that it stands for, which is returned.
 pub(super) const REPOINT: &str = "
@@ -81,7 +112,7 @@ pub(super) const WAITS: &str =
 pub(super) const LOCK_BOTH: &str = "
 INSERT INTO whatsapp_inbox_lane AS l (lane, class, pending, last_at, wake_at)
 SELECT lane, 0, 0, now(), 'infinity' FROM unnest(ARRAY[$1, $2]::text[]) AS name (lane)
-ORDER BY lane
+ORDER BY lane COLLATE \"C\"
 ON CONFLICT (lane) DO UPDATE SET lane = excluded.lane
 RETURNING lane, held";
 
@@ -126,6 +157,11 @@ CROSS JOIN LATERAL (
     WHERE lane = l.lane AND state = 0 ORDER BY event_time, seq LIMIT $2
 ) e
 ORDER BY l.position, e.event_time, e.seq";
+
+/// Without the columns that may be damaged: the body is stored apart.
+pub(super) const FIRST: &str = "
+SELECT event_key, attempts FROM whatsapp_inbox_event
+WHERE lane = $1 AND state = 0 ORDER BY event_time, seq LIMIT 1";
 
 /// Marks events as done and ends the lease. The lane decides on its own row whether it is empty.
 pub(super) const COMPLETE: &str = "
@@ -216,6 +252,11 @@ FROM whatsapp_inbox_lane l
 JOIN mine ON l.lane = mine.lane AND l.owner = mine.owner
 LEFT JOIN renewed ON renewed.lane = l.lane";
 
+/// The same for one lease, with a wait for its lane.
+pub(super) const RENEW_ONE: &str = "
+UPDATE whatsapp_inbox_lane SET wake_at = greatest(wake_at, now() + $3 * interval '1 millisecond')
+WHERE lane = $1 AND owner = $2";
+
 pub(super) const LOCK: &str =
     "SELECT claims FROM whatsapp_inbox_lane WHERE lane = $1 AND owner = $2 FOR UPDATE";
 
@@ -238,10 +279,12 @@ RETURNING event_key, state, attempts";
 pub(super) const OUTCOME: &str = "
 SELECT event_key, state::bigint, attempts FROM whatsapp_inbox_event WHERE event_key = ANY ($1)";
 
-/// Part of a transaction that has locked the lane.
+/// Part of a transaction that has locked the lane. `$5`: nothing was handled, so the claim has not
+/// been, and those before it have.
 pub(super) const FAIL_LANE: &str = "
 UPDATE whatsapp_inbox_lane SET
-    pending = pending - $2, owner = NULL, claims = 0, held = $3,
+    pending = pending - $2, owner = NULL, held = $3,
+    claims = CASE WHEN $5 THEN greatest(claims - 1, 0) ELSE 0 END,
     first_at = CASE WHEN pending > $2 THEN coalesce(first_at, now()) END,
     wake_at = CASE WHEN pending <= $2 THEN 'infinity'
         ELSE now() + $4 * interval '1 millisecond' END
@@ -317,13 +360,20 @@ SELECT seq, event_key, app, kind, conversation, attempts, last_error,
     (extract(epoch FROM finished_at) * 1000)::bigint AS finished, body
 FROM whatsapp_inbox_event WHERE state = 2 AND seq > $1 ORDER BY seq LIMIT $2";
 
+/// The conversation may have got another name since. A lane is its name after a prefix.
 pub(super) const REPLAY: &str = "
 WITH again AS (
-    UPDATE whatsapp_inbox_event SET state = 0, attempts = 0, finished_at = NULL
-    WHERE event_key IN (
-        SELECT event_key FROM whatsapp_inbox_event WHERE event_key = ANY ($1) AND state = 2
-        ORDER BY event_key FOR UPDATE)
-    RETURNING lane, class
+    UPDATE whatsapp_inbox_event e SET state = 0, attempts = 0, finished_at = NULL,
+        conversation = c.name,
+        lane = left(e.lane, length(e.lane) - length(e.conversation)) || c.name
+    FROM (
+        SELECT o.event_key, coalesce(a.conversation, o.conversation) AS name
+        FROM whatsapp_inbox_event o
+        LEFT JOIN whatsapp_inbox_alias a ON a.alias = o.conversation
+        WHERE o.event_key = ANY ($1) AND o.state = 2
+        ORDER BY o.event_key FOR UPDATE OF o) c
+    WHERE e.event_key = c.event_key
+    RETURNING e.lane, e.class
 ),
 lanes AS (
     INSERT INTO whatsapp_inbox_lane AS l (lane, class, pending, first_at, last_at, wake_at)

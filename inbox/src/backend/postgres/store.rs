@@ -20,7 +20,7 @@ impl PostgresBackend {
         let numbers: Vec<_> = rows.iter().map(|row| row.number.as_deref()).collect();
         let (new, old): (Vec<_>, Vec<_>) = delivery.aliases.iter().cloned().unzip();
         let (quiet, longest) = settings.gather_millis();
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_durable().await?;
         if !delivery.aliases.is_empty() {
             lock_names(&mut transaction).await?;
         }
@@ -41,10 +41,25 @@ impl PostgresBackend {
             .fetch_one(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        for (new, _) in &delivery.aliases {
-            self.join(new).await?;
+        if !delivery.aliases.is_empty() {
+            let new: Vec<_> = delivery.aliases.iter().map(|(new, _)| &**new).collect();
+            for new in self.to_join(&new).await? {
+                self.join(&new).await?;
+            }
         }
         Ok(count.unsigned_abs())
+    }
+
+    /// The new names under which something waits, or to which another name leads. They are few: a
+    /// redelivery of many announcements must be stored in time.
+    async fn to_join(&self, new: &[&str]) -> Result<Vec<String>, InboxError> {
+        let mut transaction = self.begin().await?;
+        let names = sqlx::query_scalar(sql::TO_JOIN)
+            .bind(new)
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(names)
     }
 
     /// What waits under a new name joins the conversation. The announcement may be late. If this

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Transaction};
 
-use super::{PostgresBackend, sql};
+use super::{
+    PostgresBackend,
+    sql::{self, BEGIN},
+};
 use crate::{
     backend::phase::Phase,
     error::{DatabaseError, InboxError},
@@ -18,14 +21,27 @@ const IDLE_LIMIT: Duration = Duration::from_secs(10);
 impl PostgresBackend {
     /// Begins a transaction of this crate, with its limits.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, InboxError> {
+        self.begin_own("").await
+    }
+
+    /// Begins a transaction whose commit is on the disk of the server before it is answered,
+    /// whatever the role, the database or the pool says. What waits for replicas goes on doing so.
+    pub(super) async fn begin_durable(&self) -> Result<Transaction<'static, Postgres>, InboxError> {
+        self.begin_own(sql::DURABLE).await
+    }
+
+    async fn begin_own(
+        &self,
+        more: &'static str,
+    ) -> Result<Transaction<'static, Postgres>, InboxError> {
         // Before the wait for a connection: they are part of the `BEGIN`. A wait that ends later
         // than that has the phase as its cause.
         let [lock, statement] = self.limits.in_server().map(setting);
         let idle = setting(IDLE_LIMIT);
         // Only numbers, and one round trip.
         let statement = format!(
-            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}; \
-             SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}"
+            "{BEGIN}; SET LOCAL idle_in_transaction_session_timeout = {idle}; \
+             SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}{more}"
         );
         self.begin_with(AssertSqlSafe(statement)).await
     }

@@ -146,6 +146,15 @@ impl SqliteBackend {
         Ok(found)
     }
 
+    /// Reads what is needed to fail the first event of a lane.
+    pub(crate) async fn first(&self, lane: &str) -> Result<Option<([u8; 16], i32)>, InboxError> {
+        let first = sqlx::query(sql::FIRST).bind(lane);
+        let Some(row) = first.fetch_optional(&self.readers).await? else {
+            return Ok(None);
+        };
+        Ok(Some((key(&row)?, row.try_get("attempts")?)))
+    }
+
     pub(crate) async fn complete(
         &self,
         lease: &Lease,
@@ -214,6 +223,7 @@ impl SqliteBackend {
             .bind(i64::try_from(dead.len()).unwrap_or(i64::MAX))
             .bind(alive)
             .bind(if alive { millis(failure.delay) } else { 0 })
+            .bind(keys.is_empty())
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -254,6 +264,12 @@ impl SqliteBackend {
         }
         transaction.commit().await?;
         Ok(kept)
+    }
+
+    /// Renews a lease, and returns whether it was still there.
+    pub(crate) async fn renew_one(&self, held: &Lease, lease: i64) -> Result<bool, InboxError> {
+        let kept = self.renew(std::slice::from_ref(held), lease).await?;
+        Ok(kept.contains_key(&held.token))
     }
 
     /// Corrects the count of a lane without events, and ends its lease.

@@ -1,7 +1,8 @@
 //! Opens the file, migrates it and begins transactions.
 
 use std::{
-    path::Path,
+    fs,
+    path::{self, Path},
     time::{Duration, Instant},
 };
 
@@ -13,8 +14,11 @@ use tokio::time::{sleep, timeout};
 
 use super::{FileIdentity, Phase, Progress, SqliteBackend, sql};
 use crate::{
-    backend::{Backend, migrations},
-    error::InboxError,
+    backend::{
+        Backend,
+        migrations::{self, Found},
+    },
+    error::{DatabaseError, InboxError},
 };
 
 /// How long opening a file, a handler that begins a transaction, and a reader wait for writers.
@@ -31,8 +35,10 @@ const READERS: u32 = 4;
 
 impl SqliteBackend {
     pub(crate) async fn open(path: &Path) -> Result<Self, InboxError> {
+        // What is relative means the same file for later connections.
+        let path = path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let options = SqliteConnectOptions::new()
-            .filename(path)
+            .filename(&path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // A commit is on the disk before Meta gets its 200.
@@ -51,9 +57,16 @@ impl SqliteBackend {
             Box::pin(async move { Ok(!connection.is_in_transaction()) })
         });
         let writer = open_file(writer, &options).await?;
-        let file = FileIdentity::new(path).map_err(InboxError::database)?;
+        // And a link to it too.
+        let path = fs::canonicalize(&path)
+            .map_err(|_| InboxError::database(DatabaseError::file_lost()))?;
+        let options = options.filename(&path);
+        writer.set_connect_options(options.clone());
         let options = options.read_only(true).busy_timeout(BUSY_TIMEOUT);
-        let readers = pool(READERS).connect_lazy_with(options);
+        // One stays open, so that SQLite never removes the log, also if the writer is replaced.
+        let readers = pool(READERS).connect_with(options).await?;
+        sqlx::query(sql::HAS_SCHEMA).execute(&readers).await?;
+        let file = FileIdentity::new(&path).map_err(InboxError::database)?;
         Ok(Self {
             writer,
             readers,
@@ -75,13 +88,15 @@ impl SqliteBackend {
         sqlx::query(migrations::SQLITE_VERSIONS)
             .execute(&mut *transaction)
             .await?;
-        let version: Option<i32> = sqlx::query_scalar(sql::VERSION)
-            .fetch_one(&mut *transaction)
+        let found = sqlx::query_as(sql::VERSION)
+            .fetch_optional(&mut *transaction)
             .await?;
-        for (version, migration) in migrations::missing(migrations::SQLITE, version)? {
-            sqlx::raw_sql(migration).execute(&mut *transaction).await?;
-            sqlx::query("INSERT INTO whatsapp_inbox_schema (version) VALUES (?1)")
+        for (version, migration) in migrations::missing(migrations::SQLITE, found)? {
+            let statements = sqlx::raw_sql(migration.statements);
+            statements.execute(&mut *transaction).await?;
+            sqlx::query(sql::ADD_VERSION)
                 .bind(version)
+                .bind(migration.oldest_code)
                 .execute(&mut *transaction)
                 .await?;
         }
@@ -90,15 +105,15 @@ impl SqliteBackend {
     }
 
     /// The version of the schema. `None` if it is not there.
-    async fn version(&self) -> Result<Option<i32>, InboxError> {
+    async fn version(&self) -> Result<Option<Found>, InboxError> {
         let is_there: bool = sqlx::query_scalar(sql::HAS_SCHEMA)
             .fetch_one(&self.readers)
             .await?;
         if !is_there {
             return Ok(None);
         }
-        Ok(sqlx::query_scalar(sql::VERSION)
-            .fetch_one(&self.readers)
+        Ok(sqlx::query_as(sql::VERSION)
+            .fetch_optional(&self.readers)
             .await?)
     }
 
@@ -166,6 +181,60 @@ fn is_busy(error: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each connection of the pools is opened when it is needed.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn later_connections_open_the_same_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = std::env::current_dir().unwrap();
+        let [relative, link] = ["relative", "link"].map(|name| dir.path().join(name));
+        for place in [&relative, &link] {
+            fs::create_dir(place).unwrap();
+        }
+        std::os::unix::fs::symlink(relative.join("inbox.db"), link.join("inbox.db")).unwrap();
+        std::env::set_current_dir(&relative).unwrap();
+        let by_name = SqliteBackend::open(Path::new("inbox.db")).await.unwrap();
+        std::env::set_current_dir(&before).unwrap();
+        let by_link = SqliteBackend::open(&link.join("inbox.db")).await.unwrap();
+        fs::remove_file(link.join("inbox.db")).unwrap();
+        by_name.migrate().await.unwrap();
+        for inbox in [by_name, by_link] {
+            // The connection that writes is replaced.
+            let writer = inbox.writer.acquire().await.unwrap();
+            writer.close().await.unwrap();
+            let writer = inbox.writer.acquire().await.unwrap();
+            let mut all = vec![writer];
+            for _ in 0..READERS {
+                all.push(inbox.readers.acquire().await.unwrap());
+            }
+            for mut connection in all {
+                let there: bool = sqlx::query_scalar(sql::HAS_SCHEMA)
+                    .fetch_one(&mut *connection)
+                    .await
+                    .unwrap();
+                assert!(there);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn changed_names_are_found_by_an_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let inbox = SqliteBackend::open(&dir.path().join("inbox.db"))
+            .await
+            .unwrap();
+        inbox.migrate().await.unwrap();
+        for statement in [sql::PLACE, sql::REPOINT, sql::PURGE_ALIASES] {
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain)
+                .fetch_all(&inbox.readers)
+                .await
+                .unwrap();
+            let scans = plan.iter().any(|(.., step)| step.starts_with("SCAN"));
+            assert!(!plan.is_empty() && !scans, "{plan:?}");
+        }
+    }
 
     /// What a cancelled caller leaves behind does not hold up the next one.
     #[tokio::test(flavor = "multi_thread")]

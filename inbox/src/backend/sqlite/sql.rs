@@ -12,7 +12,11 @@ macro_rules! now {
 pub(super) const HAS_SCHEMA: &str =
     "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'whatsapp_inbox_schema')";
 
-pub(super) const VERSION: &str = "SELECT max(version) FROM whatsapp_inbox_schema";
+pub(super) const VERSION: &str = "SELECT version, oldest_code FROM whatsapp_inbox_schema
+    ORDER BY version DESC LIMIT 1";
+
+pub(super) const ADD_VERSION: &str =
+    "INSERT INTO whatsapp_inbox_schema (version, oldest_code) VALUES (?1, ?2)";
 
 /// In the transaction of a handler: it is there as long as the transaction is.
 pub(super) const SAVEPOINT: &str = "SAVEPOINT whatsapp_inbox";
@@ -87,6 +91,11 @@ pub(super) const FETCH: &str = concat!(
     FROM whatsapp_inbox_event WHERE lane = ?1 AND state = 0 ORDER BY event_time, seq LIMIT ?2"
 );
 
+/// Without the column that may be damaged: the end of a long body is stored apart.
+pub(super) const FIRST: &str = "
+    SELECT event_key, attempts FROM whatsapp_inbox_event
+    WHERE lane = ?1 AND state = 0 ORDER BY event_time, seq LIMIT 1";
+
 /// `?3`: events that are done, `?4` and `?5`: quiet and longest time of gathering.
 pub(super) const RELEASE: &str = concat!(
     "UPDATE whatsapp_inbox_lane SET
@@ -137,9 +146,10 @@ pub(super) const FAIL_EVENT: &str = concat!(
 pub(super) const OUTCOME: &str =
     "SELECT state, attempts FROM whatsapp_inbox_event WHERE event_key = ?1";
 
+/// `?5`: nothing was handled, so the claim has not been, and those before it have.
 pub(super) const FAIL_LANE: &str = concat!(
     "UPDATE whatsapp_inbox_lane SET
-        pending = pending - ?2, owner = NULL, claims = 0, held = ?3,
+        pending = pending - ?2, owner = NULL, held = ?3, claims = iif(?5, max(claims - 1, 0), 0),
         first_at = CASE WHEN pending > ?2 THEN coalesce(first_at, ",
     now!(),
     ") END,
@@ -223,8 +233,16 @@ pub(super) const DEAD: &str = "
         finished_at AS finished, body
     FROM whatsapp_inbox_event WHERE state = 2 AND seq > ?1 ORDER BY seq LIMIT ?2";
 
+/// The conversation may have got another name since. A lane is its name after a prefix.
 pub(super) const REPLAY_EVENT: &str = "
-    UPDATE whatsapp_inbox_event SET state = 0, attempts = 0, finished_at = NULL
+    UPDATE whatsapp_inbox_event SET state = 0, attempts = 0, finished_at = NULL,
+        conversation = c.name,
+        lane = substr(lane, 1, length(lane) - length(conversation)) || c.name
+    FROM (
+        SELECT coalesce(a.conversation, o.conversation) AS name
+        FROM whatsapp_inbox_event o
+        LEFT JOIN whatsapp_inbox_alias a ON a.alias = o.conversation
+        WHERE o.event_key = ?1) c
     WHERE event_key = ?1 AND state = 2
     RETURNING lane, class";
 
