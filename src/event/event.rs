@@ -290,7 +290,7 @@ impl Event {
         let timestamp = match element.kind() {
             Kind::GroupParticipant => {
                 let group = self.envelope.group(&element.element);
-                return element.decode_at::<Timestamp>(group.timestamp);
+                element.decode_at::<Timestamp>(group.timestamp)
             }
             Kind::AppState => {
                 let metadata = element.cursor().member::<AppStateMetadata>(b"metadata");

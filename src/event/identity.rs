@@ -261,7 +261,8 @@ fn add_participant<'a>(
         bytes(participant.request_id),
     ]);
     hash.add_json(event.raw_bytes());
-    hash.add_time(participant.timestamp);
+    // As of an event of any other kind that has no time of its own.
+    hash.add_time(participant.timestamp.or_else(|| event.entry_time()));
 }
 
 /// Adds the JSON of an event without an id of its own.

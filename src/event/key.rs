@@ -23,7 +23,7 @@ use crate::hex;
 /// | status | phone number id, id, status, timestamp, recipient and participant by user id and number, transaction, its state and its refunds for a payment: in a group there is one per participant |
 /// | call | phone number id, id, event, timestamp |
 /// | call status | phone number id, id, status, timestamp, recipient by user id and number |
-/// | participant of a group | phone number id, group, type of the event, timestamp, request, list, JSON |
+/// | participant of a group | phone number id, group, type of the event, timestamp or else entry time, request, list, JSON |
 /// | user action | phone number id, list, JSON, user id and WhatsApp id of the contact |
 /// | element of an unknown list | as below, and ids of the contact that it names, or of the only one |
 /// | anything else | phone number id, or entry id if there is none; entry time, list, JSON |

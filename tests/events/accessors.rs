@@ -166,6 +166,10 @@ fn the_time_of_an_event_is_its_own_before_that_of_the_entry() {
             "messages",
             r#"{"messages":[{"id":"A","timestamp":"soon"}]}"#,
         ),
+        (
+            "group_participants_update",
+            r#"{"groups":[{"group_id":"g","added_participants":[{"wa_id":"1"}]}]}"#,
+        ),
         // The time of a part is not the event's time.
         (
             "messages",

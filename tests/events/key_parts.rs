@@ -47,7 +47,8 @@ fn cases() -> Vec<Case> {
         "id": "wamid.S", "status": "captured", "timestamp": "1760000000",
         "recipient_id": "g", "recipient_user_id": "US.1",
         "recipient_participant_id": "1", "recipient_participant_user_id": "US.2",
-        "payment": {"reference_id": "r", "transaction": {"id": "t1", "pg_transaction_id": "p1", "status": "success"}},
+        "payment": {"reference_id": "r", "transaction": {"id": "t1", "pg_transaction_id": "p1", "status": "success",
+            "refunds": [{"id": "f1", "status": "pending", "updated_timestamp": "1760000002"}]}},
         "pricing": {"billable": true},
     });
     let call = json!({"id": "wacid.A", "event": "connect", "timestamp": "1760000000", "from": "1", "duration": 1});
@@ -60,6 +61,7 @@ fn cases() -> Vec<Case> {
         "group_id": "g", "type": "group_participants_add", "timestamp": "1760000000", "request_id": "r",
         "reason": "invite_link", "added_participants": [{"wa_id": "1", "input": "1"}],
     });
+    let timeless = json!({"group_id": "g", "added_participants": [{"wa_id": "1"}]});
     vec![
         Case {
             name: "message",
@@ -138,6 +140,18 @@ fn cases() -> Vec<Case> {
                     "/entry/0/changes/0/value/statuses/0/payment/transaction/status",
                     json!("pending"),
                 ),
+                (
+                    "/entry/0/changes/0/value/statuses/0/payment/transaction/refunds/0/id",
+                    json!("f2"),
+                ),
+                (
+                    "/entry/0/changes/0/value/statuses/0/payment/transaction/refunds/0/status",
+                    json!("success"),
+                ),
+                (
+                    "/entry/0/changes/0/value/statuses/0/payment/transaction/refunds/0/updated_timestamp",
+                    json!("1760000003"),
+                ),
             ],
             others: vec![
                 (ENTRY, json!("8")),
@@ -214,6 +228,12 @@ fn cases() -> Vec<Case> {
                     json!("2"),
                 ),
             ],
+            others: vec![(ENTRY, json!("8"))],
+        },
+        Case {
+            name: "participant of a group without a time",
+            body: body("group_participants_update", &listed("groups", &timeless)),
+            parts: vec![(PHONE, json!("2")), (TIME, json!(1))],
             others: vec![(ENTRY, json!("8"))],
         },
         Case {
