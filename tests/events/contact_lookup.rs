@@ -46,6 +46,8 @@ fn name(event: &Event) -> Option<String> {
         Payload::UserPreference(preference) => preference.contact,
         Payload::UserIdUpdate(update) => update.contact,
         Payload::GroupParticipant(participant) => participant.contact,
+        Payload::HistoryMessage(message) => message.contact,
+        Payload::StandbyEcho(echo) => echo.contact,
         other => panic!("{other:?}"),
     };
     let contact: Contact<'_> = contact.get()?;
@@ -208,4 +210,129 @@ fn the_ids_of_a_sender_are_those_of_the_message_first() {
         ids("US.contact", "US.ENT.message")
     );
     assert_eq!(sender(r#""new":1"#), ids("US.contact", "US.ENT.contact"));
+}
+
+/// An element with one id of a person, in each place where it may be.
+const ONE_WAY: [(&str, &str); 14] = [
+    (
+        "messages",
+        r#""statuses":[{"id":"wamid.A","recipient_id":"g","recipient_participant_id":"$id"}]"#,
+    ),
+    (
+        "messages",
+        r#""statuses":[{"id":"wamid.A","recipient_id":"g","recipient_participant_user_id":"$id"}]"#,
+    ),
+    (
+        "user_id_update",
+        r#""user_id_update":[{"wa_id":"$id","user_id":{"previous":"US.0","current":"US.7"}}]"#,
+    ),
+    (
+        "user_id_update",
+        r#""user_id_update":[{"wa_id":"7","user_id":{"previous":"$id","current":"US.7"}}]"#,
+    ),
+    (
+        "user_id_update",
+        r#""user_id_update":[{"wa_id":"7","user_id":{"previous":"US.0","current":"$id"}}]"#,
+    ),
+    (
+        "standby",
+        r#""standby":{"message_echoes":[{"id":"wamid.A","message":{"to":"$id"}}]}"#,
+    ),
+    (
+        "standby",
+        r#""standby":{"message_echoes":[{"id":"wamid.A","message":{"recipient":"$id"}}]}"#,
+    ),
+    (
+        "history",
+        r#""history":[{"threads":[{"context":{"user_id":"$id"},"messages":[{"id":"wamid.A"}]}]}]"#,
+    ),
+    (
+        "history",
+        r#""history":[{"threads":[{"context":{"wa_id":"$id"},"messages":[{"id":"wamid.A"}]}]}]"#,
+    ),
+    (
+        "history",
+        r#""history":[{"threads":[{"id":"$id","messages":[{"id":"wamid.A"}]}]}]"#,
+    ),
+    (
+        "history",
+        r#""history":[{"threads":[{"messages":[{"id":"wamid.A","from":"$id"}]}]}]"#,
+    ),
+    (
+        "history",
+        r#""history":[{"threads":[{"messages":[{"id":"wamid.A","from_user_id":"$id"}]}]}]"#,
+    ),
+    (
+        "history",
+        r#""history":[{"threads":[{"messages":[{"id":"wamid.A","to":"$id"}]}]}]"#,
+    ),
+    (
+        "history",
+        r#""history":[{"threads":[{"messages":[{"id":"wamid.A","to_user_id":"$id"}]}]}]"#,
+    ),
+];
+
+#[test]
+fn each_id_of_a_person_finds_the_contact() {
+    let meant = r#"{"profile":{"name":"Meant"},"wa_id":"16500","user_id":"US.1"}"#;
+    for (field, element) in ONE_WAY {
+        for id in ["16500", "US.1"] {
+            let element = element.replace("$id", id);
+            for count in COUNTS {
+                let event = event(field, &element, &contacts(&[BY_OTHERS, meant], count));
+                for event in [&event, &event.detach()] {
+                    let name = name(event);
+                    assert_eq!(name.as_deref(), Some("Meant"), "{count}: {element}");
+                }
+            }
+        }
+    }
+}
+
+const BY_OTHERS: &str = r#"{"profile":{"name":"Someone else"},"wa_id":"16501","user_id":"US.2"}"#;
+
+/// Some senders write it, and some do not. Plain numbers and others are sorted in another order.
+#[test]
+fn a_plus_before_a_phone_number_finds_the_same_contact() {
+    for count in COUNTS {
+        let plus = |number: usize| ["", "+"][number % 2];
+        let all = (0..count).map(|number| {
+            let plus = plus(number);
+            format!(r#"{{"profile":{{"name":"{number}"}},"wa_id":"{plus}1650{number}"}}"#)
+        });
+        let all = format!("[{}]", all.collect::<Vec<_>>().join(","));
+        for number in 0..count {
+            for plus in ["", "+"] {
+                let element =
+                    format!(r#""messages":[{{"id":"wamid.A","from":"{plus}1650{number}"}}]"#);
+                let event = event("messages", &element, &all);
+                let expected = Some(number.to_string());
+                assert_eq!(name(&event), expected, "{count}: {element}");
+            }
+        }
+    }
+}
+
+/// Its person may be in it or in an object in it. Deeper, it may be about somebody else.
+#[test]
+fn a_copy_of_an_unknown_element_has_the_contact_that_it_names() {
+    for (element, expected) in [
+        (r#"{"id":"A","wa_id":"16500"}"#, &["Meant"][..]),
+        (r#"{"id":"A","owner":{"wa_id":"16500"}}"#, &["Meant"]),
+        (r#"{"id":"A","owner":{"user":"US.1"}}"#, &["Meant"]),
+        (r#"{"id":"A","owner":{"of":{"wa_id":"16500"}}}"#, &[]),
+        (r#"{"id":"A"}"#, &[]),
+    ] {
+        let meant = r#"{"profile":{"name":"Meant"},"wa_id":"16500","user_id":"US.1"}"#;
+        for count in COUNTS {
+            let list = format!(r#""holograms":[{element}]"#);
+            let event = event("messages", &list, &contacts(&[BY_OTHERS, meant], count));
+            let queued = Notification::from_queue(event.to_queue()).unwrap();
+            for copy in [&event.detach(), &queued.events()[0]] {
+                let names = copy.contacts().map(|contact| contact.profile?.name);
+                let names: Vec<_> = names.map(Option::unwrap).collect();
+                assert_eq!(names, expected, "{count}: {element}");
+            }
+        }
+    }
 }
