@@ -134,16 +134,54 @@ fn what_is_said_of_a_thread_and_chunk_goes_with_each_of_its_messages_alone() {
 
 #[test]
 fn what_was_said_in_a_chat_goes_with_its_messages() {
-    let events = events(
-        "messages",
-        r#"{"messages":[{"id":"A","type":"text"},{"id":"B","type":"text"}],
-            "conversation_context":{"type":"summary","summary":{"text":"wants a sample"}}}"#,
-    );
-    assert_eq!(events.len(), 2);
-    for event in events.iter().flat_map(forms) {
-        let conversation = message(&event).conversation.unwrap();
-        assert_eq!(conversation.kind, Some("summary"));
-        assert_eq!(conversation.summary.unwrap().text, Some("wants a sample"));
+    let list = r#""messages":[{"id":"A","type":"text"},{"id":"B","type":"text"}]"#;
+    for (field, messages) in [
+        ("messages", list.to_owned()),
+        ("standby", format!(r#""standby":{{{list}}}"#)),
+    ] {
+        let context =
+            r#""conversation_context":{"type":"summary","summary":{"text":"wants a sample"}}"#;
+        let events = events(field, &format!("{{{messages},{context}}}"));
+        assert_eq!(events.len(), 2);
+        for event in events.iter().flat_map(forms) {
+            let conversation = message(&event).conversation.unwrap();
+            assert_eq!(conversation.kind, Some("summary"), "{field}");
+            assert_eq!(conversation.summary.unwrap().text, Some("wants a sample"));
+        }
+    }
+}
+
+/// Wherever an element is in its value, what Meta adds to the value is named.
+#[test]
+fn what_is_not_read_of_a_value_is_named_for_each_of_its_elements() {
+    for (field, list) in [
+        ("messages", r#""messages":[{"id":"A"}]"#),
+        ("messages", r#""statuses":[{"id":"A"}]"#),
+        ("messages", r#""errors":[{"code":1}]"#),
+        ("standby", r#""standby":{"messages":[{"id":"A"}]}"#),
+        ("standby", r#""standby":{"statuses":[{"id":"A"}]}"#),
+        (
+            "group_participants_update",
+            r#""groups":[{"group_id":"g","added_participants":[{"wa_id":"1"}]}]"#,
+        ),
+        (
+            "group_status_update",
+            r#""groups":[{"group_id":"g","type":"group_suspend"}]"#,
+        ),
+        ("history", r#""history":[{"errors":[{"code":1}]}]"#),
+        (
+            "history",
+            r#""history":[{"threads":[{"id":"1","messages":[{"id":"A"}]}]}]"#,
+        ),
+    ] {
+        let beside = r#""metadata":{"phone_number_id":"7","waac_id":"8"},"mood":"merry""#;
+        for event in events(field, &format!("{{{beside},{list}}}"))
+            .iter()
+            .flat_map(forms)
+        {
+            let paths = ["value.metadata.waac_id", "value.mood"];
+            assert_eq!(event.unread(), paths, "{list}");
+        }
     }
 }
 

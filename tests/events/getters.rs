@@ -305,6 +305,19 @@ fn in_a_call() {
     }
 }
 
+/// The metadata of the control that counts, of a handover with all three.
+fn of_several(kind: &str, key: &str) -> Option<String> {
+    let controls = ["control_shared", "control_taken", "control_passed"];
+    let controls = controls.map(|name| format!(r#""{name}":{{"metadata":"{name}"}}"#));
+    let body = format!(
+        r#"{{"entry":[{{"changes":[{{"field":"messaging_handovers","value":{{"{key}":"{kind}",{}}}}}]}}]}}"#,
+        controls.join(",")
+    );
+    let notification = Notification::parse(body).unwrap();
+    let control = payload!(&notification.events()[0], Handover).control()?;
+    control.metadata.map(str::to_owned)
+}
+
 #[test]
 fn in_chats_of_others_and_of_the_app() {
     for key in ["control_passed", "control_taken", "control_shared"] {
@@ -320,6 +333,12 @@ fn in_chats_of_others_and_of_the_app() {
         );
         let handover = payload!(handover, Handover);
         let control = handover.control().unwrap();
+        assert_eq!(of_several(key, "type").as_deref(), Some(key));
+        // A type that is not known, or none: the first one.
+        for name in ["kind", "type\":\"control_lost\",\"kind"] {
+            let found = of_several(key, name);
+            assert_eq!(found.as_deref(), Some("control_passed"), "{name}");
+        }
         assert_named!(
             control,
             previous_owner_role,

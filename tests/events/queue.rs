@@ -370,6 +370,24 @@ fn what_is_no_event_of_a_queue_is_told() {
         Notification::from_queue(later).unwrap_err(),
         QueueError::LaterVersion
     );
+    // So may its selection of one of several events.
+    for later in [
+        r#""last""#,
+        r#""all""#,
+        r#""""#,
+        "1",
+        "null",
+        r#"["first"]"#,
+    ] {
+        let later = version(&format!(
+            "\"tower_whatsapp\":1,\"tower_whatsapp_only\":{later}"
+        ));
+        assert_eq!(
+            Notification::from_queue(later.clone()).unwrap_err(),
+            QueueError::LaterVersion,
+            "{later}"
+        );
+    }
     for other in [
         &*version("\"tower_whatsap\":1"),
         &version("\"tower_whatsapp\":0"),
