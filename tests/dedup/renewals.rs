@@ -289,3 +289,71 @@ async fn a_late_commit_is_counted() {
     };
     stack.at_rest([1, 2, 0], tally).await;
 }
+
+/// The store may have started it then, and not when its answer arrived.
+#[tokio::test(start_paused = true)]
+async fn a_lease_counts_from_the_sending_of_its_claim_or_renewal() {
+    // The call that is slow, when it is sent, and when the handler ends.
+    for (op, at, end) in [(Op::Claim, 0, 30_100), (Op::Renew, 10_000, 40_100)] {
+        let called = if op == Op::Claim { 200 } else { 0 };
+        let stack = Stack::new(Host::slow(millis(end - called)));
+        stack.store.at(op, 1, Fault::Slow(millis(200)));
+        let began = Instant::now();
+        let sent = stack.begin(&text("A")).await;
+        sleep_until(began + millis(at + 300)).await;
+        // As when the process is suspended: the lease was over 100 ms before.
+        tokio::time::advance(millis(end + 1 - at - 300)).await;
+        stack.rest().await;
+        let renewals = stack.store.calls_of(Op::Renew).len();
+        assert_eq!(renewals, usize::from(op == Op::Renew));
+        let tally = Tally {
+            lease_overruns: 1,
+            ..Tally::handled(1)
+        };
+        stack.at_rest([1, 1, 0], tally).await;
+        let late = Answer::later(DedupRejectionKind::ResponseDeadline);
+        assert_eq!(sent.await.unwrap(), late, "{op:?}");
+    }
+}
+
+/// Two renewals may fail, however short the lease is.
+#[tokio::test(start_paused = true)]
+async fn a_failed_renewal_is_repeated_before_the_lease_ends() {
+    for lease in [seconds(1), seconds(2), LEASE] {
+        let stack = Stack::with(Host::slow(lease * 2), |builder| builder.lease(lease));
+        for call in [1, 2] {
+            stack.store.at(Op::Renew, call, Fault::Fail);
+        }
+        let began = Instant::now();
+        drop(stack.begin(&text("A")).await);
+        sleep_until(began + lease).await;
+        assert_eq!(stack.store.pending(), 1, "{lease:?}");
+        stack.rest().await;
+        let tally = Tally::handled(1).and_failures(2);
+        stack.at_rest([1, 1, 0], tally).await;
+    }
+}
+
+/// Another holder has one of two events when both come too late: it is not counted twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fenced_event_is_no_overrun_too() {
+    let host = Host::new(|call, _| async move {
+        match call {
+            1 => std::thread::sleep(millis(1600)),
+            _ => tokio::time::sleep(millis(900)).await,
+        }
+        good()
+    });
+    let stack = Stack::with(host, |builder| builder.lease(seconds(1)));
+    let first = stack.spawn(&text("A").and(text("B")));
+    tokio::time::sleep(millis(1200)).await;
+    assert_eq!(stack.send(&text("A")).await, Answer::good());
+    assert_eq!(first.await.unwrap(), Answer::good());
+    stack.rest().await;
+    let tally = Tally {
+        fenced: 1,
+        lease_overruns: 1,
+        ..Tally::handled(3)
+    };
+    assert_eq!(stack.tally(), tally);
+}
