@@ -358,3 +358,26 @@ async fn an_event_in_flight_for_longer_than_a_lease_is_counted_at_each_delivery(
     assert_eq!(stack.send(&text("A")).await, later);
     assert_eq!(stack.tally().stuck, 3);
 }
+
+/// An event that ended while others went on has not been in flight since then.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_in_flight_again_is_not_counted_from_its_first_time() {
+    let stack = Stack::with(Host::says(http::StatusCode::BAD_GATEWAY), |builder| {
+        builder.in_flight_wait(millis(0))
+    });
+    let store = stack.store.inner();
+    let all = [text("A"), text("B")];
+    let batch = all[0].clone().and(all[1].clone());
+    let (token, long) = (Token::random(), LEASE * 100);
+    let elsewhere = Answer::later(DedupRejectionKind::InFlight);
+    store.claim(&keys(&batch), token, long).await.unwrap();
+    assert_eq!(stack.send(&batch).await, elsewhere);
+    for one in &all {
+        store.release(&keys(one), token).await.unwrap();
+        assert_eq!(stack.send(one).await.status, 502);
+    }
+    sleep(LEASE * 2).await;
+    store.claim(&keys(&batch), token, long).await.unwrap();
+    assert_eq!(stack.send(&batch).await, elsewhere);
+    assert_eq!(stack.tally().stuck, 0);
+}

@@ -10,8 +10,9 @@ use http_body_util::Full;
 use test_support::layer;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_whatsapp::{
-    Notification,
+    Event, Notification,
     dedup::{Claim, DedupLayer, Store, Token},
+    event::EventKey,
 };
 
 use super::{
@@ -31,9 +32,18 @@ impl Kept {
     }
 
     fn events(&self, call: usize) -> usize {
+        self.keys(call).len()
+    }
+
+    fn keys(&self, call: usize) -> Vec<EventKey> {
         let kept = self.0.lock().unwrap();
         let notification = kept[call].extensions.get::<Notification>();
-        notification.unwrap().events().len()
+        notification
+            .unwrap()
+            .events()
+            .iter()
+            .map(Event::key)
+            .collect()
     }
 }
 
@@ -65,6 +75,35 @@ async fn a_replay_is_deduplicated_again() {
     assert_eq!((kept.events(0), kept.events(1)), (1, 1));
     let counters = dedup.handle().counters();
     assert_eq!((counters.delivered, counters.suppressed), (2, 2));
+}
+
+/// A handler may pass its extensions on, with another delivery.
+#[tokio::test(start_paused = true)]
+async fn another_delivery_with_the_extensions_of_one_in_flight() {
+    let kept = Kept::default();
+    let dedup = DedupLayer::new(Scripted::new());
+    let handler = {
+        let kept = kept.clone();
+        service_fn(move |request| kept.clone().handle(request))
+    };
+    let inside = layer().layer(dedup.layer(handler));
+    let sends = {
+        let inside = inside.clone();
+        service_fn(move |first: Request<_>| {
+            let mut other = request(text("B").body());
+            *other.extensions_mut() = first.into_parts().0.extensions;
+            inside.clone().oneshot(other)
+        })
+    };
+    let outside = layer().layer(dedup.layer(sends));
+    let sent = outside.oneshot(request(text("A").body())).await;
+    assert_eq!(sent.unwrap().status(), StatusCode::OK);
+    let repeat = inside.oneshot(request(text("B").body())).await;
+    assert_eq!(repeat.unwrap().status(), StatusCode::OK);
+    assert_eq!(kept.0.lock().unwrap().len(), 1);
+    assert_eq!(kept.keys(0), keys(&text("B")));
+    let counters = dedup.handle().counters();
+    assert_eq!((counters.delivered, counters.suppressed), (2, 1));
 }
 
 /// Without a `WebhookLayer`, in which a host makes the notifications itself.

@@ -2,14 +2,17 @@
 
 use std::{future::pending, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::consume_budget,
+    time::{Instant, sleep},
+};
 use tower_whatsapp::{
     dedup::{DedupRejectionKind, Store, Token},
     testing::sample::Sample,
 };
 
 use super::{
-    host::Host,
+    host::{Host, good},
     scripted::{Fault, Held, Op},
     stack::{Answer, LEASE, Stack, Tally, keys, millis, text},
 };
@@ -92,7 +95,7 @@ async fn a_handler_that_has_to_be_stopped() {
             pending::<()>().await;
         }
         sleep(millis(100)).await;
-        super::host::good()
+        good()
     }));
     let sent = stack.begin(&text("A")).await;
     let good = stack.begin(&text("B")).await;
@@ -215,6 +218,28 @@ async fn duplicates_that_wait_with_a_quick_store() {
     stack.rest().await;
 }
 
+/// Uses up the budget that its task has for each poll, so that a drain could starve.
+#[tokio::test]
+async fn a_handler_that_is_always_busy_is_stopped_too() {
+    let host = Host::new(|_, _| async {
+        let began = Instant::now();
+        while began.elapsed() < TEN {
+            // Returns when the budget is used up.
+            consume_budget().await;
+        }
+        good()
+    });
+    let stack = Stack::new(host);
+    let sent = stack.begin(&text("A")).await;
+    assert_eq!(drain(&stack, millis(50)).await, (1, 1, 0));
+    let stopped = Answer::later(DedupRejectionKind::Draining);
+    assert_eq!(sent.await.unwrap(), stopped);
+    assert_eq!(stack.host.ended(), 0);
+    stack
+        .at_rest([1, 0, 1], Tally::handled(1).and_aborted(1))
+        .await;
+}
+
 /// A handler that blocks its thread cannot be aborted: it counts as left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_handler_that_cannot_be_stopped() {
@@ -233,7 +258,7 @@ async fn a_handler_that_cannot_be_stopped() {
                 } else {
                     pending::<()>().await;
                 }
-                super::host::good()
+                good()
             }
         }
     });
