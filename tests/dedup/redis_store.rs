@@ -550,6 +550,7 @@ async fn a_server_without_memory() {
     let all = keys(100);
     store.claim(&all, A, LEASE).await.unwrap();
     // All scripts are loaded, because they take memory too.
+    store.renew(&all, A, LEASE).await.unwrap();
     commit(&store, 1000, A).await.unwrap();
     server.run::<()>("CONFIG SET maxmemory-policy noeviction");
     server.run::<()>("CONFIG SET maxmemory 1");
@@ -563,7 +564,10 @@ async fn a_server_without_memory() {
     // One key of the batch failed, so the whole batch fails.
     let error = store.claim(&[key(1000), key(1001)], A, LEASE).await;
     assert_eq!(error.unwrap_err().kind(), StoreErrorKind::Full);
-    // Pending events can be committed.
+    // Pending events can be renewed and committed.
+    let renewals = store.renew(&all, A, LEASE * 2).await.unwrap();
+    assert_eq!(renewals, [Renewal::Renewed; 100]);
+    assert!(on_key::<u64>(&server, "TTL", all[0]) > LEASE.as_secs());
     let commits = store.commit(&windows(&all[..50]), A).await.unwrap();
     assert_eq!(commits, [Commit::Recorded; 50]);
     store.release(&all[50..], A).await.unwrap();
