@@ -57,12 +57,21 @@ async fn graph(request: Request<Body>) -> Response {
             numbered("whatsapp_business_account", "https://other.example/")
         }
         Some("3?fields=webhook_configuration") => json!({}),
+        Some("5?fields=webhook_configuration") => numbered("whatsapp_business_account", url),
+        Some("6?fields=webhook_configuration") => json!({ "webhook_configuration": {
+            "phone_number": "https://other.example/", "whatsapp_business_account": url,
+            "application": url,
+        } }),
         Some("1/subscriptions") => fields(&["messages", "account_update"]),
         Some("2/subscriptions") => fields(&["account_update"]),
         // The names alone, as older versions have them.
         Some("3/subscriptions") => json!({ "data": [{
             "object": "whatsapp_business_account", "callback_url": "https://other.example/",
             "fields": ["messages", "account_update"],
+        }] }),
+        Some("5/subscriptions") => json!({ "data": [{
+            "object": "whatsapp_business_account", "callback_url": "https://other.example/",
+            "fields": ["account_update"],
         }] }),
         // The first one is of another product.
         Some("4/subscriptions") => json!({ "data": [
@@ -98,10 +107,14 @@ async fn the_graph_api_tells_what_meta_has_stored() {
         ("--phone-number", "2", &["callback_elsewhere"]),
         ("--phone-number", "3", &["callback_missing"]),
         ("--phone-number", "4", &[]),
+        // That of the number wins over that of the account, and that over the app's.
+        ("--phone-number", "5", &[]),
+        ("--phone-number", "6", &["callback_elsewhere"]),
         ("--app", "1", &[]),
         ("--app", "2", &["field_missing"]),
         ("--app", "3", &["callback_elsewhere"]),
         ("--app", "4", &["field_missing"]),
+        ("--app", "5", &["field_missing", "callback_elsewhere"]),
     ] {
         let env = [("WHATSAPP_ACCESS_TOKEN", "EAAcanary")];
         // No server is there, so that is an error too.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{Router, routing::post};
@@ -130,4 +131,24 @@ async fn the_weights_of_a_mix_and_the_seed_decide_what_is_sent() {
     assert!((3..=20).contains(&messages(2)), "{}", messages(2));
     assert_eq!(sent[0], sent[1]);
     assert_ne!(sent[0], sent[3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn latencies_are_in_milliseconds_and_the_time_in_seconds() {
+    let handler = async || tokio::time::sleep(Duration::from_millis(1100)).await;
+    let app = Router::new().route("/webhook", post(handler));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/webhook", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, app).await });
+    let line = "--events 3 --rate 1000 --duplicate 0 --repeat 0 --timeout 20 --json";
+    let (code, report, _) = send_to(&url, &options(line)).await;
+    assert_eq!(code, Some(0), "{report}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    for quantile in ["p50", "p90", "p99", "max"] {
+        let latency = report["latency_ms"][quantile].as_f64().unwrap();
+        assert!(latency >= 1100.0, "{quantile} {report}");
+    }
+    assert_eq!(report["fraction_above_1_s"], 1.0);
+    let seconds = report["seconds"].as_f64().unwrap();
+    assert!((1.1..1000.0).contains(&seconds), "{report}");
 }
