@@ -1214,6 +1214,22 @@ async fn the_effective_window_is_that_of_late() {
     assert_eq!(store.effective_window(), Some(8 * HOUR));
 }
 
+/// Of several shards, the one that forgot the soonest counts.
+#[tokio::test(start_paused = true)]
+async fn the_effective_window_is_the_shortest_of_all_shards() {
+    let store = MemoryStore::with_capacity(30_000);
+    handle(&store, 0..30_000, WEEK).await;
+    advance(5 * HOUR).await;
+    let mut next = 30_000;
+    while store.effective_window().is_none() {
+        handle(&store, [next], WEEK).await;
+        next += 1;
+    }
+    advance(HOUR / 2).await;
+    handle(&store, next..next + 10_000, WEEK).await;
+    assert_eq!(store.effective_window(), Some(5 * HOUR));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_has_passed_is_thrown_away_in_time() {
     let store = MemoryStore::new();
