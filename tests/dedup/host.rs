@@ -23,6 +23,7 @@ pub(crate) struct Seen {
     pub(crate) fresh: Vec<EventKey>,
     pub(crate) suppressed: Vec<EventKey>,
     pub(crate) stale: Vec<bool>,
+    pub(crate) suppressed_stale: Vec<bool>,
     pub(crate) unprotected: bool,
 }
 
@@ -116,16 +117,16 @@ impl<B> Service<Request<B>> for Host {
         let keys = |events: &[tower_whatsapp::Event]| {
             events.iter().map(tower_whatsapp::Event::key).collect()
         };
+        let stale = |events: &[tower_whatsapp::Event]| {
+            events.iter().map(tower_whatsapp::Event::is_stale).collect()
+        };
         let call = {
             let mut seen = self.seen.lock().unwrap();
             seen.push(Seen {
                 fresh: keys(notification.events()),
                 suppressed: keys(notification.suppressed()),
-                stale: notification
-                    .events()
-                    .iter()
-                    .map(tower_whatsapp::Event::is_stale)
-                    .collect(),
+                stale: stale(notification.events()),
+                suppressed_stale: stale(notification.suppressed()),
                 unprotected: notification.is_unprotected(),
             });
             seen.len()

@@ -60,6 +60,7 @@ async fn some_done() {
         fresh: keys(&text("B").and(text("C"))),
         suppressed: keys(&text("A")),
         stale: vec![false, false],
+        suppressed_stale: vec![false],
         unprotected: false,
     };
     assert_eq!(stack.host.seen()[1], seen);

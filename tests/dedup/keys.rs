@@ -379,6 +379,7 @@ async fn what_is_beside_a_refused_event_is_handled() {
     assert_eq!(stack.send(&both).await, Answer::good());
     assert_eq!(stack.host.seen()[0].fresh, keys(&text("A")));
     assert_eq!(stack.host.seen()[0].suppressed, keys(&old));
+    assert_eq!(stack.host.seen()[0].suppressed_stale, [true]);
     assert_eq!(stack.held(&both).await, [Held::Done, Held::Absent]);
     assert_eq!(stack.send(&both).await, Answer::known());
     let tally = Tally {
