@@ -351,6 +351,26 @@ fn nested_as_deep_as_a_body_may_be() {
     }
 }
 
+/// The rest of a delivery is copied up to its end, with whatever keys it has there.
+#[test]
+fn keys_of_the_format_after_the_event_do_not_count() {
+    const EVENT: &str =
+        r#""entry":[{"changes":[{"field":"messages","value":{"messages":[{"id":"a"}]}}]}]"#;
+    for after in [
+        r#""tower_whatsapp":2"#,
+        r#""tower_whatsapp_only":"last""#,
+        r#""body":{"entry":[]}"#,
+        r#""body":7,"tower_whatsapp":null"#,
+    ] {
+        let form = format!(r#"{{"tower_whatsapp":1,{EVENT},{after}}}"#);
+        let notification = Notification::from_queue(form).unwrap();
+        assert_eq!(notification.events()[0].id(), Some("a"), "{after}");
+    }
+    let form = r#"{"tower_whatsapp":1,"body":[1],"body":[2],"entry":[3]}"#;
+    let notification = Notification::from_queue(form).unwrap();
+    assert_eq!(notification.events()[0].raw(), "[1]");
+}
+
 #[test]
 fn what_is_no_event_of_a_queue_is_told() {
     let event = sample::text("hi").notification().events()[0].clone();
