@@ -304,4 +304,15 @@ mod tests {
         assert_eq!(store.push(record("a", "hi")), 5);
         assert_eq!((repeat_of(5), store.totals().gone), (None, 0));
     }
+
+    #[test]
+    fn a_repeat_that_goes_leaves_the_first_record_that_is_kept() {
+        let store = Store::new(3, usize::MAX);
+        let ids = ["a", "b", "a", "c", "a", "d", "a"];
+        let last = ids.map(|id| store.push(record(id, "hi"))).last().copied();
+        // The third one goes after the fifth, which has nothing before it any more, has come.
+        assert_eq!(store.totals().oldest, 5);
+        let repeat_of = |number| store.get(number).unwrap().repeat_of;
+        assert_eq!((last, repeat_of(5), repeat_of(7)), (Some(7), None, Some(5)));
+    }
 }
