@@ -237,3 +237,26 @@ async fn a_title_names_the_person_or_the_event() {
         assert_eq!(serve.kept().await.last().unwrap()["title"], title, "{body}");
     }
 }
+
+#[tokio::test]
+async fn a_row_says_whether_any_of_its_events_has_keys_that_are_not_read() {
+    let serve = Serve::start(&[], &ENV);
+    for (marked, unread) in [
+        (None, false),
+        (Some(0), true),
+        (Some(1), true),
+        (Some(2), true),
+    ] {
+        let mut body: Value = serde_json::from_str(&batch(3)).unwrap();
+        if let Some(index) = marked {
+            body["entry"][0]["changes"][0]["value"]["messages"][index]["mood"] = "merry".into();
+        }
+        let status = serve.deliver(&body.to_string(), SECRET).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(
+            serve.kept().await.last().unwrap()["unread"],
+            unread,
+            "{marked:?}"
+        );
+    }
+}
