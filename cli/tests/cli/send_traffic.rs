@@ -152,3 +152,21 @@ async fn latencies_are_in_milliseconds_and_the_time_in_seconds() {
     let seconds = report["seconds"].as_f64().unwrap();
     assert!((1.1..1000.0).contains(&seconds), "{report}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_that_nobody_takes_has_the_reason_in_its_line() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/webhook", listener.local_addr().unwrap());
+    drop(listener);
+    let (code, line, _) = send_to(&url, &["--sample", "text"]).await;
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("onnect"), "{line}");
+    let (code, line, _) = send_to(&url, &["--sample", "text", "--json"]).await;
+    assert_eq!(code, Some(1), "{line}");
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&line["sample"], &line["status"]),
+        (&"text".into(), &Value::Null)
+    );
+    assert!(line["error"].as_str().unwrap().contains("onnect"), "{line}");
+}
