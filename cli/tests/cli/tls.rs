@@ -56,7 +56,8 @@ async fn output(command: &str, url: &str, options: &[&str]) -> (Option<i32>, Str
 async fn each_authority_of_the_file_is_trusted_and_no_other() {
     let authorities = ["first", "second", "third"].map(Authority::new);
     let pems: String = authorities.iter().map(Authority::pem).collect();
-    let ca = Directory::new("cli-authorities").write("ca.pem", &pems);
+    let files = Directory::new("cli-authorities");
+    let ca = files.write("ca.pem", &pems);
     let stranger = Authority::new("a stranger");
     for (index, authority) in authorities.iter().chain([&stranger]).enumerate() {
         let is_trusted = index < authorities.len();
@@ -111,7 +112,8 @@ async fn a_client_certificate_is_sent_with_its_intermediates() {
 async fn send_says_what_is_wrong_with_a_certificate() {
     let good = || CertificateRequest::server(&["127.0.0.1"]);
     let authority = Authority::new("an authority");
-    let ca = Directory::new("cli-wrong").write("ca.pem", &authority.pem());
+    let files = Directory::new("cli-wrong");
+    let ca = files.write("ca.pem", &authority.pem());
     for (words, identity) in [
         ("has expired", authority.sign(good().valid(2020, 2021))),
         ("is not valid yet", authority.sign(good().valid(3000, 3001))),

@@ -5,9 +5,9 @@ use std::{error::Error, future, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{fs, sync::watch, time::interval};
 use tokio_rustls::rustls::{
     RootCertStore, ServerConfig,
-    crypto::ring,
+    crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
 use crate::common::{optional, required};
@@ -103,25 +103,37 @@ impl Contents {
         let config = match &self.client_ca {
             None => config.with_no_client_auth(),
             Some(pem) => {
-                let mut roots = RootCertStore::empty();
-                for authority in CertificateDer::pem_slice_iter(pem) {
-                    roots.add(authority?)?;
-                }
-                // An invalid certificate fails the handshake. A missing one does not, because other
-                // routes need none; the layer rejects deliveries without it.
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                        .allow_unauthenticated()
-                        .build()?;
+                let verifier = client_verifier(pem, provider);
+                let verifier = verifier.map_err(|error| format!("TLS_CLIENT_CA: {error}"))?;
                 config.with_client_cert_verifier(verifier)
             }
         };
-        let chain = CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<_, _>>()?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key)?;
-        let mut config = config.with_single_cert(chain, key)?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
+        let chain = chain.map_err(|error| format!("TLS_CERT: {error}"))?;
+        if chain.is_empty() {
+            return Err("TLS_CERT: the file has no certificate".into());
+        }
+        let key = PrivateKeyDer::from_pem_slice(&self.key);
+        let key = key.map_err(|error| format!("TLS_KEY: {error}"))?;
+        let config = config.with_single_cert(chain, key);
+        let mut config = config.map_err(|error| format!("TLS_CERT and TLS_KEY: {error}"))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
+}
+
+/// An invalid certificate fails the handshake. A missing one does not, because other routes need
+/// none; the layer rejects deliveries without it.
+fn client_verifier(
+    pem: &[u8],
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, Box<dyn Error>> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(pem) {
+        roots.add(authority?)?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    Ok(verifier.allow_unauthenticated().build()?)
 }
 
 /// SIGHUP on Unix. Never received on other systems.

@@ -157,14 +157,16 @@ impl Authority {
     }
 }
 
-/// A directory for the files of one test.
+/// A directory for the files of one test. It is removed when it is dropped, with its private keys.
 pub struct Directory(PathBuf);
 
 impl Directory {
     pub fn new(test: &str) -> Self {
         // Beside the test program, because libraries have no `CARGO_TARGET_TMPDIR`.
         let program = env::current_exe().unwrap();
-        let path = program.with_file_name(format!("tls-{test}"));
+        // Runs at the same time have one each.
+        let path = program.with_file_name(format!("tls-{test}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -181,5 +183,11 @@ impl Directory {
 
     pub fn remove(&self, name: &str) {
         fs::remove_file(self.0.join(name)).unwrap();
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }

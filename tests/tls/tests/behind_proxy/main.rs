@@ -64,6 +64,8 @@ struct World {
     impostor: Caller,
     /// Signed by Meta's CA, with Meta's name and another one: before it, and after it.
     two_names: [Caller; 2],
+    /// Dropped last: the proxy reads them.
+    _files: Directory,
 }
 
 impl World {
@@ -102,6 +104,7 @@ impl World {
             impostor: Caller::new(&ours, Some(&impostor)),
             two_names: two_names.map(|identity| Caller::new(&ours, Some(&identity))),
             proxy,
+            _files: files,
         }
     }
 
@@ -227,8 +230,8 @@ async fn check(kind: Kind) {
 /// With an allow list, the checked address is that of the proxy's client.
 async fn check_addresses(kind: Kind) {
     let body = r#"{"entry":[]}"#;
-    let list = |prefixes: &str| Directory::new(&format!("list-{kind:?}")).write("list", prefixes);
-    let path = list("157.240.0.0/16\n");
+    let files = Directory::new(&format!("list-{kind:?}"));
+    let path = files.write("list", "157.240.0.0/16\n");
     let world = World::with(kind, &[("ALLOW_LIST", &path)]);
     let good = || delivery(body).body(Bytes::from(body)).unwrap();
     for forged in [
@@ -251,7 +254,7 @@ async fn check_addresses(kind: Kind) {
     }
     drop(world);
     // The client's own address is allowed.
-    let path = list("157.240.0.0/16\n127.0.0.2\n");
+    let path = files.write("list", "157.240.0.0/16\n127.0.0.2\n");
     let world = World::with(kind, &[("ALLOW_LIST", &path)]);
     assert_eq!(
         world

@@ -124,7 +124,8 @@ async fn certificates_of_callers() {
     use Answer::{Cut, Refused, Taken};
 
     let meta = Authority::new("the authority of Meta");
-    let ca = Directory::new("authorities").write("meta.pem", &meta.pem());
+    let files = Directory::new("authorities");
+    let ca = files.write("meta.pem", &meta.pem());
     let server = Server::start("callers", &[("TLS_CLIENT_CA", &ca)]);
     let intermediate = meta.intermediate("an intermediate of Meta");
     let other = Authority::new("the authority of Meta");
@@ -314,6 +315,8 @@ async fn assert_closed(mut stream: impl tokio::io::AsyncRead + Unpin) {
     let _ = timeout(PATIENCE, stream.read_to_end(&mut rest))
         .await
         .unwrap();
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(!rest.contains("HTTP/1.1 "), "{rest}");
 }
 
 #[tokio::test]
@@ -479,9 +482,9 @@ fn wrong_settings_are_reported() {
     for (certificate, key, ca, words) in [
         ("", key, None, "TLS_CERT is blank"),
         (missing, key, None, "empty.pem.missing"),
-        (empty, key, None, "https: "),
-        (certificate, empty, None, "https: "),
-        (certificate, key, Some(empty), "https: "),
+        (empty, key, None, "TLS_CERT: "),
+        (certificate, empty, None, "TLS_KEY: "),
+        (certificate, key, Some(empty), "TLS_CLIENT_CA: "),
     ] {
         let mut command = process::command("example-https");
         command
