@@ -100,8 +100,9 @@ pub(super) async fn renew_forever(shared: Arc<Shared>) {
 /// Waits for lanes that others have locked, one after the other. Deliveries that come in close
 /// sequence lock a lane nearly always, and let go of it for those who wait.
 ///
-/// Ends before the next renewals are due. What was locked for longer is tried again then, in
-/// another order; its lease ends when it would have.
+/// Begins the last wait within a quarter of a lease, so that the next renewals are not late. What
+/// was locked for longer is tried again with them, in another order; its lease ends when it would
+/// have.
 async fn renew_locked(shared: &Shared, mut locked: Vec<Lease>) {
     let lease = shared.options.lease;
     let end = Instant::now() + shared.limit();
